@@ -1,0 +1,236 @@
+"""The data module every source of images derives from: loaders, sharding, and what a results file must record."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sized
+from typing import Any, Literal, Protocol
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from lt_lightning.errors import UsageError
+from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
+
+Split = Literal["train", "val", "test"]
+Batch = tuple[Tensor, Tensor]
+
+
+class LabelledImages(Sized, Protocol):
+    """A dataset that is read a batch at a time."""
+
+    targets: Tensor
+    """Class of each image, shape ``(N,)``, int64."""
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Images ``(B, C, H, W)``, uint8, and their classes ``(B,)``."""
+
+
+class LTDataModule(LightningDataModule, ABC):
+    """Base of all long-tailed image data.
+
+    Subclasses say how many training images each class has **before any image is read** (:attr:`class_counts` is linked
+    into the model when the configuration is parsed) and load the splits in :meth:`load`.
+
+    Args:
+        batch_size: Images per optimiser step, over all processes together.
+        eval_batch_size: Images per evaluation batch and process.
+        num_workers: Worker processes that load images; 0 for sets held in memory.
+        sampler: Makes the training sampler from ``(targets, seed)``; any :class:`EpochSampler` subclass.
+        group_thresholds: ``(low, high)``: a class with more than ``high`` training images is "many", with fewer than
+            ``low`` "few", otherwise "medium". 20 and 100 are the field's standard (Liu et al. 2019).
+
+    Raises:
+        UsageError: If a size is below its minimum or the thresholds do not rise.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 128,
+        eval_batch_size: int = 512,
+        num_workers: int = 0,
+        sampler: Callable[[Tensor, int], EpochSampler] = InstanceSampler,
+        group_thresholds: tuple[int, int] = (20, 100),
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("num_workers", num_workers, 0),
+        ):
+            if value < least:
+                raise UsageError(f"`data.{name}` must be at least {least}, but got {value}.")
+        low, high = group_thresholds
+        if not 0 <= low <= high:
+            raise UsageError(f"`data.group_thresholds` must be (low, high) with 0 <= low <= high, but got ({low}, {high}).")
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.sampler = sampler
+        self.group_thresholds = (low, high)
+        self.train_sampler: EpochSampler | None = None
+        self._splits: dict[Split, LabelledImages | None] = {}
+        self._skip_batches = 0
+
+    # -- what a subclass provides ------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def class_counts(self) -> list[int]:
+        """Training images per class, from a formula or a list file: no image is read for it."""
+
+    @property
+    @abstractmethod
+    def class_names(self) -> list[str]:
+        """Name of each class, in the order of the targets."""
+
+    @abstractmethod
+    def load(self, split: Split) -> LabelledImages | None:
+        """Load one split; ``None`` where the source has no such split."""
+
+    @abstractmethod
+    def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
+        """Turn a batch of uint8 images into network input, on the device the batch is on.
+
+        Args:
+            images: ``(B, C, H, W)``, uint8.
+            training: Whether to augment.
+            generator: Source of the augmentation's draws, on the images' device; ``None`` unless ``training``.
+        """
+
+    def describe_split(self) -> dict[str, Any]:
+        """What a results file records of the split: selection rule, sizes, hashes. Known after :meth:`setup`."""
+        return {name: len(images) for name, images in self._splits.items() if images is not None}
+
+    # -- what everyone gets ------------------------------------------------------------------------------------------
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_counts)
+
+    def split(self, name: Split) -> LabelledImages | None:
+        """One split's images, loaded on first use."""
+        if name not in self._splits:
+            images = self.load(name)
+            if images is not None and name == "train":
+                self._check_counts(images)
+            self._splits[name] = images
+        return self._splits[name]
+
+    def _check_counts(self, images: LabelledImages) -> None:
+        found = torch.bincount(images.targets, minlength=self.num_classes).tolist()
+        if found != self.class_counts:
+            label = next(c for c, (a, b) in enumerate(zip(found, self.class_counts, strict=False)) if a != b)
+            raise UsageError(
+                f"The training images of class {label} number {found[label]}, but {self.class_counts[label]} were "
+                f"announced by `class_counts` of `{type(self).__name__}`."
+            )
+
+    def setup(self, stage: str) -> None:
+        """Load what ``stage`` needs, so that bad data stops the run before it trains."""
+        needed: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("train", "val")}
+        for name in needed.get(stage, ("test",)):
+            self.split(name)
+        if stage == "fit":
+            train = self.split("train")
+            if train is None:
+                raise UsageError(f"`{type(self).__name__}` has no training images.")
+            self.train_sampler = self.sampler(train.targets, run_seed())
+        if stage == "validate" and self.split("val") is None:
+            raise UsageError(f"`{type(self).__name__}` has no validation images; `validate` needs some.")
+        if stage in ("test", "predict") and self.split("test") is None:
+            raise UsageError(f"`{type(self).__name__}` has no test images; `{stage}` needs some.")
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of this process's share, in the order of the sampler."""
+        train = self.split("train")
+        if train is None or self.train_sampler is None:
+            raise UsageError("`train_dataloader` needs `setup('fit')` first.")
+        rank, world_size = self._process()
+        batches = ShardedBatchSampler(self.train_sampler, self.batch_size, rank, world_size, self._skip_batches)
+        self._skip_batches = 0
+        return self._loader(train, batches)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Validation images, each counted once; nothing where the source has none."""
+        return self._eval_loader("val") or []
+
+    def test_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Test images, each counted once."""
+        return self._eval_loader("test") or []
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Test images in order; Lightning wraps the batch sampler of this loader itself, so it is a plain one."""
+        test = self.split("test")
+        if test is None:
+            raise UsageError(f"`{type(self).__name__}` has no test images; `predict` needs some.")
+        rank, world_size = self._process()
+        share = range(rank, len(test), world_size)
+        return DataLoader(
+            test,  # type: ignore[arg-type]
+            batch_size=self.eval_batch_size,
+            sampler=list(share),
+            collate_fn=_as_is,
+            num_workers=self.num_workers,
+        )
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Augment and normalise a whole batch on the device it will be used on."""
+        images, targets = batch
+        training = self.trainer is not None and self.trainer.training
+        generator = self._augmentation_generator(images.device) if training else None
+        return self.to_input(images, training, generator), targets
+
+    def state_dict(self) -> dict[str, Any]:
+        """Progress within the epoch, for a run resumed in the middle of one, and what was trained on."""
+        state: dict[str, Any] = {"split": self.describe_split(), "class_counts": self.class_counts}
+        if self.trainer is not None:
+            progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
+            total = self.trainer.num_training_batches
+            state["batches_seen"] = progress.processed if progress.processed < total else 0
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Skip what the interrupted epoch has already shown."""
+        self._skip_batches = int(state_dict.get("batches_seen", 0))
+
+    def _process(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _eval_loader(self, name: Split) -> DataLoader[Batch] | None:
+        images = self.split(name)
+        if images is None:
+            return None
+        rank, world_size = self._process()
+        return self._loader(images, EvalBatchSampler(len(images), self.eval_batch_size, rank, world_size))
+
+    def _loader(self, images: LabelledImages, batches: Sampler[list[int]]) -> DataLoader[Batch]:
+        return DataLoader(
+            images,  # type: ignore[arg-type]  # read through __getitems__ alone
+            batch_sampler=batches,
+            collate_fn=_as_is,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def _augmentation_generator(self, device: torch.device) -> torch.Generator:
+        # Seeded anew for each batch, so a resumed run draws what the uninterrupted one would have drawn.
+        assert self.trainer is not None
+        place = (run_seed(), self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_idx, self._process()[0])
+        seed = 0
+        for part in place:
+            seed = (seed * 1_000_003 + part + 1) % 2**63
+        return torch.Generator(device).manual_seed(seed)
+
+
+def run_seed() -> int:
+    """The run's seed, as ``seed_everything`` leaves it for every process; 0 without one."""
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+
+def _as_is(batch: Batch) -> Batch:
+    """``__getitems__`` has already made the batch."""
+    return batch

@@ -1,0 +1,74 @@
+"""The contract of every classifier head."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+from lt_lightning.errors import UsageError
+
+
+class Head(nn.Module, ABC):
+    """Base of all heads: features in, logits out.
+
+    What a head trains is read from ``requires_grad`` of its parameters; a head that trains nothing is tested, not fitted.
+
+    Args:
+        in_features: Length D of a feature vector.
+        class_counts: Training images per class, length K.
+
+    Raises:
+        UsageError: If ``in_features`` or a count is below 1.
+    """
+
+    rebalances: bool = False
+    """Whether :meth:`predict` corrects for class imbalance on its own."""
+
+    project_every: Literal["step", "epoch"] = "step"
+    """When the training loop calls :meth:`project_`."""
+
+    normalized: bool = False
+    """Whether logits are cosines, bounded by the head's scale: margin losses with a scale above 1 need that."""
+
+    def __init__(self, in_features: int, class_counts: Sequence[int]) -> None:
+        super().__init__()
+        if in_features < 1:
+            raise UsageError(f"`in_features` must be at least 1, but got {in_features}.")
+        self.in_features = in_features
+        self.class_counts = [int(count) for count in class_counts]
+        if not self.class_counts or min(self.class_counts) < 1:
+            raise UsageError(f"`class_counts` must hold at least 1 for each class, but got {self.class_counts}.")
+        self.num_classes = len(self.class_counts)
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits used in training: ``(N, D)`` to ``(N, K)``, in fp32 at least."""
+
+    def predict(self, features: Tensor) -> Tensor:
+        """Logits used at validation, test and prediction: ``(N, D)`` to ``(N, K)``."""
+        logits: Tensor = self(features)
+        return logits
+
+    def init_from(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Start from a stage-1 classifier.
+
+        Args:
+            weight: ``(K, D)``.
+            bias: ``(K,)``, or ``None`` if that classifier has none.
+
+        Raises:
+            UsageError: If the head cannot start from a linear classifier.
+        """
+        raise UsageError(f"`{type(self).__name__}` cannot start from a linear classifier: it defines no `init_from`.")
+
+    def project_(self) -> None:  # noqa: B027  # optional hook
+        """Put the parameters back where they are allowed to be; called after every optimiser step or epoch."""
+
+    def to_linear(self) -> nn.Linear:
+        """The plain linear layer whose logits equal :meth:`predict`'s.
+
+        Raises:
+            UsageError: If there is none.
+        """
+        raise UsageError(f"`{type(self).__name__}` equals no plain linear layer.")
