@@ -7,6 +7,7 @@ is that list exactly, whatever their number. :class:`EvalBatchSampler` shards ev
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import ClassVar
 
 import torch
@@ -97,8 +98,8 @@ class ClassBalancedSampler(EpochSampler):
     def draw(self, generator: torch.Generator) -> Tensor:
         """Draw the classes' turns, then fill each turn from that class's shuffled cycles."""
         num_classes, length = len(self.class_counts), len(self)
-        turns = -(-length // self.samples_per_class)
-        cycles = -(-turns // num_classes)
+        turns = ceil(length / self.samples_per_class)
+        cycles = ceil(turns / num_classes)
         order = torch.rand(cycles, num_classes, generator=generator).argsort(dim=1).flatten()[:turns]
         classes = order.repeat_interleave(self.samples_per_class)[:length]
 
@@ -210,9 +211,9 @@ class EvalBatchSampler(Sampler[list[int]]):
         self.num_samples = num_samples
         self.rank = rank
         self.world_size = world_size
-        self._batches = -(-(-(-num_samples // world_size)) // batch_size)
+        largest_share = ceil(num_samples / world_size)
         # Every process must fill every batch: the smallest share bounds their number.
-        self._batches = min(self._batches, num_samples // world_size)
+        self._batches = min(ceil(largest_share / batch_size), num_samples // world_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         share = torch.arange(self.rank, self.num_samples, self.world_size)

@@ -1,8 +1,24 @@
 """What several test files need."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# Lightning calls jsonargparse by names that it deprecates; nothing here can change that, and warnings are errors.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+
+from lt_lightning.main import main
+
+TINY = (
+    "--model.backbone=SmallCNN",
+    "--model.backbone.num_features=8",
+    "--data=DigitsLT",
+    "--data.batch_size=64",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.accelerator=cpu",
+)
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +28,30 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of shared data beside the checkout")
     return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, where relative output goes."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., list[str]]:
+    """Arguments of a command on the digits with a network of 8 features: a second or less on one core."""
+
+    def arguments(command: str, model: str, *more: str) -> list[str]:
+        return [command, f"--model={model}", *TINY, *more]
+
+    return arguments
+
+
+@pytest.fixture(scope="session")
+def stage1(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., list[str]]) -> Path:
+    """The checkpoint of a short stage 1 on the digits."""
+    folder = tmp_path_factory.mktemp("stage1")
+    options = ("--trainer.max_epochs=2", f"--trainer.default_root_dir={folder}")
+    main(tiny("fit", "RepresentationModule", *options))
+    (checkpoint,) = folder.rglob("last.ckpt")
+    return checkpoint

@@ -63,7 +63,9 @@ class LTDataModule(LightningDataModule, ABC):
                 raise UsageError(f"`data.{name}` must be at least {least}, but got {value}.")
         low, high = group_thresholds
         if not 0 <= low <= high:
-            raise UsageError(f"`data.group_thresholds` must be (low, high) with 0 <= low <= high, but got ({low}, {high}).")
+            raise UsageError(
+                f"`data.group_thresholds` must be (low, high) with 0 <= low <= high, but got ({low}, {high})."
+            )
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
@@ -109,6 +111,16 @@ class LTDataModule(LightningDataModule, ABC):
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_counts)
+
+    @property
+    def rebalances(self) -> bool:
+        """Whether the training sampler shows classes in other proportions than the training set has."""
+        return self.sampler(torch.arange(self.num_classes), 0).rebalances
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there are validation images; loads them if need be."""
+        return self.split("val") is not None
 
     def split(self, name: Split) -> LabelledImages | None:
         """One split's images, loaded on first use."""
@@ -187,9 +199,8 @@ class LTDataModule(LightningDataModule, ABC):
         """Progress within the epoch, for a run resumed in the middle of one, and what was trained on."""
         state: dict[str, Any] = {"split": self.describe_split(), "class_counts": self.class_counts}
         if self.trainer is not None:
-            progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
-            total = self.trainer.num_training_batches
-            state["batches_seen"] = progress.processed if progress.processed < total else 0
+            processed: int = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
+            state["batches_seen"] = processed if processed < self.trainer.num_training_batches else 0
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -231,6 +242,6 @@ def run_seed() -> int:
     return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
     """``__getitems__`` has already made the batch."""
     return batch

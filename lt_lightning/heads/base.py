@@ -12,7 +12,7 @@ from lt_lightning.errors import UsageError
 class Head(nn.Module, ABC):
     """Base of all heads: features in, logits out.
 
-    What a head trains is read from ``requires_grad`` of its parameters; a head that trains nothing is tested, not fitted.
+    What a head trains is read from ``requires_grad`` of its parameters; one that trains nothing is tested, not fitted.
 
     Args:
         in_features: Length D of a feature vector.
@@ -50,7 +50,7 @@ class Head(nn.Module, ABC):
         logits: Tensor = self(features)
         return logits
 
-    def init_from(self, weight: Tensor, bias: Tensor | None) -> None:
+    def init_from(self, weight: Tensor, bias: Tensor | None) -> None:  # noqa: ARG002
         """Start from a stage-1 classifier.
 
         Args:
@@ -62,7 +62,7 @@ class Head(nn.Module, ABC):
         """
         raise UsageError(f"`{type(self).__name__}` cannot start from a linear classifier: it defines no `init_from`.")
 
-    def project_(self) -> None:  # noqa: B027  # optional hook
+    def project_(self) -> None:
         """Put the parameters back where they are allowed to be; called after every optimiser step or epoch."""
 
     def to_linear(self) -> nn.Linear:

@@ -1,16 +1,21 @@
 """The contract of every loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
+from lt_lightning.functional.device import keeping_precision
+from lt_lightning.functional.precision import at_least_fp32
 
 
 class Loss(nn.Module, ABC):
     """Base of all losses: class counts in, a scalar per batch out.
+
+    What a loss keeps (counts, weights, margins, accumulators) stays in fp64 through ``.to(torch.bfloat16)`` and the
+    like; only its device changes.
 
     Args:
         class_counts: Training images per class, length K. Losses that only need K take them all the same, so that one
@@ -18,14 +23,14 @@ class Loss(nn.Module, ABC):
         weight: Weight of each class, length K; ``None`` for equal weights.
 
     Raises:
-        UsageError: If a count is below 1, or ``weight`` has another length or a negative entry.
+        UsageError: If a count is below 1, or ``weight`` has another length or an entry that is negative or not finite.
     """
-
-    rebalances: bool = False
-    """Whether minimising it corrects for class imbalance (true as well once class weights are set)."""
 
     logit_scale: float = 1.0
     """What logits are multiplied by inside the loss, hence before probabilities are taken."""
+
+    counts: Tensor
+    """Training images per class as a tensor, ``(K,)``, on the device of the loss."""
 
     weight: Tensor | None
 
@@ -35,8 +40,14 @@ class Loss(nn.Module, ABC):
         if not self.class_counts or min(self.class_counts) < 1:
             raise UsageError(f"`class_counts` must hold at least 1 for each class, but got {self.class_counts}.")
         self.num_classes = len(self.class_counts)
+        self.register_buffer("counts", torch.tensor(self.class_counts, dtype=torch.float64), persistent=False)
         self.register_buffer("weight", None, persistent=False)
         self.set_weight(weight)
+
+    @property
+    def rebalances(self) -> bool:
+        """Whether minimising it corrects for class imbalance: once class weights are set, unless overridden."""
+        return self.weight is not None
 
     def set_weight(self, weight: Sequence[float] | Tensor | None) -> None:
         """Set or clear the class weights; deferred re-weighting calls this in the course of training."""
@@ -44,12 +55,12 @@ class Loss(nn.Module, ABC):
             self.weight = None
             return
         values = torch.as_tensor(weight, dtype=torch.float64)
-        if values.shape != (self.num_classes,) or bool((values < 0).any()):
+        if values.shape != (self.num_classes,) or not bool(((values >= 0) & values.isfinite()).all()):
             raise UsageError(
-                f"`weight` must hold {self.num_classes} numbers >= 0, one per class, but got shape {tuple(values.shape)}."
+                f"`weight` must hold {self.num_classes} finite numbers >= 0, one per class, but got "
+                f"{values.tolist()} of shape {tuple(values.shape)}."
             )
-        device = self.weight.device if self.weight is not None else None
-        self.weight = values.to(device)
+        self.weight = values.to(self.counts)
 
     @abstractmethod
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
@@ -66,4 +77,8 @@ class Loss(nn.Module, ABC):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Class probabilities that belong to logits trained with this loss, ``(N, K)``: softmax unless overridden."""
-        return torch.softmax(logits.float() * self.logit_scale, dim=-1)
+        return torch.softmax(at_least_fp32(logits) * self.logit_scale, dim=-1)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Loss":
+        super()._apply(keeping_precision(fn), recurse)  # type: ignore[no-untyped-call]
+        return self

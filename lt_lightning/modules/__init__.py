@@ -1,0 +1,7 @@
+"""The LightningModules of the two stages."""
+
+from lt_lightning.modules.base import LTModule
+from lt_lightning.modules.representation import RepresentationModule
+from lt_lightning.modules.retrain import RetrainModule
+
+__all__ = ["LTModule", "RepresentationModule", "RetrainModule"]

@@ -1,0 +1,76 @@
+"""Any torchvision classifier as a feature extractor."""
+
+from typing import cast
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from lt_lightning.backbones.base import Backbone
+from lt_lightning.errors import UsageError
+
+_CLASSIFIERS = ("fc", "classifier", "head", "heads")
+
+
+class TorchvisionBackbone(Backbone):
+    """A torchvision classification model without its last linear layer.
+
+    Args:
+        name: Model as torchvision calls it, e.g. ``resnet50``.
+        cifar_stem: Fit a ResNet to 32×32 images: first convolution 3×3 with stride 1, no max-pooling. ResNet-34 with
+            this stem is the backbone of LORT's and LTWB's CIFAR tables.
+        weights: torchvision's name of published weights, e.g. ``IMAGENET1K_V2``; ``None`` starts at random.
+
+    Raises:
+        UsageError: If torchvision has no such model or weights, the model does not end in a linear layer, or
+            ``cifar_stem`` is asked of a model that is no ResNet.
+    """
+
+    def __init__(self, name: str = "resnet34", cifar_stem: bool = False, weights: str | None = None) -> None:
+        super().__init__()
+        names = torchvision.models.list_models(module=torchvision.models)
+        if name not in names:
+            raise UsageError(
+                f"`name` must be a torchvision classification model, one of {', '.join(names)}, but got {name!r}."
+            )
+        if cifar_stem and weights is not None:
+            raise UsageError(
+                f"`weights` {weights!r} belong to the original stem of {name!r}; leave out `weights` or `cifar_stem`."
+            )
+        try:
+            self.model = cast(nn.Module, torchvision.models.get_model(name, weights=weights))
+        except (KeyError, ValueError) as error:
+            known = [entry.name for entry in torchvision.models.get_model_weights(name)]
+            raise UsageError(f"`weights` of {name!r} must be one of {known} or null, but got {weights!r}.") from error
+        if cifar_stem:
+            _fit_stem_to_cifar(self.model, name)
+        self.name = name
+        self.cifar_stem = cifar_stem
+        self.num_features = _drop_classifier(self.model, name)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(N, 3, H, W)`` to ``(N, D)``."""
+        return torch.flatten(self.model(images), 1)
+
+
+def _fit_stem_to_cifar(model: nn.Module, name: str) -> None:
+    stem, pool = getattr(model, "conv1", None), getattr(model, "maxpool", None)
+    if not isinstance(stem, nn.Conv2d) or not isinstance(pool, nn.MaxPool2d):
+        raise UsageError(f"`cifar_stem` is defined for torchvision's ResNets, but got {name!r}; set it to false.")
+    convolution = nn.Conv2d(stem.in_channels, stem.out_channels, 3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")  # as torchvision starts ResNets
+    model.conv1 = convolution
+    model.maxpool = nn.Identity()
+
+
+def _drop_classifier(model: nn.Module, name: str) -> int:
+    """Replace the last linear layer by the identity; return how many features it took."""
+    linear = [(path, module) for path, module in model.named_modules() if isinstance(module, nn.Linear)]
+    # A linear layer that is not where classifiers live (attention, squeeze-and-excitation) must not be cut out, and
+    # auxiliary classifiers (GoogLeNet, Inception) would train on nothing.
+    if not linear or linear[-1][0].split(".")[0] not in _CLASSIFIERS or getattr(model, "aux_logits", False):
+        raise UsageError(f"`name` must be a model with one linear classifier at its end, but {name!r} has none such.")
+    path, last = linear[-1]
+    parent_path, _, attribute = path.rpartition(".")
+    setattr(model.get_submodule(parent_path), attribute, nn.Identity())
+    return last.in_features

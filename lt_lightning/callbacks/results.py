@@ -1,0 +1,118 @@
+"""Writes ``results.json`` and prints the table at the end of a run."""
+
+import hashlib
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lt_lightning.modules import LTModule
+from lt_lightning.results import environment, write_json
+from lt_lightning.tables import accuracy_table, show
+
+
+class ResultsWriter(Callback):
+    """Leave a ``results.json`` in the run's folder, and a table on the screen.
+
+    The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, data and the
+    hash of its split, class counts, epoch, test-time averaging, all metrics per group and per class, and time.
+
+    Args:
+        preset: Name of the configuration the run started from.
+        seed: The run's seed.
+        print_table: Whether to print a table after ``validate`` and ``test``, and of the last validation after ``fit``.
+    """
+
+    def __init__(self, preset: str = "", seed: int | bool | None = None, print_table: bool = True) -> None:
+        self.preset = preset
+        self.seed = seed
+        self.print_table = print_table
+        self.seconds: dict[str, float] = {}
+        self._started = 0.0
+        self._train_seconds = 0.0
+        self._epoch_started = 0.0
+        self._images = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock of training alone."""
+        self._epoch_started = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
+        """Count images."""
+        batch = args[1]
+        self._images += len(batch[1]) * trainer.world_size
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Add the epoch's time; validation in between is counted in, as a user would."""
+        self._train_seconds += time.perf_counter() - self._epoch_started
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what training and its last validation gave."""
+        self._write(trainer, pl_module, "fit", ("val",))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write a stand-alone validation's results."""
+        if trainer.state.fn == "validate":
+            self._write(trainer, pl_module, "validate", ("val",))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the test's results."""
+        self._write(trainer, pl_module, "test", ("test",))
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule, stage: str, splits: tuple[str, ...]) -> None:
+        self.seconds[stage] = time.perf_counter() - self._started
+        folder = trainer.log_dir
+        if (
+            not isinstance(pl_module, LTModule)
+            or not trainer.is_global_zero
+            or folder is None
+            or cast(Any, trainer).fast_dev_run
+        ):
+            return
+        write_json(Path(folder) / "results.json", self.record(trainer, pl_module, Path(folder)))
+        if not self.print_table:
+            return
+        for split in splits:
+            if split in pl_module.evaluation:
+                evaluation = pl_module.evaluation[split]
+                sizes = evaluation["group_sizes"]
+                row = [(type(pl_module.head).__name__, evaluation["accuracy"])]
+                show(accuracy_table(f"{split}, {folder}", row, sizes, pl_module.group_thresholds))
+
+    def record(self, trainer: Trainer, module: LTModule, folder: Path) -> dict[str, Any]:
+        """Everything ``results.json`` says of a run."""
+        data = getattr(trainer, "datamodule", None)
+        config = folder / "config.yaml"
+        training_rate = self._images / self._train_seconds if self._train_seconds else None
+        return {
+            "environment": environment() | {"processes": trainer.world_size, "precision": str(trainer.precision)},
+            "command": shlex.join(sys.argv),
+            "preset": self.preset,
+            "config": str(config),
+            "config_sha256": hashlib.sha256(config.read_bytes()).hexdigest() if config.is_file() else None,
+            "seed": self.seed,
+            "model": type(module).__name__,
+            "checkpoint": getattr(module, "checkpoint", None),
+            "bn_mode": getattr(module, "bn_mode", None),
+            "backbone": type(module.backbone).__name__,
+            "head": type(module.head).__name__,
+            "loss": type(module.loss).__name__,
+            "data": data.describe_split() if data is not None and hasattr(data, "describe_split") else {},
+            "sampler": type(getattr(data, "train_sampler", None)).__name__,
+            "class_counts": module.class_counts,
+            "class_names": getattr(data, "class_names", None),
+            "group_thresholds": list(module.group_thresholds),
+            "selection": "none: the weights of the last epoch",
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "evaluation": module.evaluation,
+            "seconds": self.seconds,
+            "training_images_per_second": training_rate,
+        }

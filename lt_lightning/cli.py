@@ -1,0 +1,72 @@
+"""The ``lt-lightning`` command: a table of commands, each imported when called. Standard library only.
+
+``--help`` and ``--version`` answer in milliseconds because nothing here imports torch.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from lt_lightning import __version__
+from lt_lightning.errors import UsageError
+
+COMMANDS = {
+    "fit": ("lt_lightning.main:main", "train stage 1, or stage 2 from a checkpoint"),
+    "validate": ("lt_lightning.main:main", "evaluate on the validation images"),
+    "test": ("lt_lightning.main:main", "evaluate on the test images"),
+    "predict": ("lt_lightning.main:main", "write the test images' probabilities to predictions.csv"),
+    "pipeline": ("lt_lightning.pipeline:main", "stage 1, then stage-2 methods on its backbone, then one table"),
+}
+
+_EXAMPLES = """
+examples:
+  lt-lightning pipeline -c quickstart
+  lt-lightning fit -c cifar100_lt/stage1/ce --data.root data
+  lt-lightning fit -c cifar100_lt/lort --model.checkpoint last.ckpt --data.root data
+  lt-lightning fit -c cifar100_lt/lort --print_config     what a preset sets, defaults included
+  lt-lightning fit --model.help RetrainModule             what a class accepts
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command; a user's mistake becomes one sentence and exit status 2.
+
+    ``sys.argv`` stays as it is: under DDP Lightning runs it again in every process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return
+    if arguments[0] == "--version":
+        print(f"lt_lightning {__version__}")
+        return
+    if arguments[0] not in COMMANDS:
+        _fail(f"`{arguments[0]}` is not a command; choose one of {', '.join(COMMANDS)}.")
+    module, _, function = COMMANDS[arguments[0]][0].partition(":")
+    try:
+        getattr(import_module(module), function)(arguments)
+    except UsageError as error:
+        if os.environ.get("LT_LIGHTNING_TRACEBACK"):
+            raise
+        _fail(str(error))
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    lines = [f"  {name:<{width}}{summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: lt-lightning COMMAND [options]\n",
+            "Two-stage training for long-tailed image classification.\n",
+            "commands:",
+            *lines,
+            _EXAMPLES,
+            "Each command has its own --help. LT_LIGHTNING_TRACEBACK=1 shows where an error comes from.",
+        ]
+    )
+
+
+def _fail(message: str) -> None:
+    print(f"lt-lightning: error: {message}", file=sys.stderr)
+    raise SystemExit(2)

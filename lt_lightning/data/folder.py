@@ -1,0 +1,125 @@
+"""Long-tailed images as folders, one per class."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from lt_lightning.data.base import Split
+from lt_lightning.data.files import IMAGENET_MEAN, IMAGENET_STD, FileList, FileValFrom, ImageFilesLT
+from lt_lightning.errors import UsageError
+from lt_lightning.samplers import EpochSampler, InstanceSampler
+
+
+class ImageFolderLT(ImageFilesLT):
+    """``root/train/<class>/…`` and, where there are any, ``root/val/<class>/…`` and ``root/test/<class>/…``.
+
+    Classes are numbered by their names in sorted order, as torchvision's ``ImageFolder`` does. The tail is what is
+    found; names that start with a dot are passed over.
+
+    Args:
+        root: Folder that holds ``train``, and ``val`` and ``test`` where there are any.
+        val_from: Where validation images come from: ``source`` is ``root/val`` (none if it is not there), ``train`` a
+            part of the training images, ``none`` nowhere.
+        val_fraction: Share of the training images that ``val_from="train"`` takes.
+        image_size: Side of the network's input, in pixels.
+        color_jitter: Strength of brightness, contrast and saturation jitter while training; 0 for none.
+        mean: Mean of each channel on the scale of [0, 1]; ImageNet's by default.
+        std: Standard deviation of each channel; ImageNet's by default.
+        batch_size: Images per optimiser step, over all processes together.
+        eval_batch_size: Images per evaluation batch and process.
+        num_workers: Worker processes that read images, per process. More than cores gains nothing; figures do not
+            depend on it.
+        sampler: Makes the training sampler from ``(targets, seed)``.
+        group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+    """
+
+    def __init__(
+        self,
+        root: str = "data",
+        val_from: FileValFrom = "source",
+        val_fraction: float = 0.1,
+        image_size: int = 224,
+        color_jitter: float = 0.0,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        batch_size: int = 128,
+        eval_batch_size: int = 256,
+        num_workers: int = 4,
+        sampler: Callable[[Tensor, int], EpochSampler] = InstanceSampler,
+        group_thresholds: tuple[int, int] = (20, 100),
+    ) -> None:
+        super().__init__(
+            root=root,
+            val_from=val_from,
+            val_fraction=val_fraction,
+            image_size=image_size,
+            color_jitter=color_jitter,
+            mean=mean,
+            std=std,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            sampler=sampler,
+            group_thresholds=group_thresholds,
+        )
+        self._names: list[str] | None = None
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the folders below ``root/train``."""
+        if self._names is None:
+            folder = Path(self.root) / "train"
+            if not folder.is_dir():
+                raise UsageError(f"`root` {self.root} has no folder train; put the images into {folder}/<class>/.")
+            self._names = _subfolders(folder)
+            if not self._names:
+                raise UsageError(f"{folder} has no class folders; put the images into {folder}/<class>/.")
+        return self._names
+
+    def list_files(self, split: Split) -> FileList | None:
+        """List ``root/<split>``, class by class, sorted by path."""
+        names = self.class_names
+        folder = Path(self.root) / split
+        if not folder.is_dir():
+            return None
+        found = _subfolders(folder)
+        unknown = sorted(set(found) - set(names))
+        if unknown:
+            raise UsageError(
+                f"{folder} has the class folder {unknown[0]}, which {Path(self.root) / 'train'} has not; use the same "
+                f"names in both."
+            )
+        paths, targets = [], []
+        for name in found:
+            members = _images_below(folder / name)
+            if not members:
+                raise UsageError(
+                    f"The class folder {folder / name} holds no image ({', '.join(IMG_EXTENSIONS)}); remove it or fill "
+                    f"it."
+                )
+            paths += [f"{split}/{name}/{member}" for member in members]
+            targets += [names.index(name)] * len(members)
+        if not paths:
+            raise UsageError(f"{folder} has no class folders; put the images into {folder}/<class>/ or remove it.")
+        return FileList(paths, torch.tensor(targets))
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images_below(folder: Path) -> list[str]:
+    """Images at any depth, relative to ``folder``, with forward slashes."""
+    members = []
+    for place, _, names in os.walk(folder, followlinks=True):
+        below = Path(place).relative_to(folder)
+        members += [
+            (below / name).as_posix()
+            for name in names
+            if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
+        ]
+    return sorted(members)

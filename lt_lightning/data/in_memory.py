@@ -1,0 +1,255 @@
+"""Long tails cut from small images that are kept in memory as uint8 and augmented in batches on the device."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lt_lightning.data import profiles
+from lt_lightning.data.base import Batch, LTDataModule, Split
+from lt_lightning.data.profiles import Profile
+from lt_lightning.data.sources import ImageSource
+from lt_lightning.data.splits import (
+    Subset,
+    ValFrom,
+    check_labels,
+    image_digests,
+    split_hash,
+    split_pool,
+    validation_counts,
+)
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.augment import normalize, random_crop, random_horizontal_flip
+from lt_lightning.samplers import EpochSampler, InstanceSampler
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """What is known of a data set without its files.
+
+    Attributes:
+        name: Short name, as in ``results.json``.
+        class_names: Name of each class, in the order of the labels.
+        pool_per_class: Training images that every class has at least.
+        mean: Mean of each channel over the training images, on the scale of [0, 1].
+        std: Standard deviation of each channel.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    pool_per_class: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class InMemoryImages:
+    """Images and classes as two tensors, read a batch at a time by one gather.
+
+    Args:
+        images: ``(N, C, H, W)``, uint8.
+        targets: ``(N,)``, int64.
+    """
+
+    def __init__(self, images: Tensor, targets: Tensor) -> None:
+        self.images = images
+        self.targets = targets
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Images ``(B, C, H, W)``, uint8, and their classes ``(B,)``."""
+        rows = torch.tensor(indices, dtype=torch.int64)
+        return self.images.index_select(0, rows), self.targets.index_select(0, rows)
+
+
+class InMemoryLT(LTDataModule, ABC):
+    """Base of small sets: a subclass gives its :attr:`facts` and opens its source.
+
+    A validation image with the same pixels as a training image is left out, and the record counts them.
+
+    Args:
+        imbalance_ratio: Images of the largest class over those of the smallest; not used by ``profile="none"``.
+        profile: Shape of the tail: ``exponential``, ``step`` or ``none``.
+        max_count: Training images of the largest class; ``None`` takes as many as every class of the pool has.
+        subset: Which images of a class are taken: ``first``, as in published code, or the seed of a random choice.
+        val_from: Where validation images come from: ``unused`` pool images, the ``pool`` before the subset is drawn,
+            the ``train`` images, or ``none``.
+        val_per_class: Validation images per class with ``unused`` (at most) and ``pool``.
+        val_fraction: Share of the training images that ``val_from="train"`` takes.
+        crop_padding: Pixels of black border for random crops while training; 0 for none.
+        flip: Whether to mirror half of the training images.
+        batch_size: Images per optimiser step, over all processes together.
+        eval_batch_size: Images per evaluation batch and process.
+        num_workers: Worker processes; 0 is fastest for images in memory.
+        sampler: Makes the training sampler from ``(targets, seed)``.
+        group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+
+    Raises:
+        UsageError: If a value is out of range; the data are looked at in ``prepare_data`` and ``setup`` only.
+    """
+
+    def __init__(
+        self,
+        imbalance_ratio: float = 100.0,
+        profile: Profile = "exponential",
+        max_count: int | None = None,
+        subset: Subset = "first",
+        val_from: ValFrom = "unused",
+        val_per_class: int = 20,
+        val_fraction: float = 0.1,
+        crop_padding: int = 4,
+        flip: bool = True,
+        batch_size: int = 128,
+        eval_batch_size: int = 512,
+        num_workers: int = 0,
+        sampler: Callable[[Tensor, int], EpochSampler] = InstanceSampler,
+        group_thresholds: tuple[int, int] = (20, 100),
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, sampler, group_thresholds)
+        if val_per_class < 1:
+            raise UsageError(
+                f"`data.val_per_class` must be at least 1, but got {val_per_class}; for no validation images use "
+                f'`val_from="none"`.'
+            )
+        if crop_padding < 0:
+            raise UsageError(f"`data.crop_padding` must be at least 0, but got {crop_padding}.")
+        if subset != "first" and subset < 0:
+            raise UsageError(f'`data.subset` must be "first" or a seed of at least 0, but got {subset}.')
+        self.imbalance_ratio = imbalance_ratio
+        self.profile: Profile = profile
+        self.max_count = max_count
+        self.subset: Subset = subset
+        self.val_from: ValFrom = val_from
+        self.val_per_class = val_per_class
+        self.val_fraction = val_fraction
+        self.crop_padding = crop_padding
+        self.flip = flip
+        self._loaded: dict[Split, InMemoryImages | None] = {}
+        self._hashes: dict[Split, str] = {}
+        self._repeated = 0
+
+    # -- what a subclass provides ------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def facts(self) -> SetFacts:
+        """What is known of the set without its files."""
+
+    @abstractmethod
+    def open_source(self) -> ImageSource:
+        """The set's images, complete; called when a split is loaded."""
+
+    # -- the contract ------------------------------------------------------------------------------------------------
+
+    @property
+    def class_names(self) -> list[str]:
+        """Name of each class."""
+        return list(self.facts.class_names)
+
+    @property
+    def class_counts(self) -> list[int]:
+        """Training images per class, by formula."""
+        counts = self._wanted_counts()
+        if self.val_from != "train":
+            return counts
+        return [n - held for n, held in zip(counts, validation_counts(counts, self.val_fraction), strict=True)]
+
+    def load(self, split: Split) -> InMemoryImages | None:
+        """Load a split; training and validation images are decoded in one pass."""
+        if split not in self._loaded:
+            self._load_test() if split == "test" else self._load_pool()
+        return self._loaded[split]
+
+    def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
+        """Crop and flip (while training), then normalise: ``(B, C, H, W)``, fp32."""
+        if training:
+            images = random_crop(images, self.crop_padding, generator)
+            if self.flip:
+                images = random_horizontal_flip(images, generator)
+        return normalize(images, self.facts.mean, self.facts.std)
+
+    def describe_split(self) -> dict[str, Any]:
+        """What was asked for, what came of it, and the pixel hashes of the splits loaded so far."""
+        counts = self.class_counts
+        loaded = {name: images for name, images in self._loaded.items() if images is not None}
+        return {
+            "dataset": self.facts.name,
+            "profile": self.profile,
+            "imbalance_ratio": self.imbalance_ratio,
+            "real_imbalance_ratio": max(counts) / min(counts),
+            "subset": self.subset,
+            "val_from": self.val_from,
+            "val_per_class": self.val_per_class if self.val_from in ("unused", "pool") else None,
+            "val_fraction": self.val_fraction if self.val_from == "train" else None,
+            "val_repeats_left_out": self._repeated,
+            "sizes": {name: len(images) for name, images in loaded.items()},
+            "hashes": dict(self._hashes),
+            "hash_of": "pixels",
+            "classes_without_validation": classes_without(loaded["val"].targets, len(counts))
+            if "val" in loaded
+            else [],
+        }
+
+    def _wanted_counts(self) -> list[int]:
+        return profiles.class_counts(
+            self.profile, len(self.facts.class_names), self._largest_count(), self.imbalance_ratio
+        )
+
+    def _largest_count(self) -> int:
+        if self.max_count is not None:
+            return self.max_count
+        return self.facts.pool_per_class - (self.val_per_class if self.val_from == "pool" else 0)
+
+    def _load_pool(self) -> None:
+        source = self.open_source()
+        labels = source.labels("train")
+        num_classes = len(self.facts.class_names)
+        check_labels(labels, num_classes, f"The training set of {self.facts.name}")
+        available = torch.bincount(labels, minlength=num_classes)
+        if self.val_from == "pool":
+            available = (available - self.val_per_class).clamp(min=0)
+        chosen = split_pool(
+            labels,
+            self._wanted_counts(),
+            self.val_from,
+            self.val_per_class,
+            self.val_fraction,
+            self.subset,
+            profiles.remedy(self.profile, available.tolist(), self._largest_count(), self.imbalance_ratio),
+        )
+        images = source.images("train", torch.cat([chosen.train, chosen.val]))
+        train, val = images[: len(chosen.train)], images[len(chosen.train) :]
+        # Public sets repeat some images; one that trains would be no measure of what has not been seen.
+        seen = set(image_digests(train))
+        unseen = torch.tensor([digest not in seen for digest in image_digests(val)], dtype=torch.bool)
+        self._repeated = int((~unseen).sum())
+        self._keep("train", train, labels[chosen.train])
+        self._keep("val", val[unseen], labels[chosen.val][unseen])
+
+    def _load_test(self) -> None:
+        source = self.open_source()
+        labels = source.labels("test")
+        check_labels(labels, len(self.facts.class_names), f"The test set of {self.facts.name}")
+        self._keep("test", source.images("test", torch.arange(len(labels))), labels)
+
+    def _keep(self, split: Split, images: Tensor, targets: Tensor) -> None:
+        if len(targets) == 0:
+            self._loaded[split] = None
+            return
+        channels = len(self.facts.mean)
+        if images.shape[1] != channels:
+            raise UsageError(
+                f"The images of {self.facts.name} have {images.shape[1]} channels, but {channels} are expected; check "
+                f"that the files belong to this data set."
+            )
+        self._loaded[split] = InMemoryImages(images, targets)
+        self._hashes[split] = split_hash(images)
+
+
+def classes_without(targets: Tensor, num_classes: int) -> list[int]:
+    """Classes that no target names; a selection mean has to leave them out."""
+    return torch.nonzero(torch.bincount(targets, minlength=num_classes) == 0).flatten().tolist()

@@ -1,0 +1,145 @@
+"""Long-tailed images named by list files, as published for ImageNet-LT, Places-LT and iNaturalist 2018."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lt_lightning.data.base import Split
+from lt_lightning.data.files import IMAGENET_MEAN, IMAGENET_STD, FileList, FileValFrom, ImageFilesLT
+from lt_lightning.errors import UsageError
+from lt_lightning.samplers import EpochSampler, InstanceSampler
+
+
+class ImageListLT(ImageFilesLT):
+    """Images below ``root`` that list files name, a line ``path label`` each (Liu et al. 2019).
+
+    The number of classes is that of ``class_names``, or the largest training label plus one. Labels stay as they are:
+    they need not be sorted by the classes' sizes.
+
+    Args:
+        root: Folder that the paths in the lists are relative to.
+        train_list: File of training images; a path as it stands, or relative to ``root``.
+        val_list: File of validation images, likewise.
+        test_list: File of test images, likewise.
+        class_names: Name of each class; their numbers by default.
+        val_from: Where validation images come from: ``source`` is ``val_list`` (none without it), ``train`` a part of
+            the training images, ``none`` nowhere.
+        val_fraction: Share of the training images that ``val_from="train"`` takes.
+        image_size: Side of the network's input, in pixels.
+        color_jitter: Strength of brightness, contrast and saturation jitter while training; 0 for none.
+        mean: Mean of each channel on the scale of [0, 1]; ImageNet's by default.
+        std: Standard deviation of each channel; ImageNet's by default.
+        batch_size: Images per optimiser step, over all processes together.
+        eval_batch_size: Images per evaluation batch and process.
+        num_workers: Worker processes that read images, per process. More than cores gains nothing; figures do not
+            depend on it.
+        sampler: Makes the training sampler from ``(targets, seed)``.
+        group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+    """
+
+    def __init__(
+        self,
+        root: str,
+        train_list: str,
+        val_list: str | None = None,
+        test_list: str | None = None,
+        class_names: list[str] | None = None,
+        val_from: FileValFrom = "source",
+        val_fraction: float = 0.1,
+        image_size: int = 224,
+        color_jitter: float = 0.0,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        batch_size: int = 128,
+        eval_batch_size: int = 256,
+        num_workers: int = 4,
+        sampler: Callable[[Tensor, int], EpochSampler] = InstanceSampler,
+        group_thresholds: tuple[int, int] = (20, 100),
+    ) -> None:
+        super().__init__(
+            root=root,
+            val_from=val_from,
+            val_fraction=val_fraction,
+            image_size=image_size,
+            color_jitter=color_jitter,
+            mean=mean,
+            std=std,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            sampler=sampler,
+            group_thresholds=group_thresholds,
+        )
+        self.list_paths: dict[Split, str | None] = {"train": train_list, "val": val_list, "test": test_list}
+        self._given_names = class_names
+        self._num_classes: int | None = None
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names given, or the classes' numbers."""
+        if self._given_names is not None:
+            return self._given_names
+        if self._num_classes is None:
+            self.train_files()
+        return [str(label) for label in range(self._num_classes or 0)]
+
+    def list_files(self, split: Split) -> FileList | None:
+        """Read a split's list."""
+        name = self.list_paths[split]
+        if name is None:
+            return None
+        path = self._find(name, split)
+        files, lines = _read_list(path)
+        if split == "train":
+            self._num_classes = int(files.targets.max()) + 1
+            self._check_classes(path, files.targets)
+        limit = len(self.class_names)
+        over = torch.nonzero(files.targets >= limit).flatten()
+        if len(over):
+            row = int(over[0])
+            raise UsageError(
+                f"{path}, line {lines[row]}, has the label {int(files.targets[row])}, but the {limit} classes are "
+                f"numbered 0 to {limit - 1}; correct it or give as many `class_names`."
+            )
+        return files
+
+    def _find(self, name: str, split: Split) -> Path:
+        for path in (Path(name), Path(self.root) / name):
+            if path.is_file():
+                return path
+        raise UsageError(f"`{split}_list` {name} is not a file, and neither is {Path(self.root) / name}.")
+
+    def _check_classes(self, path: Path, targets: Tensor) -> None:
+        num_classes = max(self._num_classes or 0, len(self._given_names or ()))
+        counts = torch.bincount(targets, minlength=num_classes)
+        empty = torch.nonzero(counts == 0).flatten()
+        if len(empty):
+            raise UsageError(
+                f"{path} has no training image of class {int(empty[0])} of {num_classes}; every class needs one, so "
+                f"number the classes without gaps."
+            )
+
+
+def _read_list(path: Path) -> tuple[FileList, list[int]]:
+    """Entries of a list file, and the line each stands on."""
+    paths: list[str] = []
+    targets: list[int] = []
+    lines: list[int] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        image, label = ["", *line.rsplit(None, 1)][-2:]
+        # isdecimal() would take "²" for no digit and "٣" for one; a sign is not part of a class number.
+        if not (image and label.isascii() and label.isdecimal()):
+            raise UsageError(
+                f"{path}, line {number}, reads {line.strip()!r}, but a path and a class number of at least 0 are "
+                f"expected, with a space between."
+            )
+        paths.append(image.strip())
+        targets.append(int(label))
+        lines.append(number)
+    if not paths:
+        raise UsageError(f"{path} is empty; a line `path label` is expected for each image.")
+    return FileList(paths, torch.tensor(targets)), lines

@@ -1,0 +1,85 @@
+"""How many training images each class of an artificial long tail has."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from math import ceil, isfinite
+from typing import Literal
+
+from lt_lightning.errors import UsageError
+
+Profile = Literal["exponential", "step", "none"]
+"""``exponential``: counts fall by a constant factor from class to class; ``step``: the first half of the classes is
+full, the other small; ``none``: all full."""
+
+
+def class_counts(profile: Profile, num_classes: int, max_count: int, imbalance_ratio: float) -> list[int]:
+    """Training images per class, largest first (Cui et al. 2019; rounding as in LDAM's published code).
+
+    Class ``c`` of ``K`` gets ``int(max_count * imbalance_ratio ** (-c / (K - 1)))`` images in the exponential profile;
+    in the step profile the first ``K // 2`` classes get ``max_count``, the others ``int(max_count / imbalance_ratio)``.
+
+    Args:
+        profile: Shape of the tail; ``none`` ignores ``imbalance_ratio``.
+        num_classes: Number of classes, 2 or more.
+        max_count: Images of the largest class.
+        imbalance_ratio: Largest count over smallest, 1 or more.
+
+    Returns:
+        Counts, ``(num_classes,)``.
+
+    Raises:
+        UsageError: If an argument is below its minimum, or a class would be left without an image.
+
+    Example:
+        >>> class_counts("exponential", 10, 5000, 100)
+        [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+    """
+    if num_classes < 2:
+        raise UsageError(f"`num_classes` must be at least 2, but got {num_classes}.")
+    if max_count < 1:
+        raise UsageError(f"`max_count` must be at least 1, but got {max_count}.")
+    if not (isfinite(imbalance_ratio) and imbalance_ratio >= 1):
+        raise UsageError(f"`imbalance_ratio` must be a number of at least 1, but got {imbalance_ratio}.")
+    counts = _counts(profile, num_classes, max_count, imbalance_ratio)
+    if 0 in counts:
+        raise UsageError(
+            f"`imbalance_ratio` {imbalance_ratio:g} leaves class {counts.index(0)} without an image when the largest "
+            f"class has {max_count}; choose a ratio below {max_count} or a larger `max_count`."
+        )
+    return counts
+
+
+def remedy(profile: Profile, available: Sequence[int], max_count: int, imbalance_ratio: float) -> str:
+    """What to choose when a pool has fewer images than the profile asks for, as the end of a sentence.
+
+    Args:
+        profile: Shape of the tail.
+        available: Images the pool has of each class, ``(K,)``.
+        max_count: Images asked of the largest class.
+        imbalance_ratio: Ratio asked.
+
+    Returns:
+        The smallest larger whole ratio and the largest smaller ``max_count`` that fit, as far as there are any.
+    """
+
+    def fits(largest: int, ratio: float) -> bool:
+        counts = _counts(profile, len(available), largest, ratio)
+        return all(count <= found for count, found in zip(counts, available, strict=True))
+
+    # Counts fall with the ratio and rise with the largest one, so both borders can be found by bisection.
+    ratios = range(ceil(imbalance_ratio), max_count)
+    ratio = bisect_left(ratios, True, key=lambda r: fits(max_count, r))
+    largest = bisect_left(range(1, max_count + 1), True, key=lambda m: not fits(m, imbalance_ratio))
+    choices = []
+    if profile != "none" and ratio < len(ratios):
+        choices.append(f"an `imbalance_ratio` of at least {ratios[ratio]}")
+    if largest > 0 and 0 not in _counts(profile, len(available), largest, imbalance_ratio):
+        choices.append(f"a `max_count` of at most {largest}")
+    return f"choose {' or '.join(choices)}" if choices else "use a data set with more images of it"
+
+
+def _counts(profile: Profile, num_classes: int, max_count: int, imbalance_ratio: float) -> list[int]:
+    if profile == "exponential":
+        return [int(max_count * imbalance_ratio ** (-c / (num_classes - 1))) for c in range(num_classes)]
+    head = num_classes // 2 if profile == "step" else num_classes
+    return [max_count] * head + [int(max_count / imbalance_ratio)] * (num_classes - head)

@@ -1,0 +1,72 @@
+"""Where small images come from, before a long tail is cut from them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor
+
+from lt_lightning.data.splits import check_labels
+from lt_lightning.errors import UsageError
+
+SourceSplit = Literal["train", "test"]
+
+
+class ImageSource(ABC):
+    """A data set as published: labels are cheap, images are decoded on demand."""
+
+    @property
+    @abstractmethod
+    def class_names(self) -> list[str]:
+        """Name of each class, in the order of the labels."""
+
+    @abstractmethod
+    def labels(self, split: SourceSplit) -> Tensor:
+        """Class of each image of a split, ``(N,)``, int64, without reading an image."""
+
+    @abstractmethod
+    def images(self, split: SourceSplit, indices: Tensor) -> Tensor:
+        """The images at ``indices`` ``(n,)``, in that order: ``(n, C, H, W)``, uint8. No other row is decoded."""
+
+
+class ArraySource(ImageSource):
+    """Images that are in memory already.
+
+    Args:
+        images: Images of each split, ``(N, C, H, W)``, uint8.
+        labels: Their classes, ``(N,)``, int64.
+        class_names: Name of each class.
+
+    Raises:
+        UsageError: If images and labels of a split differ in number, or a label is out of range.
+    """
+
+    def __init__(
+        self,
+        images: Mapping[SourceSplit, Tensor],
+        labels: Mapping[SourceSplit, Tensor],
+        class_names: list[str],
+    ) -> None:
+        for split, targets in labels.items():
+            if len(images[split]) != len(targets):
+                raise UsageError(
+                    f"`images` and `labels` must be as many, but `{split}` has {len(images[split])} images and "
+                    f"{len(targets)} labels."
+                )
+            check_labels(targets, len(class_names), f"`labels` of `{split}`")
+        self._images = dict(images)
+        self._labels = dict(labels)
+        self._class_names = class_names
+
+    @property
+    def class_names(self) -> list[str]:
+        """Name of each class."""
+        return self._class_names
+
+    def labels(self, split: SourceSplit) -> Tensor:
+        """Classes of a split, ``(N,)``."""
+        return self._labels[split]
+
+    def images(self, split: SourceSplit, indices: Tensor) -> Tensor:
+        """A copy of the rows asked for."""
+        return self._images[split].index_select(0, indices)

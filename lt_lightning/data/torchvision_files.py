@@ -1,0 +1,64 @@
+"""Images from the files that torchvision's own data sets download."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lt_lightning.data.sources import ImageSource, SourceSplit
+from lt_lightning.errors import UsageError
+
+
+class TorchvisionFiles(ImageSource):
+    """A torchvision data set that keeps its images in an array: CIFAR or one of the MNIST family.
+
+    Args:
+        dataset: Class such as ``torchvision.datasets.CIFAR10``, called with ``(root, train=..., download=...)``.
+        root: Folder that torchvision was or will be given.
+    """
+
+    def __init__(self, dataset: Callable[..., Any], root: Path) -> None:
+        self._dataset = dataset
+        self._root = root
+        self._opened: tuple[SourceSplit, Any] | None = None
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names as torchvision has them."""
+        return list(self._open("train").classes)
+
+    def labels(self, split: SourceSplit) -> Tensor:
+        """Classes of a split, ``(N,)``, int64."""
+        return torch.as_tensor(self._open(split).targets, dtype=torch.int64)
+
+    def images(self, split: SourceSplit, indices: Tensor) -> Tensor:
+        """Rows asked for, ``(n, 1, H, W)`` or ``(n, 3, H, W)``."""
+        picked = torch.as_tensor(self._open(split).data).index_select(0, indices)  # (n, H, W) or (n, H, W, 3)
+        return picked.unsqueeze(1) if picked.ndim == 3 else picked.permute(0, 3, 1, 2).contiguous()
+
+    def download(self) -> None:
+        """Fetch what is missing, in torchvision's layout.
+
+        Raises:
+            UsageError: If it cannot be fetched.
+        """
+        try:
+            self._dataset(str(self._root), train=True, download=True)
+            self._dataset(str(self._root), train=False, download=True)
+        except (OSError, RuntimeError) as error:
+            raise UsageError(f"`download=True` could not fetch the files into `root` {self._root}: {error}.") from error
+
+    def _open(self, split: SourceSplit) -> Any:
+        # One split is kept: labels and images of a split are asked for in a row, and an array may weigh 150 MB.
+        if self._opened is None or self._opened[0] != split:
+            try:
+                dataset = self._dataset(str(self._root), train=split == "train", download=False)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise UsageError(
+                    f"torchvision cannot read its files in `root` {self._root}: {error}; delete them and use "
+                    f"`download=True`."
+                ) from error
+            self._opened = (split, dataset)
+        return self._opened[1]

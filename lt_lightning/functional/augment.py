@@ -1,0 +1,67 @@
+"""Augmenting and normalising whole batches of uint8 images on the device they are on.
+
+Each image draws its own crop and its own flip, so a batch follows the same law as images transformed one by one.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def random_crop(images: Tensor, padding: int, generator: torch.Generator | None = None) -> Tensor:
+    """Crop each image to its own size from a version padded with zeros on all sides.
+
+    Zeros are added before normalisation, so the border is black, as in He et al. 2016 (section 4.2).
+
+    Args:
+        images: ``(B, C, H, W)``, any dtype.
+        padding: Pixels added on each side; 0 returns ``images`` itself.
+        generator: Source of the offsets, on the images' device; ``None`` uses that device's default one.
+
+    Returns:
+        ``(B, C, H, W)``: each image one of its ``(2 * padding + 1)**2`` crops, all equally likely.
+    """
+    if padding == 0:
+        return images
+    batch, _, height, width = images.shape
+    top, left = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=images.device)
+    # All crops of all images as one view (B, C, 2p+1, 2p+1, H, W); indexing it copies the chosen ones only.
+    crops = pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+    return crops[torch.arange(batch, device=images.device), :, top, left]
+
+
+def random_horizontal_flip(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Mirror each image left to right with probability one half.
+
+    Args:
+        images: ``(B, C, H, W)``, uint8.
+        generator: Source of the coins, on the images' device; ``None`` uses that device's default one.
+
+    Returns:
+        ``(B, C, H, W)``.
+    """
+    coins = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+    mask = (coins.to(torch.uint8) * 255)[:, None, None, None]
+    # image ^ (image ^ mirrored) is the mirrored one. A `where` that broadcasts its condition takes 7 times as long.
+    return images.flip(-1).bitwise_xor_(images).bitwise_and_(mask).bitwise_xor_(images)
+
+
+def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Scale pixels to [0, 1], then standardise each channel: ``(images / 255 - mean) / std``.
+
+    Args:
+        images: ``(B, C, H, W)``, uint8.
+        mean: Mean of each channel, ``(C,)``, on the scale of [0, 1].
+        std: Standard deviation of each channel, ``(C,)``, on the same scale.
+
+    Returns:
+        ``(B, C, H, W)``, fp32.
+    """
+    # Made on the host and sent without waiting for the device: a batch costs no synchronisation.
+    shift, scale = torch.tensor([[255 * m for m in mean], [1 / (255 * s) for s in std]])[:, :, None, None].to(
+        images.device, non_blocking=True
+    )
+    # A copy in fp32 that is changed in place: arithmetic between uint8 and fp32 takes 8 times as long on a CPU.
+    return images.to(torch.float32, copy=True).sub_(shift).mul_(scale)

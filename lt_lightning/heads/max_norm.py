@@ -1,0 +1,76 @@
+"""Linear classifier with bounded weights."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.classifiers import measured_radius, project_rows
+from lt_lightning.heads.affine import AffineHead
+
+
+class MaxNormHead(AffineHead):
+    """Logits ``Wx + b`` with ``‖w_c‖`` at most a radius. Trains weight and bias; the bias is never projected.
+
+    Args:
+        in_features: Length D of a feature vector.
+        class_counts: Training images per class, length K.
+        radius: Largest allowed norm; ``None`` measures it from the weights the head starts from, once, as
+            ``min + threshold · (max - min)`` of their norms. It is kept in the checkpoint.
+        threshold: Share of the way from the least norm to the largest; 0.1 is the published code's.
+        project_every: ``step``, after every optimiser step, as the paper says, or ``epoch``, as its code does.
+
+    Raises:
+        UsageError: If ``radius`` is not positive, ``threshold`` outside [0, 1], or ``project_every`` unknown.
+
+    References:
+        Alshammari et al., "Long-Tailed Recognition via Weight Balancing", CVPR 2022.
+    """
+
+    radius: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        class_counts: Sequence[int],
+        radius: float | None = None,
+        threshold: float = 0.1,
+        project_every: Literal["step", "epoch"] = "step",
+    ) -> None:
+        super().__init__(in_features, class_counts)
+        if radius is not None and radius <= 0:
+            raise UsageError(f"`radius` must be above 0, but got {radius}.")
+        if not 0 <= threshold <= 1:
+            raise UsageError(f"`threshold` must lie in [0, 1], but got {threshold}.")
+        if project_every not in ("step", "epoch"):
+            raise UsageError(f"`project_every` must be step or epoch, but got {project_every!r}.")
+        self.threshold = threshold
+        self.project_every = project_every
+        self._measures = radius is None
+        self.register_buffer("radius", torch.tensor(0.0 if radius is None else radius))
+        self._measure()
+
+    def init_from(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Copy a stage-1 classifier, and measure the radius from it unless one was given.
+
+        Args:
+            weight: ``(K, D)``.
+            bias: ``(K,)``, or ``None`` for 0.
+
+        Raises:
+            UsageError: If a shape differs from this head's.
+        """
+        super().init_from(weight, bias)
+        self._measure()
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Shorten the weight vectors that are longer than the radius to it, in place."""
+        self.weight.copy_(project_rows(self.weight, self.radius))
+
+    @torch.no_grad()
+    def _measure(self) -> None:
+        if self._measures:
+            self.radius.copy_(measured_radius(self.weight, self.threshold))

@@ -1,0 +1,80 @@
+"""Losses weighted by the effective number of samples of each class."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.binary import one_vs_all_loss, softmax_bce_loss
+from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.functional.priors import class_balanced_weights
+from lt_lightning.losses.base import Loss
+from lt_lightning.losses.reduction import cross_entropy
+
+Kind = Literal["softmax", "sigmoid", "focal", "softmax_bce"]
+
+
+class ClassBalancedLoss(Loss):
+    """Class-balanced loss: weights ``(1 - β) / (1 - β^n)``, scaled to sum to K, on one of four losses.
+
+    - ``softmax``: cross entropy, weighted mean.
+    - ``sigmoid``: binary cross entropy of each class, mean over N·K; its gradients are K times smaller than those of a
+      sum over classes, so learning rates are about K times larger.
+    - ``focal``: the same with the focal factor ``(1 - p_t)^γ``, summed over classes, mean over N.
+    - ``softmax_bce``: binary cross entropy of softmax probabilities, mean over N·K, as widespread ports have it.
+
+    The weights are its class weights: deferred re-weighting may clear and set them like any others.
+
+    Args:
+        class_counts: Training images per class, length K.
+        beta: β in [0, 1); 0 gives equal weights. 0.9999 is what later work settled on, out of the paper's 0.9 to
+            0.9999.
+        kind: The loss that is weighted.
+        gamma: Exponent of the focal factor, for ``kind="focal"`` only; 2 is the focal paper's.
+
+    Raises:
+        UsageError: If ``beta`` is outside [0, 1), ``kind`` is unknown, ``gamma`` is negative, or there is one class.
+
+    References:
+        Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019.
+    """
+
+    def __init__(
+        self, class_counts: Sequence[int], beta: float = 0.9999, kind: Kind = "softmax", gamma: float = 2.0
+    ) -> None:
+        super().__init__(class_counts)
+        if not 0 <= beta < 1:
+            raise UsageError(f"`beta` must lie in [0, 1), but got {beta}.")
+        if kind not in get_args(Kind):
+            raise UsageError(f"`kind` must be one of {', '.join(get_args(Kind))}, but got {kind!r}.")
+        if gamma < 0:
+            raise UsageError(f"`gamma` must be at least 0, but got {gamma}.")
+        if self.num_classes < 2:
+            raise UsageError(f"`class_counts` must have at least 2 classes, but got {self.class_counts}.")
+        self.beta = beta
+        self.kind = kind
+        self.gamma = gamma
+        self.set_weight(class_balanced_weights(self.class_counts, beta) if beta > 0 else None)
+
+    def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
+        if self.kind == "softmax":
+            return cross_entropy(logits, targets, self.weight)
+        logits = at_least_fp32(logits)
+        if self.kind == "softmax_bce":
+            losses = softmax_bce_loss(logits, targets) / self.num_classes
+        elif self.kind == "sigmoid":
+            losses = one_vs_all_loss(logits, targets) / self.num_classes
+        else:
+            losses = one_vs_all_loss(logits, targets, self.gamma)
+        if self.weight is not None:
+            losses = losses * self.weight.to(losses.dtype)[targets]
+        return losses.mean()
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Sigmoid for the one-vs-all kinds (``sigmoid``, ``focal``), softmax for the others, ``(N, K)``."""
+        if self.kind in ("sigmoid", "focal"):
+            return torch.sigmoid(at_least_fp32(logits))
+        return super().probabilities(logits)

@@ -1,0 +1,64 @@
+"""Losses that add the log prior to the logits while training, so that the raw logits fit balanced classes."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.functional.priors import log_prior
+from lt_lightning.losses.base import Loss
+from lt_lightning.losses.reduction import cross_entropy
+
+
+class LogitAdjustedLoss(Loss):
+    """Cross entropy of ``z + τ log prior``; inference uses ``z`` alone.
+
+    Not to be combined with post-hoc logit adjustment or a balanced sampler: each corrects for the prior on its own.
+
+    Args:
+        class_counts: Training images per class over the whole training set, length K.
+        tau: Strength; 1, the paper's default, is the correction that is consistent for balanced accuracy.
+        weight: Weight of each class, length K; ``None`` for equal weights.
+
+    Raises:
+        UsageError: If ``tau`` is negative.
+
+    References:
+        Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021.
+    """
+
+    log_prior: Tensor
+
+    def __init__(self, class_counts: Sequence[int], tau: float = 1.0, weight: Sequence[float] | None = None) -> None:
+        super().__init__(class_counts, weight)
+        if tau < 0:
+            raise UsageError(f"`tau` must be at least 0, but got {tau}.")
+        self.tau = tau
+        self.register_buffer("log_prior", log_prior(self.counts), persistent=False)
+
+    @property
+    def rebalances(self) -> bool:
+        """True, unless ``tau`` is 0 and no class weights are set."""
+        return self.tau > 0 or super().rebalances
+
+    def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Mean loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
+        logits = at_least_fp32(logits)
+        adjusted = logits + (self.tau * self.log_prior).to(logits.dtype)
+        return cross_entropy(adjusted, targets, self.weight)
+
+
+class BalancedSoftmaxLoss(LogitAdjustedLoss):
+    """Cross entropy of ``z + log n_c``, which equals :class:`LogitAdjustedLoss` with τ = 1.
+
+    Args:
+        class_counts: Training images per class over the whole training set, length K.
+        weight: Weight of each class, length K; ``None`` for equal weights.
+
+    References:
+        Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition", NeurIPS 2020.
+    """
+
+    def __init__(self, class_counts: Sequence[int], weight: Sequence[float] | None = None) -> None:
+        super().__init__(class_counts, tau=1.0, weight=weight)

@@ -1,0 +1,155 @@
+"""``fit``, ``validate``, ``test`` and ``predict``: LightningCLI with the package's parts in reach by short name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]  # not in its __all__
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger
+
+from lt_lightning import callbacks, presets
+from lt_lightning.data import LTDataModule
+from lt_lightning.errors import UsageError
+from lt_lightning.modules import LTModule
+from lt_lightning.quiet import quiet
+from lt_lightning.results import claim_folder
+
+TRAINER_DEFAULTS = {
+    "use_distributed_sampler": False,  # the data module shards by itself, without repeating images
+    "enable_model_summary": False,
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run one of LightningCLI's commands.
+
+    Args:
+        argv: Command and options, as on the command line.
+    """
+    LTCLI(args=list(argv))
+
+
+class PresetConfigFile(ActionConfigFile):
+    """``-c``: a configuration file, or the name of a preset."""
+
+    @staticmethod
+    def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: Any) -> None:
+        """Look the preset up, then do as jsonargparse does."""
+        ActionConfigFile.apply_config(parser, cfg, dest, presets.resolve(str(value)))
+
+
+class LTCLI(LightningCLI):
+    """LightningCLI for :class:`LTModule` and :class:`LTDataModule`.
+
+    Args:
+        args: Command line (a list), or a whole configuration (a dictionary; needs ``run=False``).
+        run: Whether to run the command; otherwise ``model``, ``datamodule`` and ``trainer`` are only made.
+        folder: Where the run's files go; by default a new ``runs/<preset>/version_K``.
+    """
+
+    def __init__(self, args: list[str] | dict[str, Any], run: bool = True, folder: Path | None = None) -> None:
+        self.folder = folder
+        quiet()
+        super().__init__(
+            model_class=LTModule,
+            datamodule_class=LTDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            trainer_defaults=dict(TRAINER_DEFAULTS),
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"prog": "lt-lightning"} if not run else {},
+            auto_configure_optimizers=False,
+            args=args,
+            run=run,
+        )
+
+    # -- the parser --------------------------------------------------------------------------------------------------
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """The parser of one command, whose ``-c`` also knows presets."""
+        kwargs.pop("default_config_files", None)
+        parser = LightningArgumentParser(**kwargs)
+        parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file or the name of a preset.")
+        return parser
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Trainer, model and data; the bases are named so that errors and help stay about them."""
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
+        parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
+        parser.add_argument("--model", type=LTModule, required=True)
+        parser.add_argument("--data", type=LTDataModule, required=True)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Let the model learn from the data what the data alone know."""
+        add_data_links(parser, "model")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse a command line or a dictionary."""
+        self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
+
+    # -- what is made from it ----------------------------------------------------------------------------------------
+
+    def instantiate_classes(self) -> None:
+        """Make data, model and trainer; a user's mistake found on the way stays one sentence."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if isinstance(error.__cause__, UsageError):  # jsonargparse wraps what a link's function raises
+                raise error.__cause__ from error
+            raise
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add the run's folder and our callbacks; this comes after data and model have been made without complaint."""
+        options = self._get(self.config_init, "trainer", default={})
+        preset = self._preset()
+        added: list[Callback] = [
+            callbacks.ResultsWriter(
+                preset, self._get(self.config, "seed_everything"), print_table=self.subcommand is not None
+            )
+        ]
+        if self.subcommand == "predict":
+            added.append(callbacks.PredictionsWriter())
+        if options.get("enable_progress_bar") is not False:
+            added.append(RichProgressBar(refresh_rate=10))
+        if options.get("enable_checkpointing") is not False and not options.get("fast_dev_run"):
+            # Figures are of the last epoch: nothing is selected on images, least of all on test images.
+            added.append(
+                ModelCheckpoint(
+                    filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
+                )
+            )
+        self.trainer_defaults["callbacks"] = added
+        if options.get("logger") in (None, True) and not options.get("fast_dev_run"):
+            if self.folder is None:
+                self.folder = claim_folder(Path(options.get("default_root_dir") or "runs") / preset)
+            kwargs["logger"] = CSVLogger(self.folder.parent, name="", version=self.folder.name)
+        return super().instantiate_trainer(**kwargs)
+
+    def _preset(self) -> str:
+        files = self._get(self.config, "config") or []
+        if files:
+            return presets.name_of(str(files[-1]))
+        return str(self._get(self.config, "model").class_path).rpartition(".")[2]
+
+
+def add_data_links(parser: LightningArgumentParser, model: str) -> None:
+    """Link what the data know into the model at ``model``, when both are made."""
+    parser.link_arguments("data", f"{model}.init_args.class_counts", compute_fn=_class_counts, apply_on="instantiate")
+    parser.link_arguments("data", f"{model}.init_args.group_thresholds", compute_fn=_thresholds, apply_on="instantiate")
+
+
+def _class_counts(data: LTDataModule) -> list[int]:
+    counts = data.class_counts
+    if not counts:
+        raise UsageError(
+            f"`class_counts` of `{type(data).__name__}` must hold a count for each class, but is {counts!r}."
+        )
+    return list(counts)
+
+
+def _thresholds(data: LTDataModule) -> tuple[int, int]:
+    return data.group_thresholds

@@ -1,0 +1,98 @@
+"""Accuracy over all classes, over many-, medium- and few-shot classes, and per class."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.groups import GROUPS, class_accuracies, group_accuracies, group_of
+
+
+class GroupAccuracy(Metric):
+    """Accuracy of groups of classes, from how many images of each class there were and how many were right.
+
+    The state is two numbers per class, summed over processes; nothing waits for the host.
+
+    Args:
+        class_counts: Training images per class, length K; they decide the groups.
+        thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+
+    Raises:
+        UsageError: If the thresholds do not rise from 0.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    correct: Tensor
+    total: Tensor
+    masks: Tensor
+
+    def __init__(self, class_counts: Sequence[int], thresholds: tuple[int, int] = (20, 100)) -> None:
+        super().__init__()
+        self.num_classes = len(class_counts)
+        self.register_buffer("masks", group_masks(class_counts, thresholds), persistent=False)
+        self.group_sizes = dict(zip(GROUPS, self.masks.sum(dim=1).tolist(), strict=True))
+        self.add_state("correct", torch.zeros(self.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("total", torch.zeros(self.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Count a batch.
+
+        Args:
+            logits: ``(N, K)``.
+            targets: ``(N,)``, int64.
+
+        Raises:
+            UsageError: If ``logits`` has another number of classes.
+        """
+        check_logits(logits, self.num_classes)
+        hits = (logits.argmax(dim=1) == targets).to(torch.int64)
+        self.correct = self.correct.index_add(0, targets, hits)
+        self.total = self.total.index_add(0, targets, torch.ones_like(targets))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Accuracies in [0, 1], as scalars.
+
+        Returns:
+            ``all``, ``many``, ``medium``, ``few``: means of the accuracies of classes with images, NaN without any;
+            ``micro``: share of all images.
+        """
+        return group_accuracies(self.correct, self.total, self.masks)
+
+    def counts(self) -> tuple[Tensor, Tensor]:
+        """Images of each class that were right, and all of them, ``(K,)`` each, over all processes.
+
+        Under several processes each of them must call it.
+        """
+        with self.sync_context():
+            return self.correct.clone(), self.total.clone()
+
+    def per_class(self) -> Tensor:
+        """Accuracy of each class, ``(K,)``, NaN without images, over all processes (each must call it)."""
+        return class_accuracies(*self.counts())
+
+
+def group_masks(class_counts: Sequence[int], thresholds: tuple[int, int]) -> Tensor:
+    """Check ``thresholds`` and return the masks of the groups, ``(3, K)``.
+
+    Raises:
+        UsageError: If the thresholds do not rise from 0.
+    """
+    low, high = thresholds
+    if not 0 <= low <= high:
+        raise UsageError(f"`thresholds` must be (low, high) with 0 <= low <= high, but got ({low}, {high}).")
+    return group_of(class_counts, thresholds)
+
+
+def check_logits(logits: Tensor, num_classes: int) -> None:
+    """Refuse logits of another number of classes.
+
+    Raises:
+        UsageError: If ``logits`` is not ``(N, num_classes)``.
+    """
+    if logits.ndim != 2 or logits.shape[1] != num_classes:
+        raise UsageError(f"`logits` must have shape (N, {num_classes}), but got {tuple(logits.shape)}.")

@@ -1,0 +1,115 @@
+"""Logits Magnitude and Regularized Standard Deviation."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.device import keeping_precision
+from lt_lightning.functional.groups import GROUPS, group_means
+from lt_lightning.functional.logits import column_moments, logits_magnitude, own_moments, standard_deviation
+from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.metrics.group_accuracy import check_logits, group_masks
+
+
+class LogitsStatistics(Metric):
+    """LORT's two measures of a class's logits, as they are and with the mean of each row removed.
+
+    - Logits Magnitude of class i: mean of logit i over class i's samples minus its mean over all others.
+    - Regularized Standard Deviation: standard deviation of logit i, divided by the Logits Magnitude.
+
+    Adding one vector to all rows of a classifier changes neither softmax nor accuracy, but moves both; the centred
+    versions do not move. The state is nine numbers per class in fp64, summed over processes.
+
+    Args:
+        class_counts: Training images per class, length K; they decide the groups of :meth:`by_group`.
+        thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+        std_over: Whether the standard deviation of logit i is that over ``all`` samples or over class i's ``own``; the
+            paper does not say, ``all`` is this package's reading.
+
+    Raises:
+        UsageError: If the thresholds do not rise from 0, or ``std_over`` is unknown.
+
+    References:
+        "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), Definitions 1 and 2.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+
+    sums: Tensor
+    squares: Tensor
+    own_sums: Tensor
+    own_squares: Tensor
+    total: Tensor
+    masks: Tensor
+
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        thresholds: tuple[int, int] = (20, 100),
+        std_over: Literal["all", "own"] = "all",
+    ) -> None:
+        super().__init__()
+        if std_over not in ("all", "own"):
+            raise UsageError(f"`std_over` must be all or own, but got {std_over!r}.")
+        self.num_classes = len(class_counts)
+        self.std_over = std_over
+        self.register_buffer("masks", group_masks(class_counts, thresholds), persistent=False)
+        for name in ("sums", "squares", "own_sums", "own_squares"):  # row 0: raw, row 1: centred
+            self.add_state(name, torch.zeros(2, self.num_classes, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("total", torch.zeros(self.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            logits: ``(N, K)``.
+            targets: ``(N,)``, int64.
+
+        Raises:
+            UsageError: If ``logits`` has another number of classes.
+        """
+        check_logits(logits, self.num_classes)
+        if len(logits) == 0:
+            return
+        logits = at_least_fp32(logits)
+        dtype = self.sums.dtype
+        versions = (logits, logits - logits.mean(dim=1, keepdim=True))
+        sums, squares = zip(*(column_moments(version, dtype) for version in versions), strict=True)
+        own_sums, own_squares = zip(*(own_moments(version, targets, dtype) for version in versions), strict=True)
+        self.sums = self.sums + torch.stack(sums)
+        self.squares = self.squares + torch.stack(squares)
+        self.own_sums = self.own_sums + torch.stack(own_sums)
+        self.own_squares = self.own_squares + torch.stack(own_squares)
+        self.total = self.total.index_add(0, targets, torch.ones_like(targets))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Values per class, ``(K,)`` each, NaN for a class without samples.
+
+        Returns:
+            ``logits_magnitude``, ``regularized_std``, and both again with ``centred_`` in front.
+        """
+        magnitude = logits_magnitude(self.sums, self.own_sums, self.total)
+        if self.std_over == "all":
+            deviation = standard_deviation(self.sums, self.squares, self.total.sum())
+        else:
+            deviation = standard_deviation(self.own_sums, self.own_squares, self.total)
+        ratio = deviation / magnitude
+        return {
+            "logits_magnitude": magnitude[0],
+            "regularized_std": ratio[0],
+            "centred_logits_magnitude": magnitude[1],
+            "centred_regularized_std": ratio[1],
+        }
+
+    def by_group(self, values: Tensor) -> dict[str, Tensor]:
+        """Mean of per-class values, ``(K,)``, over the classes of each group that have one; NaN for a group without."""
+        return dict(zip(GROUPS, group_means(values, self.masks).unbind(), strict=True))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> "LogitsStatistics":
+        super()._apply(keeping_precision(fn), exclude_state)
+        return self

@@ -1,0 +1,328 @@
+"""The one LightningModule body that both stages share."""
+
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lt_lightning.backbones import Backbone
+from lt_lightning.checkpoints import RECORD
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import Head
+from lt_lightning.losses import Loss
+from lt_lightning.metrics import GroupAccuracy, LogitsStatistics, weight_norms
+from lt_lightning.schedules import CosineLR
+
+HeadFactory = Callable[[int, list[int]], Head]
+LossFactory = Callable[[list[int]], Loss]
+Batch = tuple[Tensor, Tensor]
+EvalSplit = Literal["val", "test"]
+
+
+class LTModule(LightningModule):
+    """Backbone, head and loss, one step, and the metrics of long-tailed recognition.
+
+    Args:
+        class_counts: Training images per class; the command line links them from the data.
+        backbone: Feature extractor.
+        head: Makes the classifier from ``(num_features, class_counts)``.
+        loss: Makes the loss from ``(class_counts,)``.
+        optimizer: Makes the optimiser from the parameters that train.
+        lr_scheduler: Makes the learning-rate schedule from the optimiser; stepped once per epoch.
+        group_thresholds: ``(low, high)`` training images that separate few, medium and many; linked from the data.
+        channels_last: Whether convolutions run in the channels-last memory format (faster in bf16).
+        compile: Whether the backbone is compiled; costs some 20–50 s at the first step on a CPU.
+        flip_average: Whether test logits are the mean over an image and its mirror image; recorded with the results.
+        allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
+        allow_changed_data: Whether a checkpoint may have been trained on other class counts or another split.
+
+    Raises:
+        UsageError: If head and loss do not go together.
+    """
+
+    accuracy: nn.ModuleDict
+    logits_statistics: nn.ModuleDict
+    evaluation: dict[str, dict[str, Any]]
+    """Results of the last evaluation of each split, plain values, the same in every process."""
+
+    def __init__(
+        self,
+        class_counts: list[int],
+        backbone: Backbone,
+        head: HeadFactory,
+        loss: LossFactory,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable,
+        group_thresholds: tuple[int, int],
+        channels_last: bool,
+        compile: bool,
+        flip_average: bool,
+        allow_double_balancing: bool,
+        allow_changed_data: bool,
+    ) -> None:
+        super().__init__()
+        self.class_counts = list(class_counts)
+        self.group_thresholds = (group_thresholds[0], group_thresholds[1])
+        self.backbone = backbone
+        self.head = head(backbone.num_features, self.class_counts)
+        self.loss = loss(self.class_counts)
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.channels_last = channels_last
+        self.compile_backbone = compile
+        self.flip_average = flip_average
+        self.allow_double_balancing = allow_double_balancing
+        self.allow_changed_data = allow_changed_data
+        _check_head_and_loss(self.head, self.loss, allow_double_balancing)
+
+        self.evaluation = {}
+        self.accuracy = nn.ModuleDict(
+            {f"{split}_metric": GroupAccuracy(self.class_counts, self.group_thresholds) for split in ("val", "test")}
+        )
+        self.logits_statistics = nn.ModuleDict(
+            {f"{split}_metric": LogitsStatistics(self.class_counts, self.group_thresholds) for split in ("val", "test")}
+        )
+        # Accumulated on the device; read once every `log_every_n_steps`, so that no step waits for the host.
+        self._loss_sum: Tensor
+        self.register_buffer("_loss_sum", torch.zeros(()), persistent=False)
+        self._loss_steps = 0
+
+    # -- the step ----------------------------------------------------------------------------------------------------
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features of images, ``(N, C, H, W)`` to ``(N, D)``."""
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return cast(Tensor, self.backbone(images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits as used at test time, ``(N, C, H, W)`` to ``(N, K)``."""
+        return self._outside_autocast(self.head.predict, self.features(images))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Loss of one batch."""
+        images, targets = batch
+        features = self.features(images)
+        logits = self._outside_autocast(self.head, features)
+        loss = cast(Tensor, self.loss(logits, targets, features))
+        self._log_loss(loss.detach())
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Count one batch of validation images."""
+        self._count("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Count one batch of test images."""
+        self._count("test", batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
+        """Probabilities ``(N, K)`` and targets ``(N,)`` of one batch."""
+        images, targets = batch
+        return {"probabilities": self.loss.probabilities(self(images)), "targets": targets}
+
+    def _count(self, split: EvalSplit, batch: Batch) -> None:
+        images, targets = batch
+        logits = self(images)
+        if split == "test" and self.flip_average:
+            logits = (logits + self(images.flip(-1))) / 2
+        for metric in self._metrics(split):
+            metric.update(logits, targets)
+
+    def _metrics(self, split: EvalSplit) -> tuple[GroupAccuracy, LogitsStatistics]:
+        return cast(
+            tuple[GroupAccuracy, LogitsStatistics],
+            (self.accuracy[f"{split}_metric"], self.logits_statistics[f"{split}_metric"]),
+        )
+
+    def _outside_autocast(self, head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
+        # Also a user's own head keeps fp32 logits: it is next to free, and tail classes need the digits.
+        with torch.autocast(features.device.type, enabled=False):
+            return head(features.float() if features.dtype in (torch.float16, torch.bfloat16) else features)
+
+    # -- logging -----------------------------------------------------------------------------------------------------
+
+    def _log_loss(self, loss: Tensor) -> None:
+        self._loss_sum += loss
+        self._loss_steps += 1
+        if (self.trainer.global_step + 1) % cast(Any, self.trainer).log_every_n_steps == 0:
+            self.log("train/loss", self._loss_sum / self._loss_steps, prog_bar=True)
+            self._reset_loss()
+
+    def _reset_loss(self) -> None:
+        self._loss_sum = torch.zeros_like(self._loss_sum)
+        self._loss_steps = 0
+
+    def on_train_epoch_end(self) -> None:
+        """Log what is left of the epoch's loss and its learning rate; project heads that ask for it once an epoch."""
+        if self._loss_steps:
+            self.log("train/loss_epoch_end", self._loss_sum / self._loss_steps)
+            self._reset_loss()
+        optimizer = cast(Any, self.optimizers(use_pl_optimizer=False))
+        self.log("train/lr", float(optimizer.param_groups[0]["lr"]))
+        if self.head.project_every == "epoch":
+            self.head.project_()
+
+    def on_validation_epoch_end(self) -> None:
+        """Close the validation metrics."""
+        self._close("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Close the test metrics."""
+        self._close("test")
+
+    def _close(self, split: EvalSplit) -> None:
+        accuracy, statistics = self._metrics(split)
+        if not self.trainer.sanity_checking:
+            summary = accuracy.compute()
+            self.log_dict({f"{split}/{name}": value for name, value in summary.items()})
+            correct, total = accuracy.counts()
+            per_class = {"correct": correct, "total": total, "accuracy": accuracy.per_class(), **statistics.compute()}
+            with torch.no_grad():
+                per_class["weight_norm"] = weight_norms(self.head)
+            self.evaluation[split] = {
+                "epoch": self.current_epoch,
+                "accuracy": {name: value.item() for name, value in summary.items()},
+                "group_sizes": accuracy.group_sizes,
+                "classes_without_images": int((total == 0).sum()),
+                "test_time_averaging": "flip" if split == "test" and self.flip_average else "none",
+                "per_class": {name: values.tolist() for name, values in per_class.items()},
+                "logits": {
+                    name: {group: value.item() for group, value in statistics.by_group(per_class[name]).items()}
+                    for name in ("logits_magnitude", "regularized_std")
+                },
+            }
+        accuracy.reset()
+        statistics.reset()
+
+    # -- optimisation ------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Optimise what requires gradients, nothing else."""
+        optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        scheduler = self.lr_scheduler(optimizer)
+        if isinstance(scheduler, CosineLR):
+            scheduler.set_epochs(_max_epochs(self))
+        return [optimizer], [cast(LRScheduler, scheduler)]
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Step, then let the head project its parameters."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self.head.project_every == "step":
+            self.head.project_()
+
+    def setup(self, stage: str) -> None:
+        """Check what only the trainer knows, before anything trains."""
+        if self.channels_last:
+            self.backbone.to(memory_format=torch.channels_last)
+        if stage == "fit":
+            self.check(getattr(self.trainer, "datamodule", None))
+            if self.compile_backbone:
+                self.backbone.compile()
+
+    def check(self, data: object) -> None:
+        """Find what cannot be trained before anything is; a pipeline asks this of all stages first.
+
+        Args:
+            data: The data module, or anything with a ``rebalances`` flag.
+
+        Raises:
+            UsageError: If the sampler and the loss or head would balance twice.
+        """
+        if getattr(data, "rebalances", False) and not self.allow_double_balancing:
+            for part in (self.loss, self.head):
+                if part.rebalances:
+                    raise UsageError(
+                        f"`data.sampler` and `{type(part).__name__}` would both correct for class imbalance; choose "
+                        f"one, or set `model.allow_double_balancing` to true."
+                    )
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Record what was trained on, and keep the file loadable with ``weights_only=True``."""
+        checkpoint[RECORD] = {"class_counts": self.class_counts, "split": self._split_record()}
+        stored = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {key: value for key, value in stored.items() if _is_plain(value)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of other data."""
+        self.check_record(checkpoint.get(RECORD, {}), "The checkpoint")
+
+    def check_record(self, record: dict[str, Any], what: str) -> None:
+        """Compare a checkpoint's record of its training data with the data at hand.
+
+        Args:
+            record: ``class_counts`` and ``split`` as :meth:`on_save_checkpoint` stores them; may be empty.
+            what: Names the checkpoint at the start of the error.
+
+        Raises:
+            UsageError: If they differ and ``allow_changed_data`` is false.
+        """
+        if self.allow_changed_data:
+            return
+        counts = record.get("class_counts")
+        if counts is not None and list(counts) != self.class_counts:
+            raise UsageError(
+                f"{what} was trained on {sum(counts)} images in {len(counts)} classes ({_ends(counts)}), but the data "
+                f"have {sum(self.class_counts)} in {len(self.class_counts)} ({_ends(self.class_counts)}); give the "
+                f"same `data`, or set `model.allow_changed_data` to true."
+            )
+        splits = (record.get("split", {}), self._split_record())
+        theirs, ours = (split.get("hashes", {}).get("train") for split in splits)
+        if theirs and ours and theirs != ours:
+            raise UsageError(
+                f"{what} was trained on other images than these data select (split hash {theirs[:12]}…, here "
+                f"{ours[:12]}…), so validation images may have been seen; give the same `data`, or set "
+                f"`model.allow_changed_data` to true."
+            )
+
+    def _split_record(self) -> dict[str, Any]:
+        # Data and modules know each other by duck type alone; any LightningDataModule may stand here.
+        describe = getattr(getattr(self._trainer, "datamodule", None), "describe_split", None)
+        return cast(dict[str, Any], describe()) if describe else {}
+
+
+def _check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) -> None:
+    names = f"`model.head` {type(head).__name__} and `model.loss` {type(loss).__name__}"
+    if head.rebalances and loss.rebalances and not allow_double_balancing:
+        raise UsageError(
+            f"{names} would both correct for class imbalance; choose one, or set `model.allow_double_balancing` to "
+            f"true."
+        )
+    if loss.logit_scale > 1 and not head.normalized:
+        raise UsageError(
+            f"{names} do not go together: the loss multiplies by its scale {loss.logit_scale:g}, which needs cosine "
+            f"logits; use CosineHead with scale 1, or set the loss's scale to 1."
+        )
+
+
+def _max_epochs(module: LightningModule) -> int:
+    epochs = module.trainer.max_epochs
+    if epochs is None or epochs < 1:
+        raise UsageError("`CosineLR` needs to know where training ends: set `trainer.max_epochs`, or its `epochs`.")
+    return epochs
+
+
+def _ends(counts: list[int]) -> str:
+    return f"{max(counts)} to {min(counts)} a class"
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(key) and _is_plain(entry) for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)

@@ -1,0 +1,63 @@
+"""Stage 1: learning a representation."""
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+
+from lt_lightning.backbones import Backbone
+from lt_lightning.heads import LinearHead
+from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
+from lt_lightning.schedules import CosineLR
+
+
+class RepresentationModule(LTModule):
+    """Stage 1: train backbone and classifier together.
+
+    Args:
+        class_counts: Training images per class; the command line links them from the data.
+        backbone: Feature extractor.
+        head: Makes the classifier from ``(num_features, class_counts)``.
+        loss: Makes the loss from ``(class_counts,)``.
+        optimizer: Makes the optimiser from the parameters that train; LORT's stage 1 by default.
+        lr_scheduler: Makes the learning-rate schedule from the optimiser; stepped once per epoch.
+        group_thresholds: ``(low, high)`` training images that separate few, medium and many; linked from the data.
+        channels_last: Whether convolutions run in the channels-last memory format.
+        compile: Whether the backbone is compiled.
+        flip_average: Whether test logits are the mean over an image and its mirror image.
+        allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
+        allow_changed_data: Whether a checkpoint may have been trained on other class counts or another split.
+
+    Raises:
+        UsageError: If head and loss do not go together.
+    """
+
+    def __init__(
+        self,
+        class_counts: list[int],
+        backbone: Backbone,
+        head: HeadFactory = LinearHead,
+        loss: LossFactory = CrossEntropyLoss,
+        optimizer: OptimizerCallable = lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, weight_decay=5e-3),
+        lr_scheduler: LRSchedulerCallable = lambda o: CosineLR(o),
+        group_thresholds: tuple[int, int] = (20, 100),
+        channels_last: bool = False,
+        compile: bool = False,
+        flip_average: bool = False,
+        allow_double_balancing: bool = False,
+        allow_changed_data: bool = False,
+    ) -> None:
+        super().__init__(
+            class_counts,
+            backbone,
+            head,
+            loss,
+            optimizer,
+            lr_scheduler,
+            group_thresholds,
+            channels_last,
+            compile,
+            flip_average,
+            allow_double_balancing,
+            allow_changed_data,
+        )
+        self.save_hyperparameters()

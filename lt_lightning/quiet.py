@@ -1,0 +1,22 @@
+"""Silence for Lightning's remarks that tell a user of this package nothing."""
+
+import logging
+import warnings
+
+_EXPECTED = (
+    r".*Found \d+ module\(s\) in eval mode",  # a frozen backbone is meant to be
+    r".*The number of training batches \(\d+\) is smaller than the logging interval",  # epochs are logged as well
+    r".*does not have many workers",  # sets in memory need none
+    r".*treespec, LeafSpec.*deprecated",  # Lightning's own use of torch
+    r".*It is recommended to use .*sync_dist=True",  # what is logged has been summed over processes already
+    r"The dirpath has changed from",  # each run has a folder of its own, and nothing but the last epoch is kept
+    r".*using `DistributedSampler` with the dataloaders",  # evaluation shards without repeating an image
+)
+
+
+def quiet() -> None:
+    """Filter expected warnings, and Lightning's announcements of seeds, devices and loggers."""
+    for message in _EXPECTED:
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,67 @@
+"""What every run leaves behind: a folder of its own, and a ``results.json`` written whole or not at all."""
+
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+
+from lt_lightning import __version__
+
+
+def claim_folder(parent: Path) -> Path:
+    """Make and return ``parent/version_K`` with the first free K.
+
+    Folders of earlier runs stay as they are, and two jobs that start together get two folders. Only the first process
+    makes one; the others get a name that Lightning replaces by the first process's.
+    """
+    number = 0
+    while True:
+        folder = parent / f"version_{number}"
+        if rank_zero_only.rank:  # type: ignore[attr-defined]  # set by Lightning when it is imported
+            return folder
+        try:
+            folder.mkdir(parents=True, exist_ok=False)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write ``data`` atomically; numbers that are not finite become ``null``, as JSON has none."""
+    text = json.dumps(_finite(data), indent=1, allow_nan=False)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft.write_text(text + "\n")
+    draft.replace(path)
+
+
+def environment() -> dict[str, Any]:
+    """Software and hardware of this run."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {
+        "lt_lightning": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "hardware": device,
+        "cpu_count": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,37 @@
+"""Learning-rate schedules that end where training ends."""
+
+from math import cos, pi
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+class CosineLR(LRScheduler):
+    """Half a cosine from the initial learning rate down to ``end_factor`` times it, stepped once per epoch.
+
+    Unlike torch's, it needs no ``T_max``: the module fills in the trainer's ``max_epochs``, so a shorter run has a
+    shorter schedule. Epoch ``e`` of ``E`` trains at ``lr · (1 + cos(π e / E)) / 2``, as in both of LORT's stages.
+
+    Args:
+        optimizer: The wrapped optimiser.
+        end_factor: Where the cosine ends, as a fraction of the initial learning rate.
+        epochs: Length; ``None`` until :meth:`set_epochs` is called.
+    """
+
+    def __init__(self, optimizer: Optimizer, end_factor: float = 0.0, epochs: int | None = None) -> None:
+        self.end_factor = end_factor
+        self.epochs = epochs
+        super().__init__(optimizer)
+
+    def set_epochs(self, epochs: int) -> None:
+        """Fill in the length, unless the user has given one."""
+        if self.epochs is None:
+            self.epochs = epochs
+
+    def get_lr(self) -> list[float]:  # type: ignore[override]  # torch's annotation admits tensors as well
+        """Learning rate of each parameter group at the current epoch."""
+        base_lrs = [float(lr) for lr in self.base_lrs]
+        if self.epochs is None:
+            return base_lrs
+        share = (1 + cos(pi * min(self.last_epoch, self.epochs) / self.epochs)) / 2
+        return [lr * (self.end_factor + (1 - self.end_factor) * share) for lr in base_lrs]

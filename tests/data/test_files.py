@@ -1,0 +1,222 @@
+import pickle
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from PIL import Image
+
+from lt_lightning.data import ImageFolderLT
+from lt_lightning.data.files import (
+    FileImages,
+    FileList,
+    ImageFilesLT,
+    SeededBatch,
+    eval_transform,
+    read_rgb,
+    train_transform,
+)
+from lt_lightning.errors import UsageError
+
+# A machine with one core, and Python 3.12 and later, warn about worker processes; neither is what is tested here.
+with_workers = [
+    pytest.mark.filterwarnings("ignore:This DataLoader will create"),
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
+]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "1", "P", "CMYK"])
+def test_every_mode_is_read_as_rgb(tmp_path, mode):
+    name = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
+    Image.new("RGB", (4, 3), (255, 255, 255)).convert(mode).save(name)
+    image = read_rgb(name)
+    assert (image.mode, image.size) == ("RGB", (4, 3))
+    assert min(low for low, _ in image.getextrema()) > 250
+
+
+def test_a_transparent_palette_is_read_without_a_warning(folder_root):
+    path = folder_root / "train" / "ant" / "3.png"
+    with Image.open(path) as image:
+        assert image.mode == "P"
+        assert isinstance(image.info["transparency"], bytes)
+    assert read_rgb(path).mode == "RGB"
+
+
+@pytest.mark.parametrize("content", [b"", b"text", None])
+def test_an_unreadable_image_is_named(tmp_path, content):
+    path = tmp_path / "broken.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"The image .*broken\.png cannot be read \(.*\); replace it or take it off"):
+        read_rgb(path)
+
+
+def test_a_cut_off_image_is_named(folder_root):
+    path = folder_root / "train" / "ant" / "0.png"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UsageError, match=r"ant.0\.png cannot be read"):
+        read_rgb(path)
+
+
+def test_the_evaluation_crop_is_the_middle_of_the_resized_image():
+    image = Image.new("RGB", (64, 128), (9, 9, 9))
+    image.paste((200, 200, 200), (0, 48, 64, 80))
+    tensor = eval_transform(28)(image)  # shorter side 32, so 32 x 64, and the middle 28 x 28 of it
+    assert tensor.shape == (3, 28, 28)
+    assert tensor.dtype == torch.uint8
+    assert tensor[:, 14, 14].tolist() == [200] * 3
+    assert tensor[:, 0, 0].tolist() == [9] * 3
+
+
+def test_jitter_changes_colours_only_if_asked():
+    image = Image.new("RGB", (40, 40), (100, 150, 50))
+    torch.manual_seed(0)
+    assert train_transform(16, 0.0)(image).flatten(1).unique(dim=1).flatten().tolist() == [100, 150, 50]
+    assert train_transform(16, 0.4)(image).flatten(1).unique(dim=1).flatten().tolist() != [100, 150, 50]
+
+
+@pytest.fixture
+def images(folder_root):
+    return FileImages(
+        folder_root, FileList([f"train/ant/{i}.png" for i in range(9)], torch.arange(9)), train_transform(12, 0.2)
+    )
+
+
+def test_a_batch_is_stacked(images):
+    batch, targets = images.__getitems__([4, 1, 8])
+    assert batch.shape == (3, 3, 12, 12)
+    assert batch.dtype == torch.uint8
+    assert targets.tolist() == [4, 1, 8]
+    assert len(images) == 9
+
+
+def test_a_seeded_batch_draws_from_its_seed_and_leaves_the_generator_alone(images):
+    state = torch.get_rng_state()
+    first = images.__getitems__(SeededBatch([0, 1, 2], 5))[0]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, images.__getitems__(pickle.loads(pickle.dumps(SeededBatch([0, 1, 2], 5))))[0])
+    assert not torch.equal(first, images.__getitems__(SeededBatch([0, 1, 2], 6))[0])
+
+
+def epochs(folder_root, num_workers, number=2):
+    data = ImageFolderLT(root=str(folder_root), image_size=12, batch_size=4, eval_batch_size=2, num_workers=num_workers)
+    data.setup("fit")
+    loader = data.train_dataloader()
+    seen = []
+    for epoch in range(number):
+        data.train_sampler.set_epoch(epoch)
+        seen.append(list(loader))
+    return seen, list(data.val_dataloader())
+
+
+@pytest.mark.parametrize("num_workers", [pytest.param(2, marks=with_workers)])
+def test_what_an_epoch_shows_does_not_depend_on_the_number_of_workers(folder_root, num_workers):
+    alone, alone_val = epochs(folder_root, 0)
+    helped, helped_val = epochs(folder_root, num_workers)
+    for left, right in zip([*alone, alone_val], [*helped, helped_val], strict=True):
+        assert len(left) == len(right)
+        for (images, targets), (same, also) in zip(left, right, strict=True):
+            assert torch.equal(images, same)
+            assert torch.equal(targets, also)
+    assert not torch.equal(alone[0][0][0], alone[1][0][0])
+    assert sorted(torch.cat([t for _, t in alone[0]]).tolist()) == [0] * 9 + [1] * 4 + [2] * 2
+
+
+def test_one_image_looks_different_every_time_it_is_drawn(folder_root):
+    path = folder_root / "train" / "ant" / "0.png"
+    for number in range(1, 9):
+        (folder_root / "train" / "ant" / f"{number}.png").write_bytes(path.read_bytes())
+    seen, _ = epochs(folder_root, 0, number=3)
+    views = torch.cat([images[targets == 0] for epoch in seen for images, targets in epoch])
+    assert len(views.flatten(1).unique(dim=0)) == len(views) == 27
+
+
+def test_a_resumed_epoch_goes_on_where_it_stopped(folder_root):
+    seen, _ = epochs(folder_root, 0, number=1)
+    data = ImageFolderLT(root=str(folder_root), image_size=12, batch_size=4, num_workers=0)
+    data.load_state_dict({"batches_seen": 2})
+    data.setup("fit")
+    rest = list(data.train_dataloader())
+    assert len(rest) == len(seen[0]) - 2
+    for (images, targets), (same, also) in zip(seen[0][2:], rest, strict=True):
+        assert torch.equal(images, same)
+        assert torch.equal(targets, also)
+
+
+@pytest.mark.parametrize("num_workers", [0, pytest.param(2, marks=with_workers)])
+def test_an_unreadable_image_stops_the_loader_with_its_name(folder_root, num_workers):
+    (folder_root / "val" / "bee" / "0.png").write_bytes(b"damaged")
+    data = ImageFolderLT(root=str(folder_root), image_size=12, num_workers=num_workers)
+    data.setup("fit")
+    with pytest.raises(UsageError, match=r"The image .*bee.0\.png cannot be read"):
+        list(data.val_dataloader())
+
+
+def test_inputs_are_normalised_with_imagenets_statistics(folder_root):
+    data = ImageFolderLT(root=str(folder_root))
+    images = torch.full((2, 3, 4, 4), 51, dtype=torch.uint8)
+    expected = [(0.2 - m) / s for m, s in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)]
+    for training in (False, True):
+        torch.testing.assert_close(data.to_input(images, training, None)[0, :, 0, 0], torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 0}, r"`data\.image_size` must be at least 1, but got 0"),
+        ({"color_jitter": -0.1}, r"`data\.color_jitter` must be at least 0, but got -0\.1"),
+    ],
+)
+def test_values_out_of_range_are_refused(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        ImageFolderLT(**arguments)
+
+
+def test_a_source_without_training_images_is_refused():
+    class Nothing(ImageFilesLT):
+        class_names = ("a",)
+
+        def list_files(self, split):
+            return None
+
+    with pytest.raises(UsageError, match=r"`Nothing` has no training images in `root` here"):
+        _ = Nothing(root="here").class_counts
+
+
+@pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
+def test_lightning_tells_the_sampler_its_epoch(folder_root):
+    class Looks(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+            self.seen = []
+
+        def training_step(self, batch, index):
+            self.seen.append((self.current_epoch, batch[0].clone()))
+            return self.weight * 0
+
+        def validation_step(self, batch, index):
+            pytest.fail("there are no validation images")
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    data = ImageFolderLT(root=str(folder_root), image_size=8, batch_size=16, num_workers=0, val_from="none")
+    trainer = Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    model = Looks()
+    trainer.fit(model, datamodule=data)
+    assert data.train_sampler.epoch == 1
+    expected = ImageFolderLT(root=str(folder_root), image_size=8, batch_size=16, num_workers=0, val_from="none")
+    expected.setup("fit")
+    loader = expected.train_dataloader()
+    for epoch, images in model.seen:
+        expected.train_sampler.set_epoch(epoch)
+        ((raw, _),) = loader
+        assert torch.equal(images, expected.to_input(raw, True, None))

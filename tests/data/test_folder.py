@@ -1,0 +1,117 @@
+import shutil
+
+import pytest
+import torch
+
+from lt_lightning.data import ImageFolderLT
+from lt_lightning.errors import UsageError
+
+
+@pytest.fixture
+def data(folder_root):
+    return ImageFolderLT(root=str(folder_root), image_size=16, num_workers=0)
+
+
+def test_counts_and_names_come_from_the_folders_alone(data, monkeypatch):
+    monkeypatch.setattr("PIL.Image.open", lambda *args: pytest.fail("no image may be read"))
+    assert data.class_counts == [9, 4, 2]
+    assert data.class_names == ["ant", "bee", "cat"]
+
+
+def test_nothing_is_looked_at_by_the_constructor(tmp_path):
+    assert ImageFolderLT(root=str(tmp_path / "nowhere")).root.endswith("nowhere")
+
+
+def test_each_split_is_its_folder(data):
+    data.setup("fit")
+    data.setup("test")
+    assert {name: data.split(name).targets.tolist() for name in ("train", "val", "test")} == {
+        "train": [0] * 9 + [1] * 4 + [2] * 2,
+        "val": [0, 0, 1],
+        "test": [0, 0, 1, 1, 2, 2],
+    }
+    assert data.split("val").paths == ["val/ant/0.png", "val/ant/1.png", "val/bee/0.png"]
+
+
+def test_the_record_names_files(data, folder_root):
+    data.setup("fit")
+    record = data.describe_split()
+    assert record["dataset"] == "folder"
+    assert record["sizes"] == {"train": 15, "val": 3}
+    assert record["real_imbalance_ratio"] == 4.5
+    assert record["hash_of"] == "paths and sizes of files"
+    assert record["classes_without_validation"] == [2]
+    assert set(record["hashes"]) == {"train", "val"}
+    moved = folder_root.with_name("elsewhere")
+    shutil.copytree(folder_root, moved)
+    same = ImageFolderLT(root=str(moved))
+    same.setup("fit")
+    assert same.describe_split()["hashes"] == record["hashes"]
+    (moved / "train" / "cat" / "0.png").unlink()
+    other = ImageFolderLT(root=str(moved))
+    other.setup("fit")
+    assert other.describe_split()["hashes"]["train"] != record["hashes"]["train"]
+
+
+def test_validation_may_come_from_the_training_images(folder_root):
+    data = ImageFolderLT(root=str(folder_root), val_from="train", val_fraction=0.25)
+    assert data.class_counts == [7, 3, 1]
+    data.setup("fit")
+    assert torch.bincount(data.split("val").targets).tolist() == [2, 1, 1]
+    assert not set(data.split("val").paths) & set(data.split("train").paths)
+    assert data.describe_split()["val_fraction"] == 0.25
+
+
+@pytest.mark.parametrize("val_from", ["none", "source"])
+def test_there_may_be_no_validation_images(folder_root, val_from):
+    if val_from == "source":
+        shutil.rmtree(folder_root / "val")
+    data = ImageFolderLT(root=str(folder_root), val_from=val_from)
+    data.setup("fit")
+    assert data.split("val") is None
+    assert data.describe_split()["classes_without_validation"] == []
+
+
+def test_without_a_test_folder_there_is_no_test(folder_root):
+    shutil.rmtree(folder_root / "test")
+    with pytest.raises(UsageError, match=r"`ImageFolderLT` has no test images; `test` needs some"):
+        ImageFolderLT(root=str(folder_root)).setup("test")
+
+
+def test_images_may_lie_deeper_and_other_files_are_passed_over(folder_root):
+    deep = folder_root / "train" / "cat" / "more" / "still"
+    deep.mkdir(parents=True)
+    shutil.copy(folder_root / "train" / "cat" / "0.png", deep / "B.PNG")
+    (folder_root / "train" / "cat" / "notes.txt").touch()
+    (folder_root / "train" / "cat" / ".hidden.png").touch()
+    (folder_root / "train" / ".cache").mkdir()
+    data = ImageFolderLT(root=str(folder_root))
+    assert data.class_counts == [9, 4, 3]
+    assert data.list_files("train").paths[-1] == "train/cat/more/still/B.PNG"
+
+
+def test_a_missing_train_folder_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"`root` .* has no folder train; put the images into .*train/<class>/"):
+        _ = ImageFolderLT(root=str(tmp_path)).class_counts
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_folder_without_classes_is_named(folder_root, split):
+    shutil.rmtree(folder_root / split)
+    (folder_root / split).mkdir()
+    with pytest.raises(UsageError, match=rf"{split} has no class folders; put the images into"):
+        ImageFolderLT(root=str(folder_root)).setup("fit")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_empty_class_folder_is_named(folder_root, split):
+    shutil.rmtree(folder_root / split / "bee")
+    (folder_root / split / "bee").mkdir()
+    with pytest.raises(UsageError, match=rf"The class folder .*{split}.bee holds no image \(\.jpg, .*\); remove it"):
+        ImageFolderLT(root=str(folder_root)).setup("fit" if split == "train" else "test")
+
+
+def test_a_class_that_never_trains_is_named(folder_root):
+    (folder_root / "test" / "dog").mkdir()
+    with pytest.raises(UsageError, match=r"test has the class folder dog, which .*train has not; use the same names"):
+        ImageFolderLT(root=str(folder_root)).setup("test")

@@ -1,0 +1,221 @@
+import pytest
+import torch
+
+from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT, SetFacts, classes_without
+from lt_lightning.data.sources import ArraySource
+from lt_lightning.data.splits import split_hash
+from lt_lightning.errors import UsageError
+
+PER_CLASS = 20
+
+
+def make_source(channels=3):
+    """Three classes of 20 training and 4 test images; every image is unlike every other."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (72, channels, 6, 6), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(72) % 3
+    return ArraySource(
+        {"train": images[:60], "test": images[60:]}, {"train": labels[:60], "test": labels[60:]}, ["a", "b", "c"]
+    )
+
+
+class ThreeLT(InMemoryLT):
+    opened = 0
+    reads: list[int]
+    source = make_source()
+
+    @property
+    def facts(self):
+        return SetFacts("three", ("a", "b", "c"), PER_CLASS, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+
+    def open_source(self):
+        self.opened += 1
+        return self.source
+
+
+def test_batches_are_gathered_in_order():
+    images = InMemoryImages(torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1), torch.tensor([4, 3, 2, 1, 0]))
+    batch, targets = images.__getitems__([3, 1])
+    assert len(images) == 5
+    assert batch.flatten().tolist() == [3, 1]
+    assert targets.tolist() == [1, 3]
+
+
+def test_facts_are_known_before_any_image_is_read():
+    data = ThreeLT(imbalance_ratio=4)
+    assert data.class_counts == [20, 10, 5]
+    assert data.class_names == ["a", "b", "c"]
+    assert data.num_classes == 3
+    assert data.opened == 0
+
+
+@pytest.mark.parametrize(
+    ("val_from", "counts", "val_counts"),
+    [("unused", [20, 10, 5], [0, 3, 3]), ("pool", [17, 8, 4], [3, 3, 3]), ("train", [18, 9, 4], [2, 1, 1])],
+)
+def test_validation_follows_its_rule(val_from, counts, val_counts):
+    data = ThreeLT(imbalance_ratio=4, val_from=val_from, val_per_class=3)
+    assert data.class_counts == counts
+    data.setup("fit")
+    train, val = data.split("train"), data.split("val")
+    assert torch.bincount(train.targets).tolist() == counts
+    assert torch.bincount(val.targets, minlength=3).tolist() == val_counts
+    everything = torch.cat([train.images, val.images]).flatten(1)
+    assert len(everything.unique(dim=0)) == len(everything)
+
+
+def test_train_and_val_are_read_in_one_pass(monkeypatch):
+    reads = []
+    original = ArraySource.images
+    monkeypatch.setattr(
+        ArraySource,
+        "images",
+        lambda self, split, indices: reads.append((split, len(indices))) or original(self, split, indices),
+    )
+    data = ThreeLT(imbalance_ratio=4, val_per_class=3)
+    data.setup("fit")
+    data.setup("fit")
+    data.setup("test")
+    assert reads == [("train", 35 + 6), ("test", 12)]
+
+
+def test_without_validation_images_there_is_no_validation_split():
+    data = ThreeLT(imbalance_ratio=4, val_from="none")
+    data.setup("fit")
+    assert data.split("val") is None
+    assert data.val_dataloader() == []
+    full = ThreeLT(profile="none")
+    full.setup("fit")
+    assert full.class_counts == [20, 20, 20]
+    assert full.split("val") is None
+
+
+def test_an_explicit_largest_count_is_kept_whatever_is_held_out():
+    assert ThreeLT(imbalance_ratio=4, max_count=12, val_from="pool", val_per_class=3).class_counts == [12, 6, 3]
+
+
+def test_the_record_names_choices_sizes_and_hashes():
+    data = ThreeLT(imbalance_ratio=4.5, val_per_class=3)
+    assert data.describe_split()["sizes"] == {}
+    data.setup("fit")
+    record = data.describe_split()
+    assert record == {
+        "dataset": "three",
+        "profile": "exponential",
+        "imbalance_ratio": 4.5,
+        "real_imbalance_ratio": 5.0,
+        "subset": "first",
+        "val_from": "unused",
+        "val_per_class": 3,
+        "val_fraction": None,
+        "val_repeats_left_out": 0,
+        "sizes": {"train": 33, "val": 6},
+        "hashes": {"train": split_hash(data.split("train").images), "val": split_hash(data.split("val").images)},
+        "hash_of": "pixels",
+        "classes_without_validation": [0],
+    }
+    data.setup("test")
+    assert set(data.describe_split()["hashes"]) == {"train", "val", "test"}
+
+
+def test_equal_choices_give_equal_hashes_and_other_seeds_others():
+    def train_hash(**choices):
+        data = ThreeLT(imbalance_ratio=4, **choices)
+        data.setup("fit")
+        return data.describe_split()["hashes"]["train"]
+
+    assert train_hash(subset=1) == train_hash(subset=1)
+    assert len({train_hash(subset=1), train_hash(subset=2), train_hash()}) == 3
+
+
+def test_evaluation_input_is_normalised_and_nothing_else():
+    data = ThreeLT()
+    images = make_source().images("test", torch.arange(12))
+    result = data.to_input(images, False, None)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.facts.mean, data.facts.std))
+    torch.testing.assert_close(result, (images / 255 - mean) / std, rtol=1e-5, atol=1e-5)
+
+
+def test_training_input_is_cropped_and_flipped_from_the_generator():
+    data, still = ThreeLT(crop_padding=2), ThreeLT(crop_padding=0, flip=False)
+    images = make_source().images("train", torch.arange(60))
+    first = data.to_input(images, True, torch.Generator().manual_seed(1))
+    assert torch.equal(first, data.to_input(images, True, torch.Generator().manual_seed(1)))
+    assert not torch.equal(first, data.to_input(images, True, torch.Generator().manual_seed(2)))
+    plain = data.to_input(images, False, None)
+    assert not torch.equal(first, plain)
+    assert torch.equal(still.to_input(images, True, torch.Generator().manual_seed(1)), plain)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"val_per_class": 0}, r"`data\.val_per_class` must be at least 1, but got 0; for no validation images use"),
+        ({"crop_padding": -1}, r"`data\.crop_padding` must be at least 0, but got -1"),
+        ({"subset": -1}, r'`data\.subset` must be "first" or a seed of at least 0, but got -1'),
+    ],
+)
+def test_values_out_of_range_are_refused(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        ThreeLT(**arguments)
+
+
+def test_impossible_profiles_are_refused_before_loading():
+    with pytest.raises(UsageError, match=r"`imbalance_ratio` 50 leaves class 2 without an image"):
+        _ = ThreeLT(imbalance_ratio=50).class_counts
+    with pytest.raises(UsageError, match=r"`val_fraction` must lie between 0 and 1, but got 2"):
+        _ = ThreeLT(imbalance_ratio=4, val_from="train", val_fraction=2.0).class_counts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"max_count": 30},
+            r"The pool has 20 images of class 0, but 30 are wanted; choose a `max_count` of at most 20\.",
+        ),
+        (
+            {"max_count": 20, "val_from": "pool", "val_per_class": 5},
+            r"The pool has 15 images of class 0 beside the 5 held out for validation, but 20 are wanted; choose a "
+            r"`max_count` of at most 15\.",
+        ),
+    ],
+)
+def test_a_short_pool_says_what_would_fit(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        ThreeLT(imbalance_ratio=4, **arguments).setup("fit")
+
+
+def test_images_of_another_kind_are_refused():
+    class Grey(ThreeLT):
+        source = make_source(channels=1)
+
+    with pytest.raises(UsageError, match=r"The images of three have 1 channels, but 3 are expected"):
+        Grey(imbalance_ratio=4).setup("fit")
+
+
+def test_labels_of_another_set_are_refused():
+    class Four(ThreeLT):
+        source = ArraySource(
+            {"train": torch.zeros(4, 3, 2, 2, dtype=torch.uint8)}, {"train": torch.arange(4)}, list("abcd")
+        )
+
+    with pytest.raises(UsageError, match=r"The training set of three gives row 3 the label 3"):
+        Four(imbalance_ratio=4).setup("fit")
+
+
+def test_a_validation_image_that_trains_too_is_left_out():
+    class Repeating(ThreeLT):
+        source = make_source()
+
+    images = Repeating.source._images["train"]
+    images[21] = images[0]  # class 0 trains on rows 0, 3, …, 18 and has rows 21, 24 and 27 unused
+    data = Repeating(imbalance_ratio=1, max_count=7, val_per_class=3)
+    data.setup("fit")
+    assert torch.bincount(data.split("val").targets).tolist() == [2, 3, 3]
+    assert data.describe_split()["val_repeats_left_out"] == 1
+    assert data.class_counts == [7, 7, 7]
+
+
+def test_classes_without_an_image_are_listed():
+    assert classes_without(torch.tensor([0, 2, 2]), 4) == [1, 3]

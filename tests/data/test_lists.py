@@ -1,0 +1,107 @@
+import pytest
+
+from lt_lightning.data import ImageListLT
+from lt_lightning.errors import UsageError
+
+
+def lists(root, **choices):
+    return ImageListLT(
+        root=str(root),
+        **{"train_list": "train.txt", "val_list": "val.txt", "test_list": "test.txt", "num_workers": 0, **choices},
+    )
+
+
+def test_counts_come_from_the_list_alone(list_root, monkeypatch):
+    monkeypatch.setattr("PIL.Image.open", lambda *args: pytest.fail("no image may be read"))
+    data = lists(list_root)
+    assert data.class_counts == [3, 7, 2]
+    assert data.class_names == ["0", "1", "2"]
+    assert lists(list_root).num_classes == 3
+
+
+def test_names_come_first_when_asked_first(list_root):
+    assert lists(list_root).class_names == ["0", "1", "2"]
+    assert lists(list_root, class_names=["x", "y", "z"]).class_names == ["x", "y", "z"]
+
+
+def test_each_split_is_its_list(list_root):
+    data = lists(list_root, val_list=str(list_root / "val.txt"), image_size=16, eval_batch_size=2)
+    data.setup("fit")
+    data.setup("test")
+    assert data.split("train").targets.tolist() == [0] * 3 + [1] * 7 + [2] * 2
+    assert data.split("test").paths == [f"pictures/test {label} 0.png" for label in range(3)]
+    batches = list(data.test_dataloader())
+    assert sum(len(targets) for _, targets in batches) == 3
+    assert batches[0][0].shape[1:] == (3, 16, 16)
+    assert data.describe_split()["sizes"] == {"train": 12, "val": 3, "test": 3}
+
+
+def test_lists_are_optional(list_root):
+    data = lists(list_root, val_list=None, test_list=None)
+    data.setup("fit")
+    assert data.split("val") is None
+    with pytest.raises(UsageError, match="has no test images"):
+        data.setup("test")
+
+
+def test_validation_may_come_from_the_training_list(list_root):
+    data = lists(list_root, val_from="train", val_fraction=0.3)
+    assert data.class_counts == [2, 5, 1]
+    data.setup("fit")
+    assert len(data.split("val")) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("pictures/a.png", r"train\.txt, line 3, reads 'pictures/a\.png', but a path and a class number of at least 0"),
+        ("pictures/a.png -1", r"line 3, reads 'pictures/a\.png -1'"),
+        ("pictures/a.png 1.0", r"line 3, reads"),
+        ("pictures/a.png cat", r"line 3, reads"),
+        ("7", r"line 3, reads '7'"),
+    ],
+)
+def test_a_line_that_does_not_fit_is_named(list_root, line, message):
+    path = list_root / "train.txt"
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([*rows[:1], "", line, *rows[1:]]))
+    with pytest.raises(UsageError, match=message):
+        _ = lists(list_root).class_counts
+
+
+def test_tabs_and_blank_ends_are_understood(list_root):
+    path = list_root / "train.txt"
+    path.write_text("\n".join("\t".join(row.rsplit(" ", 1)) + "  " for row in path.read_text().splitlines()))
+    assert lists(list_root).class_counts == [3, 7, 2]
+
+
+def test_a_class_without_a_training_image_is_named(list_root):
+    path = list_root / "train.txt"
+    path.write_text("".join(row for row in path.read_text().splitlines(True) if not row.endswith(" 1\n")))
+    with pytest.raises(UsageError, match=r"train\.txt has no training image of class 1 of 3; every class needs one"):
+        _ = lists(list_root).class_counts
+    with pytest.raises(UsageError, match=r"has no training image of class 3 of 4"):
+        lists(list_root, train_list="val.txt", class_names=list("abcd")).setup("fit")
+
+
+def test_a_label_beyond_the_classes_is_named(list_root):
+    with (list_root / "test.txt").open("a") as file:
+        file.write("\npictures/test 0 0.png 3\n")
+    with pytest.raises(UsageError, match=r"test\.txt, line 5, has the label 3, but the 3 classes are numbered 0 to 2"):
+        lists(list_root).setup("test")
+    with pytest.raises(UsageError, match=r"train\.txt, line 11, has the label 2, but the 2 classes are numbered"):
+        _ = lists(list_root, class_names=["a", "b"]).class_counts
+
+
+def test_a_missing_or_empty_list_is_named(list_root):
+    with pytest.raises(UsageError, match=r"`train_list` none\.txt is not a file, and neither is .*none\.txt"):
+        _ = lists(list_root, train_list="none.txt").class_counts
+    (list_root / "val.txt").write_text("\n")
+    with pytest.raises(UsageError, match=r"val\.txt is empty; a line `path label` is expected"):
+        lists(list_root).setup("fit")
+
+
+def test_a_listed_image_that_is_not_there_stops_setup(list_root):
+    (list_root / "pictures" / "val 1 0.png").unlink()
+    with pytest.raises(UsageError, match=r"The image .*val 1 0\.png is listed but cannot be found; check `root`"):
+        lists(list_root).setup("fit")

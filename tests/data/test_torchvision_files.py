@@ -1,0 +1,77 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision import datasets
+
+from lt_lightning.data.torchvision_files import TorchvisionFiles
+from lt_lightning.errors import UsageError
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """The format of MNIST's raw files: magic number, sizes, bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    path.write_bytes(header + array.tobytes())
+
+
+def write_mnist(root: Path, name: str = "MNIST") -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    images = {}
+    for split, count in (("train", 30), ("t10k", 20)):
+        images[split] = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        write_idx(root / name / "raw" / f"{split}-images-idx3-ubyte", images[split])
+        write_idx(root / name / "raw" / f"{split}-labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8))
+    return images
+
+
+def test_mnist_files_give_grey_images(tmp_path):
+    raw = write_mnist(tmp_path)
+    source = TorchvisionFiles(datasets.MNIST, tmp_path)
+    assert len(source.class_names) == 10
+    assert source.labels("train").tolist() == [i % 10 for i in range(30)]
+    assert source.labels("test").dtype == torch.int64
+    images = source.images("test", torch.tensor([7, 2]))
+    assert images.shape == (2, 1, 28, 28)
+    assert torch.equal(images[:, 0], torch.from_numpy(raw["t10k"][[7, 2]]))
+
+
+def test_cifar_files_give_colour_images(tmp_path, monkeypatch):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    rows = np.random.default_rng(0).integers(0, 256, (12, 3072), dtype=np.uint8)
+    for name in ("train", "test"):
+        (folder / name).write_bytes(pickle.dumps({"data": rows, "labels": [i % 10 for i in range(12)]}))
+    (folder / "meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", [("train", None)])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", [("test", None)])
+    monkeypatch.setattr(datasets.CIFAR10, "meta", {"filename": "meta", "key": "label_names", "md5": None})
+    source = TorchvisionFiles(datasets.CIFAR10, tmp_path)
+    assert source.class_names == list("abcdefghij")
+    images = source.images("train", torch.tensor([3, 11]))
+    assert images.is_contiguous()
+    assert torch.equal(images, torch.from_numpy(rows[[3, 11]]).view(2, 3, 32, 32))
+
+
+def test_files_that_torchvision_refuses_are_named(tmp_path):
+    with pytest.raises(UsageError, match=r"torchvision cannot read its files in `root` .*; delete them and use"):
+        TorchvisionFiles(datasets.MNIST, tmp_path).labels("train")
+
+
+def test_both_splits_are_downloaded(tmp_path):
+    calls = []
+    TorchvisionFiles(lambda root, **kwargs: calls.append((root, kwargs)), tmp_path).download()
+    assert calls == [
+        (str(tmp_path), {"train": True, "download": True}),
+        (str(tmp_path), {"train": False, "download": True}),
+    ]
+
+
+def test_a_download_that_fails_is_a_sentence(tmp_path):
+    def offline(root, **kwargs):
+        raise OSError("no network")
+
+    with pytest.raises(UsageError, match=r"`download=True` could not fetch the files into `root` .*: no network\."):
+        TorchvisionFiles(offline, tmp_path).download()

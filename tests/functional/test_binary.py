@@ -1,0 +1,71 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lt_lightning.functional import log_one_minus_softmax, one_vs_all_loss, softmax_bce_loss
+
+
+def batch(n: int = 7, k: int = 5, scale: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(n * k)
+    logits = scale * torch.randn(n, k, generator=generator, dtype=torch.float64)
+    return logits, torch.randint(k, (n,), generator=generator)
+
+
+def test_one_vs_all_equals_torch() -> None:
+    logits, targets = batch()
+    expected = F.binary_cross_entropy_with_logits(logits, F.one_hot(targets, 5).double(), reduction="none").sum(1)
+    torch.testing.assert_close(one_vs_all_loss(logits, targets), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_factor_term_by_term(gamma: float) -> None:
+    logits, targets = batch()
+    for row, target, found in zip(logits, targets, one_vs_all_loss(logits, targets, gamma), strict=True):
+        total = 0.0
+        for k, z in enumerate(row):
+            p = torch.sigmoid(z) if k == target else 1 - torch.sigmoid(z)
+            total += (1 - p) ** gamma * -torch.log(p)
+        assert found.item() == pytest.approx(float(total), rel=1e-10)
+
+
+def test_softmax_bce_equals_torch() -> None:
+    logits, targets = batch()
+    one_hot = F.one_hot(targets, 5).double()
+    expected = F.binary_cross_entropy(logits.softmax(1), one_hot, reduction="none").sum(1)
+    torch.testing.assert_close(softmax_bce_loss(logits, targets), expected, rtol=1e-11, atol=0)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_complement_equals_subtraction(k: int) -> None:
+    logits, _ = batch(20, k)
+    expected = torch.log(1 - logits.softmax(1))
+    torch.testing.assert_close(log_one_minus_softmax(logits), expected, rtol=1e-10, atol=1e-14)
+
+
+def test_complement_keeps_digits_where_subtraction_has_none() -> None:
+    found = log_one_minus_softmax(torch.tensor([[500.0, 0.0, 0.0], [20.0, 20.0, -1e4]]))
+    assert found[0, 0].item() == pytest.approx(-500 + 0.693147, rel=1e-6)
+    assert found[0, 1].item() == 0.0  # 1 - e^-500
+    assert found[1].tolist() == pytest.approx([-0.693147, -0.693147, 0.0], rel=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_gradients_of_one_vs_all(gamma: float) -> None:
+    logits, targets = batch()
+    assert torch.autograd.gradcheck(lambda z: one_vs_all_loss(z, targets, gamma), logits.requires_grad_())
+
+
+def test_gradients_of_softmax_bce() -> None:
+    logits, targets = batch()
+    assert torch.autograd.gradcheck(lambda z: softmax_bce_loss(z, targets), logits.requires_grad_())
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_finite_at_extreme_logits(sign: float, gamma: float) -> None:
+    logits = (sign * 1e4 * torch.eye(3)).requires_grad_()
+    for targets in (torch.arange(3), (torch.arange(3) + 1) % 3):
+        value = one_vs_all_loss(logits, targets, gamma).sum() + softmax_bce_loss(logits, targets).sum()
+        (gradient,) = torch.autograd.grad(value, logits)
+        assert bool(value.isfinite())
+        assert bool(gradient.isfinite().all())

@@ -1,0 +1,68 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lt_lightning.functional import cosine_logits, measured_radius, project_rows, row_norms, tau_normalize
+
+
+def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def test_norms() -> None:
+    assert row_norms(torch.tensor([[3.0, 4.0], [0.0, 2.0]])).tolist() == [5.0, 2.0]
+    assert row_norms(torch.full((1, 4), 200.0, dtype=torch.float16)).tolist() == [400.0]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.integers(0, 1000))
+def test_cosine_does_not_see_lengths(a: float, b: float, seed: int) -> None:
+    features, weight = randn(4, 3, seed=seed), randn(2, 3, seed=seed + 1)
+    cosines = cosine_logits(features, weight)
+    torch.testing.assert_close(cosine_logits(a * features, b * weight), cosines, rtol=1e-9, atol=1e-12)
+    assert bool((cosines.abs() <= 1 + 1e-12).all())
+
+
+def test_cosine_of_an_all_zero_vector_is_zero() -> None:
+    weight = randn(2, 3).requires_grad_()
+    logits = cosine_logits(torch.zeros(1, 3, dtype=torch.float64), weight)
+    logits.sum().backward()
+    assert logits.tolist() == [[0.0, 0.0]]
+    assert torch.equal(weight.grad, torch.zeros(2, 3, dtype=torch.float64))
+
+
+def test_tau_0_is_the_identity() -> None:
+    weight = randn(4, 3)
+    assert torch.equal(tau_normalize(weight, 0.0), weight)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0, 2), st.integers(0, 1000))
+def test_norms_after_tau_normalisation(tau: float, seed: int) -> None:
+    weight = randn(4, 3, seed=seed)
+    expected = row_norms(weight) ** (1 - tau)
+    torch.testing.assert_close(row_norms(tau_normalize(weight, tau)), expected, rtol=1e-9, atol=0)
+
+
+def test_all_zero_weights_stay_finite() -> None:
+    zero = torch.zeros(1, 3)
+    assert torch.equal(tau_normalize(zero, 1.0), zero)
+    assert torch.equal(project_rows(zero, torch.tensor(1.0)), zero)
+
+
+@pytest.mark.parametrize(("threshold", "radius"), [(0.0, 1.0), (0.1, 1.2), (1.0, 3.0)])
+def test_measured_radius(threshold: float, radius: float) -> None:
+    weight = torch.tensor([[1.0, 0.0], [0.0, 3.0], [2.0, 0.0]])
+    assert measured_radius(weight, threshold).item() == pytest.approx(radius)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0.1, 5), st.integers(0, 1000))
+def test_projection_bounds_norms_and_leaves_short_rows(radius: float, seed: int) -> None:
+    weight = randn(6, 4, seed=seed)
+    projected = project_rows(weight, torch.tensor(radius, dtype=torch.float64))
+    short = row_norms(weight) <= radius
+    assert bool((row_norms(projected) <= radius * (1 + 1e-12)).all())
+    assert torch.equal(projected[short], weight[short])
+    torch.testing.assert_close(cosine_logits(projected, weight).diagonal(), torch.ones(6, dtype=torch.float64))

@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from lt_lightning.functional import at_least_fp32, linear
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+)
+def test_half_precision_is_raised_and_fp64_kept(given: torch.dtype, expected: torch.dtype) -> None:
+    assert at_least_fp32(torch.ones(2, dtype=given)).dtype == expected
+
+
+def test_linear_ignores_autocast() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features, weight, bias = (torch.randn(*shape, generator=generator) for shape in ((5, 64), (3, 64), (3,)))
+    expected = torch.nn.functional.linear(features, weight, bias)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = linear(features, weight, bias)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_linear_of_half_precision_features_is_fp32(dtype: torch.dtype) -> None:
+    features, weight = torch.full((1, 3), 300.0, dtype=dtype), torch.full((2, 3), 300.0, dtype=dtype)
+    found = linear(features, weight)
+    assert found.dtype == torch.float32
+    assert found.tolist() == [[270_000.0, 270_000.0]]  # beyond fp16's largest number
+
+
+def test_linear_takes_the_wider_type() -> None:
+    assert linear(torch.ones(1, 2, dtype=torch.float64), torch.ones(3, 2), torch.ones(3)).dtype == torch.float64

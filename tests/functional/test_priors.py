@@ -1,0 +1,51 @@
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lt_lightning.functional import class_balanced_weights, log_prior
+
+COUNTS = st.lists(st.integers(1, 5000), min_size=1, max_size=30)
+
+
+@settings(deadline=None, max_examples=50)
+@given(COUNTS)
+def test_priors_sum_to_one(counts: list[int]) -> None:
+    prior = log_prior(torch.tensor(counts, dtype=torch.float64)).exp()
+    assert prior.sum().item() == pytest.approx(1, abs=1e-12)
+    assert prior[0].item() == pytest.approx(counts[0] / sum(counts), rel=1e-12)
+
+
+def test_weights_equal_exact_arithmetic() -> None:
+    counts, beta = [5000, 37, 1], Fraction(9999, 10_000)
+    raw = [(1 - beta) / (1 - beta**count) for count in counts]
+    expected = [float(weight * len(counts) / sum(raw)) for weight in raw]
+    assert class_balanced_weights(counts, 0.9999).tolist() == pytest.approx(expected, rel=1e-11)
+
+
+@settings(deadline=None, max_examples=50)
+@given(COUNTS, st.floats(0, 0.99999))
+def test_weights_sum_to_the_number_of_classes_and_fall_with_the_count(counts: list[int], beta: float) -> None:
+    weights = class_balanced_weights(sorted(counts), beta)
+    assert weights.dtype == torch.float64
+    assert weights.sum().item() == pytest.approx(len(counts), rel=1e-10)
+    assert bool((weights.diff() <= 1e-12).all())
+
+
+def test_beta_0_gives_equal_weights() -> None:
+    assert class_balanced_weights([100, 7, 1], 0.0).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_beta_near_1_gives_inverse_frequency() -> None:
+    weights = class_balanced_weights([100, 50, 1], 1 - 1e-12)
+    assert (weights / weights[2]).tolist() == pytest.approx([0.01, 0.02, 1.0], rel=1e-6)
+
+
+def test_weights_of_the_published_setting() -> None:
+    # CIFAR100-LT at imbalance ratio 100: least and largest weight of the published code.
+    counts = [int(500 * 100 ** (-c / 99)) for c in range(100)]
+    weights = class_balanced_weights(counts, 0.9999)
+    assert weights[0].item() == pytest.approx(0.0449, abs=5e-5)
+    assert weights[-1].item() == pytest.approx(4.378, abs=5e-4)

@@ -1,0 +1,159 @@
+"""What every head promises."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch._subclasses import FakeTensorMode
+
+from lt_lightning import heads
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import (
+    AffineHead,
+    CosineHead,
+    Head,
+    LinearHead,
+    LogitAdjustmentHead,
+    LWSHead,
+    MaxNormHead,
+    TauNormHead,
+)
+
+Factory = Callable[[int, list[int]], Head]
+
+HEADS: dict[str, Factory] = {
+    "linear": LinearHead,
+    "reset": partial(LinearHead, reset=True),
+    "cosine": CosineHead,
+    "cosine_learnable": partial(CosineHead, learnable_scale=True),
+    "lws": LWSHead,
+    "tau_norm": TauNormHead,
+    "max_norm": MaxNormHead,
+    "logit_adjustment": LogitAdjustmentHead,
+}
+every = pytest.mark.parametrize("make", HEADS.values(), ids=HEADS)
+COUNTS = [500, 20, 1]
+
+
+def randn(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def test_every_public_head_is_here() -> None:
+    here = {type(make(4, COUNTS)) for make in HEADS.values()}
+    assert {getattr(heads, name) for name in heads.__all__} == here | {Head, AffineHead}
+
+
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [
+        ("linear", {"weight", "bias"}),
+        ("cosine", {"weight"}),
+        ("cosine_learnable", {"weight", "scale"}),
+        ("lws", {"scales"}),
+        ("tau_norm", set()),
+        ("max_norm", {"weight", "bias"}),
+        ("logit_adjustment", set()),
+    ],
+)
+def test_what_trains(name: str, trained: set[str]) -> None:
+    head = HEADS[name](4, COUNTS)
+    head.init_from(randn(3, 4), randn(3))
+    assert {key for key, parameter in head.named_parameters() if parameter.requires_grad} == trained
+    if trained:
+        head(randn(5, 4)).square().sum().backward()
+        assert {key for key, parameter in head.named_parameters() if parameter.grad is not None} == trained
+
+
+@pytest.mark.parametrize(("name", "expected"), [(name, name in ("tau_norm", "logit_adjustment")) for name in HEADS])
+def test_rebalances_is_truthful(name: str, expected: bool) -> None:
+    assert HEADS[name](4, COUNTS).rebalances is expected
+
+
+@every
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+)
+def test_logits_are_fp32_at_least(make: Factory, dtype: torch.dtype, expected: torch.dtype) -> None:
+    head = make(4, COUNTS)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert head(randn(2, 4).to(dtype)).dtype == expected
+        assert head.predict(randn(2, 4).to(dtype)).dtype == expected
+
+
+@every
+def test_autocast_changes_nothing(make: Factory) -> None:
+    head, features = make(64, COUNTS), randn(5, 64)
+    expected = head.predict(features)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(head.predict(features), expected)
+
+
+@every
+def test_a_head_in_half_precision_still_gives_fp32_logits(make: Factory) -> None:
+    head = make(4, COUNTS).to(torch.bfloat16)
+    found = head.predict(randn(2, 4).to(torch.bfloat16))
+    assert found.dtype == torch.float32
+    assert bool(found.isfinite().all())
+
+
+@every
+def test_nothing_waits_for_the_host(make: Factory) -> None:
+    # A fake tensor has no values: anything that read one would raise.
+    with FakeTensorMode():
+        head = make(4, COUNTS)
+        features = torch.empty(2, 4)
+        assert head(features).shape == head.predict(features).shape == (2, 3)
+        head.project_()
+
+
+@every
+@pytest.mark.parametrize(("in_features", "classes"), [(1, 2), (3, 8142)])
+def test_shapes(make: Factory, in_features: int, classes: int) -> None:
+    head = make(in_features, [1] * classes)
+    assert head(randn(1, in_features)).shape == (1, classes)
+
+
+@every
+def test_state_survives_a_checkpoint(make: Factory) -> None:
+    head, other = make(4, COUNTS), make(4, COUNTS)
+    head.init_from(randn(3, 4), randn(3))
+    other.load_state_dict(head.state_dict())
+    assert torch.equal(other.predict(randn(2, 4)), head.predict(randn(2, 4)))
+    assert {"weight"} <= head.state_dict().keys()
+
+
+@every
+def test_a_classifier_of_other_shape_is_refused(make: Factory) -> None:
+    head = make(4, COUNTS)
+    name = type(head).__name__
+    with pytest.raises(UsageError, match=rf"`weight` .* must have shape \(3, 4\) .*`{name}`, but got \(4, 3\)"):
+        head.init_from(randn(4, 3), randn(3))
+    with pytest.raises(UsageError, match=rf"`bias` .* must have shape \(3,\) for `{name}`, but got \(4,\)"):
+        head.init_from(randn(3, 4), randn(4))
+
+
+@pytest.mark.parametrize("name", sorted(HEADS.keys() - {"cosine", "cosine_learnable"}))
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_linear_layer_gives_the_logits_of_predict(name: str, bias: bool) -> None:
+    head = HEADS[name](4, COUNTS).double()
+    head.init_from(randn(3, 4).double(), randn(3).double() if bias else None)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.mul_(1 + torch.rand(len(parameter), generator=torch.Generator().manual_seed(1))[0])
+    head.project_()
+    features = randn(5, 4).double()
+    before = torch.get_rng_state()
+    layer = head.to_linear()
+    assert torch.equal(torch.get_rng_state(), before)  # exporting must not disturb a run
+    torch.testing.assert_close(layer(features), head.predict(features), rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        layer.weight.zero_()
+    assert head.predict(features).abs().max() > 0.1  # a copy, not a view

@@ -1,0 +1,69 @@
+import pytest
+import torch
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.losses import CrossEntropyLoss, LDAMLoss, Loss
+
+
+class Shortest(Loss):
+    def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+        return logits.sum()
+
+
+@pytest.mark.parametrize("counts", [[], [3, 0], [-1]])
+def test_counts_below_one_are_refused(counts: list[int]) -> None:
+    with pytest.raises(UsageError, match=r"`class_counts` must hold at least 1 for each class, but got \["):
+        Shortest(counts)
+
+
+@pytest.mark.parametrize(
+    "weight", [[1.0], [1.0, 1.0, 1.0], [1.0, -1.0], [1.0, float("nan")], [1.0, float("inf")], [[1.0, 1.0]]]
+)
+def test_bad_weights_are_refused(weight: list[float]) -> None:
+    with pytest.raises(UsageError, match="`weight` must hold 2 finite numbers >= 0, one per class, but got"):
+        Shortest([5, 3], weight)
+
+
+def test_weights_can_be_set_and_cleared() -> None:
+    loss = CrossEntropyLoss([5, 3])
+    logits, targets = torch.tensor([[0.0, 2.0], [0.0, 1.0]]), torch.tensor([0, 1])
+    plain = loss(logits, targets)
+    assert not loss.rebalances
+    loss.set_weight([1.0, 0.0])
+    assert loss.rebalances
+    torch.testing.assert_close(loss(logits, targets), CrossEntropyLoss([5, 3])(logits[:1], targets[:1]))
+    loss.set_weight(None)
+    assert not loss.rebalances
+    assert torch.equal(loss(logits, targets), plain)
+
+
+def test_weights_set_late_go_to_the_device_of_the_loss() -> None:
+    loss = CrossEntropyLoss([5, 3]).to("meta")
+    loss.set_weight([1.0, 2.0])
+    assert loss.weight is not None
+    assert loss.weight.device.type == "meta"
+
+
+@pytest.mark.parametrize("cast", [torch.nn.Module.half, torch.nn.Module.bfloat16, torch.nn.Module.float])
+def test_constants_keep_their_precision(cast: object) -> None:
+    loss = LDAMLoss([4999, 3], weight=[0.1, 0.7])
+    before = [buffer.clone() for buffer in loss.buffers()]
+    cast(loss)  # type: ignore[operator]
+    after = list(loss.buffers())
+    assert len(after) == 3
+    for old, new in zip(before, after, strict=True):
+        assert new.dtype == torch.float64
+        assert torch.equal(old, new)
+
+
+def test_constants_are_not_in_the_checkpoint() -> None:
+    assert LDAMLoss([4999, 3], weight=[0.1, 0.7]).state_dict() == {}
+
+
+def test_probabilities_use_the_scale_of_the_loss_and_keep_fp64() -> None:
+    logits = torch.tensor([[0.1, 0.2]], dtype=torch.float64)
+    found = LDAMLoss([5, 3], scale=10.0).probabilities(logits)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, torch.softmax(10 * logits, 1))
+    assert Shortest([5, 3]).probabilities(logits.half()).dtype == torch.float32

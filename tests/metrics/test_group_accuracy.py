@@ -1,0 +1,164 @@
+import json
+import math
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchmetrics import Metric
+
+from lt_lightning.errors import UsageError
+from lt_lightning.metrics import GroupAccuracy, LogitsStatistics
+
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden.json").read_text())
+LOGITS, TARGETS = torch.tensor(GOLDEN["logits"], dtype=torch.float64), torch.tensor(GOLDEN["targets"])
+COUNTS: list[int] = GOLDEN["train_counts"]
+
+
+def fed(*batches: slice) -> GroupAccuracy:
+    metric = GroupAccuracy(COUNTS)
+    for batch in batches:
+        metric.update(LOGITS[batch], TARGETS[batch])
+    return metric
+
+
+def test_reference_numbers() -> None:
+    metric = fed(slice(None))
+    results = {name: value.item() for name, value in metric.compute().items()}
+    expected = {name: GOLDEN[name] for name in ("many", "medium", "few", "micro")} | {"all": GOLDEN["macro"]}
+    assert results == pytest.approx(expected, abs=1e-12)
+    accuracies = metric.per_class()
+    for c, value in GOLDEN["per_class"].items():
+        assert accuracies[int(c)].item() == pytest.approx(value, abs=1e-12)
+    assert accuracies[-1].isnan()  # no test image
+
+
+def test_counts_and_group_sizes() -> None:
+    correct, total = fed(slice(None)).counts()
+    assert total.tolist() == torch.bincount(TARGETS, minlength=8).tolist()
+    assert correct.sum().item() == (LOGITS.argmax(1) == TARGETS).sum().item()
+    assert fed().group_sizes == {"many": 3, "medium": 3, "few": 2}
+
+
+def test_batches_add_up() -> None:
+    one, many = fed(slice(None)), fed(slice(0, 1), slice(1, 150), slice(150, 150), slice(150, None))
+    assert all(torch.equal(a, b) for a, b in zip(one.counts(), many.counts(), strict=True))
+
+
+@pytest.mark.parametrize("kind", [GroupAccuracy, LogitsStatistics])
+def test_merged_metrics_equal_one(kind: type[Metric]) -> None:
+    one, left, right = (kind(COUNTS) for _ in range(3))
+    one.update(LOGITS, TARGETS)
+    left.update(LOGITS[:70], TARGETS[:70])
+    right.update(LOGITS[70:], TARGETS[70:])
+    left.merge_state(right)
+    for name, value in one.compute().items():
+        torch.testing.assert_close(left.compute()[name], value, rtol=1e-12, atol=0, equal_nan=True)
+
+
+def test_reset_forgets() -> None:
+    metric = fed(slice(0, 50))
+    metric.reset()
+    metric.update(LOGITS[50:], TARGETS[50:])
+    assert metric.counts()[1].sum().item() == 150
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 6), st.integers(1, 40), st.integers(0, 10_000))
+def test_sums_written_out(k: int, n: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits, targets = torch.randn(n, k, generator=generator), torch.randint(k, (n,), generator=generator)
+    counts = torch.randint(1, 200, (k,), generator=generator).tolist()
+    metric = GroupAccuracy(counts)
+    metric.update(logits, targets)
+    hits: list[list[bool]] = [[] for _ in range(k)]
+    for row, target in zip(logits.tolist(), targets.tolist(), strict=True):
+        hits[target].append(row.index(max(row)) == target)
+    groups = {
+        "all": range(k),
+        "many": [c for c in range(k) if counts[c] > 100],
+        "medium": [c for c in range(k) if 20 <= counts[c] <= 100],
+        "few": [c for c in range(k) if counts[c] < 20],
+    }
+    results = metric.compute()
+    for name, members in groups.items():
+        accuracies = [sum(hits[c]) / len(hits[c]) for c in members if hits[c]]
+        expected = sum(accuracies) / len(accuracies) if accuracies else math.nan
+        assert results[name].item() == pytest.approx(expected, nan_ok=True)
+    assert results["micro"].item() == pytest.approx(sum(map(sum, hits)) / n)
+
+
+def test_other_thresholds() -> None:
+    assert GroupAccuracy([180, 60, 3], (10, 60)).group_sizes == {"many": 1, "medium": 1, "few": 1}
+    with pytest.raises(UsageError, match=r"`thresholds` must be \(low, high\) with 0 <= low <= high, but got \(9, 3\)"):
+        GroupAccuracy(COUNTS, (9, 3))
+
+
+@pytest.mark.parametrize("kind", [GroupAccuracy, LogitsStatistics])
+@pytest.mark.parametrize("shape", [(4, 7), (4,), (4, 8, 1)])
+def test_logits_of_another_shape_are_refused(kind: type[Metric], shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match=r"`logits` must have shape \(N, 8\), but got \(4"):
+        kind(COUNTS).update(torch.zeros(shape), torch.zeros(4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("kind", [GroupAccuracy, LogitsStatistics])
+def test_no_update_waits_for_the_host(kind: type[Metric]) -> None:
+    # A tensor on the meta device has no values: anything that read one would raise.
+    metric = kind(COUNTS).to("meta")
+    metric.update(torch.empty(5, 8, device="meta"), torch.zeros(5, dtype=torch.int64, device="meta"))
+    assert all(state.device.type == "meta" for state in metric.metric_state.values())
+
+
+@pytest.mark.parametrize("kind", [GroupAccuracy, LogitsStatistics])
+def test_state_is_a_few_numbers_per_class(kind: type[Metric]) -> None:
+    metric = kind([5] * 8142)
+    metric.update(torch.zeros(3, 8142), torch.tensor([0, 8141, 5]))
+    assert sum(state.numel() for state in metric.metric_state.values()) <= 9 * 8142
+
+
+@pytest.mark.parametrize("kind", [GroupAccuracy, LogitsStatistics])
+def test_updates_alternate_with_inference_mode(kind: type[Metric]) -> None:
+    metric, one = kind(COUNTS), kind(COUNTS)
+    with torch.inference_mode():
+        metric.update(LOGITS[:9], TARGETS[:9])
+    metric.update(LOGITS[9:], TARGETS[9:])
+    one.update(LOGITS, TARGETS)
+    torch.testing.assert_close(metric.compute(), one.compute(), equal_nan=True)
+
+
+def work(rank: int, folder: Path) -> tuple[Any, ...]:
+    """One of two processes: both metrics on an uneven share."""
+    store, patience = f"file://{folder / 'store'}", timedelta(seconds=90)
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=patience)
+    share = slice(0, 150) if rank == 0 else slice(150, None)
+    accuracy, statistics = GroupAccuracy(COUNTS), LogitsStatistics(COUNTS)
+    for metric in (accuracy, statistics):
+        metric.update(LOGITS[share], TARGETS[share])
+    results = (accuracy.compute(), statistics.compute(), accuracy.counts(), accuracy.per_class())
+    assert accuracy.total.sum() == len(LOGITS[share])  # its own share again
+    dist.destroy_process_group()
+    return results
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    worker = subprocess.Popen([sys.executable, __file__, str(tmp_path)])
+    try:
+        here = work(0, tmp_path)
+        assert worker.wait(timeout=90) == 0
+    finally:
+        worker.kill()
+    one, statistics = fed(slice(None)), LogitsStatistics(COUNTS)
+    statistics.update(LOGITS, TARGETS)
+    expected = (one.compute(), statistics.compute(), one.counts(), one.per_class())
+    for found in (here, torch.load(tmp_path / "1.pt")):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=0, equal_nan=True)
+
+
+if __name__ == "__main__":
+    torch.save(work(1, Path(sys.argv[1])), Path(sys.argv[1]) / "1.pt")

@@ -1,0 +1,74 @@
+"""The house's rule of who may import whom; a new arrow upwards fails here."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import lt_lightning
+
+PACKAGE = Path(lt_lightning.__file__).parent
+ANYONE = {"errors", "__init__"}
+MAY_IMPORT = {
+    "errors": set(),
+    "cli": set(),
+    "presets": set(),
+    "__main__": {"cli"},
+    "functional": set(),
+    "samplers": set(),
+    "schedules": set(),
+    "checkpoints": set(),
+    "quiet": set(),
+    "tables": set(),
+    "results": set(),
+    "losses": {"functional"},
+    "heads": {"functional"},
+    "backbones": {"functional"},
+    "metrics": {"functional"},
+    "data": {"functional", "samplers"},
+    "modules": {"heads", "losses", "backbones", "metrics", "checkpoints", "schedules"},
+    "callbacks": {"functional", "losses", "modules", "results", "tables"},
+    "main": {"backbones", "callbacks", "data", "modules", "presets", "quiet", "results"},
+    "pipeline": {"callbacks", "data", "main", "modules", "presets", "results", "samplers", "tables"},
+    "__init__": set(),
+}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "lt_lightning":
+                found |= {alias.name for alias in node.names}
+            elif node.module and node.module.startswith("lt_lightning."):
+                found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("lt_lightning.")}
+    return found - {"__version__"}
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "configs" not in path.parts)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_downwards(path):
+    part = part_of(path)
+    assert part in MAY_IMPORT, f"{part} is new: say in MAY_IMPORT what it may import"
+    assert imported_parts(path) - {part} <= MAY_IMPORT[part] | ANYONE
+
+
+def test_rules_name_only_what_exists():
+    assert set(MAY_IMPORT) == {part_of(path) for path in FILES}
+
+
+def test_public_names_arrive_when_used():
+    for name in lt_lightning.__all__:
+        assert getattr(lt_lightning, name) is not None
+        assert name in dir(lt_lightning)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        lt_lightning.Nothing  # noqa: B018

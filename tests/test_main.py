@@ -1,0 +1,196 @@
+"""fit, validate, test and predict, typed as a user would."""
+
+import csv
+import hashlib
+import json
+import math
+
+import pytest
+import torch
+import yaml
+
+from lt_lightning.errors import UsageError
+from lt_lightning.main import LTCLI, main
+
+
+def results(folder):
+    (path,) = folder.rglob("results.json")
+    return json.loads(path.read_text()), path.parent
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def test_fit_leaves_results_configuration_and_checkpoint(here, tiny, capsys):
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", "--trainer.check_val_every_n_epoch=2"))
+    record, folder = results(here)
+    assert folder == here / "runs" / "RepresentationModule" / "version_0"
+    json.loads((folder / "results.json").read_text(), parse_constant=refuse)
+    assert {"config.yaml", "results.json", "checkpoints", "metrics.csv"} <= {path.name for path in folder.iterdir()}
+    assert (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
+    )  # the last, validated or not
+    assert record["class_counts"] == [100, 64, 41, 27, 17, 11, 7, 4, 3, 2]
+    assert record["epochs"] == 3
+    assert record["steps"] == 3 * math.ceil(276 / 64)
+    assert record["seed"] == 0
+    assert record["config_sha256"] == hashlib.sha256((folder / "config.yaml").read_bytes()).hexdigest()
+    assert record["training_images_per_second"] > 0
+    assert set(record["data"]["hashes"]) == {"train", "val"}
+    validation = record["evaluation"]["val"]
+    assert validation["group_sizes"] == {"many": 3, "medium": 3, "few": 4}
+    assert set(validation["accuracy"]) == {"all", "many", "medium", "few", "micro"}
+    assert len(validation["per_class"]["weight_norm"]) == 10
+    assert sum(validation["per_class"]["total"]) == 200
+    assert "few (<8)" in capsys.readouterr().out
+
+
+def test_a_second_run_keeps_the_first(here, tiny):
+    for _ in range(2):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
+    assert sorted(path.parent.name for path in here.rglob("results.json")) == ["version_0", "version_1"]
+
+
+def test_saved_configuration_replays_to_the_same_figures(here, tiny):
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", "--seed_everything=3"))
+    config = here / "runs/RepresentationModule/version_0/config.yaml"
+    main(["fit", "-c", str(config)])
+    first, second = (json.loads(path.read_text()) for path in sorted(here.rglob("results.json")))
+    assert first["evaluation"] == second["evaluation"]
+    assert first["seed"] == second["seed"] == 3
+
+
+def test_stage2_from_our_checkpoint_and_what_it_prints(here, tiny, stage1, capsys):
+    main(
+        tiny("fit", "RetrainModule", f"--model.checkpoint={stage1}", "--model.loss=LORTLoss", "--trainer.max_epochs=1")
+    )
+    printed = capsys.readouterr().out
+    assert "18 of 18 backbone tensors matched" in printed
+    record, folder = results(here)
+    assert record["checkpoint"] == str(stage1)
+    assert record["bn_mode"] == "eval"
+    assert record["loss"] == "LORTLoss"
+    # `test` on the stage-2 checkpoint gives what the module gave, also when the stage-1 file has gone.
+    main(tiny("test", "RetrainModule", "--model.checkpoint=gone.ckpt", f"--ckpt_path={folder}/checkpoints/last.ckpt"))
+    tested = json.loads((here / "runs/RetrainModule/version_1/results.json").read_text())
+    assert sum(tested["evaluation"]["test"]["per_class"]["total"]) == 500
+
+
+@pytest.mark.parametrize("head", ["TauNormHead", "LogitAdjustmentHead"])
+def test_training_free_heads_are_tested_and_validated(here, tiny, stage1, head):
+    for command in ("test", "validate"):
+        main(tiny(command, "RetrainModule", f"--model.checkpoint={stage1}", f"--model.head={head}"))
+    assert [set(json.loads(path.read_text())["evaluation"]) for path in sorted(here.rglob("results.json"))] == [
+        {"test"},
+        {"val"},
+    ]
+
+
+def test_predict_writes_every_image_in_order(here, tiny, stage1):
+    main(tiny("predict", "RepresentationModule", f"--ckpt_path={stage1}", "--data.eval_batch_size=64"))
+    (path,) = here.rglob("predictions.csv")
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][:3] == ["position", "target", "prediction"]
+    assert [int(row[0]) for row in rows[1:]] == list(range(500))
+    for row in rows[1:]:
+        probabilities = [float(value) for value in row[3:]]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-4)
+        assert row[2] == rows[0][3 + probabilities.index(max(probabilities))]
+    main(tiny("test", "RepresentationModule", f"--ckpt_path={stage1}"))
+    micro = results(here)[0]["evaluation"]["test"]["accuracy"]["micro"]
+    assert sum(row[1] == row[2] for row in rows[1:]) / 500 == pytest.approx(micro)
+
+
+def test_print_config_shows_defaults_and_needs_no_data(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "-c", "cifar100_lt/lort", "--data.imbalance_ratio=50", "--data.root=nowhere", "--print_config"])
+    assert stop.value.code == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["data"]["init_args"]["imbalance_ratio"] == 50
+    assert config["model"]["init_args"]["loss"]["init_args"]["delta"] == 0.98
+    assert config["trainer"]["max_epochs"] == 20
+
+
+def test_parts_of_ones_own_plug_in_by_import_path(here, tiny, monkeypatch):
+    (here / "mine.py").write_text(
+        "import torch\n"
+        "from lt_lightning.heads import Head\n"
+        "class HalfHead(Head):\n"
+        "    def __init__(self, in_features: int, class_counts: list[int], scale: float = 0.5) -> None:\n"
+        "        super().__init__(in_features, class_counts)\n"
+        "        self.scale = scale\n"
+        "        self.weight = torch.nn.Parameter(torch.zeros(self.num_classes, in_features))\n"
+        "    def forward(self, features):\n"
+        "        return self.scale * features @ self.weight.T\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    options = ("--model.head=mine.HalfHead", "--model.head.scale=2", "--trainer.max_epochs=1")
+    main(tiny("fit", "RepresentationModule", *options))
+    assert results(here)[0]["head"] == "HalfHead"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--model.lrr=1",), "lrr"),
+        (("--model.head=LinearHead", "--model.head.resett=true"), "resett"),
+        (("--model.head=NoSuchHead",), "NoSuchHead"),
+        (("--model.head=SmallCNN",), "SmallCNN"),
+        (("--trainer.max_epochs=many",), "max_epochs"),
+        (("--data.imbalance_ratio=big",), "imbalance_ratio"),
+        (("--no_such_option=1",), "no_such_option"),
+    ],
+)
+def test_unknown_keys_and_wrong_types_are_named_before_training(here, tiny, capsys, arguments, sentence):
+    with pytest.raises(SystemExit) as stop:
+        main(tiny("fit", "RepresentationModule", *arguments))
+    assert stop.value.code == 2
+    assert sentence in capsys.readouterr().err
+    assert not (here / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--data.imbalance_ratio=0.5",), "imbalance_ratio"),
+        (("--data.batch_size=0",), "`data.batch_size` must be at least 1, but got 0"),
+        (("--data.group_thresholds=[30,8]",), r"`data.group_thresholds` must be \(low, high\)"),
+        (("--model.loss=LDAMLoss",), "LinearHead and `model.loss` LDAMLoss do not go together.*scale 30"),
+        (
+            ("--model.head=LogitAdjustmentHead", "--model.loss=BalancedSoftmaxLoss"),
+            "LogitAdjustmentHead and `model.loss` BalancedSoftmaxLoss would both correct",
+        ),
+        (
+            ("--model.loss=BalancedSoftmaxLoss", "--data.sampler=ClassBalancedSampler"),
+            "`data.sampler` and `BalancedSoftmaxLoss` would both correct",
+        ),
+    ],
+)
+def test_values_that_do_not_go_together_are_named_before_training(here, tiny, arguments, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *arguments))
+    assert not list(here.rglob("last.ckpt"))
+
+
+def test_published_mixtures_can_be_permitted(here, tiny):
+    options = ("--model.loss=BalancedSoftmaxLoss", "--data.sampler=ClassBalancedSampler", "--trainer.max_epochs=1")
+    main(tiny("fit", "RepresentationModule", "--model.allow_double_balancing=true", *options))
+    assert results(here)[0]["sampler"] == "ClassBalancedSampler"
+
+
+def test_missing_checkpoint_option_is_named(here, tiny, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(tiny("fit", "RetrainModule"))
+    assert stop.value.code == 2
+    assert "checkpoint" in capsys.readouterr().err
+
+
+def test_cli_in_python_makes_without_running(here):
+    made = LTCLI(
+        {"model": {"class_path": "RepresentationModule", "init_args": {"backbone": "SmallCNN"}}, "data": "DigitsLT"},
+        run=False,
+    )
+    assert made.model.class_counts == made.datamodule.class_counts
+    assert made.model.group_thresholds == made.datamodule.group_thresholds

@@ -1,0 +1,53 @@
+"""Run folders and results files."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from lightning.pytorch.utilities import rank_zero_only
+
+from lt_lightning.results import claim_folder, environment, write_json
+
+
+def test_folders_of_earlier_runs_are_kept(tmp_path):
+    first = claim_folder(tmp_path / "runs")
+    (first / "results.json").write_text("{}")
+    second = claim_folder(tmp_path / "runs")
+    assert (first.name, second.name) == ("version_0", "version_1")
+    assert (first / "results.json").read_text() == "{}"
+
+
+def test_jobs_that_start_together_get_different_folders(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: claim_folder(tmp_path), range(40)))
+    assert len(set(folders)) == 40
+
+
+def test_only_the_first_process_makes_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert not claim_folder(tmp_path).exists()
+
+
+def test_json_has_null_for_what_is_not_a_number(tmp_path):
+    write_json(tmp_path / "new" / "results.json", {"few": float("nan"), "rows": [1.5, float("inf")], "deep": {1: None}})
+    assert json.loads((tmp_path / "new" / "results.json").read_text()) == {
+        "few": None,
+        "rows": [1.5, None],
+        "deep": {"1": None},
+    }
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "results.json"
+    write_json(path, {"kept": True})
+    with pytest.raises(TypeError):
+        write_json(path, {"unwritable": object()})
+    assert json.loads(path.read_text()) == {"kept": True}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_environment_names_versions_and_hardware():
+    found = environment()
+    assert found["lt_lightning"]
+    assert found["torch"]
+    assert found["hardware"]

@@ -1,0 +1,62 @@
+"""The cosine that ends where training ends."""
+
+from math import cos, pi
+
+import pytest
+import torch
+
+from lt_lightning.schedules import CosineLR
+
+
+def rates(length, **options):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    schedule = CosineLR(optimizer, **options)
+    schedule.set_epochs(length)
+    seen = []
+    for _ in range(length + 1):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return seen
+
+
+def test_equals_half_a_cosine():
+    assert rates(10) == pytest.approx([0.4 * (1 + cos(pi * epoch / 10)) / 2 for epoch in range(11)])
+
+
+def test_equals_torchs_with_t_max():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=7)
+    expected = []
+    for _ in range(8):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates(7) == pytest.approx(expected, abs=1e-12)
+
+
+def test_end_factor_and_own_length():
+    assert rates(6, end_factor=0.1)[-1] == pytest.approx(0.04)
+    assert rates(6, epochs=3)[3:] == pytest.approx([0.0] * 4)  # the user's length wins, and the end holds
+
+
+def test_without_a_length_the_rate_stays():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    schedule = CosineLR(optimizer)
+    optimizer.step()
+    schedule.step()
+    assert optimizer.param_groups[0]["lr"] == 0.4
+
+
+def test_state_resumes():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    schedule = CosineLR(optimizer)
+    schedule.set_epochs(10)
+    for _ in range(4):
+        optimizer.step()
+        schedule.step()
+    other = CosineLR(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4))
+    other.load_state_dict(schedule.state_dict())
+    other.optimizer.step()
+    other.step()
+    assert other.get_last_lr() == pytest.approx([0.4 * (1 + cos(pi * 0.5)) / 2])
