@@ -5,6 +5,7 @@ or under one of the usual names. Prefixes such as ``module.`` are inferred by co
 """
 
 import pickle
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,16 +69,22 @@ def read(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"`checkpoint` {str(path)!r} is not a file; give the path of a stage-1 checkpoint.")
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start.startswith((b"PK", b"\x80")):  # a zip archive, or before PyTorch 1.6 a pickle
+        raise UsageError(f"`checkpoint` {str(path)!r} is no PyTorch file: it starts with {start!r}.")
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of pickles that it is about to refuse
+            contents = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"`checkpoint` {str(path)!r} holds more than tensors and plain values, and opening it could run foreign "
             f"code; save `model.state_dict()` alone with `torch.save` where the model was trained, and give that file."
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
         raise UsageError(
-            f"`checkpoint` {str(path)!r} is truncated or no PyTorch file ({_first_line(error)})."
+            f"`checkpoint` {str(path)!r} is truncated or holds no weights ({_first_line(error)})."
         ) from error
 
     if not isinstance(contents, dict):
@@ -170,11 +177,11 @@ def _prefix_pairs(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> list
     """Candidate (their prefix, our prefix); ours is what wraps a torchvision model inside a backbone."""
     pairs = {("", "")}
     for ours in {"", *({"model."} if all(key.startswith("model.") for key in wanted) else ())}:
-        suffixes = [key.removeprefix(ours) for key in wanted]
-        for suffix in suffixes:
-            for key in tensors:
-                if key == suffix or key.endswith("." + suffix):
-                    pairs.add((key.removesuffix(suffix), ours))
+        names = {key.removeprefix(ours) for key in wanted}
+        for key in tensors:
+            parts = key.split(".")
+            tails = (".".join(parts[cut:]) for cut in range(len(parts)))
+            pairs.update((key.removesuffix(tail), ours) for tail in tails if tail in names)
     return sorted(pairs)
 
 

@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except UsageError as error:
         if os.environ.get("LT_LIGHTNING_TRACEBACK"):
             raise
-        _fail(str(error))
+        # From a worker process torch brings the worker's traceback along, in front of the sentence.
+        _fail(str(error).rpartition("UsageError: ")[2])
 
 
 def _help() -> str:

@@ -91,6 +91,20 @@ class LTCLI(LightningCLI):
         """Parse a command line or a dictionary."""
         self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's commands, without its second table beside ours."""
+        commands = LightningCLI.subcommands()
+        return {**commands, "validate": commands["validate"] | {"verbose"}, "test": commands["test"] | {"verbose"}}
+
+    def validate(self, **kwargs: Any) -> None:
+        """Evaluate on the validation images."""
+        self.trainer.validate(**kwargs, verbose=False)
+
+    def test(self, **kwargs: Any) -> None:
+        """Evaluate on the test images."""
+        self.trainer.test(**kwargs, verbose=False)
+
     # -- what is made from it ----------------------------------------------------------------------------------------
 
     def instantiate_classes(self) -> None:
@@ -130,10 +144,8 @@ class LTCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _preset(self) -> str:
-        files = self._get(self.config, "config") or []
-        if files:
-            return presets.name_of(str(files[-1]))
-        return str(self._get(self.config, "model").class_path).rpartition(".")[2]
+        files = map(str, self._get(self.config, "config") or [])
+        return presets.name_among(files, str(self._get(self.config, "model").class_path).rpartition(".")[2])
 
 
 def add_data_links(parser: LightningArgumentParser, model: str) -> None:

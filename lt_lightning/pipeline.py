@@ -158,7 +158,7 @@ class Pipeline:
     def __init__(self, parser: LightningArgumentParser, config: Namespace, methods: Sequence[str]) -> None:
         self.text = parser.dump(config)
         self.plan: dict[str, Any] = yaml.safe_load(self.text)
-        self.preset = presets.name_of(str(config.config[-1])) if config.config else "pipeline"
+        self.preset = presets.name_among(map(str, config.config or []), "pipeline")
         self.methods = list(methods)
         self.rows: dict[str, dict[str, Any]] = {}
 

@@ -1,5 +1,6 @@
 """Presets by name: ``cifar100_lt/lort`` is a file below ``configs/``. Standard library only."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -43,3 +44,10 @@ def name_of(path: str) -> str:
     if resolved.is_relative_to(folder()):
         return resolved.relative_to(folder()).with_suffix("").as_posix()
     return resolved.stem
+
+
+def name_among(files: Iterable[str], otherwise: str) -> str:
+    """What a run configured by these files is called: its last preset, else its last file, else ``otherwise``."""
+    found = [name_of(file) for file in files]
+    known = [name for name in found if name in names()]  # a file laid over a preset only changes it
+    return (known or found or [otherwise])[-1]

@@ -7,7 +7,9 @@ _EXPECTED = (
     r".*Found \d+ module\(s\) in eval mode",  # a frozen backbone is meant to be
     r".*The number of training batches \(\d+\) is smaller than the logging interval",  # epochs are logged as well
     r".*does not have many workers",  # sets in memory need none
+    r".*ended before the epoch ended and your dataloader is not resumable",  # the data module goes on where it stopped
     r".*treespec, LeafSpec.*deprecated",  # Lightning's own use of torch
+    r"Total length of `.*` across ranks is zero",  # a source without validation images
     r".*It is recommended to use .*sync_dist=True",  # what is logged has been summed over processes already
     r"The dirpath has changed from",  # each run has a folder of its own, and nothing but the last epoch is kept
     r".*using `DistributedSampler` with the dataloaders",  # evaluation shards without repeating an image

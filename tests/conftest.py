@@ -11,6 +11,8 @@ os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 from lt_lightning.main import main
 
+pytest_plugins = ("made_data",)
+
 TINY = (
     "--model.backbone=SmallCNN",
     "--model.backbone.num_features=8",

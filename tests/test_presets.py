@@ -34,3 +34,11 @@ def test_unknown_preset_names_close_ones():
         presets.resolve("zzzzzz")
     with pytest.raises(UsageError, match=r"`--config` 'mine.yaml' is not a file"):
         presets.resolve("mine.yaml")
+
+
+def test_a_run_is_called_after_its_last_preset(tmp_path):
+    lort = presets.resolve("cifar100_lt/lort")
+    mine = str(tmp_path / "mine.yaml")
+    assert presets.name_among([lort, mine], "model") == "cifar100_lt/lort"
+    assert presets.name_among([mine], "model") == "mine"
+    assert presets.name_among([], "model") == "model"

@@ -1,5 +1,7 @@
 """Deferred re-weighting."""
 
+from math import inf
+
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lt_lightning.errors import UsageError
@@ -22,7 +24,7 @@ class DRW(Callback):
     """
 
     def __init__(self, start: float = 0.8, beta: float = 0.9999) -> None:
-        if start < 0 or (start >= 1 and start != int(start)):
+        if not 0 <= start < inf or (start >= 1 and start != int(start)):
             raise UsageError(f"`start` of `DRW` must be a fraction below 1 or a whole epoch, but got {start}.")
         if not 0 <= beta < 1:
             raise UsageError(f"`beta` of `DRW` must lie in [0, 1), but got {beta}.")
@@ -47,10 +49,10 @@ class DRW(Callback):
             self.check(pl_module, trainer.max_epochs)
 
     def check(self, pl_module: LightningModule, max_epochs: int | None) -> None:
-        """Refuse a loss that takes no class weights or has some already.
+        """Refuse a loss that takes no class weights, has some already, or corrects for imbalance without.
 
         Raises:
-            UsageError: If re-weighting could not start.
+            UsageError: If re-weighting could not start, or would correct twice.
         """
         loss = _loss_of(pl_module)
         self.first_epoch(max_epochs)
@@ -58,8 +60,17 @@ class DRW(Callback):
             raise UsageError(
                 f"`DRW` would replace the class weights given to `{type(loss).__name__}`; leave out one of the two."
             )
+        if loss.rebalances and not getattr(pl_module, "allow_double_balancing", False):
+            raise UsageError(
+                f"`DRW` and `{type(loss).__name__}` would both correct for class imbalance; leave one of them out, or "
+                f"set `model.allow_double_balancing` to true."
+            )
         loss.set_weight(class_balanced_weights(loss.class_counts, self.beta))  # a loss without weights raises here
         loss.set_weight(None)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the weights in force for what is left of an epoch that a resumed run goes on with."""
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put this epoch's weights in force."""
@@ -67,7 +78,11 @@ class DRW(Callback):
         if trainer.current_epoch < self.first_epoch(trainer.max_epochs):
             loss.set_weight(None)
         else:
-            loss.set_weight(class_balanced_weights(loss.class_counts, self.beta).to(pl_module.device))
+            loss.set_weight(class_balanced_weights(loss.class_counts, self.beta))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Leave the loss as it was, so that it can be trained with again."""
+        _loss_of(pl_module).set_weight(None)
 
 
 def _loss_of(pl_module: LightningModule) -> Loss:

@@ -10,8 +10,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
-
 
 class PredictionsWriter(BasePredictionWriter):
     """Write ``predictions.csv`` into the run's folder: a row per image, in the order of the data.
@@ -34,11 +32,10 @@ class PredictionsWriter(BasePredictionWriter):
         probabilities = torch.cat([batch["probabilities"].float().cpu() for batch in predictions])
         targets = torch.cat([batch["targets"].cpu() for batch in predictions])
         shares = _gather((positions, probabilities, targets), trainer.world_size)
-        if not trainer.is_global_zero:
+        folder = trainer.log_dir  # broadcast from the first process: every one must ask
+        if folder is None or not trainer.is_global_zero:
             return
-        if trainer.log_dir is None:
-            raise UsageError("`predict` writes into the run's folder and needs a logger; leave `trainer.logger` unset.")
-        path = Path(trainer.log_dir) / "predictions.csv"
+        path = Path(folder) / "predictions.csv"
         order = torch.argsort(torch.tensor([position for share in shares for position in share[0]]))
         probabilities = torch.cat([share[1] for share in shares])[order]
         targets = torch.cat([share[2] for share in shares])[order]

@@ -40,6 +40,10 @@ class ResultsWriter(Callback):
         """Start the clock."""
         self._started = time.perf_counter()
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of an epoch that a resumed run goes on with."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock of training alone."""
         self._epoch_started = time.perf_counter()
@@ -110,7 +114,7 @@ class ResultsWriter(Callback):
             "class_names": getattr(data, "class_names", None),
             "group_thresholds": list(module.group_thresholds),
             "selection": "none: the weights of the last epoch",
-            "epochs": trainer.current_epoch,
+            "epochs": module.epochs_trained,
             "steps": trainer.global_step,
             "evaluation": module.evaluation,
             "seconds": self.seconds,

@@ -1,6 +1,8 @@
 """The one LightningModule body that both stages share."""
 
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal, cast
 
 import torch
@@ -9,7 +11,6 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from lt_lightning.backbones import Backbone
 from lt_lightning.checkpoints import RECORD
@@ -51,6 +52,9 @@ class LTModule(LightningModule):
     evaluation: dict[str, dict[str, Any]]
     """Results of the last evaluation of each split, plain values, the same in every process."""
 
+    epochs_trained: int
+    """Epochs that the weights have been trained for, also after they were loaded from a checkpoint."""
+
     def __init__(
         self,
         class_counts: list[int],
@@ -82,21 +86,24 @@ class LTModule(LightningModule):
         _check_head_and_loss(self.head, self.loss, allow_double_balancing)
 
         self.evaluation = {}
+        self.epochs_trained = 0
         self.accuracy = nn.ModuleDict(
             {f"{split}_metric": GroupAccuracy(self.class_counts, self.group_thresholds) for split in ("val", "test")}
         )
         self.logits_statistics = nn.ModuleDict(
             {f"{split}_metric": LogitsStatistics(self.class_counts, self.group_thresholds) for split in ("val", "test")}
         )
-        # Accumulated on the device; read once every `log_every_n_steps`, so that no step waits for the host.
-        self._loss_sum: Tensor
-        self.register_buffer("_loss_sum", torch.zeros(()), persistent=False)
+        # Accumulated on the device; read once every `log_every_n_steps`, so that no step waits for the host. No buffer:
+        # those take on the module's precision, and DDP overwrites them with the first process's.
+        self._loss_sum: Tensor | float = 0.0
         self._loss_steps = 0
+        self._lr: Tensor | float = 0.0
 
     # -- the step ----------------------------------------------------------------------------------------------------
 
     def features(self, images: Tensor) -> Tensor:
         """Features of images, ``(N, C, H, W)`` to ``(N, D)``."""
+        images = images.to(cast(torch.dtype, self.dtype))  # a trainer of precision "bf16-true" or "64-true" sets it
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return cast(Tensor, self.backbone(images))
@@ -149,25 +156,26 @@ class LTModule(LightningModule):
     # -- logging -----------------------------------------------------------------------------------------------------
 
     def _log_loss(self, loss: Tensor) -> None:
-        self._loss_sum += loss
+        self._loss_sum = self._loss_sum + loss.float()
         self._loss_steps += 1
-        if (self.trainer.global_step + 1) % cast(Any, self.trainer).log_every_n_steps == 0:
-            self.log("train/loss", self._loss_sum / self._loss_steps, prog_bar=True)
-            self._reset_loss()
+        interval = cast(Any, self.trainer).log_every_n_steps
+        if interval and (self.trainer.global_step + 1) % interval == 0:
+            self.log("train/loss", self._mean_loss(), prog_bar=True, sync_dist=True)
 
-    def _reset_loss(self) -> None:
-        self._loss_sum = torch.zeros_like(self._loss_sum)
-        self._loss_steps = 0
+    def _mean_loss(self) -> Tensor | float:
+        mean = self._loss_sum / self._loss_steps
+        self._loss_sum, self._loss_steps = 0.0, 0
+        return mean
+
+    def _note_learning_rate(self, optimizer: Optimizer, *_: Any) -> None:
+        self._lr = optimizer.param_groups[0]["lr"]
 
     def on_train_epoch_end(self) -> None:
-        """Log what is left of the epoch's loss and its learning rate; project heads that ask for it once an epoch."""
+        """Log what is left of the epoch's loss, and the learning rate of its last step."""
         if self._loss_steps:
-            self.log("train/loss_epoch_end", self._loss_sum / self._loss_steps)
-            self._reset_loss()
-        optimizer = cast(Any, self.optimizers(use_pl_optimizer=False))
-        self.log("train/lr", float(optimizer.param_groups[0]["lr"]))
-        if self.head.project_every == "epoch":
-            self.head.project_()
+            self.log("train/loss_epoch_end", self._mean_loss(), sync_dist=True)
+        self.log("train/lr", float(self._lr))
+        self.epochs_trained = self.current_epoch + 1
 
     def on_validation_epoch_end(self) -> None:
         """Close the validation metrics."""
@@ -184,10 +192,10 @@ class LTModule(LightningModule):
             self.log_dict({f"{split}/{name}": value for name, value in summary.items()})
             correct, total = accuracy.counts()
             per_class = {"correct": correct, "total": total, "accuracy": accuracy.per_class(), **statistics.compute()}
-            with torch.no_grad():
+            with suppress(UsageError):  # a head need not have a weight vector per class
                 per_class["weight_norm"] = weight_norms(self.head)
             self.evaluation[split] = {
-                "epoch": self.current_epoch,
+                "epoch": self.current_epoch + 1 if self.trainer.state.fn == "fit" else self.epochs_trained,
                 "accuracy": {name: value.item() for name, value in summary.items()},
                 "group_sizes": accuracy.group_sizes,
                 "classes_without_images": int((total == 0).sum()),
@@ -209,7 +217,9 @@ class LTModule(LightningModule):
         scheduler = self.lr_scheduler(optimizer)
         if isinstance(scheduler, CosineLR):
             scheduler.set_epochs(_max_epochs(self))
-        return [optimizer], [cast(LRScheduler, scheduler)]
+        # The schedule moves on before an epoch ends, and warm-up scales within a step: only a step knows its rate.
+        optimizer.register_step_post_hook(self._note_learning_rate)
+        return [optimizer], [scheduler]
 
     def optimizer_step(
         self,
@@ -218,9 +228,9 @@ class LTModule(LightningModule):
         optimizer: Optimizer | Any,
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
-        """Step, then let the head project its parameters."""
+        """Step, then let the head project its parameters: each time, or once an epoch, before validation."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        if self.head.project_every == "step":
+        if self.head.project_every == "step" or self.trainer.is_last_batch:
             self.head.project_()
 
     def setup(self, stage: str) -> None:
@@ -251,15 +261,30 @@ class LTModule(LightningModule):
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
+    def remember_arguments(self) -> None:
+        """Keep the constructor's plain arguments as hyper-parameters; the constructors of both stages call this.
+
+        Made by the command line, all of them are plain. Parts made in Python are not, and would keep a checkpoint from
+        loading with ``weights_only=True``: whoever loads it has to make them again.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that some arguments are modules
+            self.save_hyperparameters()
+        self.save_hyperparameters(ignore=[key for key, value in self.hparams.items() if not _is_plain(value)])
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record what was trained on, and keep the file loadable with ``weights_only=True``."""
-        checkpoint[RECORD] = {"class_counts": self.class_counts, "split": self._split_record()}
-        stored = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
-        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {key: value for key, value in stored.items() if _is_plain(value)}
+        """Record what was trained, and on what."""
+        checkpoint[RECORD] = {
+            "class_counts": self.class_counts,
+            "split": self._split_record(),
+            "epochs": self.epochs_trained,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other data."""
-        self.check_record(checkpoint.get(RECORD, {}), "The checkpoint")
+        record = checkpoint.get(RECORD, {})
+        self.check_record(record, "The checkpoint")
+        self.epochs_trained = record.get("epochs", 0)
 
     def check_record(self, record: dict[str, Any], what: str) -> None:
         """Compare a checkpoint's record of its training data with the data at hand.

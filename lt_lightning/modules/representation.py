@@ -60,4 +60,4 @@ class RepresentationModule(LTModule):
             allow_double_balancing,
             allow_changed_data,
         )
-        self.save_hyperparameters()
+        self.remember_arguments()

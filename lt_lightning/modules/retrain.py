@@ -1,7 +1,7 @@
 """Stage 2: retraining the classifier on a frozen backbone."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from lt_lightning import checkpoints
-from lt_lightning.backbones import Backbone
+from lt_lightning.backbones import Backbone, TorchvisionBackbone
 from lt_lightning.backbones.identify import fitting_backbones
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead
@@ -76,7 +76,7 @@ class RetrainModule(LTModule):
             allow_double_balancing,
             allow_changed_data,
         )
-        self.save_hyperparameters()
+        self.remember_arguments()
         self.checkpoint = checkpoint
         self.bn_mode = bn_mode
         self._started = False
@@ -113,6 +113,11 @@ class RetrainModule(LTModule):
         super().setup(stage)
         if not self._started and self.trainer.ckpt_path is None:
             self.start_from_checkpoint()
+        self._started = True
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from a stage-2 checkpoint: ``setup`` must not put stage 1's weights over it."""
+        super().on_load_checkpoint(checkpoint)
         self._started = True
 
     def start_from_checkpoint(self) -> None:
@@ -164,8 +169,9 @@ def _fits(source: checkpoints.Checkpoint, backbone: Backbone, num_classes: int) 
 
 
 def _describe(backbone: Backbone) -> str:
-    name = getattr(backbone, "name", None)
-    return type(backbone).__name__ + (f" {name!r}" if name else "")
+    if not isinstance(backbone, TorchvisionBackbone):
+        return type(backbone).__name__
+    return f'TorchvisionBackbone(name="{backbone.name}"{", cifar_stem=True" if backbone.cifar_stem else ""})'
 
 
 @rank_zero_only

@@ -182,6 +182,7 @@ def test_a_source_without_training_images_is_refused():
         _ = Nothing(root="here").class_counts
 
 
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning")  # Lightning 2.6 on torch 2.15
 @pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
 def test_lightning_tells_the_sampler_its_epoch(folder_root):
     class Looks(LightningModule):
@@ -195,12 +196,12 @@ def test_lightning_tells_the_sampler_its_epoch(folder_root):
             return self.weight * 0
 
         def validation_step(self, batch, index):
-            pytest.fail("there are no validation images")
+            assert len(batch[0]) == 3
 
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), 0.1)
 
-    data = ImageFolderLT(root=str(folder_root), image_size=8, batch_size=16, num_workers=0, val_from="none")
+    data = ImageFolderLT(root=str(folder_root), image_size=8, batch_size=16, num_workers=0)
     trainer = Trainer(
         max_epochs=2,
         accelerator="cpu",
@@ -213,7 +214,7 @@ def test_lightning_tells_the_sampler_its_epoch(folder_root):
     model = Looks()
     trainer.fit(model, datamodule=data)
     assert data.train_sampler.epoch == 1
-    expected = ImageFolderLT(root=str(folder_root), image_size=8, batch_size=16, num_workers=0, val_from="none")
+    expected = ImageFolderLT(root=str(folder_root), image_size=8, batch_size=16, num_workers=0)
     expected.setup("fit")
     loader = expected.train_dataloader()
     for epoch, images in model.seen:

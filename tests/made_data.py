@@ -88,6 +88,17 @@ def parquet_root(tmp_path_factory: pytest.TempPathFactory, write_parquet: Callab
     return root
 
 
+@pytest.fixture(scope="session")
+def cifar100_root(tmp_path_factory: pytest.TempPathFactory, write_parquet: Callable[..., None]) -> Path:
+    """A CIFAR-100 of 6 training images and 1 test image a class, without class names."""
+    root = tmp_path_factory.mktemp("cifar100")
+    for split, per_class in (("train", 6), ("test", 1)):
+        cells = [png(pixels(i + 5000 * per_class)) for i in range(100 * per_class)]
+        labels = [i % 100 for i in range(100 * per_class)]
+        write_parquet(root / f"{split}-00000-of-00001.parquet", cells, labels, None, label_column="fine_label")
+    return root
+
+
 def write_image(path: Path, seed: int, mode: str = "RGB") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(pixels(seed, 20 + seed % 7, 30 - seed % 5))

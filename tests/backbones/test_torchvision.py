@@ -1,0 +1,104 @@
+"""torchvision's classifiers as backbones."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from lt_lightning.backbones import TorchvisionBackbone
+from lt_lightning.errors import UsageError
+
+
+def map_sizes(backbone, size):
+    sizes = []
+    for layer in (backbone.model.layer1, backbone.model.layer2, backbone.model.layer3, backbone.model.layer4):
+        layer.register_forward_hook(lambda module, inputs, output: sizes.append(output.shape[-1]))
+    backbone(torch.randn(1, 3, size, size))
+    return sizes
+
+
+def test_cifar_stem_keeps_the_resolution_of_small_images():
+    backbone = TorchvisionBackbone("resnet34", cifar_stem=True).eval()
+    stem = backbone.model.conv1
+    assert (stem.kernel_size, stem.stride, stem.padding, stem.bias) == ((3, 3), (1, 1), (1, 1), None)
+    assert not any(isinstance(module, nn.MaxPool2d) for module in backbone.modules())
+    assert backbone.num_features == 512
+    assert map_sizes(backbone, 32) == [32, 16, 8, 4]
+    # He et al.'s ResNet-34 without classifier, its stem's 3·64·7·7 weights exchanged for 3·64·3·3.
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 21_797_672 - 513_000 - 64 * 3 * (49 - 9)
+
+
+def test_original_stem_reduces_fourfold():
+    assert map_sizes(TorchvisionBackbone("resnet18").eval(), 64) == [16, 8, 4, 2]
+
+
+def test_cifar_stem_starts_as_torchvision_starts_convolutions():
+    torch.manual_seed(0)
+    weight = TorchvisionBackbone("resnet18", cifar_stem=True).model.conv1.weight
+    assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_features", "size"),
+    [
+        ("resnext50_32x4d", 2048, 224),
+        ("mobilenet_v2", 1280, 32),
+        ("efficientnet_b0", 1280, 64),
+        ("convnext_tiny", 768, 64),
+        ("mnasnet0_5", 1280, 64),
+        ("vgg11", 4096, 224),
+        ("vit_b_16", 768, 224),
+    ],
+)
+def test_families_lose_their_last_linear_layer_only(name, num_features, size):
+    with torch.device("meta"):
+        backbone = TorchvisionBackbone(name)
+        whole = torchvision.models.get_model(name)
+        features = backbone(torch.empty(2, 3, size, size))
+    assert features.shape == (2, num_features)
+    assert backbone.num_features == num_features
+    kept = {f"model.{key}" for key in whole.state_dict()} - set(backbone.state_dict())
+    assert {key.rpartition(".")[2] for key in kept} == {"weight", "bias"}
+    assert len(kept) == 2
+
+
+def test_features_are_what_the_classifier_took():
+    backbone = TorchvisionBackbone("mobilenet_v2").eval()
+    whole = torchvision.models.mobilenet_v2().eval()
+    missing, unexpected = whole.load_state_dict(backbone.model.state_dict(), strict=False)
+    assert missing == ["classifier.1.weight", "classifier.1.bias"]
+    assert not unexpected
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(whole.classifier[1](backbone(images)), whole(images))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"name": "resnet33"}, "`name` must be a torchvision classification model, one of .*resnet34.*got 'resnet33'"),
+        ({"name": "fasterrcnn_resnet50_fpn"}, "`name` must be a torchvision classification model"),
+        ({"name": "resnet18", "weights": "V9"}, r"`weights` of 'resnet18' must be one of \['IMAGENET1K_V1'\] or null"),
+        (
+            {"name": "resnet18", "weights": "IMAGENET1K_V1", "cifar_stem": True},
+            "'IMAGENET1K_V1' belong to the original stem of 'resnet18'; leave out `weights` or `cifar_stem`",
+        ),
+        (
+            {"name": "mobilenet_v2", "cifar_stem": True},
+            "`cifar_stem` is defined for torchvision's ResNets, but got 'mobilenet_v2'; set it to false",
+        ),
+        ({"name": "squeezenet1_1"}, "`name` must be a model with one linear classifier.*'squeezenet1_1' has none such"),
+    ],
+)
+def test_what_cannot_be_a_backbone_is_refused(arguments, sentence):
+    with torch.device("meta"), pytest.raises(UsageError, match=sentence):
+        TorchvisionBackbone(**arguments)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_auxiliary_classifiers_are_refused(name):
+    with (
+        torch.device("meta"),
+        pytest.warns(FutureWarning, match="default weight initialization"),  # torchvision's own
+        pytest.raises(UsageError, match=f"one linear classifier at its end, but '{name}'"),
+    ):
+        TorchvisionBackbone(name)

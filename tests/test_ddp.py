@@ -1,0 +1,118 @@
+"""Two processes give what one gives: commands typed in a shell, on two CPU processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+TWO = ("--trainer.devices=2", "--trainer.strategy=ddp")
+BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8}}
+
+pytestmark = pytest.mark.slow
+
+
+def shell(folder: Path, *command: str) -> str:
+    # A single thread per process: two processes with two threads each wait for each other on two cores.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def results(path: Path):
+    return json.loads((path / "results.json").read_text())
+
+
+def retrain(**init_args):
+    return {"class_path": "RetrainModule", "init_args": {"backbone": BACKBONE, **init_args}}
+
+
+@pytest.fixture
+def plan(here):
+    """A pipeline whose second stage is exactly reproducible: no augmentation, statistics of stage 1."""
+    data = {"batch_size": 64, "crop_padding": 0, "eval_batch_size": 48}
+    weighted = {"class_path": "ClassBalancedLoss", "init_args": {"kind": "softmax"}}
+    content = {
+        "output": "runs/two",
+        "trainer": {"accelerator": "cpu", "enable_progress_bar": False},
+        "data": {"class_path": "DigitsLT", "init_args": data},
+        "stage1": {
+            "model": {"class_path": "RepresentationModule", "init_args": {"backbone": BACKBONE}},
+            "trainer": {"max_epochs": 1},
+        },
+        "stage2": {
+            "weighted": {"model": retrain(loss=weighted), "trainer": {"max_epochs": 2}},
+            "tau_norm": {"model": retrain(head="TauNormHead")},
+        },
+    }
+    (here / "two.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return here
+
+
+def test_pipeline_on_two_processes(plan):
+    printed = shell(plan, sys.executable, "-m", "lt_lightning", "pipeline", "-c", "two.yaml", *TWO)
+    assert printed.count("written to") == 1  # one process speaks
+    assert [path.name for path in (plan / "runs/two").iterdir()] == ["version_0"]  # the other made no folder of its own
+    folder = plan / "runs/two/version_0"
+    for stage in ("stage1", "weighted", "tau_norm"):
+        record = results(folder / stage)
+        assert record["environment"]["processes"] == 2
+        assert record["evaluation"]["test"]["per_class"]["total"] == [50] * 10  # each test image once
+        assert record["evaluation"]["val"]["per_class"]["total"] == [20] * 10
+    # Stage 2 again from the same stage-1 file on one process: same steps, same classifier, same figures.
+    one = [sys.executable, "-m", "lt_lightning", "fit", "-c", str(folder / "weighted/config.yaml")]
+    shell(plan, *one, "--trainer.devices=1", "--trainer.strategy=auto")
+    single = plan / "runs/config/version_0"
+    together, alone = (
+        torch.load(path / "checkpoints/last.ckpt", weights_only=True) for path in (folder / "weighted", single)
+    )
+    assert together["global_step"] == alone["global_step"]
+    for name in ("head.weight", "head.bias"):
+        torch.testing.assert_close(together["state_dict"][name], alone["state_dict"][name], rtol=1e-4, atol=1e-6)
+    for key in ("correct", "total"):
+        assert (
+            results(folder / "weighted")["evaluation"]["val"]["per_class"][key]
+            == results(single)["evaluation"]["val"]["per_class"][key]
+        )
+
+
+def test_torchrun(plan):
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--standalone",
+        "-m",
+        "lt_lightning",
+    ]
+    printed = shell(plan, *torchrun, "pipeline", "-c", "two.yaml", *TWO)
+    assert printed.count("written to") == 1
+    folder = plan / "runs/two/version_0"
+    assert results(folder / "tau_norm")["evaluation"]["test"]["per_class"]["total"] == [50] * 10
+    assert [path.name for path in (plan / "runs/two").iterdir()] == ["version_0"]
+
+
+def test_fit_test_and_predict_on_two_processes(here):
+    model = ("--model=RepresentationModule", "--model.backbone=SmallCNN", "--data=DigitsLT", "--data.batch_size=64")
+    quiet = ("--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu", *TWO)
+    command = [sys.executable, "-m", "lt_lightning"]
+    shell(here, *command, "fit", *model, *quiet, "--trainer.max_epochs=1", "--trainer.default_root_dir=out")
+    checkpoint = "out/RepresentationModule/version_0/checkpoints/last.ckpt"
+    shell(here, *command, "test", *model, *quiet, f"--ckpt_path={checkpoint}")
+    tested = results(here / "runs/RepresentationModule/version_0")
+    assert tested["evaluation"]["test"]["per_class"]["total"] == [50] * 10
+    shell(here, *command, "predict", *model, *quiet, f"--ckpt_path={checkpoint}", "--data.eval_batch_size=33")
+    lines = (here / "runs/RepresentationModule/version_1/predictions.csv").read_text().splitlines()[1:]
+    assert [int(line.split(",")[0]) for line in lines] == list(range(500))
+    right = sum(line.split(",")[1] == line.split(",")[2] for line in lines)
+    assert right / 500 == pytest.approx(tested["evaluation"]["test"]["accuracy"]["micro"])

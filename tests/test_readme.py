@@ -1,0 +1,75 @@
+"""What README and docs tell a user to type works as typed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lt_lightning import cli, presets
+from lt_lightning.main import main
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = sorted(
+    {line for page in PAGES for block in blocks(page, "bash") for line in block.splitlines() if "lt-lightning" in line}
+)
+
+
+def test_the_two_commands_that_ci_runs_are_there():
+    lines = [line for block in blocks(PAGES[0], "bash") for line in block.splitlines()]
+    assert lines[:2] == ["pip install -e . && lt-lightning pipeline -c quickstart", 'pip install -e ".[dev]" && pytest']
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_parse(command, here, monkeypatch, capsys):
+    """Each command, complete as printed, is understood: its configuration is shown instead of run."""
+    for page in PAGES:
+        for block in blocks(page, "python"):
+            if name := re.match(r"# (\w+)\.py\n", block):
+                (here / f"{name[1]}.py").write_text(block)
+    monkeypatch.syspath_prepend(here)
+    arguments = shlex.split(command.rpartition("lt-lightning ")[2])
+    if not any(word.endswith(("help", "--print_config")) for word in arguments) and "--model.help" not in arguments:
+        arguments.append("--print_config")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    shown = capsys.readouterr()
+    assert stop.value.code == 0, shown.err
+    assert "model" in shown.out
+
+
+def test_presets_in_the_readme_exist():
+    text = PAGES[0].read_text()
+    named = set(re.findall(r"`(cifar\d+_lt/[\w/]+)`", text))
+    assert named == {name for name in presets.names() if name.startswith("cifar")} - {"cifar100_lt/pipeline_lort"}
+    assert "cifar100_lt/pipeline_lort" in text
+
+
+@pytest.mark.parametrize("part", ["--model.head=my_head.ScaledHead", "--model.loss=my_loss.SquaredLoss"])
+def test_parts_of_the_extension_page_train(part, here, monkeypatch, tiny, stage1):
+    for block in blocks(ROOT / "docs/extend.md", "python"):
+        (here / block.split(".py")[0].removeprefix("# ")).with_suffix(".py").write_text(block)
+    monkeypatch.syspath_prepend(here)
+    options = (f"--model.checkpoint={stage1}", "--trainer.max_epochs=1", "--data.sampler=my_sampler.SquareRootSampler")
+    main(tiny("fit", "RetrainModule", part, *options))
+    assert list(here.rglob("results.json"))
+
+
+def test_python_of_the_readme_runs(here, monkeypatch):
+    (block,) = blocks(PAGES[0], "python")
+    scope: dict[str, object] = {}
+    exec(block.replace('"max_epochs": 20', '"max_epochs": 1'), scope)
+    assert scope["made"].trainer.current_epoch == 1
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
