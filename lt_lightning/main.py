@@ -1,6 +1,9 @@
 """``fit``, ``validate``, ``test`` and ``predict``: LightningCLI with the package's parts in reach by short name."""
 
-from collections.abc import Sequence
+import re
+from argparse import ArgumentError
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,13 @@ TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shards by itself, without repeating images
     "enable_model_summary": False,
 }
+
+
+_NOISE = (
+    re.compile(r"Type collections\.abc\.Callable\[.*?\] expects a function or a callable class: "),
+    re.compile(r"\. Got value: Namespace\(.*\)$"),
+)
+"""What jsonargparse's messages can do without."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -61,7 +71,7 @@ class LTCLI(LightningCLI):
             seed_everything_default=0,
             trainer_defaults=dict(TRAINER_DEFAULTS),
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"prog": "lt-lightning"} if not run else {},
+            parser_kwargs=_raising(self.subcommands()) if run else {"exit_on_error": False},
             auto_configure_optimizers=False,
             args=args,
             run=run,
@@ -89,7 +99,8 @@ class LTCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse a command line or a dictionary."""
-        self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
+        with sentences("fit --model.help RetrainModule"):
+            self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -119,6 +130,10 @@ class LTCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run's folder and our callbacks; this comes after data and model have been made without complaint."""
         options = self._get(self.config_init, "trainer", default={})
+        if self.subcommand == "fit" and options.get("max_epochs") is None and not _ends_otherwise(options):
+            raise UsageError(
+                "`trainer.max_epochs` is not set, so training would have no end; give `--trainer.max_epochs`."
+            )
         preset = self._preset()
         added: list[Callback] = [
             callbacks.ResultsWriter(
@@ -146,6 +161,30 @@ class LTCLI(LightningCLI):
     def _preset(self) -> str:
         files = map(str, self._get(self.config, "config") or [])
         return presets.name_among(files, str(self._get(self.config, "model").class_path).rpartition(".")[2])
+
+
+@contextmanager
+def sentences(advice: str) -> Iterator[None]:
+    """Turn what a parser complains of, over several lines and below a page of usage, into one sentence."""
+    try:
+        yield
+    except ArgumentError as error:
+        message = " ".join(str(error.message).split())
+        for noise in _NOISE:
+            message = noise.sub("", message)
+        message = message.rstrip(".")
+        raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from error
+
+
+def _raising(commands: Iterable[str]) -> dict[str, Any]:
+    """Options that make every parser raise its errors."""
+    return {"exit_on_error": False, **{command: {"exit_on_error": False} for command in commands}}
+
+
+def _ends_otherwise(options: Mapping[str, Any]) -> bool:
+    return (
+        options.get("max_steps", -1) != -1 or options.get("max_time") is not None or bool(options.get("fast_dev_run"))
+    )
 
 
 def add_data_links(parser: LightningArgumentParser, model: str) -> None:

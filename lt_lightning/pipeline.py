@@ -36,7 +36,7 @@ from lt_lightning import presets
 from lt_lightning.callbacks import DRW
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
-from lt_lightning.main import LTCLI, TRAINER_DEFAULTS, PresetConfigFile, add_data_links
+from lt_lightning.main import LTCLI, TRAINER_DEFAULTS, PresetConfigFile, add_data_links, sentences
 from lt_lightning.modules import LTModule, RetrainModule
 from lt_lightning.results import claim_folder, environment, write_json
 from lt_lightning.samplers import EpochSampler
@@ -59,9 +59,10 @@ def main(argv: Sequence[str]) -> None:
     arguments = list(argv[1:])
     methods = method_names(arguments)
     parser = build_parser(methods)
-    config = parser.parse_args(arguments)
-    if not methods:
+    if not methods and not {"-h", "--help"} & set(arguments):
         raise UsageError("`stage2` names no method; give a configuration with `-c`, such as `-c quickstart`.")
+    with sentences("pipeline -c quickstart"):
+        config = parser.parse_args(arguments)
     Pipeline(parser, config, methods).run()
 
 
@@ -119,7 +120,7 @@ def _leaves(content: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
 def build_parser(methods: Sequence[str]) -> LightningArgumentParser:
     """The parser for these stage-2 methods; it finds misspelt keys and wrong types of all stages at once."""
     parser = LightningArgumentParser(
-        prog="lt-lightning pipeline", description="Stage 1, then stage-2 methods, one table."
+        prog="lt-lightning pipeline", description="Stage 1, then stage-2 methods, one table.", exit_on_error=False
     )
     parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file or the name of a preset.")
     parser.add_argument("--seed_everything", type=int, default=0, help="Seed of every stage.")

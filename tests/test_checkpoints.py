@@ -211,7 +211,7 @@ def test_missing_and_misshapen_tensors_are_named(backbone):
 def test_another_number_of_classes_is_refused(backbone):
     found = checkpoints.match(in_memory(network(backbone, classes=7)), backbone)
     with pytest.raises(
-        UsageError, match="'x' has a classifier 'fc.weight' of 7 classes, but the data have 10; give the"
+        UsageError, match=r"'x' has a classifier 'fc.weight' of 7 classes, but the data have 10; give the"
     ):
         checkpoints.find_classifier(found, 8, 10, Path("x"))
 

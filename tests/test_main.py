@@ -144,10 +144,9 @@ def test_parts_of_ones_own_plug_in_by_import_path(here, tiny, monkeypatch):
     ],
 )
 def test_unknown_keys_and_wrong_types_are_named_before_training(here, tiny, capsys, arguments, sentence):
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(UsageError, match=sentence) as refused:
         main(tiny("fit", "RepresentationModule", *arguments))
-    assert stop.value.code == 2
-    assert sentence in capsys.readouterr().err
+    assert "\n" not in str(refused.value)
     assert not (here / "runs").exists()
 
 
@@ -181,10 +180,16 @@ def test_published_mixtures_can_be_permitted(here, tiny):
 
 
 def test_missing_checkpoint_option_is_named(here, tiny, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(tiny("fit", "RetrainModule"))
-    assert stop.value.code == 2
-    assert "checkpoint" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="required: checkpoint"):
+        main(tiny("fit", "RetrainModule", "--trainer.max_epochs=1"))
+
+
+def test_training_without_an_end_is_refused(here, tiny):
+    with pytest.raises(UsageError, match=r"`trainer.max_epochs` is not set"):
+        main(tiny("fit", "RepresentationModule"))
+    no_schedule = "--model.lr_scheduler=torch.optim.lr_scheduler.ConstantLR"
+    main(tiny("fit", "RepresentationModule", "--trainer.max_steps=2", no_schedule))
+    assert results(here)[0]["steps"] == 2
 
 
 def test_cli_in_python_makes_without_running(here):

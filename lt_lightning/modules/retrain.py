@@ -22,7 +22,7 @@ from lt_lightning.schedules import CosineLR
 class RetrainModule(LTModule):
     """Stage 2: retrain the classifier of any checkpoint on its frozen backbone.
 
-    The checkpoint is read in ``setup``, not here, so a stage-2 checkpoint loads after the stage-1 file has moved.
+    The checkpoint is read when a run starts, not here, so a stage-2 checkpoint loads after the stage-1 file has moved.
 
     Args:
         class_counts: Training images per class; the command line links them from the data.
@@ -42,7 +42,8 @@ class RetrainModule(LTModule):
         allow_changed_data: Whether the checkpoint may have been trained on other class counts or another split.
 
     Raises:
-        UsageError: If head and loss do not go together, or the checkpoint does not fit backbone and data.
+        UsageError: If head and loss do not go together; when a run starts, if the checkpoint does not fit backbone and
+            data.
     """
 
     def __init__(
@@ -104,21 +105,42 @@ class RetrainModule(LTModule):
             return super().features(images)
 
     def setup(self, stage: str) -> None:
-        """Start from the checkpoint, unless a later state is about to be restored over it."""
+        """Refuse to fit what has nothing to train."""
         if stage == "fit" and not self.trains:
             raise UsageError(
                 f"`model.head` {type(self.head).__name__} has nothing to train; use `lt-lightning test` with the same "
                 f"arguments, or `pipeline`, which skips its training."
             )
         super().setup(stage)
-        if not self._started and self.trainer.ckpt_path is None:
-            self.start_from_checkpoint()
-        self._started = True
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from a stage-2 checkpoint: ``setup`` must not put stage 1's weights over it."""
+        """Go on from a stage-2 checkpoint: stage 1's weights must not come over it."""
         super().on_load_checkpoint(checkpoint)
         self._started = True
+
+    # Of all hooks before the first batch these are the first that come after a stage-2 checkpoint has been restored.
+
+    def on_fit_start(self) -> None:
+        """Start from the checkpoint."""
+        self._start_once()
+
+    def on_validation_start(self) -> None:
+        """Start from the checkpoint."""
+        self._start_once()
+
+    def on_test_start(self) -> None:
+        """Start from the checkpoint."""
+        self._start_once()
+
+    def on_predict_start(self) -> None:
+        """Start from the checkpoint."""
+        self._start_once()
+
+    def _start_once(self) -> None:
+        if not self._started:
+            with torch.inference_mode(False):  # evaluation turns it on, and what it makes could not be trained later
+                self.start_from_checkpoint()
+            self._started = True
 
     def start_from_checkpoint(self) -> None:
         """Load the backbone's weights, hand the classifier to the head, and print what matched.

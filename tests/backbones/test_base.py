@@ -10,7 +10,7 @@ def test_a_backbone_must_say_how_it_makes_features():
     class Silent(Backbone):
         num_features = 3
 
-    with pytest.raises(TypeError, match="abstract method.*forward"):
+    with pytest.raises(TypeError, match=r"abstract method.*forward"):
         Silent()
 
 

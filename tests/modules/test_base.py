@@ -88,7 +88,7 @@ def test_checkpoints_load_without_unpickling_and_know_their_age(tmp_path, traine
     [
         (
             {"max_count": 60},
-            r"The checkpoint was trained on 276 images in 10 classes \(100 to 2 a class\), but the data have .* give the",
+            r"The checkpoint was trained on 276 images in 10 classes \(100 to 2 a class\), but the data have .*; give",
         ),
         (
             {"subset": 5},
@@ -329,7 +329,7 @@ def test_heads_project_after_each_step_or_before_the_epochs_validation(trainer, 
 
 def test_a_cosine_schedule_needs_to_know_its_end(trainer, digits, stage1_module):
     data = digits()
-    with pytest.raises(UsageError, match="`CosineLR` needs to know where training ends: set `trainer.max_epochs`"):
+    with pytest.raises(UsageError, match=r"`CosineLR` needs to know where training ends: set `trainer.max_epochs`"):
         trainer(max_epochs=-1, max_steps=3).fit(stage1_module(data), datamodule=data)
     module = stage1_module(data, lr_scheduler=lambda optimizer: CosineLR(optimizer, epochs=7))
     trainer(max_epochs=1).fit(module, datamodule=data)
@@ -345,7 +345,7 @@ def test_double_balancing_is_refused_unless_wanted(trainer, digits, stage1_modul
     with pytest.raises(UsageError, match=sentence):
         trainer().fit(stage1_module(data, loss=BalancedSoftmaxLoss), datamodule=data)
     weighted = stage1_module(data, loss=lambda counts: CrossEntropyLoss(counts, weight=[1.0] * 10))
-    with pytest.raises(UsageError, match="`data.sampler` and `CrossEntropyLoss` would both"):
+    with pytest.raises(UsageError, match=r"`data.sampler` and `CrossEntropyLoss` would both"):
         weighted.check(data)
     module = stage1_module(data, loss=BalancedSoftmaxLoss, allow_double_balancing=True)
     trainer().fit(module, datamodule=data)

@@ -1,0 +1,166 @@
+"""Every stage-2 preset on one checkpoint's features: the table, and the seconds of each method.
+
+    python benchmarks/stage2_methods.py --checkpoint model.pth.tar --root cifar100 --backbone ResNet32
+
+The frozen backbone runs once over the training and test images, without augmentation (``views: 1``) and with its
+batch-normalisation statistics as they are; each preset then trains its head on those features with its own settings. A
+preset through ``lt-lightning fit`` shows new crops every epoch instead, which is another protocol: keep the columns apart.
+Nothing is selected: figures are of the last epoch of the published settings.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import cast
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from lt_lightning import presets
+from lt_lightning.data import LTDataModule
+from lt_lightning.data.base import Batch, LabelledImages, Split
+from lt_lightning.main import LTCLI
+from lt_lightning.modules import RetrainModule
+from lt_lightning.results import environment, write_json
+from lt_lightning.tables import accuracy_table, show
+
+METHODS = (
+    "linear",
+    "crt",
+    "re_sampling",
+    "lws",
+    "tau_norm",
+    "max_norm",
+    "logit_adjustment",
+    "balanced_softmax",
+    "class_balanced_bce",
+    "lort",
+)
+
+
+class Features:
+    """Features and classes as two tensors, read a batch at a time."""
+
+    def __init__(self, features: Tensor, targets: Tensor) -> None:
+        self.features, self.targets = features, targets
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """One gather."""
+        rows = torch.tensor(indices)
+        return self.features[rows], self.targets[rows]
+
+
+class FeaturesLT(LTDataModule):
+    """Features in the place of images."""
+
+    def __init__(self, source: LTDataModule, splits: dict[Split, Features]) -> None:
+        super().__init__(batch_size=source.batch_size, sampler=source.sampler, group_thresholds=source.group_thresholds)
+        self.source, self.features = source, splits
+
+    @property
+    def class_counts(self) -> list[int]:
+        """The images' counts."""
+        return self.source.class_counts
+
+    @property
+    def class_names(self) -> list[str]:
+        """The images' names."""
+        return self.source.class_names
+
+    def load(self, split: Split) -> LabelledImages | None:
+        """What was extracted."""
+        return self.features.get(split)
+
+    def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:  # noqa: ARG002
+        """Features are input already."""
+        return images
+
+
+def make(method: str, seed: int, arguments: argparse.Namespace) -> LTCLI:
+    """A preset's model, data and trainer, with another backbone and data folder."""
+    config = yaml.safe_load(Path(presets.resolve(f"cifar100_lt/{method}")).read_text())
+    config["seed_everything"] = seed
+    config["model"]["init_args"] |= {"backbone": arguments.backbone, "checkpoint": arguments.checkpoint}
+    config["data"]["init_args"]["root"] = arguments.root
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "num_sanity_val_steps": 0}
+    config["trainer"] = {**config.get("trainer", {"max_epochs": 1}), **quiet}
+    return LTCLI(config, run=False)
+
+
+@torch.inference_mode()
+def extract(made: LTCLI) -> dict[Split, Features]:
+    """Features of every image, once, without augmentation."""
+    model, data = cast(RetrainModule, made.model), cast(LTDataModule, made.datamodule)
+    model.start_from_checkpoint()
+    model.eval()
+    splits: dict[Split, Features] = {}
+    names: tuple[Split, ...] = ("train", "test")
+    for name in names:
+        images = data.split(name)
+        assert images is not None
+        rows = []
+        for indices in torch.arange(len(images)).split(256):
+            pixels, _ = images.__getitems__(indices.tolist())
+            rows.append(model.features(data.to_input(pixels, training=False, generator=None)))
+        splits[name] = Features(torch.cat(rows), images.targets)
+    return splits
+
+
+def main() -> None:
+    """Extract once, then train and test each method with each seed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--backbone", default="ResNet32")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/stage2_methods.json"))
+    arguments = parser.parse_args()
+
+    started = time.perf_counter()
+    first = make("tau_norm", 0, arguments)
+    features = extract(first)
+    extraction = time.perf_counter() - started
+    source = cast(LTDataModule, first.datamodule)
+    record = {
+        "environment": environment(),
+        "protocol": {"views": 1, "bn_mode": "eval", "selection": "none: last epoch", "test_time_averaging": "none"},
+        "checkpoint": Path(arguments.checkpoint).name,
+        "backbone": arguments.backbone,
+        "data": source.describe_split(),
+        "extraction_seconds": extraction,
+        "methods": {},
+    }
+    shown = []
+    for method in ("stage1", *METHODS):
+        runs = []
+        for seed in range(arguments.seeds):
+            made = make("linear" if method == "stage1" else method, seed, arguments)
+            model = cast(RetrainModule, made.model)
+            model.start_from_checkpoint()
+            model.backbone, model._started, model.channels_last = nn.Identity(), True, False
+            data = FeaturesLT(cast(LTDataModule, made.datamodule), features)
+            began = time.perf_counter()
+            if model.trains and method != "stage1":
+                made.trainer.fit(model, datamodule=data)
+            seconds = time.perf_counter() - began
+            made.trainer.test(model, datamodule=data, verbose=False)
+            runs.append({"seed": seed, "seconds": seconds, **model.evaluation["test"]["accuracy"]})
+            if not model.trains:
+                break
+        record["methods"][method] = runs
+        mean = {key: sum(run[key] for run in runs) / len(runs) for key in runs[0] if key != "seed"}
+        shown.append((f"{method} ({mean['seconds']:.1f} s)", mean))
+        sizes = model.evaluation["test"]["group_sizes"]
+    write_json(arguments.output, record)
+    title = f"test accuracy, mean of {arguments.seeds} seeds; features extracted in {extraction:.1f} s"
+    show(accuracy_table(title, shown, sizes, source.group_thresholds))
+    print(json.dumps(record["environment"]), f"written to {arguments.output}", sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Short runs on the digits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from lightning.pytorch import Trainer
+
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.data import DigitsLT
+from lt_lightning.modules import RepresentationModule
+from lt_lightning.quiet import quiet
+
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "use_distributed_sampler": False,
+}
+
+
+@pytest.fixture
+def trainer() -> Callable[..., Trainer]:
+    """A trainer that writes nothing unless told to."""
+
+    def make(max_epochs: int = 1, **options: Any) -> Trainer:
+        quiet()
+        return Trainer(max_epochs=max_epochs, **(QUIET | options))
+
+    return make
+
+
+@pytest.fixture
+def digits() -> Callable[..., DigitsLT]:
+    """Digits in batches of 64: five steps an epoch."""
+
+    def make(batch_size: int = 64, **options: Any) -> DigitsLT:
+        return DigitsLT(batch_size=batch_size, **options)
+
+    return make
+
+
+@pytest.fixture
+def stage1_module() -> Callable[..., RepresentationModule]:
+    """A stage-1 module with 8 features for the digits."""
+
+    def make(data: DigitsLT, **options: Any) -> RepresentationModule:
+        options = {"backbone": SmallCNN(8), "group_thresholds": data.group_thresholds} | options
+        return RepresentationModule(data.class_counts, **options)
+
+    return make

@@ -1,0 +1,123 @@
+"""results.json."""
+
+import hashlib
+import json
+
+import pytest
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from lt_lightning.callbacks import ResultsWriter
+
+
+def read(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def logging_to(folder):
+    return CSVLogger(folder, name="", version="")
+
+
+def test_the_record_of_training_then_testing(tmp_path, trainer, digits, stage1_module, capsys):
+    data = digits()
+    module = stage1_module(data, flip_average=True)
+    run = trainer(max_epochs=2, logger=logging_to(tmp_path), callbacks=[ResultsWriter("mine", seed=3)])
+    run.fit(module, datamodule=data)
+    record = read(tmp_path)
+    assert record["environment"]["processes"] == 1
+    assert record["environment"]["precision"] == "32-true"
+    assert record["preset"] == "mine"
+    assert record["seed"] == 3
+    assert (record["model"], record["backbone"]) == ("RepresentationModule", "SmallCNN")
+    assert (record["head"], record["loss"], record["sampler"]) == ("LinearHead", "CrossEntropyLoss", "InstanceSampler")
+    assert (record["checkpoint"], record["bn_mode"]) == (None, None)
+    assert record["class_counts"] == data.class_counts
+    assert record["class_names"] == list("0123456789")
+    assert record["group_thresholds"] == [8, 30]
+    assert record["data"] == data.describe_split()
+    assert (record["epochs"], record["steps"]) == (2, 10)
+    assert set(record["evaluation"]) == {"val"}
+    assert 0 < 2 * 276 / record["training_images_per_second"] < record["seconds"]["fit"]
+    printed = capsys.readouterr().out
+    assert printed.count("LinearHead") == 1
+    assert "val, " in printed
+
+    (tmp_path / "config.yaml").write_text("a: 1\n")
+    run.test(module, datamodule=data, verbose=False)
+    record = read(tmp_path)
+    assert record["config_sha256"] == hashlib.sha256(b"a: 1\n").hexdigest()
+    assert set(record["evaluation"]) == {"val", "test"}
+    assert record["evaluation"]["test"]["test_time_averaging"] == "flip"
+    assert set(record["seconds"]) == {"fit", "test"}
+    assert record["data"]["sizes"] == {"train": 276, "val": 200, "test": 500}
+    assert "test, " in capsys.readouterr().out
+
+
+def test_validation_alone_leaves_a_record_and_prints_nothing_if_told(tmp_path, trainer, digits, stage1_module, capsys):
+    data = digits()
+    run = trainer(logger=logging_to(tmp_path), callbacks=[ResultsWriter(print_table=False)])
+    run.validate(stage1_module(data), datamodule=data, verbose=False)
+    record = read(tmp_path)
+    assert set(record["evaluation"]) == {"val"}
+    assert record["epochs"] == record["steps"] == 0
+    assert record["training_images_per_second"] is None
+    assert record["config_sha256"] is None
+    assert list(record["seconds"]) == ["validate"]
+    assert capsys.readouterr().out == ""
+
+
+def test_groups_without_classes_are_null(tmp_path, trainer, digits, stage1_module):
+    data = digits(group_thresholds=(2, 100))
+    run = trainer(logger=logging_to(tmp_path), callbacks=[ResultsWriter()])
+    run.validate(stage1_module(data), datamodule=data, verbose=False)
+    evaluation = read(tmp_path)["evaluation"]["val"]
+    assert evaluation["group_sizes"] == {"many": 0, "medium": 10, "few": 0}
+    assert evaluation["accuracy"]["many"] is None
+    assert evaluation["accuracy"]["medium"] == evaluation["accuracy"]["all"]
+
+
+def test_a_fast_dev_run_leaves_nothing(here, trainer, digits, stage1_module):
+    data = digits()
+    options = {"fast_dev_run": True, "default_root_dir": here, "callbacks": [ResultsWriter()]}
+    trainer(**options).fit(stage1_module(data), datamodule=data)
+    trainer(**options).test(stage1_module(data), datamodule=data, verbose=False)
+    assert list(here.rglob("*")) == []
+
+
+def test_a_run_resumed_within_an_epoch_has_a_credible_speed(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    first, second = (ModelCheckpoint(tmp_path / name, filename="{step}", every_n_train_steps=3) for name in "ab")
+    trainer(callbacks=[first], enable_checkpointing=True).fit(stage1_module(data), datamodule=data)
+    data = digits()
+    run = trainer(logger=logging_to(tmp_path / "run"), callbacks=[ResultsWriter(), second], enable_checkpointing=True)
+    run.fit(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "a/step=3.ckpt")
+    record = read(tmp_path / "run")
+    images = 276 - 3 * 64
+    assert 0 < images / record["training_images_per_second"] < record["seconds"]["fit"]
+    assert record["steps"] == 5
+
+
+def test_a_checkpoint_tested_later_is_as_old_as_it_was(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    run = trainer(max_epochs=3)
+    run.fit(stage1_module(data), datamodule=data)
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    run = trainer(logger=logging_to(tmp_path / "run"), callbacks=[ResultsWriter()])
+    run.test(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "x.ckpt", verbose=False)
+    record = read(tmp_path / "run")
+    assert record["epochs"] == record["evaluation"]["test"]["epoch"] == 3
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_validation_within_training_writes_nothing_of_its_own(tmp_path, trainer, digits, stage1_module, epochs):
+    data = digits()
+    written = []
+
+    class Counting(ResultsWriter):
+        def record(self, *args):
+            written.append(args)
+            return super().record(*args)
+
+    run = trainer(max_epochs=epochs, logger=logging_to(tmp_path), callbacks=[Counting()])
+    run.fit(stage1_module(data), datamodule=data)
+    assert len(written) == 1
