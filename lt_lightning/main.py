@@ -152,6 +152,8 @@ class LTCLI(LightningCLI):
                 )
             )
         self.trainer_defaults["callbacks"] = added
+        if options.get("logger") is False:
+            self.save_config_callback = None  # it would write into the current folder
         if options.get("logger") in (None, True) and not options.get("fast_dev_run"):
             if self.folder is None:
                 self.folder = claim_folder(Path(options.get("default_root_dir") or "runs") / preset)

@@ -275,4 +275,4 @@ def _check_stage(stage: LTCLI) -> None:
     stage.model.check(stage.datamodule)
     for callback in cast(Any, stage.trainer).callbacks:
         if isinstance(callback, DRW):
-            callback.check(stage.model, stage.trainer.max_epochs)
+            callback.check(stage.model, stage.trainer.max_epochs, stage.datamodule)

@@ -1,6 +1,7 @@
 """Learning-rate schedules that end where training ends."""
 
 from math import cos, pi
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -27,6 +28,10 @@ class CosineLR(LRScheduler):
         """Fill in the length, unless the user has given one."""
         if self.epochs is None:
             self.epochs = epochs
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the length: a run resumed with more epochs has a longer schedule."""
+        return {key: value for key, value in super().state_dict().items() if key != "epochs"}
 
     def get_lr(self) -> list[float]:  # type: ignore[override]  # torch's annotation admits tensors as well
         """Learning rate of each parameter group at the current epoch."""

@@ -46,6 +46,12 @@ def test_fit_leaves_results_configuration_and_checkpoint(here, tiny, capsys):
     assert "few (<8)" in capsys.readouterr().out
 
 
+def test_without_a_logger_nothing_is_written(here, tiny):
+    options = ("--trainer.max_epochs=1", "--trainer.logger=false", "--trainer.enable_checkpointing=false")
+    main(tiny("fit", "RepresentationModule", *options))
+    assert list(here.iterdir()) == []
+
+
 def test_a_second_run_keeps_the_first(here, tiny):
     for _ in range(2):
         main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))

@@ -55,8 +55,10 @@ def test_state_resumes():
     for _ in range(4):
         optimizer.step()
         schedule.step()
-    other = CosineLR(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4))
-    other.load_state_dict(schedule.state_dict())
-    other.optimizer.step()
-    other.step()
-    assert other.get_last_lr() == pytest.approx([0.4 * (1 + cos(pi * 0.5)) / 2])
+    for length in (10, 20):  # as long as before, or extended
+        other = CosineLR(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4))
+        other.set_epochs(length)
+        other.load_state_dict(schedule.state_dict())
+        other.optimizer.step()
+        other.step()
+        assert other.get_last_lr() == pytest.approx([0.4 * (1 + cos(pi * 5 / length)) / 2])

@@ -46,10 +46,15 @@ class DRW(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check before training."""
         if stage == "fit":
-            self.check(pl_module, trainer.max_epochs)
+            self.check(pl_module, trainer.max_epochs, getattr(trainer, "datamodule", None))
 
-    def check(self, pl_module: LightningModule, max_epochs: int | None) -> None:
-        """Refuse a loss that takes no class weights, has some already, or corrects for imbalance without.
+    def check(self, pl_module: LightningModule, max_epochs: int | None, data: object = None) -> None:
+        """Refuse a loss that takes no class weights or has some, and any other correction for imbalance.
+
+        Args:
+            pl_module: What is trained.
+            max_epochs: Length of training.
+            data: The data module, or anything with a ``rebalances`` flag.
 
         Raises:
             UsageError: If re-weighting could not start, or would correct twice.
@@ -60,11 +65,13 @@ class DRW(Callback):
             raise UsageError(
                 f"`DRW` would replace the class weights given to `{type(loss).__name__}`; leave out one of the two."
             )
-        if loss.rebalances and not getattr(pl_module, "allow_double_balancing", False):
-            raise UsageError(
-                f"`DRW` and `{type(loss).__name__}` would both correct for class imbalance; leave one of them out, or "
-                f"set `model.allow_double_balancing` to true."
-            )
+        others = {f"`{type(loss).__name__}`": loss.rebalances, "`data.sampler`": getattr(data, "rebalances", False)}
+        for other, rebalances in others.items():
+            if rebalances and not getattr(pl_module, "allow_double_balancing", False):
+                raise UsageError(
+                    f"`DRW` and {other} would both correct for class imbalance; leave one of them out, or set "
+                    f"`model.allow_double_balancing` to true."
+                )
         loss.set_weight(class_balanced_weights(loss.class_counts, self.beta))  # a loss without weights raises here
         loss.set_weight(None)
 

@@ -72,7 +72,7 @@ class ResultsWriter(Callback):
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, stage: str, splits: tuple[str, ...]) -> None:
         self.seconds[stage] = time.perf_counter() - self._started
-        folder = trainer.log_dir
+        folder = trainer.log_dir if trainer.loggers else None  # without one Lightning names the current folder
         if (
             not isinstance(pl_module, LTModule)
             or not trainer.is_global_zero

@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
 from typing import Any, Literal, Protocol
 
 import torch
@@ -205,7 +205,8 @@ class LTDataModule(LightningDataModule, ABC):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Skip what the interrupted epoch has already shown."""
-        self._skip_batches = int(state_dict.get("batches_seen", 0))
+        if self.trainer is None or self.trainer.state.fn == "fit":  # a test of the same file starts no epoch
+            self._skip_batches = int(state_dict.get("batches_seen", 0))
 
     def _process(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
@@ -218,7 +219,7 @@ class LTDataModule(LightningDataModule, ABC):
         return self._loader(images, EvalBatchSampler(len(images), self.eval_batch_size, rank, world_size))
 
     def _loader(self, images: LabelledImages, batches: Sampler[list[int]]) -> DataLoader[Batch]:
-        return DataLoader(
+        return _LateLoader(
             images,  # type: ignore[arg-type]  # read through __getitems__ alone
             batch_sampler=batches,
             collate_fn=_as_is,
@@ -235,6 +236,17 @@ class LTDataModule(LightningDataModule, ABC):
         for part in place:
             seed = (seed * 1_000_003 + part + 1) % 2**63
         return torch.Generator(device).manual_seed(seed)
+
+
+class _LateLoader(DataLoader[Batch]):
+    """A loader that draws nothing before its first batch is asked for.
+
+    Worker processes fetch ahead as soon as an iterator exists, which in a resumed run is before Lightning has told the
+    sampler which epoch it is.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        yield from super().__iter__()
 
 
 def run_seed() -> int:

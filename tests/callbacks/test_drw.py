@@ -11,6 +11,7 @@ from lt_lightning.callbacks import DRW
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import class_balanced_weights
 from lt_lightning.losses import BalancedSoftmaxLoss, ClassBalancedLoss, CrossEntropyLoss, LORTLoss
+from lt_lightning.samplers import ClassBalancedSampler
 
 
 class Weights(Callback):
@@ -99,6 +100,12 @@ def test_losses_that_cannot_be_reweighted_are_refused_before_training(trainer, d
     with pytest.raises(UsageError, match=sentence):
         trainer(callbacks=[DRW(), weights]).fit(module, datamodule=data)
     assert weights.seen == []
+
+
+def test_a_balanced_sampler_is_refused(trainer, digits, stage1_module):
+    data = digits(sampler=ClassBalancedSampler)
+    with pytest.raises(UsageError, match=r"`DRW` and `data\.sampler` would both correct"):
+        trainer(callbacks=[DRW()]).fit(stage1_module(data), datamodule=data)
 
 
 def test_double_balancing_may_be_asked_for(trainer, digits, stage1_module):

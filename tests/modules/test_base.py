@@ -35,6 +35,32 @@ def keep(folder, **when):
     return ModelCheckpoint(folder, filename="{step}", save_top_k=-1, enable_version_counter=False, **when)
 
 
+@pytest.mark.slow
+def test_worker_processes_resume_in_the_epoch_they_should(tmp_path, trainer, digits, stage1_module):
+    """Workers fetch ahead, and must not do so before the sampler knows its epoch."""
+    options = {"enable_checkpointing": True, "max_epochs": 2}
+    runs = []
+    for checkpoint in (None, tmp_path / "step=7.ckpt"):
+        torch.manual_seed(0)
+        data = digits(num_workers=1)
+        module = stage1_module(data, optimizer=sgd)
+        callback = keep(tmp_path / ("again" if checkpoint else ""), every_n_train_steps=1)
+        trainer(callbacks=[callback], **options).fit(module, datamodule=data, ckpt_path=checkpoint)
+        runs.append(module.state_dict())
+    assert all(torch.equal(runs[1][key], tensor) for key, tensor in runs[0].items())
+
+
+def test_testing_a_checkpoint_from_inside_an_epoch_skips_nothing_later(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data, optimizer=sgd)
+    saving = {"callbacks": [keep(tmp_path, every_n_train_steps=1)], "enable_checkpointing": True}
+    trainer(**saving).fit(module, datamodule=data)
+    trainer(**saving).test(module, datamodule=data, ckpt_path=tmp_path / "step=2.ckpt", verbose=False)
+    again = trainer()
+    again.fit(stage1_module(data, optimizer=sgd), datamodule=data)
+    assert again.global_step == 5
+
+
 @pytest.mark.parametrize(
     ("when", "step"),
     [
