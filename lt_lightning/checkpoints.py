@@ -169,7 +169,7 @@ def explain_mismatch(found: Match, extra: list[str]) -> str:
     parts = [f"{len(found.tensors)} of {found.total} backbone tensors match"]
     for words, keys in (("missing", found.missing), ("of another shape", found.misshapen), ("unexpected", extra)):
         if keys:
-            parts.append(f"{len(keys)} {words}: {_some(keys)}")
+            parts.append(f"{len(keys)} {words}: {_some(keys, most=2)}")
     return "; ".join(parts)
 
 

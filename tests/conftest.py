@@ -11,7 +11,7 @@ os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 from lt_lightning.main import main
 
-pytest_plugins = ("made_data",)
+pytest_plugins = ("made_data", "short_runs")
 
 TINY = (
     "--model.backbone=SmallCNN",
