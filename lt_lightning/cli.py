@@ -5,7 +5,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from importlib import import_module
 
 from lt_lightning import __version__
@@ -29,7 +28,7 @@ examples:
 """
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run a command; a user's mistake becomes one sentence and exit status 2.
 
     ``sys.argv`` stays as it is: under DDP Lightning runs it again in every process.
