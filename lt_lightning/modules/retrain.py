@@ -7,7 +7,6 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone, TorchvisionBackbone
@@ -89,7 +88,7 @@ class RetrainModule(LTModule):
         """Whether there is anything to fit; training-free heads are only tested."""
         return any(parameter.requires_grad for parameter in self.parameters())
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "RetrainModule":
         """Set the mode of the head; the backbone stays in evaluation mode, whoever asks."""
         super().train(mode)
         self.backbone.eval()
