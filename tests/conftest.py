@@ -9,9 +9,16 @@ import pytest
 # Lightning calls jsonargparse by names that it deprecates; nothing here can change that, and warnings are errors.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
+from hypothesis import settings
+
 from lt_lightning.main import main
 
 pytest_plugins = ("made_data", "short_runs")
+
+# Where a red test stops others' work the examples are always the same; elsewhere each run looks at new ones.
+settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 TINY = (
     "--model.backbone=SmallCNN",

@@ -205,3 +205,36 @@ def test_cli_in_python_makes_without_running(here):
     )
     assert made.model.class_counts == made.datamodule.class_counts
     assert made.model.group_thresholds == made.datamodule.group_thresholds
+
+
+@pytest.mark.parametrize("kind", ["folder", "list"])
+def test_a_folder_of_images_from_training_to_predictions(here, folder_root, list_root, kind):
+    data = {
+        "folder": ("--data=ImageFolderLT", f"--data.root={folder_root}"),
+        "list": (
+            "--data=ImageListLT",
+            f"--data.root={list_root}",
+            *(f"--data.{split}_list={list_root}/{split}.txt" for split in ("train", "val", "test")),
+        ),
+    }[kind]
+    common = ("--model.backbone=SmallCNN", "--model.backbone.in_channels=3", "--trainer.enable_progress_bar=false")
+    small = ("--data.image_size=16", "--data.num_workers=0", "--data.batch_size=4", "--data.group_thresholds=[3,5]")
+    main(["fit", "--model=RepresentationModule", *common, *data, *small, "--trainer.max_epochs=1"])
+    (checkpoint,) = here.rglob("last.ckpt")
+    stage2 = ("--model=RetrainModule", f"--model.checkpoint={checkpoint}", *common, *data, *small)
+    main(["fit", *stage2, "--model.loss=LORTLoss", "--trainer.max_epochs=1"])
+    record = json.loads((here / "runs/RetrainModule/version_0/results.json").read_text())
+    assert record["class_counts"] == {"folder": [9, 4, 2], "list": [3, 7, 2]}[kind]
+    assert sum(record["evaluation"]["val"]["per_class"]["total"]) == 3
+    main(["predict", *stage2])
+    (path,) = here.rglob("predictions.csv")
+    assert len(path.read_text().splitlines()) == 1 + {"folder": 6, "list": 3}[kind]
+
+
+def test_data_that_are_not_there_are_named_before_training(here, tiny, folder_root):
+    with pytest.raises(UsageError, match=r"`root` nowhere does not hold cifar100 \(that folder does not exist\)"):
+        main(["test", "-c", "cifar100_lt/tau_norm", "--model.checkpoint=x.ckpt", "--data.root=nowhere"])
+    (folder_root / "train").rename(folder_root / "training")
+    arguments = ("--data=ImageFolderLT", f"--data.root={folder_root}", "--model.backbone=SmallCNN")
+    with pytest.raises(UsageError, match="train"):
+        main(["fit", "--model=RepresentationModule", *arguments, "--trainer.max_epochs=1"])

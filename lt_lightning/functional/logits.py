@@ -54,7 +54,10 @@ def logits_magnitude(sums: Tensor, own_sums: Tensor, total: Tensor) -> Tensor:
     References:
         "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), Definition 1.
     """
-    return own_sums / total - (sums - own_sums) / (total.sum() - total)
+    others = total.sum() - total
+    # What is left of a sum after subtracting all of it is rounding, not 0: divided by 0 it would be infinite.
+    rest = torch.where(others > 0, (sums - own_sums) / others, torch.nan)
+    return own_sums / total - rest
 
 
 def standard_deviation(sums: Tensor, squares: Tensor, number: Tensor) -> Tensor:
