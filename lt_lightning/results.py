@@ -5,6 +5,7 @@ import math
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 def environment() -> dict[str, Any]:
     """Software and hardware of this run."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
     return {
         "lt_lightning": __version__,
         "python": platform.python_version(),
@@ -55,6 +56,15 @@ def environment() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _processor() -> str:
+    """The processor's full name where the system gives it, else its architecture."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _finite(value: Any) -> Any:
