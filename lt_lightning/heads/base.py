@@ -29,7 +29,7 @@ class Head(nn.Module, ABC):
     """When the training loop calls :meth:`project_`."""
 
     normalized: bool = False
-    """Whether logits are cosines, bounded by the head's scale: margin losses with a scale above 1 need that."""
+    """Whether logits are plain cosines in [-1, 1]: margin losses, which scale them once, need that."""
 
     def __init__(self, in_features: int, class_counts: Sequence[int]) -> None:
         super().__init__()

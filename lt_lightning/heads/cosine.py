@@ -25,8 +25,6 @@ class CosineHead(AffineHead):
         UsageError: If ``scale`` is not positive.
     """
 
-    normalized = True
-
     scale: float | nn.Parameter
 
     def __init__(
@@ -37,6 +35,7 @@ class CosineHead(AffineHead):
             raise UsageError(f"`scale` must be above 0, but got {scale}.")
         self.learnable_scale = learnable_scale
         self.scale = nn.Parameter(torch.tensor(float(scale))) if learnable_scale else float(scale)
+        self.normalized = scale == 1 and not learnable_scale
 
     def forward(self, features: Tensor) -> Tensor:
         """Scaled cosines, ``(N, D)`` to ``(N, K)``, in fp32 at least."""

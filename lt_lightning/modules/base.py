@@ -18,6 +18,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.metrics import GroupAccuracy, LogitsStatistics, weight_norms
+from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
 from lt_lightning.schedules import CosineLR
 
 HeadFactory = Callable[[int, list[int]], Head]
@@ -83,7 +84,7 @@ class LTModule(LightningModule):
         self.flip_average = flip_average
         self.allow_double_balancing = allow_double_balancing
         self.allow_changed_data = allow_changed_data
-        _check_head_and_loss(self.head, self.loss, allow_double_balancing)
+        check_head_and_loss(self.head, self.loss, allow_double_balancing)
 
         self.evaluation = {}
         self.epochs_trained = 0
@@ -251,13 +252,7 @@ class LTModule(LightningModule):
         Raises:
             UsageError: If the sampler and the loss or head would balance twice.
         """
-        if getattr(data, "rebalances", False) and not self.allow_double_balancing:
-            for part in (self.loss, self.head):
-                if part.rebalances:
-                    raise UsageError(
-                        f"`data.sampler` and `{type(part).__name__}` would both correct for class imbalance; choose "
-                        f"one, or set `model.allow_double_balancing` to true."
-                    )
+        check_sampler(data, self.head, self.loss, self.allow_double_balancing)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
@@ -318,20 +313,6 @@ class LTModule(LightningModule):
         # Data and modules know each other by duck type alone; any LightningDataModule may stand here.
         describe = getattr(getattr(self._trainer, "datamodule", None), "describe_split", None)
         return cast(dict[str, Any], describe()) if describe else {}
-
-
-def _check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) -> None:
-    names = f"`model.head` {type(head).__name__} and `model.loss` {type(loss).__name__}"
-    if head.rebalances and loss.rebalances and not allow_double_balancing:
-        raise UsageError(
-            f"{names} would both correct for class imbalance; choose one, or set `model.allow_double_balancing` to "
-            f"true."
-        )
-    if loss.logit_scale > 1 and not head.normalized:
-        raise UsageError(
-            f"{names} do not go together: the loss multiplies by its scale {loss.logit_scale:g}, which needs cosine "
-            f"logits; use CosineHead with scale 1, or set the loss's scale to 1."
-        )
 
 
 def _max_epochs(module: LightningModule) -> int:
