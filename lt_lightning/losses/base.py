@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.losses.reduction import Reduction, check_reduction, reduce
 
 
 class Loss(nn.Module, ABC):
@@ -21,21 +22,30 @@ class Loss(nn.Module, ABC):
         class_counts: Training images per class, length K. Losses that only need K take them all the same, so that one
             link from the data serves all.
         weight: Weight of each class, length K; ``None`` for equal weights.
+        reduction: ``mean`` over the batch (weighted where there are weights), ``sum``, or ``none`` for a loss of each
+            sample. Training needs a scalar.
 
     Raises:
-        UsageError: If a count is below 1, or ``weight`` has another length or an entry that is negative or not finite.
+        UsageError: If a count is below 1, ``reduction`` is unknown, or ``weight`` has another length or an entry that is negative or not finite.
     """
 
     logit_scale: float = 1.0
     """What logits are multiplied by inside the loss, hence before probabilities are taken."""
+
+    initial_bias: float | None = None
+    """Bias that the classifier is to start from, whatever it had; ``None`` leaves it alone."""
 
     counts: Tensor
     """Training images per class as a tensor, ``(K,)``, on the device of the loss."""
 
     weight: Tensor | None
 
-    def __init__(self, class_counts: Sequence[int], weight: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, class_counts: Sequence[int], weight: Sequence[float] | None = None, reduction: Reduction = "mean"
+    ) -> None:
         super().__init__()
+        check_reduction(reduction)
+        self.reduction: Reduction = reduction
         self.class_counts = [int(count) for count in class_counts]
         if not self.class_counts or min(self.class_counts) < 1:
             raise UsageError(f"`class_counts` must hold at least 1 for each class, but got {self.class_counts}.")
@@ -72,8 +82,13 @@ class Loss(nn.Module, ABC):
             features: ``(N, D)``, for losses that look at them.
 
         Returns:
-            A scalar.
+            A scalar; ``(N,)`` with ``reduction="none"``.
         """
+
+    def reduce(self, losses: Tensor, targets: Tensor) -> Tensor:
+        """Weigh the losses of a batch, ``(N,)``, by their targets' classes, ``(N,)``, and reduce them as asked."""
+        weights = None if self.weight is None else self.weight.to(losses.dtype)[targets]
+        return reduce(losses, weights, self.reduction)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Class probabilities that belong to logits trained with this loss, ``(N, K)``: softmax unless overridden."""

@@ -8,7 +8,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.priors import log_prior
 from lt_lightning.losses.base import Loss
-from lt_lightning.losses.reduction import cross_entropy
+from lt_lightning.losses.reduction import Reduction, cross_entropy
 
 
 class LogitAdjustedLoss(Loss):
@@ -20,6 +20,7 @@ class LogitAdjustedLoss(Loss):
         class_counts: Training images per class over the whole training set, length K.
         tau: Strength; 1, the paper's default, is the correction that is consistent for balanced accuracy.
         weight: Weight of each class, length K; ``None`` for equal weights.
+        reduction: ``mean``, ``sum`` or ``none``, as for every :class:`Loss`.
 
     Raises:
         UsageError: If ``tau`` is negative.
@@ -30,8 +31,14 @@ class LogitAdjustedLoss(Loss):
 
     log_prior: Tensor
 
-    def __init__(self, class_counts: Sequence[int], tau: float = 1.0, weight: Sequence[float] | None = None) -> None:
-        super().__init__(class_counts, weight)
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        tau: float = 1.0,
+        weight: Sequence[float] | None = None,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(class_counts, weight, reduction)
         if tau < 0:
             raise UsageError(f"`tau` must be at least 0, but got {tau}.")
         self.tau = tau
@@ -46,7 +53,7 @@ class LogitAdjustedLoss(Loss):
         """Mean loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
         logits = at_least_fp32(logits)
         adjusted = logits + (self.tau * self.log_prior).to(logits.dtype)
-        return cross_entropy(adjusted, targets, self.weight)
+        return cross_entropy(adjusted, targets, self.weight, reduction=self.reduction)
 
 
 class BalancedSoftmaxLoss(LogitAdjustedLoss):
@@ -55,10 +62,13 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
     Args:
         class_counts: Training images per class over the whole training set, length K.
         weight: Weight of each class, length K; ``None`` for equal weights.
+        reduction: ``mean``, ``sum`` or ``none``, as for every :class:`Loss`.
 
     References:
         Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition", NeurIPS 2020.
     """
 
-    def __init__(self, class_counts: Sequence[int], weight: Sequence[float] | None = None) -> None:
-        super().__init__(class_counts, tau=1.0, weight=weight)
+    def __init__(
+        self, class_counts: Sequence[int], weight: Sequence[float] | None = None, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(class_counts, tau=1.0, weight=weight, reduction=reduction)

@@ -1,11 +1,51 @@
 """From one loss per sample to one per batch, the same on one process as on many."""
 
+from typing import Literal, get_args
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
+from lt_lightning.errors import UsageError
 from lt_lightning.functional.precision import at_least_fp32
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def check_reduction(reduction: str) -> None:
+    """Refuse an unknown reduction.
+
+    Raises:
+        UsageError: If ``reduction`` is not mean, sum or none.
+    """
+    if reduction not in get_args(Reduction):
+        raise UsageError(f"`reduction` must be mean, sum or none, but got {reduction!r}.")
+
+
+def reduce(losses: Tensor, weights: Tensor | None, reduction: Reduction) -> Tensor:
+    """Weigh and reduce the losses of a batch.
+
+    Args:
+        losses: ``(N,)``.
+        weights: Weight of each sample, ``(N,)``; ``None`` for equal weights.
+        reduction: ``mean`` (weighted where there are weights: Σ w l / Σ w), ``sum`` (Σ w l) or ``none`` (w l).
+
+    Returns:
+        A scalar, or ``(N,)`` for ``none``. Means are exact over processes, as :func:`weighted_mean` says; sums are those
+        of this process.
+    """
+    weighted = losses if weights is None else weights * losses
+    if reduction == "none":
+        return weighted
+    if reduction == "sum":
+        return weighted.sum()
+    return joint_mean(weighted) if weights is None else weighted_mean(weighted, weights)
+
+
+def joint_mean(losses: Tensor) -> Tensor:
+    """Mean of the losses, ``(N,)``; over processes as :func:`weighted_mean`, exact also where their N differ."""
+    return losses.mean() if _training_processes() == 1 else weighted_mean(losses, torch.ones_like(losses))
 
 
 def weighted_mean(weighted: Tensor, weights: Tensor) -> Tensor:
@@ -30,8 +70,14 @@ def weighted_mean(weighted: Tensor, weights: Tensor) -> Tensor:
     return weighted.sum() / total.clamp_min(torch.finfo(total.dtype).tiny) * processes
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None, label_smoothing: float = 0.0) -> Tensor:
-    """Softmax cross entropy of a batch, in fp32 at least: the mean, or the weighted mean where weights are given.
+def cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    weight: Tensor | None,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Softmax cross entropy of a batch, in fp32 at least.
 
     Args:
         logits: ``(N, K)``.
@@ -39,16 +85,17 @@ def cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None, label_
         weight: Weight of each class, ``(K,)``; ``None`` for equal weights. With label smoothing each class's term has
             that class's weight, while the denominator sums the targets' weights, as in torch.
         label_smoothing: Share of the label that is spread evenly over all classes.
+        reduction: As for :func:`reduce`.
 
     Returns:
-        A scalar; under several processes as :func:`weighted_mean` says.
+        A scalar, or ``(N,)``; under several processes as :func:`reduce` says.
     """
     logits = at_least_fp32(logits)
-    if weight is None:
-        return F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
-    weight = weight.to(logits.dtype)
-    losses = F.cross_entropy(logits, targets, weight, reduction="none", label_smoothing=label_smoothing)
-    return weighted_mean(losses, weight[targets])
+    weight = None if weight is None else weight.to(logits.dtype)
+    if reduction != "mean" or (weight is None and _training_processes() == 1):
+        return F.cross_entropy(logits, targets, weight, label_smoothing=label_smoothing, reduction=reduction)
+    losses = F.cross_entropy(logits, targets, weight, label_smoothing=label_smoothing, reduction="none")
+    return joint_mean(losses) if weight is None else weighted_mean(losses, weight[targets])
 
 
 def _training_processes() -> int:

@@ -7,7 +7,7 @@ from torch import Tensor
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.smoothing import delta_from_gap
 from lt_lightning.losses.base import Loss
-from lt_lightning.losses.reduction import cross_entropy
+from lt_lightning.losses.reduction import Reduction, cross_entropy
 
 DEFAULT_DELTA = 0.98
 
@@ -24,6 +24,7 @@ class LORTLoss(Loss):
         delta: δ in [0, 1]. 0.98 is the paper's for CIFAR100-LT; it has 0.99 for ImageNet-LT and iNaturalist 2018.
         gap: The logit gap, at least 0, in place of ``delta``.
         weight: Not accepted; here so that the error can say why.
+        reduction: ``mean``, ``sum`` or ``none``, as for every :class:`Loss`.
 
     Raises:
         UsageError: If ``delta`` or ``gap`` is out of range, both are given, or class weights are.
@@ -39,8 +40,9 @@ class LORTLoss(Loss):
         delta: float = DEFAULT_DELTA,
         gap: float | None = None,
         weight: Sequence[float] | None = None,
+        reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(class_counts, weight)
+        super().__init__(class_counts, weight, reduction)
         if not 0 <= delta <= 1:
             raise UsageError(f"`delta` must lie in [0, 1], but got {delta}.")
         if gap is not None:
@@ -63,4 +65,4 @@ class LORTLoss(Loss):
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Mean loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
-        return cross_entropy(logits, targets, None, self.delta)
+        return cross_entropy(logits, targets, None, self.delta, self.reduction)
