@@ -1,47 +1,119 @@
 """Mathematics of long-tailed recognition: tensors in, tensors out, nothing else of the package."""
 
-from lt_lightning.functional.binary import log_one_minus_softmax, one_vs_all_loss, softmax_bce_loss
+from lt_lightning.functional.binary import one_vs_all_loss, softmax_bce_loss
+from lt_lightning.functional.calibration import calibration_error, reliability_bins
 from lt_lightning.functional.classifiers import (
+    align_logits,
+    class_means,
     cosine_logits,
     measured_radius,
+    nearest_mean_logits,
     project_rows,
     row_norms,
     tau_normalize,
 )
+from lt_lightning.functional.cosines import row_cosines
 from lt_lightning.functional.device import keeping_precision, widest_float
-from lt_lightning.functional.groups import GROUPS, class_accuracies, group_accuracies, group_means, group_of
-from lt_lightning.functional.logits import column_moments, logits_magnitude, own_moments, standard_deviation
-from lt_lightning.functional.margins import ldam_margins, subtract_margins
+from lt_lightning.functional.distraction import Distraction, distraction
+from lt_lightning.functional.equalization import EqualizationTerms, equalization_loss, equalization_weights
+from lt_lightning.functional.fisher import fisher_ratio
+from lt_lightning.functional.focal import focal_factor, wrongness
+from lt_lightning.functional.groups import (
+    GROUPS,
+    accuracy_summaries,
+    class_accuracies,
+    group_accuracies,
+    group_means,
+    group_of,
+)
+from lt_lightning.functional.in_negative import in_negative_reweighted_loss
+from lt_lightning.functional.influence import influence
+from lt_lightning.functional.large_margin import large_margin_terms
+from lt_lightning.functional.learning_property import gradient_sides, logit_gradients, relative_residual
+from lt_lightning.functional.logits import (
+    logit_moments,
+    logits_magnitude,
+    own_moments,
+    standard_deviation,
+    top_class,
+)
+from lt_lightning.functional.margins import elm_margins, ldam_margins, maximum_margins, scale_with_margin
 from lt_lightning.functional.precision import at_least_fp32, linear
-from lt_lightning.functional.priors import class_balanced_weights, log_prior
-from lt_lightning.functional.smoothing import delta_from_gap, gap_from_delta
+from lt_lightning.functional.priors import class_balanced_weights, frequency_factors, generalized_weights, log_prior
+from lt_lightning.functional.ranking import average_precision
+from lt_lightning.functional.selection import hard_selection_loss, soft_selection_loss
+from lt_lightning.functional.smoothing import (
+    SmoothingShape,
+    delta_from_gap,
+    gap_from_delta,
+    label_aware_smoothing,
+    smoothed_cross_entropy,
+)
+from lt_lightning.functional.softplus import sloped_softplus, softplus, with_gradient
+from lt_lightning.functional.temperature import fit_temperature, negative_log_likelihood
 
 __all__ = [
     "GROUPS",
+    "Distraction",
+    "EqualizationTerms",
+    "SmoothingShape",
+    "accuracy_summaries",
+    "align_logits",
     "at_least_fp32",
+    "average_precision",
+    "calibration_error",
     "class_accuracies",
     "class_balanced_weights",
-    "column_moments",
+    "class_means",
     "cosine_logits",
     "delta_from_gap",
+    "distraction",
+    "elm_margins",
+    "equalization_loss",
+    "equalization_weights",
+    "fisher_ratio",
+    "fit_temperature",
+    "focal_factor",
+    "frequency_factors",
     "gap_from_delta",
+    "generalized_weights",
+    "gradient_sides",
     "group_accuracies",
     "group_means",
     "group_of",
+    "hard_selection_loss",
+    "in_negative_reweighted_loss",
+    "influence",
     "keeping_precision",
+    "label_aware_smoothing",
+    "large_margin_terms",
     "ldam_margins",
     "linear",
-    "log_one_minus_softmax",
     "log_prior",
+    "logit_gradients",
+    "logit_moments",
     "logits_magnitude",
+    "maximum_margins",
     "measured_radius",
+    "nearest_mean_logits",
+    "negative_log_likelihood",
     "one_vs_all_loss",
     "own_moments",
     "project_rows",
+    "relative_residual",
+    "reliability_bins",
+    "row_cosines",
     "row_norms",
+    "scale_with_margin",
+    "sloped_softplus",
+    "smoothed_cross_entropy",
+    "soft_selection_loss",
     "softmax_bce_loss",
+    "softplus",
     "standard_deviation",
-    "subtract_margins",
     "tau_normalize",
+    "top_class",
     "widest_float",
+    "with_gradient",
+    "wrongness",
 ]

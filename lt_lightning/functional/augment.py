@@ -18,7 +18,8 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator | None 
     Args:
         images: ``(B, C, H, W)``, any dtype.
         padding: Pixels added on each side; 0 returns ``images`` itself.
-        generator: Source of the offsets, on the images' device; ``None`` uses that device's default one.
+        generator: Source of the offsets, which are drawn on its device, so that one on the CPU gives every device the
+            same; ``None`` uses the default one of the images' device.
 
     Returns:
         ``(B, C, H, W)``: each image one of its ``(2 * padding + 1)**2`` crops, all equally likely.
@@ -26,10 +27,28 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator | None 
     if padding == 0:
         return images
     batch, _, height, width = images.shape
-    top, left = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=images.device)
+    where = images.device if generator is None else generator.device
+    offsets = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=where)
+    top, left = offsets.to(images.device, non_blocking=True)
     # All crops of all images as one view (B, C, 2p+1, 2p+1, H, W); indexing it copies the chosen ones only.
     crops = pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
     return crops[torch.arange(batch, device=images.device), :, top, left]
+
+
+def crop_at(images: Tensor, padding: int, top: int, left: int) -> Tensor:
+    """One of the crops that :func:`random_crop` draws from, the same for all images.
+
+    Args:
+        images: ``(B, C, H, W)``, any dtype.
+        padding: Pixels of zeros added on each side.
+        top: First row of the crop in the padded image, 0 to ``2 * padding``; ``padding`` is the image's own.
+        left: First column.
+
+    Returns:
+        ``(B, C, H, W)``.
+    """
+    height, width = images.shape[-2:]
+    return pad(images, (padding,) * 4)[..., top : top + height, left : left + width]
 
 
 def random_horizontal_flip(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -37,13 +56,15 @@ def random_horizontal_flip(images: Tensor, generator: torch.Generator | None = N
 
     Args:
         images: ``(B, C, H, W)``, uint8.
-        generator: Source of the coins, on the images' device; ``None`` uses that device's default one.
+        generator: Source of the coins, which are tossed on its device; ``None`` uses the default one of the images'
+            device.
 
     Returns:
         ``(B, C, H, W)``.
     """
-    coins = torch.rand(len(images), generator=generator, device=images.device) < 0.5
-    mask = (coins.to(torch.uint8) * 255)[:, None, None, None]
+    where = images.device if generator is None else generator.device
+    coins = torch.rand(len(images), generator=generator, device=where) < 0.5
+    mask = (coins.to(images.device, torch.uint8, non_blocking=True) * 255)[:, None, None, None]
     # image ^ (image ^ mirrored) is the mirrored one. A `where` that broadcasts its condition takes 7 times as long.
     return images.flip(-1).bitwise_xor_(images).bitwise_and_(mask).bitwise_xor_(images)
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lt_lightning.functional.device import widest_float
 from lt_lightning.functional.precision import at_least_fp32, linear
 
 EPSILON = 1e-12
@@ -16,6 +17,11 @@ def row_norms(weight: Tensor) -> Tensor:
     return norms
 
 
+def directions(vectors: Tensor) -> Tensor:
+    """Rows divided by their norms, ``(N, D)``, in fp32 at least; all-zero rows stay."""
+    return F.normalize(at_least_fp32(vectors), dim=1, eps=EPSILON)
+
+
 def cosine_logits(features: Tensor, weight: Tensor) -> Tensor:
     """Cosine of the angle between each feature vector and each class's weights.
 
@@ -26,8 +32,7 @@ def cosine_logits(features: Tensor, weight: Tensor) -> Tensor:
     Returns:
         ``(N, K)``, within [-1, 1] up to rounding; 0 for an all-zero vector.
     """
-    directions = F.normalize(at_least_fp32(weight), dim=1, eps=EPSILON)
-    return linear(F.normalize(at_least_fp32(features), dim=1, eps=EPSILON), directions)
+    return linear(directions(features), directions(weight))
 
 
 def tau_normalize(weight: Tensor, tau: float) -> Tensor:
@@ -78,3 +83,67 @@ def project_rows(weight: Tensor, radius: Tensor) -> Tensor:
     """
     shrink = (radius / row_norms(weight).clamp_min(EPSILON)).clamp_max(1.0)
     return at_least_fp32(weight) * shrink.unsqueeze(1)
+
+
+def class_means(features: Tensor, targets: Tensor, num_classes: int) -> Tensor:
+    """Mean feature vector of each class.
+
+    Args:
+        features: ``(N, D)``.
+        targets: ``(N,)``, int64.
+        num_classes: K.
+
+    Returns:
+        ``(K, D)``, in fp64 (fp32 where the device has none), so that the order of the images leaves no trace in fp32;
+        NaN for a class without images.
+    """
+    wide = widest_float(features.device)
+    sums = features.new_zeros(num_classes, features.shape[1], dtype=wide).index_add_(0, targets, features.to(wide))
+    return sums / torch.bincount(targets, minlength=num_classes).unsqueeze(1)
+
+
+def nearest_mean_bias(means: Tensor) -> Tensor:
+    """The part of :func:`nearest_mean_logits` that depends on the class alone: ``-‖μ_c‖²``, ``(K, D)`` to ``(K,)``."""
+    return -at_least_fp32(means).square().sum(dim=1)
+
+
+def nearest_mean_logits(features: Tensor, means: Tensor) -> Tensor:
+    """Negative squared distance to each mean, plus each image's own ``‖x‖²``: ``2 μ_c·x - ‖μ_c‖²``.
+
+    Args:
+        features: ``(N, D)``.
+        means: ``(K, D)``.
+
+    Returns:
+        ``(N, K)``, in fp32 at least.
+    """
+    return linear(features, 2 * at_least_fp32(means), nearest_mean_bias(means))
+
+
+def align_logits(
+    logits: Tensor,
+    features: Tensor,
+    scales: Tensor,
+    offsets: Tensor,
+    confidence_weight: Tensor,
+    confidence_bias: Tensor,
+) -> Tensor:
+    """Move logits towards ``a_c z_c + b_c`` by the share ``sigmoid(u·x + c)`` of the way.
+
+    Args:
+        logits: z, ``(N, K)``.
+        features: x, ``(N, D)``.
+        scales: a, ``(K,)``.
+        offsets: b, ``(K,)``.
+        confidence_weight: u, ``(1, D)``.
+        confidence_bias: c, ``(1,)``.
+
+    Returns:
+        ``(N, K)``, in fp32 at least; exactly ``logits`` where a is 1 and b is 0.
+
+    References:
+        Zhang et al., "Distribution Alignment: A Unified Framework for Long-tail Visual Recognition", CVPR 2021,
+        section 3.3.
+    """
+    confidence = torch.sigmoid(linear(features, confidence_weight, confidence_bias))
+    return logits + confidence * ((scales - 1) * logits + offsets)

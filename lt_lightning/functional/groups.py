@@ -66,11 +66,31 @@ def group_accuracies(correct: Tensor, total: Tensor, masks: Tensor) -> dict[str,
 
     Returns:
         Scalars in [0, 1]: ``all``, ``many``, ``medium``, ``few``: mean of the accuracies of the classes that have
-        images, NaN if none has; ``micro``: share of the images that were right.
+        images, NaN if none has; ``micro``: share of the images that were right; and those of
+        :func:`accuracy_summaries`.
     """
     accuracies = class_accuracies(correct, total)
     everything = torch.ones_like(masks[:1])
     means = group_means(accuracies, torch.cat((everything, masks)))
     results = dict(zip(("all", *GROUPS), means.unbind(), strict=True))
     results["micro"] = correct.sum().to(accuracies.dtype) / total.sum().to(accuracies.dtype)
-    return results
+    return results | accuracy_summaries(accuracies)
+
+
+def accuracy_summaries(accuracies: Tensor) -> dict[str, Tensor]:
+    """What the mean over classes hides: means that a single weak class pulls down, and the weakest class.
+
+    Args:
+        accuracies: Of each class, ``(K,)``; classes with NaN (no images) are left out.
+
+    Returns:
+        Scalars in [0, 1]: ``harmonic`` and ``geometric`` mean, 0 as soon as one class has accuracy 0, and ``worst``,
+        the least accuracy. NaN if no class has one.
+    """
+    known = ~accuracies.isnan()
+    number = known.sum()
+    # A class left out counts as accuracy 1: it adds 0 to the sum of logarithms and 1 to that of reciprocals.
+    filled = torch.where(known, accuracies, 1.0)
+    reciprocals = filled.reciprocal().sum() - (~known).sum()
+    worst = torch.where(number > 0, filled.amin(), torch.nan)
+    return {"harmonic": number / reciprocals, "geometric": (filled.log().sum() / number).exp(), "worst": worst}

@@ -1,4 +1,4 @@
-"""What class counts say: log priors and class-balanced weights."""
+"""What class counts say: log priors and the weights that follow from them."""
 
 from collections.abc import Sequence
 
@@ -37,3 +37,38 @@ def class_balanced_weights(class_counts: Sequence[int] | Tensor, beta: float) ->
     effective = -torch.expm1(counts * torch.log(torch.tensor(beta, dtype=torch.float64, device=counts.device)))
     weights = 1 / effective
     return weights * (len(counts) / weights.sum())
+
+
+def generalized_weights(class_counts: Sequence[int] | Tensor, rho: float) -> Tensor:
+    """Weights by a power of the prior, ``(n_c / N)^(-ρ)``, scaled to sum to K.
+
+    Args:
+        class_counts: Training images per class, ``(K,)``, each at least 1.
+        rho: ρ, at least 0: 0 gives equal weights, 1 inverse frequency.
+
+    Returns:
+        ``(K,)``, float64, on the device of ``class_counts``.
+
+    References:
+        Zhang et al., "Distribution Alignment: A Unified Framework for Long-tail Visual Recognition" (DisAlign), CVPR
+        2021.
+    """
+    counts = torch.as_tensor(class_counts, dtype=torch.float64)
+    weights = (counts.min() / counts) ** rho  # at most 1, so no ρ overflows
+    return weights * (len(counts) / weights.sum())
+
+
+def frequency_factors(counts: Tensor, gamma: float) -> Tensor:
+    """``(n_c / n_max)^γ``: 1 for the most frequent class, less for rarer ones.
+
+    Args:
+        counts: Training images per class, ``(K,)``, floating point, each at least 1.
+        gamma: γ, at least 0.
+
+    Returns:
+        ``(K,)``, of the dtype of ``counts``.
+
+    References:
+        Ye et al., "Identifying and Compensating for Feature Deviation in Imbalanced Deep Learning" (CDT), 2020.
+    """
+    return (counts / counts.max()) ** gamma

@@ -26,7 +26,8 @@ class Loss(nn.Module, ABC):
             sample. Training needs a scalar.
 
     Raises:
-        UsageError: If a count is below 1, ``reduction`` is unknown, or ``weight`` has another length or an entry that is negative or not finite.
+        UsageError: If a count is below 1, ``reduction`` is unknown, or ``weight`` has another length or an entry that
+            is negative or not finite.
     """
 
     logit_scale: float = 1.0
@@ -71,6 +72,11 @@ class Loss(nn.Module, ABC):
                 f"{values.tolist()} of shape {tuple(values.shape)}."
             )
         self.weight = values.to(self.counts)
+
+    def require_two_classes(self) -> None:
+        """Refuse a single class, for losses that look at classes other than the target's."""
+        if self.num_classes < 2:
+            raise UsageError(f"`class_counts` must have at least 2 classes, but got {self.class_counts}.")
 
     @abstractmethod
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:

@@ -11,7 +11,8 @@ from lt_lightning.functional.binary import one_vs_all_loss, softmax_bce_loss
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.priors import class_balanced_weights
 from lt_lightning.losses.base import Loss
-from lt_lightning.losses.reduction import cross_entropy
+from lt_lightning.losses.one_vs_all import bias_of_one_in
+from lt_lightning.losses.reduction import Reduction, cross_entropy, reduce
 
 Kind = Literal["softmax", "sigmoid", "focal", "softmax_bce"]
 
@@ -25,7 +26,8 @@ class ClassBalancedLoss(Loss):
     - ``focal``: the same with the focal factor ``(1 - p_t)^γ``, summed over classes, mean over N.
     - ``softmax_bce``: binary cross entropy of softmax probabilities, mean over N·K, as widespread ports have it.
 
-    The weights are its class weights: deferred re-weighting may clear and set them like any others.
+    The weights are its class weights: deferred re-weighting may clear and set them like any others. Only ``softmax``
+    divides by their sum; the other kinds divide by N, as the paper's code does.
 
     Args:
         class_counts: Training images per class, length K.
@@ -33,18 +35,29 @@ class ClassBalancedLoss(Loss):
             0.9999.
         kind: The loss that is weighted.
         gamma: Exponent of the focal factor, for ``kind="focal"`` only; 2 is the focal paper's.
+        reduction: ``mean``, ``sum`` or ``none``, as for every :class:`Loss`. The 1/K of ``sigmoid`` and ``softmax_bce``
+            stays in all three.
+        init_bias: Have the classifier's bias start at ``-log(K - 1)``, the prior probability 1/K, as the paper does;
+            for ``sigmoid`` and ``focal`` only.
 
     Raises:
-        UsageError: If ``beta`` is outside [0, 1), ``kind`` is unknown, ``gamma`` is negative, or there is one class.
+        UsageError: If ``beta`` is outside [0, 1), ``kind`` is unknown, ``gamma`` is negative, ``init_bias`` is asked of
+            a softmax kind, or there is one class.
 
     References:
         Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019.
     """
 
     def __init__(
-        self, class_counts: Sequence[int], beta: float = 0.9999, kind: Kind = "softmax", gamma: float = 2.0
+        self,
+        class_counts: Sequence[int],
+        beta: float = 0.9999,
+        kind: Kind = "softmax",
+        gamma: float = 2.0,
+        reduction: Reduction = "mean",
+        init_bias: bool = False,
     ) -> None:
-        super().__init__(class_counts)
+        super().__init__(class_counts, reduction=reduction)
         if not 0 <= beta < 1:
             raise UsageError(f"`beta` must lie in [0, 1), but got {beta}.")
         if kind not in get_args(Kind):
@@ -53,6 +66,13 @@ class ClassBalancedLoss(Loss):
             raise UsageError(f"`gamma` must be at least 0, but got {gamma}.")
         if self.num_classes < 2:
             raise UsageError(f"`class_counts` must have at least 2 classes, but got {self.class_counts}.")
+        if init_bias and not self._one_vs_all(kind):
+            raise UsageError(
+                f"`init_bias` belongs to the kinds sigmoid and focal, but got kind {kind!r}, to which a common bias of "
+                "all classes makes no difference; leave it out."
+            )
+        if init_bias:
+            self.initial_bias = bias_of_one_in(self.num_classes)
         self.beta = beta
         self.kind = kind
         self.gamma = gamma
@@ -61,7 +81,7 @@ class ClassBalancedLoss(Loss):
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
         if self.kind == "softmax":
-            return cross_entropy(logits, targets, self.weight)
+            return cross_entropy(logits, targets, self.weight, reduction=self.reduction)
         logits = at_least_fp32(logits)
         if self.kind == "softmax_bce":
             losses = softmax_bce_loss(logits, targets) / self.num_classes
@@ -71,10 +91,14 @@ class ClassBalancedLoss(Loss):
             losses = one_vs_all_loss(logits, targets, self.gamma)
         if self.weight is not None:
             losses = losses * self.weight.to(losses.dtype)[targets]
-        return losses.mean()
+        return reduce(losses, None, self.reduction)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Sigmoid for the one-vs-all kinds (``sigmoid``, ``focal``), softmax for the others, ``(N, K)``."""
-        if self.kind in ("sigmoid", "focal"):
+        if self._one_vs_all(self.kind):
             return torch.sigmoid(at_least_fp32(logits))
         return super().probabilities(logits)
+
+    @staticmethod
+    def _one_vs_all(kind: Kind) -> bool:
+        return kind in ("sigmoid", "focal")

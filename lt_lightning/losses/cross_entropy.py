@@ -35,5 +35,5 @@ class CrossEntropyLoss(Loss):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Mean loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
+        """Loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
         return cross_entropy(logits, targets, self.weight, self.label_smoothing, self.reduction)

@@ -32,8 +32,8 @@ def reduce(losses: Tensor, weights: Tensor | None, reduction: Reduction) -> Tens
         reduction: ``mean`` (weighted where there are weights: Σ w l / Σ w), ``sum`` (Σ w l) or ``none`` (w l).
 
     Returns:
-        A scalar, or ``(N,)`` for ``none``. Means are exact over processes, as :func:`weighted_mean` says; sums are those
-        of this process.
+        A scalar, or ``(N,)`` for ``none``. Means are exact over processes, as :func:`weighted_mean` says; sums are
+        those of this process.
     """
     weighted = losses if weights is None else weights * losses
     if reduction == "none":

@@ -1,11 +1,18 @@
 """Losses that smooth the label."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.smoothing import delta_from_gap
+from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.functional.smoothing import (
+    SmoothingShape,
+    delta_from_gap,
+    label_aware_smoothing,
+    smoothed_cross_entropy,
+)
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.reduction import Reduction, cross_entropy
 
@@ -64,5 +71,63 @@ class LORTLoss(Loss):
         super().set_weight(None)
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Mean loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
+        """Loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
         return cross_entropy(logits, targets, None, self.delta, self.reduction)
+
+
+class LabelAwareSmoothingLoss(Loss):
+    """Label-aware smoothing: cross entropy whose label smoothing ε grows with the number of images of the class.
+
+    The loss is ``-(1 - ε_y) log p_y - ε_y mean_c log p_c``: as in the published code, the target has its share of the
+    ``ε/K``, which the paper gives to the other classes alone. It calibrates confidence and leaves the prior as it is,
+    so it counts as no correction for imbalance; its paper uses it on class-balanced batches.
+
+    Args:
+        class_counts: Training images per class over the whole training set, length K.
+        head: ε of the most frequent class, in [0, 1]. 0.4 is the paper's for CIFAR100-LT at imbalance ratio 100 and for
+            Places-LT; it has 0.3 with tail 0 for ImageNet-LT, iNaturalist 2018 and CIFAR10-LT at 100.
+        tail: ε of the rarest class, in [0, 1]. Where all counts are equal, every class has ``head``.
+        shape: How ε grows with the count: ``concave`` (a sine, the paper's best), ``linear``, ``convex``, or ``exp``, a
+            power.
+        power: Exponent of ``exp``, above 0; no other shape uses it. 2 is ours, the published code has no default.
+        weight: Weight of each class, length K; ``None`` for equal weights. It weighs the sample, by its target's class.
+        reduction: ``mean``, ``sum`` or ``none``, as for every :class:`Loss`.
+
+    Raises:
+        UsageError: If ``head`` or ``tail`` is outside [0, 1], ``shape`` unknown, or ``power`` not positive.
+
+    References:
+        Zhong et al., "Improving Calibration for Long-Tailed Recognition" (MiSLAS), CVPR 2021.
+    """
+
+    smoothing: Tensor
+
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        head: float = 0.4,
+        tail: float = 0.1,
+        shape: SmoothingShape = "concave",
+        power: float = 2.0,
+        weight: Sequence[float] | None = None,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(class_counts, weight, reduction)
+        for name, value in (("head", head), ("tail", tail)):
+            if not 0 <= value <= 1:
+                raise UsageError(f"`{name}` must lie in [0, 1], but got {value}.")
+        if shape not in get_args(SmoothingShape):
+            raise UsageError(f"`shape` must be one of {', '.join(get_args(SmoothingShape))}, but got {shape!r}.")
+        if power <= 0:
+            raise UsageError(f"`power` must be above 0, but got {power}.")
+        self.head = head
+        self.tail = tail
+        self.shape = shape
+        self.power = power
+        smoothing = label_aware_smoothing(self.counts, head, tail, shape, power)
+        self.register_buffer("smoothing", smoothing, persistent=False)
+
+    def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
+        losses = smoothed_cross_entropy(at_least_fp32(logits), targets, self.smoothing[targets])
+        return self.reduce(losses, targets)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lt_lightning.functional.augment import normalize, random_crop, random_horizontal_flip
+from lt_lightning.functional.augment import crop_at, normalize, random_crop, random_horizontal_flip
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -103,3 +103,14 @@ def test_normalize_leaves_its_input_and_the_memory_format_alone():
     floats = torch.ones(1, 3, 2, 2)
     normalize(floats, (0.5,) * 3, (0.5,) * 3)
     assert torch.equal(floats, torch.ones(1, 3, 2, 2))
+
+
+def test_a_crop_at_a_place_is_one_of_the_random_ones():
+    images = torch.arange(2 * 3 * 4 * 5, dtype=torch.uint8).view(2, 3, 4, 5) + 1
+    assert torch.equal(crop_at(images, 2, 2, 2), images)
+    shifted = crop_at(images, 2, 0, 3)  # two rows up, one column to the right
+    assert torch.equal(shifted[..., 2:, :4], images[..., :2, 1:])
+    assert int(shifted[..., :2, :].sum() + shifted[..., 4].sum()) == 0
+    drawn = random_crop(images, 1, torch.Generator().manual_seed(3))
+    for image, crop in zip(images, drawn, strict=True):
+        assert any(torch.equal(crop_at(image, 1, top, left), crop) for top in range(3) for left in range(3))

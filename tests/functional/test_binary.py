@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lt_lightning.functional import log_one_minus_softmax, one_vs_all_loss, softmax_bce_loss
+from lt_lightning.functional import one_vs_all_loss, softmax_bce_loss
 
 
 def batch(n: int = 7, k: int = 5, scale: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,18 +35,40 @@ def test_softmax_bce_equals_torch() -> None:
     torch.testing.assert_close(softmax_bce_loss(logits, targets), expected, rtol=1e-11, atol=0)
 
 
-@pytest.mark.parametrize("k", [2, 5])
-def test_complement_equals_subtraction(k: int) -> None:
-    logits, _ = batch(20, k)
-    expected = torch.log(1 - logits.softmax(1))
-    torch.testing.assert_close(log_one_minus_softmax(logits), expected, rtol=1e-10, atol=1e-14)
+def test_several_classes_per_sample_equal_torch() -> None:
+    logits, _ = batch()
+    labels = torch.randint(2, (7, 5), generator=torch.Generator().manual_seed(1))
+    expected = F.binary_cross_entropy_with_logits(logits, labels.double(), reduction="none").sum(1)
+    for targets in (labels, labels.bool(), labels.float()):
+        torch.testing.assert_close(one_vs_all_loss(logits, targets), expected, rtol=1e-12, atol=0)
+    assert torch.autograd.gradcheck(lambda z: one_vs_all_loss(z, labels, 2.0), logits.requires_grad_())
 
 
-def test_complement_keeps_digits_where_subtraction_has_none() -> None:
-    found = log_one_minus_softmax(torch.tensor([[500.0, 0.0, 0.0], [20.0, 20.0, -1e4]]))
-    assert found[0, 0].item() == pytest.approx(-500 + 0.693147, rel=1e-6)
-    assert found[0, 1].item() == 0.0  # 1 - e^-500
-    assert found[1].tolist() == pytest.approx([-0.693147, -0.693147, 0.0], rel=1e-6)
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_softmax_bce_keeps_digits_where_subtraction_has_none(target: int) -> None:
+    logits = torch.tensor([[20.0, 1.0, 0.0], [500.0, 0.0, 0.0], [20.0, 20.0, -1e4]])
+    targets = torch.full((3,), target)
+    exact = logits.double().requires_grad_()
+    p = exact.softmax(1)
+    complements = torch.stack([p[:, [j for j in range(3) if j != k]].sum(1) for k in range(3)], 1)
+    terms = -complements.log()
+    expected = terms.sum(1) - terms[:, target] - exact.log_softmax(1)[:, target]
+    torch.testing.assert_close(softmax_bce_loss(logits, targets).double(), expected.detach(), rtol=1e-6, atol=1e-30)
+    found = softmax_bce_loss(logits.requires_grad_(), targets)
+    (gradient,) = torch.autograd.grad(found.sum(), logits)
+    expected_gradient = torch.autograd.grad(expected.sum(), exact)[0]
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [2, 3, 50])
+@pytest.mark.parametrize("scale", [0.1, 2.0, 12.0])
+def test_fp32_equals_fp64(k: int, scale: float) -> None:
+    logits, targets = batch(40, k, scale)
+    for shift in (0.0, -9.0, -15.0):
+        rough = (logits + shift).float()
+        for function in (one_vs_all_loss, softmax_bce_loss):
+            exact = function(rough.double(), targets)
+            torch.testing.assert_close(function(rough, targets).double(), exact, rtol=3e-6, atol=1e-30)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])

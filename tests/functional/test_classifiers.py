@@ -3,7 +3,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.functional import cosine_logits, measured_radius, project_rows, row_norms, tau_normalize
+from lt_lightning.functional import (
+    align_logits,
+    class_means,
+    cosine_logits,
+    measured_radius,
+    nearest_mean_logits,
+    project_rows,
+    row_norms,
+    tau_normalize,
+)
 
 
 def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -66,3 +75,33 @@ def test_projection_bounds_norms_and_leaves_short_rows(radius: float, seed: int)
     assert bool((row_norms(projected) <= radius * (1 + 1e-12)).all())
     assert torch.equal(projected[short], weight[short])
     torch.testing.assert_close(cosine_logits(projected, weight).diagonal(), torch.ones(6, dtype=torch.float64))
+
+
+def test_means_of_classes() -> None:
+    features = torch.tensor([[1.0, 2.0], [3.0, 6.0], [5.0, 5.0]])
+    means = class_means(features, torch.tensor([1, 1, 0]), 3)
+    assert means.dtype == torch.float64
+    assert means[:2].tolist() == [[5.0, 5.0], [2.0, 4.0]]
+    assert bool(means[2].isnan().all())
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 5))
+def test_nearest_mean_logits_are_distances_up_to_a_constant_of_each_image(seed: int, classes: int, size: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    features, means = (torch.randn(n, size, dtype=torch.float64, generator=generator) for n in (4, classes))
+    logits = nearest_mean_logits(features, means)
+    distances = (features.unsqueeze(1) - means).square().sum(-1)
+    torch.testing.assert_close(logits - features.square().sum(1, keepdim=True), -distances)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**31), st.floats(0.0, 1.0))
+def test_alignment_lies_between_the_logits_and_their_lines(seed: int, share: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits, features = (torch.randn(5, 3, dtype=torch.float64, generator=generator) for _ in range(2))
+    scales, offsets = torch.randn(2, 3, dtype=torch.float64, generator=generator)
+    bias = torch.logit(torch.tensor([share], dtype=torch.float64), eps=1e-12)
+    found = align_logits(logits, features, scales, offsets, torch.zeros(1, 3), bias)
+    torch.testing.assert_close(found, torch.lerp(logits, scales * logits + offsets, share))
+    assert torch.equal(align_logits(logits, features, scales * 0 + 1, offsets * 0, torch.ones(1, 3), bias), logits)

@@ -5,7 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.functional import GROUPS, class_accuracies, group_accuracies, group_means, group_of
+from lt_lightning.functional import (
+    GROUPS,
+    accuracy_summaries,
+    class_accuracies,
+    group_accuracies,
+    group_means,
+    group_of,
+)
 
 
 def test_both_ends_are_medium() -> None:
@@ -47,9 +54,28 @@ def test_class_accuracies_are_fp64_and_nan_without_images() -> None:
 def test_group_means_are_over_classes_and_micro_over_images() -> None:
     correct, total = torch.tensor([9, 1, 0, 0]), torch.tensor([10, 2, 4, 0])
     results = group_accuracies(correct, total, group_of([200, 150, 5, 5]))
-    assert set(results) == {"all", *GROUPS, "micro"}
+    assert set(results) == {"all", *GROUPS, "micro", "harmonic", "geometric", "worst"}
     assert results["all"].item() == pytest.approx((0.9 + 0.5 + 0.0) / 3)
     assert results["many"].item() == pytest.approx(0.7)
     assert results["medium"].isnan()  # no such class
     assert results["few"].item() == 0.0  # the class without images is left out
     assert results["micro"].item() == pytest.approx(10 / 16)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.one_of(st.just(math.nan), st.floats(0.01, 1)), min_size=1, max_size=9))
+def test_summaries_written_out(accuracies: list[float]) -> None:
+    found = {name: value.item() for name, value in accuracy_summaries(torch.tensor(accuracies).double()).items()}
+    known = [float(torch.tensor(value)) for value in accuracies if not math.isnan(value)]
+    n = len(known)
+    expected = {
+        "harmonic": n / sum(1 / value for value in known) if known else math.nan,
+        "geometric": math.prod(known) ** (1 / n) if known else math.nan,
+        "worst": min(known, default=math.nan),
+    }
+    assert found == pytest.approx(expected, rel=1e-9, nan_ok=True)
+
+
+def test_one_class_never_right_takes_all_summaries_to_zero() -> None:
+    found = accuracy_summaries(torch.tensor([0.9, 0.0, math.nan], dtype=torch.float64))
+    assert [value.item() for value in found.values()] == [0.0, 0.0, 0.0]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.functional import class_balanced_weights, log_prior
+from lt_lightning.functional import class_balanced_weights, frequency_factors, generalized_weights, log_prior
 
 COUNTS = st.lists(st.integers(1, 5000), min_size=1, max_size=30)
 
@@ -49,3 +49,20 @@ def test_weights_of_the_published_setting() -> None:
     weights = class_balanced_weights(counts, 0.9999)
     assert weights[0].item() == pytest.approx(0.0449, abs=5e-5)
     assert weights[-1].item() == pytest.approx(4.378, abs=5e-4)
+
+
+@settings(deadline=None, max_examples=20)
+@given(COUNTS, st.floats(0, 3))
+def test_generalized_weights_are_a_power_of_the_prior(counts: list[int], rho: float) -> None:
+    weights = generalized_weights(counts, rho)
+    raw = [(count / sum(counts)) ** -rho for count in counts]
+    assert weights.tolist() == pytest.approx([value * len(counts) / sum(raw) for value in raw], rel=1e-10)
+
+
+def test_no_exponent_overflows_generalized_weights() -> None:
+    assert generalized_weights([5000, 5000, 1], 500.0).tolist() == pytest.approx([0.0, 0.0, 3.0])
+
+
+def test_frequency_factors() -> None:
+    assert frequency_factors(torch.tensor([16.0, 4.0, 1.0]), 0.5).tolist() == pytest.approx([1.0, 0.5, 0.25])
+    assert frequency_factors(torch.tensor([16.0, 4.0, 1.0]), 0.0).tolist() == [1.0, 1.0, 1.0]

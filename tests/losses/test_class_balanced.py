@@ -65,3 +65,20 @@ def test_bad_arguments_are_refused(arguments: dict[str, float], message: str) ->
 def test_one_class_is_refused() -> None:
     with pytest.raises(UsageError, match=r"`class_counts` must have at least 2 classes, but got \[9\]"):
         ClassBalancedLoss([9])
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid", "focal", "softmax_bce"])
+def test_reductions(kind: Kind) -> None:
+    each = ClassBalancedLoss(COUNTS, kind=kind, reduction="none")(LOGITS, TARGETS)
+    assert each.shape == (3,)
+    torch.testing.assert_close(ClassBalancedLoss(COUNTS, kind=kind, reduction="sum")(LOGITS, TARGETS), each.sum())
+    loss = ClassBalancedLoss(COUNTS, kind=kind)
+    assert loss.weight is not None
+    divisor = loss.weight[TARGETS].sum().item() if kind == "softmax" else 3
+    torch.testing.assert_close(loss(LOGITS, TARGETS), each.sum() / divisor)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "softmax_bce"])
+def test_a_common_bias_is_refused_where_it_does_nothing(kind: Kind) -> None:
+    with pytest.raises(UsageError, match=f"`init_bias` belongs to the kinds sigmoid and focal, but got kind '{kind}'"):
+        ClassBalancedLoss(COUNTS, kind=kind, init_bias=True)

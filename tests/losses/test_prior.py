@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from lt_lightning.errors import UsageError
-from lt_lightning.losses import BalancedSoftmaxLoss, LogitAdjustedLoss
+from lt_lightning.losses import BalancedSoftmaxLoss, LogitAdjustedLoss, VectorScalingLoss
 
 LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=torch.float64)
 TARGETS = torch.tensor([0, 2])
 
 
-@pytest.mark.parametrize("name", ["BalancedSoftmaxLoss", "LogitAdjustedLoss"])
+@pytest.mark.parametrize("name", ["BalancedSoftmaxLoss", "LogitAdjustedLoss", "VectorScalingLoss"])
 def test_reference_numbers(name: str, assert_golden: Callable[[str], None]) -> None:
     assert_golden(name)
 
@@ -61,3 +61,28 @@ def test_weights_are_a_weighted_mean() -> None:
 def test_negative_tau_is_refused() -> None:
     with pytest.raises(UsageError, match=r"`tau` must be at least 0, but got -1\.0"):
         LogitAdjustedLoss([5, 3], tau=-1.0)
+
+
+def test_vector_scaling_scales_and_shifts() -> None:
+    counts = torch.tensor([900.0, 30.0, 1.0], dtype=torch.float64)
+    adjusted = LOGITS / (900 / counts) ** 0.2 + 0.8 * (counts / 931).log()
+    found = VectorScalingLoss([900, 30, 1], gamma=0.2, tau=0.8)(LOGITS, TARGETS)
+    torch.testing.assert_close(found, F.cross_entropy(adjusted, TARGETS), rtol=1e-12, atol=0)
+
+
+def test_vector_scaling_without_factors_is_logit_adjustment() -> None:
+    found = VectorScalingLoss([900, 30, 1], gamma=0.0, tau=0.8)(LOGITS, TARGETS)
+    torch.testing.assert_close(found, LogitAdjustedLoss([900, 30, 1], tau=0.8)(LOGITS, TARGETS), rtol=1e-12, atol=0)
+    found = VectorScalingLoss([900, 30, 1], gamma=0.0, tau=0.0)(LOGITS, TARGETS)
+    torch.testing.assert_close(found, F.cross_entropy(LOGITS, TARGETS), rtol=1e-12, atol=0)
+
+
+def test_probabilities_of_vector_scaling_are_of_the_raw_logits() -> None:
+    found = VectorScalingLoss([900, 30, 1], gamma=0.5, tau=1.0).probabilities(LOGITS)
+    assert torch.equal(found, LOGITS.softmax(1))
+
+
+@pytest.mark.parametrize("name", ["gamma", "tau"])
+def test_negative_strengths_of_vector_scaling_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"`{name}` must be at least 0, but got -1\.0"):
+        VectorScalingLoss([5, 3], **{name: -1.0})

@@ -8,7 +8,17 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional as F
 
-from lt_lightning.losses import BalancedSoftmaxLoss, ClassBalancedLoss, CrossEntropyLoss, LDAMLoss, Loss
+from lt_lightning.losses import (
+    BalancedSoftmaxLoss,
+    ClassBalancedLoss,
+    CrossEntropyLoss,
+    FocalLoss,
+    InfluenceBalancedLoss,
+    LabelAwareSmoothingLoss,
+    LargeMarginSoftmaxLoss,
+    LDAMLoss,
+    Loss,
+)
 from lt_lightning.losses.reduction import cross_entropy, weighted_mean
 
 COUNTS = [90, 20, 4]
@@ -19,6 +29,11 @@ LOSSES: list[Loss] = [
     BalancedSoftmaxLoss(COUNTS, WEIGHT),
     ClassBalancedLoss(COUNTS),
     LDAMLoss(COUNTS, weight=WEIGHT),
+    FocalLoss(COUNTS),
+    FocalLoss(COUNTS, weight=WEIGHT),
+    LargeMarginSoftmaxLoss(COUNTS, weight=WEIGHT),
+    LabelAwareSmoothingLoss(COUNTS, weight=WEIGHT),
+    InfluenceBalancedLoss(COUNTS, weight=WEIGHT),
 ]
 
 
@@ -44,7 +59,7 @@ def work(rank: int, folder: Path) -> Results:
     values, gradients = [], []
     for loss in LOSSES:
         model = classifier()
-        value = loss(model(features[share]), targets[share])
+        value = loss(model(features[share]), targets[share], features[share])
         value.backward()
         values.append(value.detach())
         # What DistributedDataParallel does; importing it would take longer than the rest of this test.
@@ -70,7 +85,7 @@ def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path) -> None:
     features, targets = joint_batch()
     for i, loss in enumerate(LOSSES):
         model = classifier()
-        value = loss(model(features), targets)
+        value = loss(model(features), targets, features)
         value.backward()
         torch.testing.assert_close((values_0[i] + values_1[i]) / 2, value.detach(), rtol=1e-12, atol=0)
         assert not torch.isclose(values_0[i], value.detach())  # each process alone has another mean

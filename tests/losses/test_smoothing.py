@@ -8,14 +8,15 @@ from torch.nn import functional as F
 
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import class_balanced_weights
-from lt_lightning.losses import LORTLoss
+from lt_lightning.losses import LabelAwareSmoothingLoss, LORTLoss
 
 LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=torch.float64)
 TARGETS = torch.tensor([0, 2])
 
 
-def test_reference_numbers(assert_golden: Callable[[str], None]) -> None:
-    assert_golden("LORTLoss")
+@pytest.mark.parametrize("name", ["LORTLoss", "LabelAwareSmoothingLoss"])
+def test_reference_numbers(name: str, assert_golden: Callable[[str], None]) -> None:
+    assert_golden(name)
 
 
 @settings(deadline=None, max_examples=30)
@@ -79,3 +80,42 @@ def test_class_weights_are_refused_naming_both() -> None:
         loss.set_weight(class_balanced_weights([9, 5, 2], 0.9999))
     loss.set_weight(None)
     assert loss.weight is None
+
+
+def test_label_aware_smoothing_written_out() -> None:
+    loss = LabelAwareSmoothingLoss([9, 5, 2], head=0.5, tail=0.1, shape="linear", weight=[1.0, 2.0, 3.0])
+    labels = torch.tensor([[1 - 0.5 + 0.5 / 3, 0.5 / 3, 0.5 / 3], [0.1 / 3, 0.1 / 3, 1 - 0.1 + 0.1 / 3]])
+    parts = -(labels.double() * LOGITS.log_softmax(1)).sum(1)
+    torch.testing.assert_close(loss(LOGITS, TARGETS), (parts[0] + 3 * parts[1]) / 4, rtol=1e-6, atol=0)
+
+
+def test_without_smoothing_it_is_cross_entropy() -> None:
+    found = LabelAwareSmoothingLoss([9, 5, 2], head=0.0, tail=0.0)(LOGITS, TARGETS)
+    torch.testing.assert_close(found, F.cross_entropy(LOGITS, TARGETS), rtol=1e-12, atol=0)
+
+
+def test_balanced_counts_are_smoothed_by_the_head() -> None:
+    found = LabelAwareSmoothingLoss([7, 7, 7], head=0.3)(LOGITS, TARGETS)
+    torch.testing.assert_close(found, F.cross_entropy(LOGITS, TARGETS, label_smoothing=0.3), rtol=1e-12, atol=0)
+
+
+def test_the_power_shapes_exp_alone() -> None:
+    values = [LabelAwareSmoothingLoss([9, 5, 2], shape="exp", power=power)(LOGITS, TARGETS) for power in (1.0, 3.0)]
+    linear = LabelAwareSmoothingLoss([9, 5, 2], shape="linear", power=3.0)
+    torch.testing.assert_close(values[0], linear(LOGITS, TARGETS), rtol=1e-12, atol=0)
+    found = LabelAwareSmoothingLoss([9, 5, 2], shape="exp", power=3.0).smoothing
+    assert found[1].item() == pytest.approx(0.1 + 0.3 * (3 / 7) ** 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"head": 1.1}, r"`head` must lie in \[0, 1\], but got 1\.1"),
+        ({"tail": -0.1}, r"`tail` must lie in \[0, 1\], but got -0\.1"),
+        ({"shape": "round"}, "`shape` must be one of concave, linear, convex, exp, but got 'round'"),
+        ({"power": 0.0}, r"`power` must be above 0, but got 0\.0"),
+    ],
+)
+def test_bad_label_aware_smoothing_is_refused(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        LabelAwareSmoothingLoss([9, 5, 2], **arguments)  # type: ignore[arg-type]

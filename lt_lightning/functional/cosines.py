@@ -1,0 +1,31 @@
+"""Angles between the rows of a matrix."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lt_lightning.functional.precision import at_least_fp32
+
+ROWS = 1024
+"""Rows compared with all others at a time: K × K cosines would not fit for many classes."""
+
+
+def row_cosines(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and largest cosine of the angles between each row and all other rows.
+
+    Args:
+        weight: ``(K, D)``, K at least 2. An all-zero row has cosine 0 with all.
+
+    Returns:
+        Two tensors ``(K,)``, in fp32 at least.
+    """
+    with torch.autocast(weight.device.type, enabled=False):
+        directions = F.normalize(at_least_fp32(weight), dim=1, eps=1e-12)
+        others = directions.sum(dim=0) - directions
+        mean = (directions * others).sum(dim=1) / (len(directions) - 1)
+        largest = []
+        for start in range(0, len(directions), ROWS):
+            cosines = directions[start : start + ROWS] @ directions.t()
+            cosines.diagonal(start).fill_(-torch.inf)
+            largest.append(cosines.amax(dim=1))
+        return mean, torch.cat(largest)

@@ -1,0 +1,72 @@
+"""LGL-INR: logistic losses averaged class by class, with the negative classes weighted by how hard they are."""
+
+import torch
+from torch import Tensor
+
+from lt_lightning.functional.softplus import sloped_softplus, softplus, with_gradient
+
+NEVER = -1e30
+"""A logit of probability 0 that, unlike -inf, leaves a column of nothing else finite."""
+
+
+def in_negative_reweighted_loss(logits: Tensor, targets: Tensor, beta: float) -> Tensor:
+    """In-negative-class reweighted logistic loss of a batch; the gradient flows through the weights too.
+
+    With S_j the samples of class j, ``L = Σ_k mean_{S_k} -log s_k + Σ_k Σ_{j≠k} a_jk mean_{S_j} -log(1 - s_k)``, where
+    ``a_jk`` is the softmax of ``β mean_{S_j} s_k`` over the classes j ≠ k that the batch holds. All K classes k take
+    part in the second sum; there is no factor 1/K.
+
+    Args:
+        logits: ``(N, K)``, fp32 at least.
+        targets: ``(N,)``, int64.
+        beta: β, at least 0; 0 weighs all present negative classes alike.
+
+    Returns:
+        A scalar.
+
+    References:
+        Li et al., "On the Learning Property of Logistic and Softmax Losses for Deep Neural Networks", AAAI 2020, eq. 11
+        with the weights of "Choice of λs".
+    """
+    with torch.no_grad():
+        index = targets.unsqueeze(1)
+        rows, slots = _rows(targets, logits.shape[1])
+        sizes = logits.new_zeros(rows).index_add_(0, slots, logits.new_ones(len(targets)))
+        part = 1 / sizes.clamp_min(1).unsqueeze(1)
+        means = _sums(softplus(logits), slots, rows).mul_(part)
+        chances = logits.sigmoid()
+        hardness = _sums(chances, slots, rows).mul_(beta * part).masked_fill_((sizes == 0).unsqueeze(1), NEVER)
+        hardness[slots, targets] = NEVER
+        weights = torch.softmax(hardness, dim=0)
+        del hardness
+        weights[slots, targets] = 0.0  # a class that is alone in the batch has no negative one
+        pull = weights * means
+        total = pull.sum(dim=0)
+        own, slopes = sloped_softplus(-logits.gather(1, index))
+        value = total.sum() + (own * part[slots]).sum()
+        # With c = a (mean - Σ a mean), the gradient at a sample of class j is (a_jk + β c_jk (1 - s_k)) s_k / |S_j|.
+        pull.addcmul_(weights, total, value=-1)
+        del means
+        gradient, pull = weights[slots], pull[slots]
+        del weights
+        gradient.add_(pull.addcmul_(pull, chances, value=-1), alpha=beta).mul_(chances).mul_(part[slots])
+        gradient.scatter_(1, index, -slopes * part[slots])
+    return with_gradient(logits, value, gradient)
+
+
+def _rows(targets: Tensor, classes: int) -> tuple[int, Tensor]:
+    """Number of rows for means by class, and the row of each sample's class, ``(N,)``.
+
+    There are as many rows as samples or as classes, whichever is less, so that shapes depend on no value; some rows
+    then belong to no class.
+    """
+    number = len(targets)
+    if classes <= number:
+        return classes, targets
+    order = torch.arange(number, device=targets.device)
+    first = targets.new_full((classes,), number).scatter_reduce_(0, targets, order, "amin")
+    return number, first[targets]
+
+
+def _sums(values: Tensor, slots: Tensor, rows: int) -> Tensor:
+    return values.new_zeros(rows, values.shape[1]).index_add_(0, slots, values)

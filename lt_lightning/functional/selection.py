@@ -1,0 +1,118 @@
+"""One-vs-all logistic losses that select among the negative classes, softly or hard."""
+
+from math import floor
+
+import torch
+from torch import Tensor
+
+from lt_lightning.functional.device import widest_float
+from lt_lightning.functional.softplus import sloped_softplus, softplus, with_gradient
+
+
+def soft_selection_loss(
+    logits: Tensor, targets: Tensor, power: float, beta: float, alpha: float | None = None
+) -> Tensor:
+    """Logistic loss whose negative classes weigh ``α sigmoid(z)^r``; the gradient flows through that weight too.
+
+    Args:
+        logits: ``(N, K)``, fp32 at least.
+        targets: Class of each sample, ``(N,)``, int64; or all its classes, ``(N, K)``, 0 or 1 of any type.
+        power: r, at least 0.
+        beta: α is β over the number of negative classes of the sample.
+        alpha: α itself, in place of ``beta``.
+
+    Returns:
+        Loss of each sample, ``-Σ log s_y - α Σ_{k≠y} s_k^r log(1 - s_k)``, ``(N,)``.
+
+    References:
+        Dong et al., "Single-Label Multi-Class Image Classification by Deep Logistic Regression", AAAI 2019, eq. 6.
+    """
+    with torch.no_grad():
+        number: Tensor | int = logits.shape[1] - 1
+        if targets.dim() == 2:
+            number = _negatives(targets).clamp_min_(1).to(logits.dtype)
+        weight = beta / number if alpha is None else alpha
+        losses, gradient = sloped_softplus(logits, power)
+        negative = _put(losses, targets, 0.0).sum(dim=1, keepdim=True).mul_(weight)
+        positive, slopes = _positives(logits, targets)
+        gradient = _put(gradient.mul_(weight), targets, slopes)
+    return with_gradient(logits, (positive + negative).squeeze(1), gradient)
+
+
+def hard_selection_loss(
+    logits: Tensor, targets: Tensor, percentage: float, beta: float, alpha: float | None = None
+) -> Tensor:
+    """Logistic loss of the positive class and of the hardest negative ones.
+
+    ``n = max(1, ⌊m · negatives / 100⌋)`` negative classes of the highest logits count. Where several tie for the last
+    places, the gradient of those places is spread evenly over them.
+
+    Args:
+        logits: ``(N, K)``, fp32 at least.
+        targets: Class of each sample, ``(N,)``, int64; or all its classes, ``(N, K)``, 0 or 1 of any type.
+        percentage: m, in [0, 100].
+        beta: α is β over n.
+        alpha: α itself, in place of ``beta``.
+
+    Returns:
+        Loss of each sample, ``-Σ log s_y - α Σ_{top n} log(1 - s_k)``, ``(N,)``.
+
+    References:
+        Dong et al., "Single-Label Multi-Class Image Classification by Deep Logistic Regression", AAAI 2019, eq. 5.
+    """
+    with torch.no_grad():
+        several = targets.dim() == 2
+        most = max(1, floor(percentage * (logits.shape[1] - (0 if several else 1)) / 100))
+        negatives = _put(logits.clone(), targets, -torch.inf)
+        top = _largest(negatives, most, in_order=several)
+        number: Tensor | int = most
+        if several:
+            exact = _negatives(targets).to(widest_float(logits.device))
+            number = exact.mul_(percentage).div_(100).floor_().clamp_min_(1).to(logits.dtype)
+            threshold = top.gather(1, number.to(torch.int64) - 1)
+            top = torch.where(torch.arange(most, device=top.device) < number, top, -torch.inf)
+        else:
+            threshold = top.amin(dim=1, keepdim=True)
+        weight = beta / number if alpha is None else alpha
+        positive, slopes = _positives(logits, targets)
+        negative = softplus(top).sum(dim=1, keepdim=True).mul_(weight)
+        tied = negatives == threshold
+        places = number - (top > threshold).sum(dim=1, keepdim=True)
+        share = places / tied.sum(dim=1, keepdim=True)
+        chosen = torch.where(tied, share.to(logits.dtype), (negatives > threshold).to(logits.dtype))
+        gradient = _put(negatives.sigmoid_().mul_(chosen).mul_(weight), targets, slopes)
+    return with_gradient(logits, (positive + negative).squeeze(1), gradient)
+
+
+def _largest(values: Tensor, number: int, in_order: bool) -> Tensor:
+    if in_order or values.device.type != "cpu":
+        return values.topk(number, dim=1, sorted=in_order).values
+    # numpy's partition is vectorised and leaves each row's largest at its end: 5 times as fast as torch.topk for the
+    # quarter of 8142 classes.
+    rows, first = values.clone(), values.shape[1] - number
+    rows.numpy().partition(first, axis=1)
+    return rows[:, first:]
+
+
+def _negatives(targets: Tensor) -> Tensor:
+    """Number of negative classes of each sample with several classes, ``(N, 1)``."""
+    return (targets <= 0).sum(dim=1, keepdim=True)
+
+
+def _positives(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss of the positive classes, ``(N, 1)``, and its gradient for :func:`_put`."""
+    if targets.dim() == 2:
+        losses, slopes = sloped_softplus(-logits)
+        return torch.where(targets > 0, losses, 0.0).sum(dim=1, keepdim=True), slopes.neg_()
+    losses, slopes = sloped_softplus(-logits.gather(1, targets.unsqueeze(1)))
+    return losses, slopes.neg_()
+
+
+def _put(values: Tensor, targets: Tensor, at_positives: Tensor | float) -> Tensor:
+    """``values`` with other ones at the positive classes: ``(N, 1)`` for one class each, ``(N, K)``, or a number."""
+    if targets.dim() == 2:
+        return torch.where(targets > 0, at_positives, values)
+    index = targets.unsqueeze(1)
+    if isinstance(at_positives, float):
+        return values.scatter_(1, index, at_positives)
+    return values.scatter_(1, index, at_positives)

@@ -1,0 +1,26 @@
+import pytest
+import torch
+
+from lt_lightning.functional import calibration_error, reliability_bins
+
+
+@pytest.mark.parametrize(("confidence", "b"), [(0.5, 1), (0.5001, 2), (0.75, 2), (1.0, 3), (0.0, 0)])
+def test_bins_include_their_upper_end(confidence: float, b: int) -> None:
+    bins = reliability_bins(
+        torch.tensor([[confidence, 0.0]]), torch.tensor([0]), torch.tensor([0, 0]), 1, 4, torch.float64
+    )
+    assert bins.shape == (3, 1, 4)
+    assert bins[0, 0].nonzero().item() == b
+
+
+def test_an_image_belongs_to_the_group_of_its_target() -> None:
+    probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
+    bins = reliability_bins(probabilities, torch.tensor([0, 1]), torch.tensor([1, 0]), 2, 1, torch.float64)
+    assert bins[0].tolist() == [[1.0], [1.0]]
+    assert bins[2].tolist() == [[0.0], [1.0]]
+
+
+def test_error_is_the_mean_gap_over_images() -> None:
+    bins = torch.tensor([[4.0, 1.0], [2.0, 1.0], [4.0, 0.0]])  # number, confidence, right
+    assert calibration_error(bins).item() == pytest.approx((2 + 1) / 5)
+    assert calibration_error(torch.zeros(3, 2)).isnan()

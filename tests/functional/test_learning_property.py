@@ -1,0 +1,77 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from lt_lightning.functional import gradient_sides, logit_gradients, relative_residual
+
+
+def made(n: int, k: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(n, k, generator=generator, dtype=torch.float64)
+    targets = torch.randint(k, (n,), generator=generator)
+    return logits, targets, 0.1 + torch.rand(k, generator=generator, dtype=torch.float64)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 12), st.integers(2, 5), st.integers(0, 1000), st.booleans())
+def test_both_sides_of_equation_8_written_out(n: int, k: int, seed: int, one_vs_all: bool) -> None:
+    logits, targets, weight = made(n, k, seed)
+    p = logits.sigmoid() if one_vs_all else logits.softmax(1)
+    sides = gradient_sides(logit_gradients(logits, targets, weight, one_vs_all), torch.float64)
+    residual = relative_residual(sides)
+    for c in range(k):
+        left = sum(weight[c] * (1 - p[i, c]) for i in range(n) if targets[i] == c)
+        right = sum(weight[targets[i]] * p[i, c] for i in range(n) if targets[i] != c)
+        assert float(sides[0, c]) == pytest.approx(float(left), abs=1e-12)
+        assert float(sides[1, c]) == pytest.approx(float(right), abs=1e-12)
+        assert float(residual[c]) == pytest.approx(float((left - right) / (left + right)), abs=1e-12)
+
+
+@pytest.mark.parametrize("one_vs_all", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
+def test_gradients_are_autograds(one_vs_all: bool, soft: bool) -> None:
+    logits, targets, weight = made(9, 4, 0)
+    labels = F.one_hot(targets, 4).double()
+    if soft:
+        labels = 0.7 * labels + 0.3 / 4
+    logits.requires_grad_()
+    rows = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(1)
+    if not one_vs_all:
+        rows = F.cross_entropy(logits, labels, reduction="none")
+    (expected,) = torch.autograd.grad(((labels @ weight) * rows).sum(), logits)
+    found = logit_gradients(logits.detach(), labels if soft else targets, weight, one_vs_all)
+    torch.testing.assert_close(found, expected)
+    if not soft:
+        torch.testing.assert_close(logit_gradients(logits.detach(), labels, weight, one_vs_all), expected)
+
+
+def test_what_is_missing_of_a_sure_probability_is_not_rounded_away() -> None:
+    logits, targets = torch.tensor([[20.0, 0.0]]), torch.tensor([0])
+    for one_vs_all in (False, True):
+        found = logit_gradients(logits, targets, one_vs_all=one_vs_all)[0, 0].item()
+        assert found == pytest.approx(-2.0611537e-09, rel=1e-5)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_a_trained_bias_brings_the_residual_to_zero(decay: float) -> None:
+    logits, targets, weight = made(60, 3, 5)
+    weights = weight[targets]
+    bias = torch.zeros(3, dtype=torch.float64)
+    divisor = weights.sum()
+    for _ in range(4000):
+        gradient = logit_gradients(logits + bias, targets, weight).sum(0) / divisor + decay * bias
+        bias = bias - gradient
+    sides = gradient_sides(logit_gradients(logits + bias, targets, weight), torch.float64)
+    with_decay = relative_residual(sides, decay * divisor * bias)
+    torch.testing.assert_close(with_decay, torch.zeros_like(with_decay), rtol=0, atol=1e-9)
+    assert (relative_residual(sides).abs().max() > 0.01) == (decay > 0)
+
+
+def test_nothing_acts_on_a_class_never_likely_nor_shown() -> None:
+    sides = gradient_sides(torch.tensor([[0.5, -0.5, 0.0]]), torch.float64)
+    assert sides.tolist() == [[0.0, 0.5, 0.0], [0.5, 0.0, 0.0]]
+    residual = relative_residual(sides)
+    assert residual[:2].tolist() == [-1.0, 1.0]
+    assert residual[2].isnan()

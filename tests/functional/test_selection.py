@@ -1,0 +1,113 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lt_lightning.functional import hard_selection_loss, one_vs_all_loss, soft_selection_loss
+from lt_lightning.functional.selection import _largest
+
+
+def batch(n: int = 7, k: int = 9, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * torch.randn(n, k, generator=generator, dtype=torch.float64), torch.randint(k, (n,), generator=generator)
+
+
+def labels(n: int = 7, k: int = 9) -> torch.Tensor:
+    """Several classes per sample; none in the first row, all in the second."""
+    drawn = torch.randint(2, (n, k), generator=torch.Generator().manual_seed(1))
+    drawn[0], drawn[1] = 0, 1
+    return drawn
+
+
+def log_terms(z: float) -> tuple[float, float, float]:
+    """Probability, -log p and -log(1 - p)."""
+    p = 1 / (1 + math.exp(-z))
+    return p, -math.log(p), -math.log(1 - p)
+
+
+def written_out(row: list[float], positives: set[int], kind: str, amount: float, beta: float) -> float:
+    """Equations 5 and 6 of the paper, class by class."""
+    total = sum(log_terms(z)[1] for k, z in enumerate(row) if k in positives)
+    negatives = sorted((log_terms(z) for k, z in enumerate(row) if k not in positives), reverse=True)
+    if kind == "hard":
+        number = max(1, math.floor(amount * len(negatives) / 100))
+        return total + beta / number * sum(loss for _, _, loss in negatives[:number])
+    return total + beta / max(1, len(negatives)) * sum(p**amount * loss for p, _, loss in negatives)
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+@pytest.mark.parametrize("amount", [0.0, 2.0, 25.0, 60.0, 100.0])
+def test_formula_class_by_class(kind: str, amount: float) -> None:
+    logits, targets = batch()
+    function = hard_selection_loss if kind == "hard" else soft_selection_loss
+    for given_targets, sets in (
+        (targets, [{y} for y in targets.tolist()]),
+        (labels(), [{k for k, on in enumerate(row) if on} for row in labels().tolist()]),
+        (labels().bool(), [{k for k, on in enumerate(row) if on} for row in labels().tolist()]),
+        (labels().float(), [{k for k, on in enumerate(row) if on} for row in labels().tolist()]),
+    ):
+        expected = [written_out(row, ys, kind, amount, 7.0) for row, ys in zip(logits.tolist(), sets, strict=True)]
+        assert function(logits, given_targets, amount, 7.0).tolist() == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("function", [hard_selection_loss, soft_selection_loss])
+@pytest.mark.parametrize("amount", [0.0, 0.5, 2.0, 50.0])
+def test_gradients(function, amount: float) -> None:
+    logits, targets = batch()
+    for given_targets in (targets, labels()):
+        assert torch.autograd.gradcheck(lambda z: function(z, given_targets, amount, 10.0), logits.requires_grad_())  # noqa: B023
+
+
+@pytest.mark.parametrize("function", [hard_selection_loss, soft_selection_loss])
+def test_one_class_each_as_labels(function) -> None:
+    logits, targets = batch()
+    one_hot = torch.nn.functional.one_hot(targets, 9)
+    torch.testing.assert_close(function(logits, one_hot, 50.0, 10.0), function(logits, targets, 50.0, 10.0))
+
+
+def test_alpha_1_and_all_negatives_give_the_logistic_loss() -> None:
+    logits, targets = batch()
+    expected = one_vs_all_loss(logits, targets)
+    torch.testing.assert_close(hard_selection_loss(logits, targets, 100.0, 10.0, alpha=1.0), expected)
+    torch.testing.assert_close(soft_selection_loss(logits, targets, 0.0, 10.0, alpha=1.0), expected)
+    torch.testing.assert_close(
+        hard_selection_loss(logits, labels(), 100.0, 10.0, alpha=1.0), one_vs_all_loss(logits, labels())
+    )
+
+
+def test_r_0_equals_hard_selection_of_all() -> None:
+    logits, targets = batch()
+    torch.testing.assert_close(
+        soft_selection_loss(logits, targets, 0.0, 10.0), hard_selection_loss(logits, targets, 100.0, 10.0)
+    )
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_tied_negatives_share_the_last_places(several: bool) -> None:
+    # Two places for the logits 3, 1, 1, 1: one third of a place for each 1.
+    logits = torch.tensor([[0.0, 3.0, 1.0, 1.0, 1.0, -2.0]], dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([[1, 0, 0, 0, 0, 0]]) if several else torch.tensor([0])
+    losses = hard_selection_loss(logits, targets, 40.0, 2.0)
+    losses.sum().backward()
+    assert losses.item() == pytest.approx(math.log(2) + log_terms(3.0)[2] + log_terms(1.0)[2])
+    s3, s1 = log_terms(3.0)[0], log_terms(1.0)[0]
+    assert logits.grad is not None
+    assert logits.grad[0].tolist() == pytest.approx([-0.5, s3, s1 / 3, s1 / 3, s1 / 3, 0.0])
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 10_000), number=st.integers(1, 9))
+def test_partition_finds_what_topk_finds(seed: int, number: int) -> None:
+    logits, _ = batch(seed=seed)
+    kept = logits.clone()
+    found = _largest(logits, number, in_order=False).sort(1, descending=True).values
+    assert torch.equal(found, _largest(logits, number, in_order=True))
+    assert torch.equal(logits, kept)
+
+
+def test_two_classes() -> None:
+    logits = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
+    for function in (hard_selection_loss, soft_selection_loss):
+        assert function(logits, torch.tensor([0]), 0.0, 1.0).item() == pytest.approx(2 * log_terms(1.0)[1])

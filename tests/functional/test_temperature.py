@@ -1,0 +1,84 @@
+"""One temperature, recovered where it is known and harmless where it is not."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.temperature import HIGHEST, LOWEST, fit_temperature, negative_log_likelihood
+
+
+def drawn(seed: int, number: int, classes: int, scale: float = 2.0) -> torch.Tensor:
+    return scale * torch.randn(number, classes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("true", [0.3, 1.0, 2.5, 7.0])
+@pytest.mark.parametrize("one_vs_all", [False, True])
+def test_a_known_temperature_is_recovered(true, one_vs_all):
+    """Targets drawn from softmax(z) are best told by T = true from true · z."""
+    logits = drawn(0, 20_000, 4)
+    generator = torch.Generator().manual_seed(1)
+    if one_vs_all:  # the law in which exactly one of independent sigmoids fired is a softmax; its optimum is numeric
+        targets = torch.multinomial(torch.softmax(logits, 1), 1, generator=generator).squeeze(1)
+        base = fit_temperature(logits, targets, one_vs_all=True)
+        assert fit_temperature(true * logits, targets, one_vs_all=True) == pytest.approx(true * base, rel=1e-6)
+        return
+    targets = torch.multinomial(torch.softmax(logits, 1), 1, generator=generator).squeeze(1)
+    assert fit_temperature(true * logits, targets) == pytest.approx(true, rel=0.03)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    seed=st.integers(0, 1000),
+    number=st.integers(1, 40),
+    classes=st.integers(1, 6),
+    scale=st.sampled_from([1e-6, 0.1, 1.0, 30.0, 1e4]),
+    one_vs_all=st.booleans(),
+)
+def test_the_likelihood_never_falls_and_no_grid_point_is_better(seed, number, classes, scale, one_vs_all):
+    logits = drawn(seed, number, classes, scale)
+    targets = torch.randint(classes, (number,), generator=torch.Generator().manual_seed(seed))
+    found = fit_temperature(logits, targets, one_vs_all)
+    assert LOWEST * 0.999 <= found <= HIGHEST * 1.001
+    least = negative_log_likelihood(logits, targets, found, one_vs_all)
+    assert least <= negative_log_likelihood(logits, targets, 1.0, one_vs_all)
+    for exponent in torch.linspace(math.log(LOWEST), math.log(HIGHEST), 41).tolist():
+        assert least <= negative_log_likelihood(logits, targets, math.exp(exponent), one_vs_all) * (1 + 1e-6) + 1e-9
+
+
+def test_the_derivative_vanishes_at_the_optimum():
+    logits = drawn(3, 500, 5).float()
+    targets = torch.multinomial(logits.softmax(1), 1, generator=torch.Generator().manual_seed(0)).squeeze(1)
+    temperature = torch.tensor(fit_temperature(logits, targets), dtype=torch.float64, requires_grad=True)
+    torch.nn.functional.cross_entropy(logits.double() / temperature, targets).backward()
+    assert abs(temperature.grad) < 1e-9
+
+
+def test_extremes_stop_at_the_bounds():
+    sure = 0.1 * torch.eye(3).repeat(5, 1)
+    targets = torch.arange(3).repeat(5)
+    assert fit_temperature(sure, targets) == pytest.approx(LOWEST, rel=1e-6)  # always right: the surer the better
+    assert fit_temperature(10 * sure, (targets + 1) % 3) == pytest.approx(HIGHEST, rel=1e-6)  # always wrong
+    assert fit_temperature(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)) == 1.0  # nothing to scale
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_narrow_logits_are_raised(dtype):
+    logits, targets = drawn(4, 200, 3).to(dtype), torch.arange(200) % 3
+    assert fit_temperature(logits, targets) == fit_temperature(logits.double(), targets)
+
+
+@pytest.mark.parametrize(
+    ("logits", "targets", "sentence"),
+    [
+        (torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), r"N and K above 0, but got \(0, 3\) and \(0,\)"),
+        (torch.zeros(2, 3), torch.zeros(1, dtype=torch.int64), r"but got \(2, 3\) and \(1,\)"),
+        (torch.full((2, 3), math.nan), torch.zeros(2, dtype=torch.int64), "`logits` must be finite"),
+    ],
+)
+def test_what_cannot_be_fitted_is_named(logits, targets, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        fit_temperature(logits, targets)

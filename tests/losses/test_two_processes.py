@@ -1,0 +1,108 @@
+"""One-vs-all losses on two processes with uneven shares of a batch give what one process gives on all of it."""
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from lt_lightning.losses import (
+    ClassBalancedLoss,
+    EqualizationLossV2,
+    HardSelectionLogisticLoss,
+    LGLINRLoss,
+    LogisticLoss,
+    Loss,
+    SoftSelectionLogisticLoss,
+)
+
+COUNTS = [90, 20, 4]
+WEIGHT = [0.1, 0.7, 2.2]
+STEPS = 3
+
+
+def losses() -> list[Loss]:
+    return [
+        LogisticLoss(COUNTS),
+        LogisticLoss(COUNTS, WEIGHT),
+        HardSelectionLogisticLoss(COUNTS, m=60.0),
+        SoftSelectionLogisticLoss(COUNTS, weight=WEIGHT),
+        ClassBalancedLoss(COUNTS),
+        ClassBalancedLoss(COUNTS, kind="sigmoid"),
+        ClassBalancedLoss(COUNTS, kind="focal"),
+        ClassBalancedLoss(COUNTS, kind="softmax_bce"),
+        EqualizationLossV2(COUNTS),
+        EqualizationLossV2(COUNTS, weight=WEIGHT),
+        LGLINRLoss(COUNTS, gather=True),
+    ]
+
+
+def joint_batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    features = torch.randn(8, 4, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
+    return features, torch.tensor([0, 0, 2, 0, 1, 0, 2, 1]).roll(step)
+
+
+def classifier() -> torch.nn.Linear:
+    torch.manual_seed(5)
+    return torch.nn.Linear(4, 3, dtype=torch.float64)
+
+
+Trained = dict[str, list[torch.Tensor]]
+
+
+def train(loss: Loss, share: slice, processes: int) -> Trained:
+    """Values, averaged gradients and the state after some batches."""
+    found: Trained = {"values": [], "gradients": [], "state": []}
+    for step in range(STEPS):
+        model = classifier()
+        features, targets = joint_batch(step)
+        value = loss(model(features[share]), targets[share])
+        value.backward()
+        value = value.detach().clone()
+        for tensor in (value, model.weight.grad, model.bias.grad):
+            if processes > 1:  # what DistributedDataParallel does to gradients
+                dist.all_reduce(tensor)
+            tensor /= processes
+        found["values"].append(value)
+        found["gradients"] += [model.weight.grad, model.bias.grad]
+    found["state"] = list(loss.state_dict().values())
+    return found
+
+
+def work(rank: int, folder: Path) -> list[Trained]:
+    """What one of two processes finds."""
+    store, patience = f"file://{folder / 'store'}", timedelta(seconds=90)
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=patience)
+    share = slice(0, 5) if rank == 0 else slice(5, 8)
+    found = [train(loss, share, 2) for loss in losses()]
+    if rank == 0:  # would hang if evaluation waited for the other process
+        with torch.no_grad():
+            for loss in losses():
+                features, targets = joint_batch(0)
+                assert bool(loss(classifier()(features), targets).isfinite())
+    dist.destroy_process_group()
+    return found
+
+
+def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path) -> None:
+    worker = subprocess.Popen([sys.executable, __file__, str(tmp_path)])
+    try:
+        of_0 = work(0, tmp_path)
+        assert worker.wait(timeout=90) == 0
+    finally:
+        worker.kill()
+    of_1 = torch.load(tmp_path / "1.pt")
+    alone = [train(loss, slice(0, 8), 1) for loss in losses()]
+    for both, other, one in zip(of_0, of_1, alone, strict=True):
+        for key in ("values", "gradients", "state"):
+            torch.testing.assert_close(both[key], one[key], rtol=1e-9, atol=1e-12)
+            assert all(torch.equal(own, same) for own, same in zip(both[key], other[key], strict=True))
+    assert len(alone[-2]["state"]) == 2
+    local = train(LGLINRLoss(COUNTS), slice(0, 5), 1)
+    assert not torch.isclose(local["values"][0], alone[-1]["values"][0])  # without gathering, its own means
+
+
+if __name__ == "__main__":
+    torch.save(work(1, Path(sys.argv[1])), Path(sys.argv[1]) / "1.pt")
