@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.errors import UsageError
 from lt_lightning.functional.precision import linear
 from lt_lightning.heads.base import Head
 
@@ -49,24 +48,6 @@ class AffineHead(Head):
             self.weight.copy_(weight)
             if self.bias is not None:
                 self.bias.zero_() if bias is None else self.bias.copy_(bias)
-
-    def check_classifier(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Refuse a stage-1 classifier of other shapes.
-
-        Raises:
-            UsageError: If a shape differs from this head's.
-        """
-        shape = (self.num_classes, self.in_features)
-        if tuple(weight.shape) != shape:
-            raise UsageError(
-                f"`weight` of the stage-1 classifier must have shape {shape} (classes, features) for "
-                f"`{type(self).__name__}`, but got {tuple(weight.shape)}."
-            )
-        if bias is not None and tuple(bias.shape) != shape[:1]:
-            raise UsageError(
-                f"`bias` of the stage-1 classifier must have shape {shape[:1]} for `{type(self).__name__}`, but got "
-                f"{tuple(bias.shape)}."
-            )
 
     def to_linear(self) -> nn.Linear:
         """A linear layer with a copy of weight and bias."""

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
@@ -30,6 +31,9 @@ class Head(nn.Module, ABC):
 
     normalized: bool = False
     """Whether logits are plain cosines in [-1, 1]: margin losses, which scale them once, need that."""
+
+    needs_features: bool = False
+    """Whether :meth:`init_from_features` must be called before the head can be used: stage 2 does when a run starts."""
 
     def __init__(self, in_features: int, class_counts: Sequence[int]) -> None:
         super().__init__()
@@ -61,6 +65,54 @@ class Head(nn.Module, ABC):
             UsageError: If the head cannot start from a linear classifier.
         """
         raise UsageError(f"`{type(self).__name__}` cannot start from a linear classifier: it defines no `init_from`.")
+
+    def init_from_features(self, features: Tensor, targets: Tensor) -> None:  # noqa: ARG002
+        """Start from the features of the training images, for heads that say :attr:`needs_features`.
+
+        Args:
+            features: ``(N, D)``, of every training image once, without augmentation, in any order.
+            targets: ``(N,)``, int64.
+
+        Raises:
+            UsageError: If the head takes nothing from features.
+        """
+        raise UsageError(f"`{type(self).__name__}` takes nothing from features: it defines no `init_from_features`.")
+
+    def check_classifier(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Refuse a stage-1 classifier of other shapes.
+
+        Raises:
+            UsageError: If a shape differs from this head's.
+        """
+        shape = (self.num_classes, self.in_features)
+        if tuple(weight.shape) != shape:
+            raise UsageError(
+                f"`weight` of the stage-1 classifier must have shape {shape} (classes, features) for "
+                f"`{type(self).__name__}`, but got {tuple(weight.shape)}."
+            )
+        if bias is not None and tuple(bias.shape) != shape[:1]:
+            raise UsageError(
+                f"`bias` of the stage-1 classifier must have shape {shape[:1]} for `{type(self).__name__}`, but got "
+                f"{tuple(bias.shape)}."
+            )
+
+    def check_features(self, features: Tensor, targets: Tensor) -> None:
+        """Refuse features that are not those of the training images, one row each.
+
+        Raises:
+            UsageError: If rows are of another length, or a class has another number of them than ``class_counts`` says.
+        """
+        if features.ndim != 2 or features.shape[1] != self.in_features:
+            raise UsageError(
+                f"`features` must have shape (N, {self.in_features}) for `{type(self).__name__}`, but got "
+                f"{tuple(features.shape)}."
+            )
+        found = torch.bincount(targets, minlength=self.num_classes).tolist()
+        if found != self.class_counts:
+            raise UsageError(
+                f"`targets` must hold each class as often as `class_counts`, {self.class_counts}, for "
+                f"`{type(self).__name__}`, but got {found}."
+            )
 
     def project_(self) -> None:
         """Put the parameters back where they are allowed to be; called after every optimiser step or epoch."""

@@ -34,11 +34,23 @@ def test_defaults() -> None:
     assert torch.equal(head.predict(features), head(features))
     head.project_()
     assert (head.rebalances, head.normalized, head.project_every) == (False, False, "step")
+    assert not head.needs_features
 
 
 def test_what_a_head_lacks_is_said() -> None:
     head = Doubled(2, [5, 3])
     with pytest.raises(UsageError, match="`Doubled` cannot start from a linear classifier"):
         head.init_from(torch.ones(2, 2), None)
+    with pytest.raises(UsageError, match="`Doubled` takes nothing from features"):
+        head.init_from_features(torch.ones(8, 2), torch.zeros(8))
     with pytest.raises(UsageError, match="`Doubled` equals no plain linear layer"):
         head.to_linear()
+
+
+def test_features_of_another_training_set_are_refused() -> None:
+    head = Doubled(2, [2, 1])
+    head.check_features(torch.ones(3, 2), torch.tensor([0, 1, 0]))
+    with pytest.raises(UsageError, match=r"`features` must have shape \(N, 2\) for `Doubled`, but got \(3, 4\)"):
+        head.check_features(torch.ones(3, 4), torch.tensor([0, 1, 0]))
+    with pytest.raises(UsageError, match=r"each class as often as `class_counts`, \[2, 1\], .* but got \[1, 2\]"):
+        head.check_features(torch.ones(3, 2), torch.tensor([0, 1, 1]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -12,15 +13,24 @@ from lt_lightning.errors import UsageError
 from lt_lightning.heads import (
     AffineHead,
     CosineHead,
+    DisAlignHead,
     Head,
     LinearHead,
     LogitAdjustmentHead,
     LWSHead,
     MaxNormHead,
+    NCMHead,
     TauNormHead,
 )
 
 Factory = Callable[[int, list[int]], Head]
+
+
+def with_means(in_features: int, class_counts: list[int], **options: Any) -> NCMHead:
+    head = NCMHead(in_features, class_counts, **options)
+    head.means.copy_(torch.linspace(-1, 2, head.means.numel()).view_as(head.means))
+    return head
+
 
 HEADS: dict[str, Factory] = {
     "linear": LinearHead,
@@ -31,7 +41,13 @@ HEADS: dict[str, Factory] = {
     "tau_norm": TauNormHead,
     "max_norm": MaxNormHead,
     "logit_adjustment": LogitAdjustmentHead,
+    "disalign": DisAlignHead,
+    "ncm": with_means,
+    "ncm_euclidean": partial(with_means, metric="euclidean"),
+    "ncm_centred": partial(with_means, metric="euclidean", centre=True),
 }
+REBALANCING = {"tau_norm", "logit_adjustment", "ncm", "ncm_euclidean", "ncm_centred"}
+NOT_LINEAR = {"cosine", "cosine_learnable", "disalign", "ncm", "ncm_centred"}
 every = pytest.mark.parametrize("make", HEADS.values(), ids=HEADS)
 COUNTS = [500, 20, 1]
 
@@ -55,6 +71,8 @@ def test_every_public_head_is_here() -> None:
         ("tau_norm", set()),
         ("max_norm", {"weight", "bias"}),
         ("logit_adjustment", set()),
+        ("disalign", {"scales", "offsets", "confidence.weight", "confidence.bias"}),
+        ("ncm", set()),
     ],
 )
 def test_what_trains(name: str, trained: set[str]) -> None:
@@ -66,7 +84,7 @@ def test_what_trains(name: str, trained: set[str]) -> None:
         assert {key for key, parameter in head.named_parameters() if parameter.grad is not None} == trained
 
 
-@pytest.mark.parametrize(("name", "expected"), [(name, name in ("tau_norm", "logit_adjustment")) for name in HEADS])
+@pytest.mark.parametrize(("name", "expected"), [(name, name in REBALANCING) for name in HEADS])
 def test_rebalances_is_truthful(name: str, expected: bool) -> None:
     assert HEADS[name](4, COUNTS).rebalances is expected
 
@@ -127,7 +145,7 @@ def test_state_survives_a_checkpoint(make: Factory) -> None:
     head.init_from(randn(3, 4), randn(3))
     other.load_state_dict(head.state_dict())
     assert torch.equal(other.predict(randn(2, 4)), head.predict(randn(2, 4)))
-    assert {"weight"} <= head.state_dict().keys()
+    assert {"means" if isinstance(head, NCMHead) else "weight"} <= head.state_dict().keys()
 
 
 @every
@@ -140,7 +158,7 @@ def test_a_classifier_of_other_shape_is_refused(make: Factory) -> None:
         head.init_from(randn(3, 4), randn(4))
 
 
-@pytest.mark.parametrize("name", sorted(HEADS.keys() - {"cosine", "cosine_learnable"}))
+@pytest.mark.parametrize("name", sorted(HEADS.keys() - NOT_LINEAR))
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_linear_layer_gives_the_logits_of_predict(name: str, bias: bool) -> None:
     head = HEADS[name](4, COUNTS).double()
@@ -157,3 +175,19 @@ def test_the_linear_layer_gives_the_logits_of_predict(name: str, bias: bool) -> 
     with torch.no_grad():
         layer.weight.zero_()
     assert head.predict(features).abs().max() > 0.1  # a copy, not a view
+
+
+@pytest.mark.parametrize("name", sorted(NOT_LINEAR))
+def test_others_say_why_they_equal_no_linear_layer(name: str) -> None:
+    head = HEADS[name](4, COUNTS)
+    with pytest.raises(UsageError, match=rf"`{type(head).__name__}` .*equals no plain linear layer: \w+ \w+"):
+        head.to_linear()
+
+
+@every
+def test_the_docstring_says_what_trains(make: Factory) -> None:
+    head = make(4, COUNTS)
+    trains = any(parameter.requires_grad for parameter in head.parameters())
+    said = " ".join((type(head).__doc__ or "").split())
+    assert ("Trains nothing" in said) is not trains
+    assert "Trains " in said

@@ -1,0 +1,126 @@
+"""Nearest class mean."""
+
+from collections.abc import Sequence
+from math import nan
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.classifiers import (
+    class_means,
+    cosine_logits,
+    directions,
+    nearest_mean_bias,
+    nearest_mean_logits,
+)
+from lt_lightning.functional.device import widest_float
+from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.heads.affine import make_linear
+from lt_lightning.heads.base import Head
+
+
+class NCMHead(Head):
+    """Similarity of an image's features to the mean of each class's. Trains nothing: one pass over the training images.
+
+    ====================  ======  ============================  ========================================
+    ``metric``            centre  features and means are        logits
+    ====================  ======  ============================  ========================================
+    ``cosine``, default   no      divided by their norm         ``cos(μ_c, x)``
+    ``cosine``            yes     centred, then divided         ``cos(μ_c, x - x̄)``
+    ``euclidean``         no      as they are                   ``2 μ_c·x - ‖μ_c‖²``
+    ``euclidean``         yes     centred, then divided         ``2 μ_c·x' - ‖μ_c‖²``, ``x'`` of length 1
+    ====================  ======  ============================  ========================================
+
+    Means are taken after features were divided, x̄ over all training images. Euclidean logits are the negative squared
+    distance up to a constant of each image, so both softmax and order are the distance's. Centring alone changes no
+    distance; it goes with the division, as in ``cl2n`` of the published code. Every class has one mean, however many
+    images it has, so priors play no part. A stage-1 classifier is looked at for its shape only. Until
+    :meth:`init_from_features` or a checkpoint has given the means, all logits are NaN.
+
+    Args:
+        in_features: Length D of a feature vector.
+        class_counts: Training images per class, length K.
+        metric: ``cosine`` or ``euclidean``.
+        centre: Whether to subtract the mean of all training features, and divide by the norm, with either metric.
+
+    Raises:
+        UsageError: If ``metric`` is unknown.
+
+    References:
+        ``KNNClassifier`` of Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR
+        2020; its ``l2n`` and ``cl2n`` with the cosine, its ``un`` and ``cl2n`` with the Euclidean distance.
+    """
+
+    rebalances = True
+    needs_features = True
+    means: Tensor
+    centre_of_features: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        class_counts: Sequence[int],
+        metric: Literal["cosine", "euclidean"] = "cosine",
+        centre: bool = False,
+    ) -> None:
+        super().__init__(in_features, class_counts)
+        if metric not in ("cosine", "euclidean"):
+            raise UsageError(f"`metric` must be cosine or euclidean, but got {metric!r}.")
+        self.metric = metric
+        self.centre = centre
+        self.register_buffer("means", torch.full((self.num_classes, in_features), nan))
+        self.register_buffer("centre_of_features", torch.zeros(in_features))
+
+    def init_from(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Leave a stage-1 classifier aside, if it has the right shape.
+
+        Args:
+            weight: ``(K, D)``.
+            bias: ``(K,)`` or ``None``.
+
+        Raises:
+            UsageError: If a shape differs from this head's.
+        """
+        self.check_classifier(weight, bias)
+
+    @torch.no_grad()
+    def init_from_features(self, features: Tensor, targets: Tensor) -> None:
+        """Take the class means of the training features.
+
+        Args:
+            features: ``(N, D)``, of every training image once, without augmentation.
+            targets: ``(N,)``, int64.
+
+        Raises:
+            UsageError: If a class has another number of rows than ``class_counts`` says.
+        """
+        self.check_features(features, targets)
+        features = at_least_fp32(features)
+        if self.centre:
+            self.centre_of_features.copy_(features.mean(dim=0, dtype=widest_float(features.device)))
+        self.means.copy_(class_means(self._prepare(features), targets, self.num_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Similarities, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
+        features = self._prepare(at_least_fp32(features))
+        return (cosine_logits if self.metric == "cosine" else nearest_mean_logits)(features, self.means)
+
+    def to_linear(self) -> nn.Linear:
+        """A linear layer with weights ``2 μ_c`` and bias ``-‖μ_c‖²``, for the Euclidean metric without centring.
+
+        Raises:
+            UsageError: If features are divided by their norms.
+        """
+        if self.metric == "cosine" or self.centre:
+            raise UsageError(
+                f"`NCMHead` with `metric` {self.metric} and `centre` {str(self.centre).lower()} equals no plain linear "
+                f"layer: it divides each feature vector by its norm; only euclidean without centring does not."
+            )
+        return make_linear(2 * self.means, nearest_mean_bias(self.means))
+
+    def _prepare(self, features: Tensor) -> Tensor:
+        if self.metric == "euclidean" and not self.centre:
+            return features
+        return directions(features - self.centre_of_features.to(features.dtype))
