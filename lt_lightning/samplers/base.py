@@ -1,0 +1,87 @@
+"""The contract of every training sampler."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from copy import copy
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from lt_lightning.errors import UsageError
+
+
+class EpochSampler(Sampler[int], ABC):
+    """Base of all training samplers: a pure function from ``(seed, epoch)`` to a list of indices.
+
+    Args:
+        targets: Class of each training image, shape ``(N,)``.
+        seed: Seed of the draws. The order of an epoch depends on it and on the epoch, on nothing else.
+
+    Raises:
+        UsageError: If a class between 0 and the largest target has no image.
+    """
+
+    rebalances: bool = False
+    """Whether classes appear in other proportions than the training set has them."""
+
+    epochs: int | None = None
+    """Epochs of the whole training, for samplers that change in its course; :meth:`set_epochs` fills it in."""
+
+    def __init__(self, targets: Sequence[int] | Tensor, seed: int = 0) -> None:
+        self.targets = torch.as_tensor(targets, dtype=torch.int64)
+        self.seed = seed
+        self.epoch = 0
+        self.class_counts = torch.bincount(self.targets)
+        if bool((self.class_counts == 0).any()):
+            empty = torch.nonzero(self.class_counts == 0).flatten().tolist()
+            raise UsageError(f"`targets` has no image of class {empty[0]}; a sampler needs one of each class at least.")
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """Draw the indices of epoch ``self.epoch``, shape ``(len(self),)``, int64, by ``generator`` alone."""
+
+    def indices(self, epoch: int) -> Tensor:
+        """The global list of one epoch, shape ``(len(self),)``, the same in every process."""
+        # Distinct streams for neighbouring seeds and epochs: (0, 1) must not equal (1, 0).
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch * 7_919 + 17) % 2**63)
+        asked = copy(self)  # whoever looks ahead must not move the epoch of a run
+        asked.epoch = epoch
+        return asked.draw(generator)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this before each one."""
+        self.epoch = epoch
+
+    def set_epochs(self, epochs: int | None) -> None:
+        """Fill in the length of training, ``None`` where nobody knows it; a length that the user gave stays."""
+        if self.epochs is None:
+            self.epochs = epochs
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.indices(self.epoch).tolist()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+class ClassIndex:
+    """Finds the j-th image of a class, for many classes at once.
+
+    Args:
+        targets: Class of each image, ``(N,)``.
+        class_counts: Images of each class, ``(K,)``.
+    """
+
+    def __init__(self, targets: Tensor, class_counts: Tensor) -> None:
+        self._by_class = torch.argsort(targets, stable=True)
+        self._first = torch.cumsum(class_counts, 0) - class_counts
+
+    def images(self, classes: Tensor, places: Tensor) -> Tensor:
+        """Indices of images, ``(M,)``.
+
+        Args:
+            classes: Class of each, ``(M,)``.
+            places: Place of each among its class's images, ``(M,)``, from 0 to the class's count - 1.
+        """
+        return self._by_class[self._first[classes] + places]

@@ -1,0 +1,16 @@
+"""Seeds of single draws, so that a resumed run draws what an uninterrupted one would have drawn."""
+
+import os
+
+
+def run_seed() -> int:
+    """The run's seed, as ``seed_everything`` leaves it for every process; 0 without one."""
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+
+def seed_from(*parts: int) -> int:
+    """One seed from several numbers of at least -1, such as ``(run, epoch, batch, process)``; their order counts."""
+    seed = 0
+    for part in parts:
+        seed = (seed * 1_000_003 + part + 1) % 2**63
+    return seed

@@ -1,0 +1,49 @@
+"""The base of all samplers."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
+from lt_lightning.samplers.base import ClassIndex
+
+
+class Backwards(EpochSampler):
+    """From the last image to the first; from the second epoch on the first comes first."""
+
+    def draw(self, generator):
+        order = torch.arange(len(self) - 1, -1, -1)
+        return order if self.epoch == 0 else order.roll(1)
+
+
+def test_a_sampler_of_ones_own_takes_one_method():
+    assert list(ShardedBatchSampler(Backwards([0, 1, 1, 1]), 2, rank=1, world_size=2)) == [[2], [0]]
+
+
+def test_draw_knows_the_epoch_that_is_asked_for():
+    sampler = Backwards([0, 1, 1, 1])
+    assert sampler.indices(1).tolist() == [0, 3, 2, 1]
+    assert list(sampler) == [3, 2, 1, 0]
+    sampler.set_epoch(1)
+    assert list(sampler) == [0, 3, 2, 1]
+    assert sampler.indices(0).tolist() == [3, 2, 1, 0]
+
+
+def test_length_of_training_is_filled_in_once():
+    sampler = InstanceSampler([0])
+    sampler.set_epochs(None)
+    assert sampler.epochs is None
+    sampler.set_epochs(3)
+    sampler.set_epochs(4)
+    assert sampler.epochs == 3
+    assert InstanceSampler([0]).epochs is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=6))
+def test_class_index_finds_every_image_of_every_class(targets_of, counts):
+    targets = targets_of(counts)
+    index = ClassIndex(targets, torch.tensor(counts))
+    for label, count in enumerate(counts):
+        found = index.images(torch.full((count,), label), torch.arange(count))
+        assert sorted(found.tolist()) == torch.nonzero(targets == label).flatten().tolist()
