@@ -8,6 +8,7 @@ from torchmetrics import Metric
 
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.groups import GROUPS, class_accuracies, group_accuracies, group_of
+from lt_lightning.functional.logits import top_class
 
 
 class GroupAccuracy(Metric):
@@ -50,7 +51,7 @@ class GroupAccuracy(Metric):
             UsageError: If ``logits`` has another number of classes.
         """
         check_logits(logits, self.num_classes)
-        hits = (logits.argmax(dim=1) == targets).to(torch.int64)
+        hits = (top_class(logits) == targets).to(torch.int64)
         self.correct = self.correct.index_add(0, targets, hits)
         self.total = self.total.index_add(0, targets, torch.ones_like(targets))
 
@@ -59,7 +60,8 @@ class GroupAccuracy(Metric):
 
         Returns:
             ``all``, ``many``, ``medium``, ``few``: means of the accuracies of classes with images, NaN without any;
-            ``micro``: share of all images.
+            ``micro``: share of all images; ``harmonic`` and ``geometric``: means over the same classes, 0 if one of
+            them has accuracy 0; ``worst``: the least accuracy of a class.
         """
         return group_accuracies(self.correct, self.total, self.masks)
 
@@ -88,11 +90,11 @@ def group_masks(class_counts: Sequence[int], thresholds: tuple[int, int]) -> Ten
     return group_of(class_counts, thresholds)
 
 
-def check_logits(logits: Tensor, num_classes: int) -> None:
-    """Refuse logits of another number of classes.
+def check_logits(logits: Tensor, num_classes: int, name: str = "logits") -> None:
+    """Refuse logits, or what else is named, of another number of classes.
 
     Raises:
         UsageError: If ``logits`` is not ``(N, num_classes)``.
     """
     if logits.ndim != 2 or logits.shape[1] != num_classes:
-        raise UsageError(f"`logits` must have shape (N, {num_classes}), but got {tuple(logits.shape)}.")
+        raise UsageError(f"`{name}` must have shape (N, {num_classes}), but got {tuple(logits.shape)}.")

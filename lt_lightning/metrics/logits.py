@@ -10,7 +10,7 @@ from torchmetrics import Metric
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.groups import GROUPS, group_means
-from lt_lightning.functional.logits import column_moments, logits_magnitude, own_moments, standard_deviation
+from lt_lightning.functional.logits import logit_moments, logits_magnitude, own_moments, standard_deviation
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.metrics.group_accuracy import check_logits, group_masks
 
@@ -77,14 +77,12 @@ class LogitsStatistics(Metric):
         if len(logits) == 0:
             return
         logits = at_least_fp32(logits)
-        dtype = self.sums.dtype
-        versions = (logits, logits - logits.mean(dim=1, keepdim=True))
-        sums, squares = zip(*(column_moments(version, dtype) for version in versions), strict=True)
-        own_sums, own_squares = zip(*(own_moments(version, targets, dtype) for version in versions), strict=True)
-        self.sums = self.sums + torch.stack(sums)
-        self.squares = self.squares + torch.stack(squares)
-        self.own_sums = self.own_sums + torch.stack(own_sums)
-        self.own_squares = self.own_squares + torch.stack(own_squares)
+        moments = logit_moments(logits, self.sums.dtype)
+        own_sums, own_squares = own_moments(logits, targets, moments.row_means)
+        self.sums = self.sums + moments.sums
+        self.squares = self.squares + moments.squares
+        self.own_sums = self.own_sums + own_sums
+        self.own_squares = self.own_squares + own_squares
         self.total = self.total.index_add(0, targets, torch.ones_like(targets))
 
     def compute(self) -> dict[str, Tensor]:

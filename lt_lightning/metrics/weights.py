@@ -1,4 +1,4 @@
-"""Norms of classifier weights."""
+"""Norms of classifier weights, and angles between them."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.classifiers import row_norms
+from lt_lightning.functional.cosines import row_cosines
 
 
 @torch.no_grad()
@@ -24,6 +25,31 @@ def weight_norms(head: nn.Module) -> Tensor:
     Raises:
         UsageError: If it has neither.
     """
+    return row_norms(_class_weights(head))
+
+
+@torch.no_grad()
+def weight_cosines(head: nn.Module) -> dict[str, Tensor]:
+    """Cosines of the angles between each class's weights and those of all other classes.
+
+    Args:
+        head: As for :func:`weight_norms`, with 2 classes at least.
+
+    Returns:
+        ``mean`` and ``max`` over the other classes, ``(K,)`` each, in fp32 at least. Weights that are spread as evenly
+        as can be (a simplex) have ``-1 / (K - 1)`` in both.
+
+    Raises:
+        UsageError: If it has no weights per class, or a single class.
+    """
+    weight = _class_weights(head)
+    if len(weight) < 2:
+        raise UsageError(f"`head` {type(head).__name__} must have at least 2 classes, but has {len(weight)}.")
+    mean, largest = row_cosines(weight)
+    return {"mean": mean, "max": largest}
+
+
+def _class_weights(head: nn.Module) -> Tensor:
     weight = getattr(head, "weight", None)
     to_linear: Callable[[], nn.Linear] | None = getattr(head, "to_linear", None)
     if to_linear is not None:
@@ -31,4 +57,4 @@ def weight_norms(head: nn.Module) -> Tensor:
             weight = to_linear().weight
     if not isinstance(weight, Tensor):
         raise UsageError(f"`head` {type(head).__name__} has no weight per class whose norm could be taken.")
-    return row_norms(weight)
+    return weight

@@ -31,6 +31,10 @@ def fed(*batches: slice) -> GroupAccuracy:
 def test_reference_numbers() -> None:
     metric = fed(slice(None))
     results = {name: value.item() for name, value in metric.compute().items()}
+    known = list(GOLDEN["per_class"].values())
+    assert results.pop("worst") == pytest.approx(min(known), abs=1e-12)
+    assert results.pop("harmonic") == pytest.approx(7 / sum(1 / value for value in known), abs=1e-12)
+    assert results.pop("geometric") == pytest.approx(math.prod(known) ** (1 / 7), abs=1e-12)
     expected = {name: GOLDEN[name] for name in ("many", "medium", "few", "micro")} | {"all": GOLDEN["macro"]}
     assert results == pytest.approx(expected, abs=1e-12)
     accuracies = metric.per_class()

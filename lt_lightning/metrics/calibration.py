@@ -1,0 +1,89 @@
+"""Expected calibration error over all images and those of each group of classes."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.calibration import calibration_error, reliability_bins
+from lt_lightning.functional.device import keeping_precision
+from lt_lightning.functional.groups import GROUPS
+from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.metrics.group_accuracy import check_logits, group_masks
+
+
+class CalibrationError(Metric):
+    """Expected calibration error (ECE) of the predicted class, with the reliability diagrams' bins.
+
+    Fed with the probabilities that belong to the loss (``loss.probabilities(logits)``), so that a margin loss's scale
+    counts and one-vs-all losses give sigmoids. An image belongs to the group of its true class. The state is three
+    numbers per group and bin in fp64, summed over processes; nothing waits for the host.
+
+    Args:
+        class_counts: Training images per class, length K; they decide the groups.
+        thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+        num_bins: Bins of equal width in [0, 1]; 15 is Guo et al.'s.
+
+    Raises:
+        UsageError: If the thresholds do not rise from 0, or ``num_bins`` is below 1.
+
+    References:
+        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    bins: Tensor
+    groups: Tensor
+
+    def __init__(
+        self, class_counts: Sequence[int], thresholds: tuple[int, int] = (20, 100), num_bins: int = 15
+    ) -> None:
+        super().__init__()
+        if num_bins < 1:
+            raise UsageError(f"`num_bins` must be at least 1, but got {num_bins}.")
+        self.num_classes = len(class_counts)
+        self.num_bins = num_bins
+        # argmax has no kernel for bool everywhere
+        groups = group_masks(class_counts, thresholds).to(torch.uint8).argmax(dim=0)
+        self.register_buffer("groups", groups, persistent=False)
+        self.add_state("bins", torch.zeros(3, len(GROUPS), num_bins, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, probabilities: Tensor, targets: Tensor) -> None:
+        """Count a batch.
+
+        Args:
+            probabilities: ``(N, K)``.
+            targets: ``(N,)``, int64.
+
+        Raises:
+            UsageError: If ``probabilities`` has another number of classes.
+        """
+        check_logits(probabilities, self.num_classes, "probabilities")
+        probabilities, dtype = at_least_fp32(probabilities), self.bins.dtype
+        found = reliability_bins(probabilities, targets, self.groups, len(GROUPS), self.num_bins, dtype)
+        self.bins = self.bins + found
+
+    def compute(self) -> dict[str, Tensor]:
+        """Errors in [0, 1], as scalars: ``all`` (over images), ``many``, ``medium``, ``few``; NaN without images."""
+        overall = self.bins.sum(dim=1, keepdim=True)
+        errors = calibration_error(torch.cat((overall, self.bins), dim=1))
+        return dict(zip(("all", *GROUPS), errors.unbind(), strict=True))
+
+    def reliability(self) -> dict[str, Tensor]:
+        """The bins over all groups and processes (each process must call it), for a reliability diagram.
+
+        Returns:
+            ``images``, ``confidence`` and ``accuracy`` of each bin, ``(B,)``; the latter two NaN for an empty bin.
+        """
+        with self.sync_context():
+            number, confidence, correct = self.bins.sum(dim=1).unbind()
+        return {"images": number.to(torch.int64), "confidence": confidence / number, "accuracy": correct / number}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> "CalibrationError":
+        super()._apply(keeping_precision(fn), exclude_state)
+        return self

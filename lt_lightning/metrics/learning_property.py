@@ -1,0 +1,68 @@
+"""Residual of the learning property over a training set."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lt_lightning.functional.device import keeping_precision
+from lt_lightning.functional.learning_property import gradient_sides, relative_residual
+from lt_lightning.metrics.group_accuracy import check_logits
+
+
+class LearningPropertyResidual(Metric):
+    """How far each class is from the learning property, from gradients of the loss with respect to the logits.
+
+    Where training has converged, what pulls a class's logit up over the whole training set equals what pushes it down;
+    the relative difference says which classes are not there yet. Meant for the training set in evaluation mode.
+    The state is two numbers per class in fp64, summed over processes; nothing waits for the host.
+
+    Args:
+        num_classes: K.
+
+    References:
+        Li et al., "On the Learning Property of Logistic and Softmax Losses for Deep Neural Networks" (LGL-INR), AAAI
+        2020, eq. (8).
+    """
+
+    is_differentiable = False
+    full_state_update = False
+
+    sides: Tensor
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.add_state("sides", torch.zeros(2, num_classes, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, gradients: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            gradients: Of the summed loss with respect to the training logits, ``(N, K)``:
+                :func:`lt_lightning.functional.logit_gradients` for softmax and logistic losses, with class weights and
+                soft labels, or autograd's for any loss.
+
+        Raises:
+            UsageError: If ``gradients`` has another number of classes.
+        """
+        check_logits(gradients, self.num_classes, "gradients")
+        self.sides = self.sides + gradient_sides(gradients, self.sides.dtype)
+
+    def compute(self) -> Tensor:
+        """Relative residual of each class, ``(K,)``, in [-1, 1]; NaN for a class that nothing acts on."""
+        return relative_residual(self.sides)
+
+    def with_decay(self, decay: Tensor) -> Tensor:
+        """The same where biases are decayed, over all processes (each must call it).
+
+        Args:
+            decay: ``(K,)``, as for :func:`lt_lightning.functional.relative_residual`.
+        """
+        with self.sync_context():
+            return relative_residual(self.sides, decay)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> "LearningPropertyResidual":
+        super()._apply(keeping_precision(fn), exclude_state)
+        return self

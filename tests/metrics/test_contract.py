@@ -1,0 +1,107 @@
+"""What every streaming metric keeps to."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lt_lightning.metrics import (
+    CalibrationError,
+    FisherRatio,
+    GroupAccuracy,
+    LearningPropertyResidual,
+    LogitsStatistics,
+)
+
+COUNTS = [500, 230, 101, 100, 60, 20, 19, 3]
+K, N = len(COUNTS), 90
+LOGITS = torch.randn(N, K, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+TARGETS = torch.randint(K - 1, (N,), generator=torch.Generator().manual_seed(1))
+
+Feed = Callable[[Any, Tensor, Tensor], None]
+
+
+def pair(metric: Any, values: Tensor, targets: Tensor) -> None:
+    metric.update(values, targets)
+
+
+CASES: dict[str, tuple[Callable[[int], Metric], Feed]] = {
+    "accuracy": (lambda k: GroupAccuracy((COUNTS * k)[:k]), pair),
+    "logits": (lambda k: LogitsStatistics((COUNTS * k)[:k]), pair),
+    "calibration": (lambda k: CalibrationError((COUNTS * k)[:k]), lambda m, z, y: m.update(z.softmax(1), y)),
+    "fisher": (lambda k: FisherRatio(k, K), lambda m, z, y: m.update(z[:, :K], y)),
+    "residual": (LearningPropertyResidual, lambda m, z, y: m.update(z)),
+}
+each = pytest.mark.parametrize(("make", "feed"), CASES.values(), ids=CASES)
+
+
+def fed(make: Callable[[int], Metric], feed: Feed, *batches: slice) -> Metric:
+    metric = make(K)
+    for batch in batches:
+        feed(metric, LOGITS[batch], TARGETS[batch])
+    return metric
+
+
+def same(one: Metric, other: Metric) -> None:
+    torch.testing.assert_close(one.compute(), other.compute(), rtol=1e-11, atol=1e-13, equal_nan=True)
+
+
+@each
+def test_batches_add_up_and_halves_merge(make: Callable[[int], Metric], feed: Feed) -> None:
+    one = fed(make, feed, slice(None))
+    same(one, fed(make, feed, slice(0, 1), slice(1, 40), slice(40, 40), slice(40, None)))
+    left, right = fed(make, feed, slice(0, 31)), fed(make, feed, slice(31, None))
+    left.merge_state(right)
+    same(one, left)
+
+
+@each
+def test_states_are_sums_of_few_numbers_per_class(make: Callable[[int], Metric], feed: Feed) -> None:
+    metric, k = make(4000), 4000
+    feed(metric, torch.zeros(3, k), torch.tensor([0, 3999, 5]))
+    assert all(reduce is not None and reduce.__name__ == "dim_zero_sum" for reduce in metric._reductions.values())
+    assert sum(state.numel() for state in metric.metric_state.values()) <= 9 * k + 1
+
+
+@each
+def test_no_update_waits_for_the_host(make: Callable[[int], Metric], feed: Feed) -> None:
+    # A tensor on the meta device has no values: anything that read one would raise.
+    metric = make(K).to("meta")
+    feed(metric, torch.empty(5, K, device="meta"), torch.zeros(5, dtype=torch.int64, device="meta"))
+    assert all(state.device.type == "meta" for state in metric.metric_state.values())
+
+
+@each
+def test_updates_alternate_with_inference_mode(make: Callable[[int], Metric], feed: Feed) -> None:
+    metric = make(K)
+    with torch.inference_mode():
+        metric.reset()
+        feed(metric, LOGITS[:9], TARGETS[:9])
+    feed(metric, LOGITS[9:30], TARGETS[9:30])
+    with torch.inference_mode():
+        feed(metric, LOGITS[30:], TARGETS[30:])
+    same(metric, fed(make, feed, slice(None)))
+
+
+@each
+def test_sums_stay_in_fp64_and_reset_forgets(make: Callable[[int], Metric], feed: Feed) -> None:
+    metric = fed(make, feed, slice(0, 50)).to(torch.bfloat16)
+    metric.half()
+    same(metric, fed(make, feed, slice(0, 50)))
+    assert all(not s.is_floating_point() or s.dtype == torch.float64 for s in metric.metric_state.values())
+    metric.reset()
+    feed(metric, LOGITS[50:], TARGETS[50:])
+    same(metric, fed(make, feed, slice(50, None)))
+
+
+@each
+def test_state_survives_a_checkpoint(make: Callable[[int], Metric], feed: Feed) -> None:
+    metric, other = fed(make, feed, slice(0, 50)), make(K)
+    for each_of_them in (metric, other):
+        each_of_them.persistent(True)
+    other.load_state_dict(metric.state_dict())
+    for name, state in metric.metric_state.items():
+        assert torch.equal(state, other.metric_state[name])
