@@ -1,6 +1,6 @@
 """Any torchvision classifier as a feature extractor."""
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torchvision
@@ -17,13 +17,16 @@ class TorchvisionBackbone(Backbone):
 
     Args:
         name: Model as torchvision calls it, e.g. ``resnet50``.
-        cifar_stem: Fit a ResNet to 32×32 images: first convolution 3×3 with stride 1, no max-pooling. ResNet-34 with
-            this stem is the backbone of LORT's and LTWB's CIFAR tables.
+        cifar_stem: Fit a ResNet, DenseNet or MobileNetV2 to 32×32 images: the first two of five halvings are left out,
+            so the last maps have 4×4 pixels instead of one. ResNets and DenseNets get a first convolution of 3×3 with
+            stride 1 and no max-pooling; MobileNetV2, whose kernels are 3×3 already, gets stride 1 in its first
+            convolution and in its first block of 24 channels. ResNet-34 so fitted is the backbone of LORT's and LTWB's
+            CIFAR tables, ResNet-18 and MobileNetV2 are LGL-INR's.
         weights: torchvision's name of published weights, e.g. ``IMAGENET1K_V2``; ``None`` starts at random.
 
     Raises:
         UsageError: If torchvision has no such model or weights, the model does not end in a linear layer, or
-            ``cifar_stem`` is asked of a model that is no ResNet.
+            ``cifar_stem`` is asked of a model of another family.
     """
 
     def __init__(self, name: str = "resnet34", cifar_stem: bool = False, weights: str | None = None) -> None:
@@ -43,7 +46,7 @@ class TorchvisionBackbone(Backbone):
             known = [entry.name for entry in torchvision.models.get_model_weights(name)]
             raise UsageError(f"`weights` of {name!r} must be one of {known} or null, but got {weights!r}.") from error
         if cifar_stem:
-            _fit_stem_to_cifar(self.model, name)
+            _fit_to_cifar(self.model, name)
         self.name = name
         self.cifar_stem = cifar_stem
         self.num_features = _drop_classifier(self.model, name)
@@ -53,14 +56,28 @@ class TorchvisionBackbone(Backbone):
         return torch.flatten(self.model(images), 1)
 
 
-def _fit_stem_to_cifar(model: nn.Module, name: str) -> None:
-    stem, pool = getattr(model, "conv1", None), getattr(model, "maxpool", None)
-    if not isinstance(stem, nn.Conv2d) or not isinstance(pool, nn.MaxPool2d):
-        raise UsageError(f"`cifar_stem` is defined for torchvision's ResNets, but got {name!r}; set it to false.")
+def _fit_to_cifar(model: nn.Module, name: str) -> None:
+    """Leave out the first two halvings; layers keep torchvision's names."""
+    if isinstance(model, torchvision.models.ResNet):
+        model.conv1 = _small_convolution(model.conv1, mode="fan_out")  # as torchvision starts ResNets
+        model.maxpool = nn.Identity()
+    elif isinstance(model, torchvision.models.DenseNet):
+        model.features.conv0 = _small_convolution(model.features.conv0, mode="fan_in")  # as it starts DenseNets
+        model.features.pool0 = nn.Identity()
+    elif isinstance(model, torchvision.models.MobileNetV2):
+        for path in ("features.0.0", "features.2.conv.1.0"):
+            cast(nn.Conv2d, model.get_submodule(path)).stride = (1, 1)
+    else:
+        raise UsageError(
+            f"`cifar_stem` is defined for torchvision's ResNets, DenseNets and MobileNetV2, but got {name!r}; set it "
+            f"to false."
+        )
+
+
+def _small_convolution(stem: nn.Conv2d, mode: Literal["fan_in", "fan_out"]) -> nn.Conv2d:
     convolution = nn.Conv2d(stem.in_channels, stem.out_channels, 3, stride=1, padding=1, bias=False)
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")  # as torchvision starts ResNets
-    model.conv1 = convolution
-    model.maxpool = nn.Identity()
+    nn.init.kaiming_normal_(convolution.weight, mode=mode, nonlinearity="relu")
+    return convolution
 
 
 def _drop_classifier(model: nn.Module, name: str) -> int:

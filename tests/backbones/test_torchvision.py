@@ -28,14 +28,58 @@ def test_cifar_stem_keeps_the_resolution_of_small_images():
     assert sum(parameter.numel() for parameter in backbone.parameters()) == 21_797_672 - 513_000 - 64 * 3 * (49 - 9)
 
 
+def sizes_at(backbone, paths, pixels=32):
+    """Sizes of the maps that layers give, on the meta device."""
+    sizes = []
+    for path in paths:
+        layer = backbone.model.get_submodule(path)
+        layer.register_forward_hook(lambda module, inputs, output: sizes.append(output.shape[-1]))
+    backbone(torch.empty(2, 3, pixels, pixels, device="meta"))
+    return sizes
+
+
+def test_mobilenet_with_cifar_stem_leaves_out_two_halvings():
+    paths = ("features.0", "features.1", "features.2", "features.4", "features.7", "features.14", "features.18")
+    with torch.device("meta"):
+        small, plain = TorchvisionBackbone("mobilenet_v2", cifar_stem=True), TorchvisionBackbone("mobilenet_v2")
+    assert sizes_at(small, paths) == [32, 32, 32, 16, 8, 4, 4]
+    assert sizes_at(plain, paths) == [16, 16, 8, 4, 2, 1, 1]
+    # torchvision's MobileNetV2 without classifier: strides have no weights.
+    assert sum(parameter.numel() for parameter in small.parameters()) == 3_504_872 - 1_281_000
+    assert small.num_features == 1280
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "num_features"),
+    [("densenet201", 20_013_928, 1920), ("densenet121", 7_978_856, 1024)],
+)
+def test_densenets_with_cifar_stem_leave_out_two_halvings(name, whole, num_features):
+    with torch.device("meta"):
+        backbone = TorchvisionBackbone(name, cifar_stem=True)
+    transitions = [f"features.transition{number}" for number in (1, 2, 3)]
+    assert sizes_at(backbone, ["features.conv0", *transitions, "features.norm5"]) == [32, 16, 8, 4, 4]
+    classifier = 1000 * num_features + 1000
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == whole - classifier - 64 * 3 * (49 - 9)
+    assert backbone.num_features == num_features
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v2"])
+def test_cifar_stem_keeps_torchvisions_names(name):
+    with torch.device("meta"):
+        small, plain = TorchvisionBackbone(name, cifar_stem=True), TorchvisionBackbone(name)
+    assert list(small.state_dict()) == list(plain.state_dict())
+
+
 def test_original_stem_reduces_fourfold():
     assert map_sizes(TorchvisionBackbone("resnet18").eval(), 64) == [16, 8, 4, 2]
 
 
-def test_cifar_stem_starts_as_torchvision_starts_convolutions():
+@pytest.mark.parametrize(("name", "fan"), [("resnet18", 64 * 9), ("densenet121", 3 * 9)])
+def test_cifar_stem_starts_as_torchvision_starts_convolutions(name, fan):
     torch.manual_seed(0)
-    weight = TorchvisionBackbone("resnet18", cifar_stem=True).model.conv1.weight
-    assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
+    weight = next(TorchvisionBackbone(name, cifar_stem=True).parameters())
+    assert weight.shape == (64, 3, 3, 3)
+    assert weight.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +127,8 @@ def test_features_are_what_the_classifier_took():
             "'IMAGENET1K_V1' belong to the original stem of 'resnet18'; leave out `weights` or `cifar_stem`",
         ),
         (
-            {"name": "mobilenet_v2", "cifar_stem": True},
-            "`cifar_stem` is defined for torchvision's ResNets, but got 'mobilenet_v2'; set it to false",
+            {"name": "vgg11", "cifar_stem": True},
+            "`cifar_stem` is defined for torchvision's ResNets, DenseNets and MobileNetV2, but got 'vgg11'; set it to",
         ),
         ({"name": "squeezenet1_1"}, "`name` must be a model with one linear classifier.*'squeezenet1_1' has none such"),
     ],

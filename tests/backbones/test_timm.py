@@ -1,0 +1,51 @@
+"""timm's models as backbones."""
+
+import sys
+
+import pytest
+import torch
+
+from lt_lightning.backbones import TimmBackbone
+from lt_lightning.errors import UsageError
+
+
+def test_without_timm_the_command_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UsageError, match=r'`TimmBackbone` needs timm, .*`pip install "lt_lightning\[timm\]"`'):
+        TimmBackbone("resnet18")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "shape", "num_features"),
+    [
+        ("resnet18.a1_in1k", {}, (3, 64, 64), 512),
+        ("resnet18", {"in_channels": 1}, (1, 64, 64), 512),
+        ("convnext_atto", {}, (3, 64, 64), 320),
+        ("mobilenetv3_small_050", {}, (3, 64, 64), 1024),  # a layer between pooling and classifier
+        ("vit_tiny_patch16_224", {"options": {"img_size": 32}}, (3, 32, 32), 192),
+    ],
+)
+def test_feature_vectors_have_the_announced_length(name, arguments, shape, num_features):
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        backbone = TimmBackbone(name, **arguments)
+        whole = timm.create_model(name, in_chans=shape[0], **arguments.get("options", {}))
+        assert backbone(torch.empty(2, *shape)).shape == (2, num_features)
+    assert backbone.num_features == num_features == whole.get_classifier().in_features
+    kept = set(whole.state_dict()) - {key.removeprefix("model.") for key in backbone.state_dict()}
+    assert {key.rpartition(".")[2] for key in kept} == {"weight", "bias"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"name": "resnet17"}, "`name` must be a model that timm knows, but got 'resnet17'; close to it are resnet1"),
+        ({"name": "§"}, r"but got '§'; `timm.list_models\(\)` names all"),
+        ({"name": "resnet18", "options": {"num_classes": 7}}, "`options` may not hold 'num_classes', which"),
+        ({"name": "resnet18", "options": {"colour": "red"}}, "cannot make 'resnet18' with .* 'red'}: .*colour"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(arguments, sentence):
+    pytest.importorskip("timm")
+    with torch.device("meta"), pytest.raises(UsageError, match=sentence):
+        TimmBackbone(**arguments)
