@@ -1,28 +1,208 @@
-"""Every preset, run end to end: the preset itself, with its tiny twin of ``tests/conf`` laid over it."""
+"""Every preset trains: a step in its own settings on made data, some from the command line to the results.
+
+The overlays of ``tests/conf`` put a small network and small data in place of each preset's own.
+"""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
-import yaml
+import torch
 
-from lt_lightning import presets
-from lt_lightning.main import main
+from lt_lightning import backbones, presets
+from lt_lightning.backbones import WideResNet
+from lt_lightning.main import LTCLI, main
 from lt_lightning.pipeline import main as pipeline
 
-TWINS = Path(__file__).parent / "conf"
-TRAINING_FREE = {"cifar100_lt/tau_norm", "cifar100_lt/logit_adjustment"}
-STAGE1 = {"cifar100_lt/stage1/ce", "cifar10_lt/stage1/ce"}
-PIPELINES = {"quickstart", "cifar100_lt/pipeline_lort"}
-RETRAINED = set(presets.names()) - STAGE1 - PIPELINES - TRAINING_FREE
+ROOT = Path(__file__).resolve().parents[1]
+OVERLAYS = Path(__file__).parent / "conf"
+OVERLAY_OF = {
+    "cifar10_lt": "cifar10_lt",
+    "cifar10_step": "cifar10_lt",
+    "cifar100_lt": "cifar100_lt",
+    "cifar100_step": "cifar100_lt",
+    "cifar10": "balanced",
+    "cifar100": "balanced",
+    "mnist": "balanced",
+    "tiny_imagenet": "files",
+    "imagenet_lt": "files",
+    "inaturalist2018": "files",
+    "places_lt": "files",
+}
+PIPELINES = {"quickstart", "cifar100_lt/pipeline_lort", "cifar100_lt/pipeline_all"}
+SINGLE = sorted(set(presets.names()) - PIPELINES)
+FREE = {name for name in SINGLE if name.endswith(("/tau_norm", "/logit_adjustment", "/ncm"))}
+STAGE1 = {name for name in SINGLE if "/stage1/" in name}
+TWIN_SETS = {"cifar10_step": "cifar10_lt", "cifar100_step": "cifar100_lt", "places_lt": "imagenet_lt"}
+"""Sets whose stage 1 differs from another's in the data alone; cross entropy and ELM train on each all the same."""
+LISTS = ("ImageNet_LT_{}.txt", "Places_LT_{}.txt", "iNaturalist18_{}.txt")
+
+
+def dataset_of(name):
+    return name.partition("/")[0]
+
+
+def overlay(name):
+    return OVERLAYS / f"{OVERLAY_OF[dataset_of(name)]}.yaml"
 
 
 def typed(command, name, *more):
-    return [command, "-c", name, "-c", str(TWINS / f"{name}.yaml"), *more]
+    return [command, "-c", name, "-c", str(overlay(name)), *more]
 
 
 def results(here, name):
     return [json.loads(path.read_text()) for path in sorted(here.glob(f"runs/{name}/version_*/results.json"))]
+
+
+# -- made data ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def mnist_root(tmp_path_factory, make_pixels, encode_png, write_parquet):
+    root = tmp_path_factory.mktemp("mnist")
+    for split, per_class in (("train", 5), ("test", 1)):
+        cells = [encode_png(make_pixels(i + 900 * per_class, 28, 28, 1)) for i in range(10 * per_class)]
+        path = root / f"{split}-00000-of-00001.parquet"
+        write_parquet(path, cells, [i % 10 for i in range(10 * per_class)], None, "image", "label")
+    return root
+
+
+@pytest.fixture(scope="session")
+def files_root(tmp_path_factory, make_pixels, encode_png):
+    """Three classes of 4, 3 and 2 training images: as folders, and in lists of every name that presets use."""
+    root = tmp_path_factory.mktemp("files")
+    seed = 0
+    for split, counts in {"train": (4, 3, 2), "val": (1, 1, 1), "test": (1, 1, 1)}.items():
+        lines = []
+        for label, count in enumerate(counts):
+            for number in range(count):
+                path = root / split / f"class{label}" / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(encode_png(make_pixels(seed, 16, 16)))
+                lines.append(f"{path.relative_to(root).as_posix()} {label}")
+                seed += 1
+        for name in LISTS:
+            (root / name.format(split)).write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def root_of(parquet_root, cifar100_root, mnist_root, files_root):
+    roots = {"cifar10": parquet_root, "cifar100": cifar100_root, "mnist": mnist_root}
+    return lambda name: roots.get(re.sub("_(lt|step)$", "", dataset_of(name)), files_root)
+
+
+@pytest.fixture(scope="session")
+def one_step(root_of):
+    """Makes a preset's parts in its own settings, with a small network and made data, and trains one step.
+
+    The function gives what was made, and which parts of the model the step has changed.
+    """
+
+    def run(name, checkpoint=None, **more):
+        base = presets.load(name)
+        small = presets.load(str(overlay(name)))
+        trainer = {"fast_dev_run": 1, "logger": False, "enable_checkpointing": False}
+        changes = {"data": {"init_args": {"root": str(root_of(name))}}, "trainer": trainer | more, "model": {}}
+        if dataset_of(name) == "mnist":
+            changes["model"] = {"init_args": {"backbone": {"init_args": {"in_channels": 1}}}}
+        if checkpoint is not None:
+            changes["model"] = {"init_args": {"checkpoint": str(checkpoint)}}
+        made = LTCLI(presets.merge(presets.merge(base, small), changes), run=False)
+        before = {key: tensor.clone() for key, tensor in made.model.named_parameters()}
+        if name not in FREE:
+            made.trainer.fit(made.model, datamodule=made.datamodule)
+        parameters = dict(made.model.named_parameters())
+        changed = {key.partition(".")[0] for key, tensor in before.items() if not torch.equal(tensor, parameters[key])}
+        return made, changed
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def stage1_of(one_step, tmp_path_factory):
+    """A stage-1 checkpoint for each data set that has a stage 2."""
+    made = {}
+
+    def path(name):
+        dataset = dataset_of(name)
+        if dataset not in made:
+            parts, _ = one_step(f"{dataset}/stage1/ce")
+            made[dataset] = tmp_path_factory.mktemp(dataset) / "stage1.ckpt"
+            parts.trainer.save_checkpoint(made[dataset])
+        return made[dataset]
+
+    return path
+
+
+# -- every preset ------------------------------------------------------------------------------------------------------
+
+
+TWINS = {name for name in STAGE1 if dataset_of(name) in TWIN_SETS and not name.endswith(("/ce", "/elm"))}
+
+
+@pytest.mark.parametrize("name", sorted(TWINS))
+def test_stage1_is_that_of_another_set(name):
+    ours = presets.load(name)
+    theirs = presets.load(name.replace(dataset_of(name), TWIN_SETS[dataset_of(name)]))
+    assert {**ours, "data": None} == {**theirs, "data": None}
+    batches = ("batch_size", "color_jitter", "sampler")
+    first, second = (config["data"]["init_args"] for config in (ours, theirs))
+    assert [first.get(key) for key in batches] == [second.get(key) for key in batches]
+
+
+@pytest.mark.parametrize("name", sorted(STAGE1 - TWINS))
+def test_stage1_trains_a_step(one_step, name):
+    torch.manual_seed(0)
+    made, changed = one_step(name)
+    assert made.trainer.global_step == 1
+    assert changed == {"backbone", "head"}
+    assert all(torch.isfinite(parameter).all() for parameter in made.model.parameters())
+
+
+@pytest.mark.parametrize("name", sorted(set(SINGLE) - STAGE1))
+def test_stage2_trains_a_step_or_is_tested(one_step, stage1_of, name):
+    made, changed = one_step(name, stage1_of(name))
+    assert made.model.trains == (name not in FREE)
+    if made.model.trains:
+        assert made.trainer.global_step == 1
+        assert "head" in changed
+        assert all(torch.isfinite(parameter).all() for parameter in made.model.parameters())
+    else:
+        made.trainer.test(made.model, datamodule=made.datamodule, verbose=False)
+        assert sum(made.model.evaluation["test"]["per_class"]["total"]) > 0
+
+
+def heavy_backbones():
+    """Each network that a preset names, once, and the other one of DLR's table."""
+    found = {"WideResNet": ({"class_path": "WideResNet"}, "cifar10/stage1/sr")}
+    for name in SINGLE:
+        spec = presets.load(name)["model"]["init_args"]["backbone"]
+        spec = {"class_path": spec} if isinstance(spec, str) else spec
+        found.setdefault(json.dumps(spec, sort_keys=True), (spec, name))
+    return list(found.values())
+
+
+@pytest.mark.parametrize(("spec", "name"), heavy_backbones(), ids=lambda value: value if isinstance(value, str) else "")
+def test_networks_of_the_presets_take_their_images(spec, name):
+    """Built without memory; published weights are left to whoever can download them."""
+    arguments = {**spec.get("init_args", {}), **({"weights": None} if "weights" in spec.get("init_args", {}) else {})}
+    with torch.device("meta"):
+        network = getattr(backbones, spec["class_path"])(**arguments)
+        side, channels = {"mnist": (28, 1), "tiny_imagenet": (64, 3)}.get(dataset_of(name), (32, 3))
+        if OVERLAY_OF[dataset_of(name)] == "files" and dataset_of(name) != "tiny_imagenet":
+            side = 224
+        assert network(torch.empty(2, channels, side, side)).shape == (2, network.num_features)
+
+
+def test_the_wide_network_is_that_of_the_paper():
+    with torch.device("meta"):
+        weights = sum(parameter.numel() for parameter in WideResNet().parameters())
+    assert weights == pytest.approx(36.5e6, rel=0.01)  # WRN-28-10
+
+
+# -- some, as typed ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +214,7 @@ def cifar100_stage1(tmp_path_factory, cifar100_root):
     return checkpoint
 
 
-def test_every_preset_has_a_twin():
-    twins = {path.relative_to(TWINS).with_suffix("").as_posix() for path in TWINS.rglob("*.yaml")}
-    assert twins == set(presets.names())
-
-
-@pytest.mark.parametrize("name", sorted(RETRAINED))
+@pytest.mark.parametrize("name", ["cifar100_lt/lort", "cifar100_lt/crt", "cifar100_lt/ltwb", "cifar100_lt/elm"])
 def test_methods_that_train(here, cifar100_root, cifar100_stage1, name):
     options = (f"--data.root={cifar100_root}", f"--model.checkpoint={cifar100_stage1}")
     main(typed("fit", name, *options))
@@ -52,41 +227,85 @@ def test_methods_that_train(here, cifar100_root, cifar100_stage1, name):
     assert results(here, name)[1]["evaluation"]["test"]["per_class"]["total"] == [1] * 100
 
 
-@pytest.mark.parametrize("name", sorted(TRAINING_FREE))
+@pytest.mark.parametrize("name", ["cifar100_lt/tau_norm", "cifar100_lt/ncm"])
 def test_methods_that_do_not_train(here, cifar100_root, cifar100_stage1, name):
     main(typed("test", name, f"--data.root={cifar100_root}", f"--model.checkpoint={cifar100_stage1}"))
     assert results(here, name)[0]["evaluation"]["test"]["per_class"]["total"] == [1] * 100
 
 
-def test_stage1_of_cifar10(here, parquet_root):
-    name = "cifar10_lt/stage1/ce"
+@pytest.mark.parametrize("name", ["cifar10_lt/stage1/ce", "cifar10_lt/stage1/elm_drw"])
+def test_stage1_of_cifar10(here, parquet_root, name):
     main(typed("fit", name, f"--data.root={parquet_root}"))
     (record,) = results(here, name)
     assert record["class_counts"] == [12, 10, 8, 7, 6, 5, 4, 4, 3, 3]
+    # What the run saved is complete: it runs again without preset or fragment.
+    saved = here / f"runs/{name}/version_0/config.yaml"
+    assert presets.STACK not in saved.read_text()
+    main(["fit", "-c", str(saved), "--trainer.logger=false", "--trainer.enable_checkpointing=false"])
 
 
 def test_pipeline_of_cifar100(here, cifar100_root):
-    pipeline(typed("pipeline", "cifar100_lt/pipeline_lort", f"--data.root={cifar100_root}"))
+    names = ("-c", "cifar100_lt/pipeline_lort", "-c", str(OVERLAYS / "pipeline.yaml"))
+    pipeline(["pipeline", *names, f"--data.root={cifar100_root}"])
     (record,) = results(here, "tiny")
     assert list(record["stages"]) == ["stage1", "lort"]
+    assert record["preset"] == "cifar100_lt/pipeline_lort"
 
 
 def test_quickstart(here):
-    pipeline(typed("pipeline", "quickstart"))
+    pipeline(["pipeline", "-c", "quickstart", "-c", str(OVERLAYS / "quickstart.yaml")])
     (record,) = results(here, "tiny")
     assert list(record["stages"]) == ["stage1", "lort", "tau_norm", "lws", "max_norm", "logit_adjustment"]
 
 
+def test_the_pipeline_of_all_methods_is_made_of_their_presets():
+    plan = presets.load("cifar100_lt/pipeline_all")
+    methods = {name.partition("/")[2] for name in set(SINGLE) - STAGE1 if dataset_of(name) == "cifar100_lt"}
+    assert set(plan["stage2"]) == methods
+    for method, stage in plan["stage2"].items():
+        preset = presets.load(f"cifar100_lt/{method}")
+        assert stage["model"] == preset["model"]
+        assert stage.get("trainer") == preset.get("trainer")
+        assert stage.get("sampler") == preset["data"]["init_args"].get("sampler")
+    assert plan["stage1"]["model"] == presets.load("cifar100_lt/stage1/ce")["model"]
+
+
+# -- published settings ------------------------------------------------------------------------------------------------
+
+LINEAR, BALANCED = "LinearHead", "ClassBalancedSampler"
+CE, CB = "CrossEntropyLoss", "ClassBalancedLoss"
 # What the architecture page tables: (head, loss, learning rate, weight decay, epochs, sampler).
 TABLE = {
-    "linear": ("LinearHead", "CrossEntropyLoss", 5e-4, 0, 20, None),
-    "crt": ("LinearHead", "CrossEntropyLoss", 0.1, 5e-4, 10, "ClassBalancedSampler"),
-    "re_sampling": ("LinearHead", "CrossEntropyLoss", 1e-2, 0, 20, "InverseFrequencySampler"),
-    "lws": ("LWSHead", "CrossEntropyLoss", 0.2, 5e-4, 5, "ClassBalancedSampler"),
-    "max_norm": ("MaxNormHead", "CrossEntropyLoss", 1e-2, 0, 20, None),
-    "balanced_softmax": ("LinearHead", "BalancedSoftmaxLoss", 1e-2, 0, 20, None),
-    "class_balanced_bce": ("LinearHead", "ClassBalancedLoss", 1, 0, 20, None),
-    "lort": ("LinearHead", "LORTLoss", 5e-4, 0, 20, None),
+    "linear": (LINEAR, CE, 5e-4, 0, 20, None),
+    "cosine": ("CosineHead", CE, 1e-2, 0, 20, None),
+    "crt": (LINEAR, CE, 0.1, 5e-4, 10, BALANCED),
+    "re_sampling": (LINEAR, CE, 1e-2, 0, 20, "InverseFrequencySampler"),
+    "lws": ("LWSHead", CE, 0.2, 5e-4, 5, BALANCED),
+    "max_norm": ("MaxNormHead", CE, 1e-2, 0, 20, None),
+    "ltwb": ("MaxNormHead", CB, 1e-2, 0.1, 10, None),
+    "ldam": (LINEAR, "LDAMLoss", 1e-2, 0, 20, None),
+    "ldam_cosine": ("CosineHead", "LDAMLoss", 1e-2, 0, 20, None),
+    "balanced_softmax": (LINEAR, "BalancedSoftmaxLoss", 1e-2, 0, 20, None),
+    "focal": (LINEAR, "FocalLoss", 1e-2, 0, 20, None),
+    "class_balanced_bce": (LINEAR, CB, 1, 0, 20, None),
+    "class_balanced_sigmoid": (LINEAR, CB, 1, 0, 20, None),
+    "disalign": ("DisAlignHead", "GeneralizedReweightLoss", 0.1, 5e-4, 10, None),
+    "lort": (LINEAR, "LORTLoss", 5e-4, 0, 20, None),
+}
+# Constants of head and loss, likewise.
+CONSTANTS = {
+    "cosine": {"scale": 16},
+    "crt": {"reset": True},
+    "tau_norm": {"tau": 1},
+    "logit_adjustment": {"tau": 1},
+    "max_norm": {"threshold": 0.1, "project_every": "step"},
+    "ltwb": {"threshold": 0.1, "project_every": "epoch", "kind": "softmax_bce", "beta": 0.9999},
+    "ldam": {"max_margin": 0.5, "scale": 1},
+    "focal": {"gamma": 2},
+    "class_balanced_bce": {"kind": "softmax_bce", "beta": 0.9999},
+    "class_balanced_sigmoid": {"kind": "sigmoid", "beta": 0.9999},
+    "disalign": {"rho": 1.2},
+    "lort": {"delta": 0.98},
 }
 
 
@@ -94,9 +313,13 @@ def class_of(part):
     return (part if isinstance(part, str) else part["class_path"]).rpartition(".")[2]
 
 
+def arguments_of(part):
+    return {} if isinstance(part, str) else part.get("init_args", {})
+
+
 @pytest.mark.parametrize("method", TABLE)
 def test_published_settings(method):
-    config = yaml.safe_load(Path(presets.resolve(f"cifar100_lt/{method}")).read_text())
+    config = presets.load(f"cifar100_lt/{method}")
     model, data = config["model"]["init_args"], config["data"]["init_args"]
     optimizer = model["optimizer"]["init_args"]
     assert (
@@ -110,3 +333,101 @@ def test_published_settings(method):
     assert optimizer["momentum"] == 0.9
     assert data["batch_size"] == 64
     assert class_of(model["lr_scheduler"]) == "CosineLR"
+
+
+@pytest.mark.parametrize("method", CONSTANTS)
+def test_published_constants(method):
+    model = presets.load(f"cifar100_lt/{method}")["model"]["init_args"]
+    assert arguments_of(model["head"]) | arguments_of(model.get("loss", "")) == CONSTANTS[method]
+
+
+def test_large_sets_have_their_own_delta():
+    for dataset in ("imagenet_lt", "inaturalist2018", "places_lt"):
+        model = presets.load(f"{dataset}/lort")["model"]["init_args"]
+        assert model["loss"]["init_args"]["delta"] == 0.99
+
+
+def recipe(name):
+    config = presets.load(name)
+    model = config["model"]["init_args"]
+    optimizer, schedule = model["optimizer"]["init_args"], arguments_of(model["lr_scheduler"])
+    steps = (schedule.get("milestones"), schedule.get("gamma"))
+    settings = (optimizer["lr"], optimizer["momentum"], optimizer.get("weight_decay", 0), *steps)
+    return config["trainer"]["max_epochs"], config["data"]["init_args"]["batch_size"], *settings
+
+
+# (epochs, batch size, learning rate, momentum, weight decay, epochs after which the rate falls, by what)
+RECIPES = {
+    "cifar100_lt/stage1/ce": (200, 64, 0.01, 0.9, 5e-3, None, None),
+    "imagenet_lt/stage1/ce": (200, 128, 0.03, 0.9, 5e-4, None, None),
+    "inaturalist2018/stage1/ce": (200, 256, 0.1, 0.9, 1e-4, None, None),
+    "cifar10/stage1/ss_lr": (300, 128, 0.1, 0.9, 1e-4, None, None),
+    "tiny_imagenet/stage1/hs_lr": (300, 64, 0.1, 0.9, 1e-4, None, None),
+    "mnist/stage1/lgl_inr": (20, 64, 0.01, 0.5, 0, None, None),
+    "cifar10/stage1/lgl_inr_resnet18": (100, 64, 0.1, 0.9, 1e-4, [50, 75], 0.1),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_published_recipes(name):
+    assert recipe(name) == RECIPES[name]
+
+
+ELM_ROWS = sorted(name for name in STAGE1 if dataset_of(name) in OVERLAY_OF and name not in RECIPES)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in ELM_ROWS if re.match(r"(cifar\d+_(lt|step)|imagenet_lt|places_lt)/", name)]
+)
+def test_recipe_of_elms_tables(name):
+    """ELM, section IV A: CIFAR as LDAM; the large sets with 90 epochs from published weights; DRW after 80 %."""
+    config = presets.load(name)
+    small = name.startswith("cifar")
+    expected = (200, 128, 0.1, 0.9, 2e-4, [160, 180], 0.01) if small else (90, 256, 0.1, 0.9, 2e-4, [50, 70, 85], 0.1)
+    if name.endswith("ib_focal"):  # IB's own code lets the rate fall where its loss starts
+        expected = (*expected[:5], [100, 160, 180] if small else [45, 50, 70, 85], expected[6])
+    assert recipe(name) == expected
+    callbacks = {entry["class_path"]: entry["init_args"] for entry in config["trainer"]["callbacks"]}
+    assert callbacks.pop("LinearWarmup") == {"epochs": 5}
+    deferred = {"DRW": {"start": 0.8, "beta": 0.9999}} if name.endswith("_drw") else {}
+    assert callbacks == ({"DeferredLoss": {"start": 0.5}} if name.endswith("ib_focal") else deferred)
+    model = config["model"]["init_args"]
+    assert model["backbone"] == "ResNet32" or model["backbone"]["init_args"]["weights"] == "IMAGENET1K_V1"
+    loss = arguments_of(model["loss"])
+    if "ldam" in name or "elm" in name:
+        assert (class_of(model["head"]), model["head"]["init_args"]) == ("CosineHead", {"scale": 1})
+        assert (loss["max_margin"], loss["scale"]) == (0.5, 30)
+    if "/elm" in name:
+        assert loss["lam"] == 1
+        assert loss.get("target_margin", True) == ("without_target_margin" not in name)
+
+
+# -- what is said of them ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_first_lines_say_what_it_is_and_how_to_run_it(name):
+    lines = Path(presets.resolve(name)).read_text().splitlines()
+    command = "pipeline" if name in PIPELINES else "test" if name in FREE else "fit"
+    assert re.match(r"# \S.*", lines[0])
+    assert lines[1].startswith(f"#   lt-lightning {command} -c {name}")
+    assert ("--model.checkpoint STAGE1" in lines[1]) == (name in SINGLE and name not in STAGE1)
+    assert name in PIPELINES or len(lines) <= 15
+
+
+def test_docs_list_every_preset_once():
+    named = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/presets.md").read_text(), flags=re.MULTILINE)
+    assert sorted(named) == presets.names()
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_docs_and_preset_agree_on_what_is_ours(name):
+    (row,) = re.findall(rf"^\| `{name}` \|.*\| (.*) \|$", (ROOT / "docs/presets.md").read_text(), flags=re.MULTILINE)
+    text = Path(presets.resolve(name)).read_text()
+    assert (f"# Ours, printed by no paper: {row}.\n" in text) if row != "–" else "# Ours" not in text
+
+
+def test_every_fragment_is_used():
+    folder = presets.folder()
+    used = set(re.findall(r"shared/[\w/]+", "".join(path.read_text() for path in folder.rglob("*.yaml"))))
+    assert {path.relative_to(folder).with_suffix("").as_posix() for path in (folder / "shared").rglob("*.yaml")} == used
