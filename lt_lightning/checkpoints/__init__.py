@@ -1,0 +1,26 @@
+"""Reading somebody's weights safely, and saying what of them fits.
+
+A checkpoint is one of ours, a safetensors file, or any file that ``torch.load(weights_only=True)`` opens and that holds
+a state dict: bare, under a usual name, or split into backbone and classifier. Prefixes such as ``module.`` are inferred
+by comparing keys, not listed.
+"""
+
+from lt_lightning.checkpoints.class_order import class_order
+from lt_lightning.checkpoints.classifier import Classifier, find_classifier
+from lt_lightning.checkpoints.matching import Match, match, unexpected
+from lt_lightning.checkpoints.reading import RECORD, Checkpoint, read
+from lt_lightning.checkpoints.report import explain_mismatch, report
+
+__all__ = [
+    "RECORD",
+    "Checkpoint",
+    "Classifier",
+    "Match",
+    "class_order",
+    "explain_mismatch",
+    "find_classifier",
+    "match",
+    "read",
+    "report",
+    "unexpected",
+]

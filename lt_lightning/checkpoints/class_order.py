@@ -1,0 +1,41 @@
+"""Whether a checkpoint's classes are the data's, and in which order."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lt_lightning.checkpoints.report import some
+from lt_lightning.errors import UsageError
+
+
+def class_order(theirs: Sequence[str], ours: Sequence[str], path: Path) -> list[int] | None:
+    """For each class of the data its row in a checkpoint's classifier; ``None`` where the order is the same.
+
+    Args:
+        theirs: Names of the checkpoint's classes, in the order of its rows.
+        ours: Names of the data's classes.
+        path: The checkpoint, for messages.
+
+    Raises:
+        UsageError: If the names differ in more than their order, or one of them occurs twice.
+    """
+    if list(theirs) == list(ours):
+        return None
+    for whose, names in (("the checkpoint's", theirs), ("the data's", ours)):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise UsageError(
+                f"`class_names` of `checkpoint` {str(path)!r} are in another order than the data's, and {whose} "
+                f"contain {some(twice)} more than once, so rows cannot be told apart; give each class its own name."
+            )
+    rows = {name: row for row, name in enumerate(theirs)}
+    only_theirs = [name for name in theirs if name not in set(ours)]
+    only_ours = [name for name in ours if name not in rows]
+    if only_theirs or only_ours:
+        numbered = list(ours) == [str(number) for number in range(len(ours))]
+        advice = "name the data's classes, which have numbers" if numbered else "give the data it was trained on"
+        raise UsageError(
+            f"`class_names` of `checkpoint` {str(path)!r} are not the data's: {some(only_theirs) or 'none'} only in "
+            f"the checkpoint ({len(theirs)} classes), {some(only_ours) or 'none'} only in the data ({len(ours)}); "
+            f"{advice}."
+        )
+    return [rows[name] for name in ours]

@@ -1,0 +1,160 @@
+"""The linear classifier in a checkpoint, as it acts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lt_lightning import heads
+from lt_lightning.checkpoints.matching import Match
+from lt_lightning.checkpoints.report import some
+from lt_lightning.errors import UsageError
+
+_NAMES = {"fc", "linear", "classifier", "head", "heads", "last_linear", "output", "logits"}
+# Factors of a class's logit: classifier-balancing's and ours, MiSLAS's.
+_SCALES = ("scales", "learned_norm")
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A linear classifier found in a checkpoint."""
+
+    name: str
+    weight: Tensor
+    """``(K, D)``."""
+    bias: Tensor | None
+    """``(K,)``."""
+    keys: tuple[str, ...] = ()
+    """The file's tensors it was made from."""
+    note: str = ""
+    """What was done to make it linear, or what could not be, in words."""
+
+    def in_order(self, order: Sequence[int] | None) -> "Classifier":
+        """The same classifier with its rows in another order, as :func:`class_order` gives it."""
+        if order is None:
+            return self
+        rows = torch.tensor(order, device=self.weight.device)
+        bias = None if self.bias is None else self.bias[rows]
+        note = ", ".join(filter(None, (self.note, "rows put in the data's class order")))
+        return replace(self, weight=self.weight[rows], bias=bias, note=note)
+
+
+def find_classifier(found: Match, num_features: int, num_classes: int, path: Path) -> Classifier:
+    """The linear classifier among the tensors the backbone left over.
+
+    One of our heads is turned into the linear layer that gives its predictions, factors per class (LWS) are multiplied
+    in, and the transposed weight of a cosine classifier (LDAM's) is turned round; ``note`` says so.
+
+    Raises:
+        UsageError: If there is none, several, or one for another number of classes.
+    """
+    ours = _our_head(found, num_features, num_classes)
+    if ours is not None:
+        return ours
+    linear = {
+        key: tensor
+        for key, tensor in found.rest.items()
+        if tensor.ndim == 2
+        and tensor.shape[1] == num_features
+        and key.endswith("weight")
+        and not key.startswith(tuple(found.copies))
+    }
+    fitting = [key for key, tensor in linear.items() if tensor.shape[0] == num_classes]
+    if not fitting:
+        turned = _transposed(found, num_features, num_classes)
+        if turned is not None:
+            return turned
+    if not fitting and linear:
+        key, tensor = next(iter(linear.items()))
+        raise UsageError(
+            f"`checkpoint` {str(path)!r} has a classifier {key!r} of {tensor.shape[0]} classes, but the data have "
+            f"{num_classes}; give the data that the checkpoint was trained on."
+        )
+    fitting = _likeliest(fitting, found.prefix)
+    if len(fitting) != 1:
+        raise UsageError(
+            f"`checkpoint` {str(path)!r} must hold one linear classifier with {num_classes} rows of {num_features} "
+            f"features, but has {len(fitting)}: left over beside the backbone are {some(list(found.rest))}."
+        )
+    name = fitting[0].removesuffix("weight")
+    keys = [key for key in (fitting[0], name + "bias") if key in found.rest]
+    plain = Classifier(name.rstrip("."), found.rest[fitting[0]], found.rest.get(name + "bias"), tuple(keys))
+    return _scaled(plain, found.rest)
+
+
+def _likeliest(keys: list[str], prefix: str) -> list[str]:
+    """Of several weights those nearest to the backbone, then those with a classifier's usual name."""
+    if len(keys) < 2:
+        return keys
+    near = [_common(key.split("."), prefix.split(".")) for key in keys]
+    nearest = [key for key, depth in zip(keys, near, strict=True) if depth == max(near)]
+    named = [key for key in nearest if _NAMES & set(key.split("."))]
+    return named or nearest
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _our_head(found: Match, num_features: int, num_classes: int) -> Classifier | None:
+    """What one of our own heads amounts to; ``None`` where the file does not say which head it was."""
+    record, counts = found.source.head, found.source.class_counts
+    package, _, name = str((record or {}).get("class_path", "")).rpartition(".")
+    # The name comes from a file: nothing but our own heads may be made from it.
+    if record is None or counts is None or package.split(".")[:2] != ["lt_lightning", "heads"]:
+        return None
+    keys = tuple(key for key in found.rest if key.startswith("head."))
+    if name not in heads.__all__ or len(counts) != num_classes or not keys:
+        return None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            head = getattr(heads, name)(num_features, counts, **(record.get("init_args") or {}))
+        head.load_state_dict({key.removeprefix("head."): found.rest[key] for key in keys})
+    except (TypeError, ValueError, RuntimeError):  # a head of another version; its tensors are read like anybody's
+        return None
+    try:
+        layer = head.to_linear()
+    except UsageError:
+        weight, bias = found.rest.get("head.weight"), found.rest.get("head.bias")
+        if weight is None:
+            return None
+        parts = "weight alone is" if bias is None else "weight and bias alone are"
+        note = f"{name} has no linear form, so its {parts} handed over"
+        return Classifier("head", weight, bias, keys, note)
+    note = "" if name == "LinearHead" else f"{name} in its linear form"
+    bias = None if layer.bias is None else layer.bias.detach()
+    return Classifier("head", layer.weight.detach(), bias, keys, note)
+
+
+def _scaled(plain: Classifier, rest: dict[str, Tensor]) -> Classifier:
+    """Multiply factors per class into weight and bias, where the file has such."""
+    rows = plain.weight.shape[0]
+    found = [key for key, tensor in rest.items() if key.split(".")[-1] in _SCALES and tensor.numel() == rows]
+    factors = _likeliest(found, f"{plain.name}.")
+    # With offsets beside them they are DisAlign's, which act on some images more than on others.
+    if len(factors) != 1 or f"{factors[0].removesuffix('scales')}offsets" in rest:
+        return plain
+    scales = rest[factors[0]].flatten()
+    return Classifier(
+        plain.name,
+        plain.weight * scales.unsqueeze(1),
+        None if plain.bias is None else plain.bias * scales,
+        (*plain.keys, factors[0]),
+        f"factors {factors[0]!r} multiplied in",
+    )
+
+
+def _transposed(found: Match, num_features: int, num_classes: int) -> Classifier | None:
+    """A cosine classifier that keeps its weight as (features, classes), as LDAM's does, and has no bias."""
+    shape = (num_features, num_classes)
+    keys = [key for key, tensor in found.rest.items() if tuple(tensor.shape) == shape and key.endswith("weight")]
+    keys = [key for key in _likeliest(keys, found.prefix) if f"{key.removesuffix('weight')}bias" not in found.rest]
+    if len(keys) != 1:
+        return None
+    note = "a cosine classifier's (features × classes): it has no linear form, so its weight alone is handed over"
+    return Classifier(
+        keys[0].removesuffix("weight").rstrip("."), found.rest[keys[0]].T.contiguous(), None, (keys[0],), note
+    )

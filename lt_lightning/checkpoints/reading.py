@@ -1,0 +1,127 @@
+"""What a file holds, before it is held against a model."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lt_lightning.checkpoints.opening import open_safely
+from lt_lightning.checkpoints.report import some
+from lt_lightning.errors import UsageError
+
+RECORD = "lt_lightning"
+"""Key under which our own checkpoints record what they were trained on."""
+
+Place = tuple[Any, ...]
+"""Keys that lead to a tensor in the nested dictionaries of a file."""
+
+_ENVELOPES = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_best", "weights", "params")
+# Moving averages of weights, taken where a file holds nothing else.
+_AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")
+# Dictionaries of tensors that are no network's, by a word of their name.
+_ASIDE = re.compile(
+    r"(^|_)(optim\w*|opt|lr|\w*schedulers?|scaler|amp|ema|swa|teacher|criterion|loss|rng|callbacks|loops|centroids?|"
+    r"hyper|hparams)(_|$)"
+)
+_CLASSIFIER = re.compile(r"(^|_)(classifier|head|heads|fc|linear|lws)(_|$)")
+# What wrappers put in the middle of keys: torch.compile, FSDP, activation checkpointing.
+_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+_DEEPEST = 8  # dictionaries in dictionaries; one that contains itself has no end
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds, before it is held against a model."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    """By dotted names; names that wrappers such as ``torch.compile`` put into keys are left out."""
+    form: str
+    """How the file stores its weights, in words."""
+    class_counts: list[int] | None = None
+    """Training images per class, if the file says so."""
+    split: dict[str, Any] = field(default_factory=dict)
+    """What the file records of the data it was trained on."""
+    class_names: list[str] | None = None
+    """Names of the classes in the order of the classifier's rows, if the file says so."""
+    head: dict[str, Any] | None = None
+    """``class_path`` and ``init_args`` of the head, if the file is one of ours made from the command line."""
+    places: dict[str, Place] = field(default_factory=dict)
+    """Where in the file each of ``tensors`` stands."""
+
+
+def read(path: str | Path) -> Checkpoint:
+    """Open a checkpoint without running any code it may hold.
+
+    Raises:
+        UsageError: If the file is missing, empty, truncated or foreign, needs arbitrary unpickling, or holds no state
+            dict.
+    """
+    path = Path(path)
+    contents = open_safely(path)
+    envelope, found = _weights(contents)
+    tensors: dict[str, Tensor] = {}
+    places: dict[str, Place] = {}
+    for place, tensor in found:
+        name = _WRAPPERS.sub("", ".".join(map(str, place[len(envelope) :])))
+        if name not in tensors:
+            tensors[name], places[name] = tensor, place
+    if not tensors:
+        raise UsageError(
+            f"`checkpoint` {str(path)!r} holds no state dict, neither bare nor under one of {', '.join(_ENVELOPES)}; "
+            f"its keys are {some(list(map(str, contents))) or 'none'}."
+        )
+    if "pytorch-lightning_version" in contents:
+        form = "Lightning checkpoint"
+    else:
+        form = "PyTorch state dict" + (f" under {'.'.join(envelope)!r}" if envelope else "")
+    record = _mapping(contents.get(RECORD))
+    arguments = _mapping(contents.get("hyper_parameters"))
+    names = (holder.get("class_names") for holder in (contents, arguments, record))
+    return Checkpoint(
+        path=path,
+        tensors=tensors,
+        form=form,
+        class_counts=record.get("class_counts"),
+        split=record.get("split", {}),
+        class_names=next(
+            (list(map(str, value)) for value in names if value and isinstance(value, (list, tuple))), None
+        ),
+        head=_mapping(arguments.get("head")) or None if record else None,
+        places=places,
+    )
+
+
+def _weights(contents: Mapping[Any, Any]) -> tuple[tuple[str, ...], list[tuple[Place, Tensor]]]:
+    """The envelope that holds a file's network, and the tensors in it with their places."""
+    envelope: tuple[str, ...] = ()
+    node = contents
+    while len(envelope) < _DEEPEST:
+        parts = {str(key): list(_tensors(value)) for key, value in node.items() if isinstance(value, Mapping)}
+        full = {key for key, tensors in parts.items() if tensors}
+        network = {key for key in full if not _ASIDE.search(key)}
+        name = next((key for key in _ENVELOPES if key in network), None)
+        bare = any(isinstance(value, Tensor) for value in node.values())
+        if name is None and not network and not bare:
+            name = next((key for key in _AVERAGES if key in full), None)
+        # Split files keep the classifier beside the backbone, under a name of its own.
+        if name is None or any(_CLASSIFIER.search(key) for key in network - {name}):
+            own = {key: value for key, value in node.items() if isinstance(value, Tensor) or str(key) in network}
+            return envelope, [(envelope + place, tensor) for place, tensor in _tensors(own)]
+        envelope, node = (*envelope, name), node[name]
+    return envelope, []
+
+
+def _tensors(node: object, place: Place = ()) -> Iterator[tuple[Place, Tensor]]:
+    if isinstance(node, Tensor):
+        yield place, node
+    elif isinstance(node, Mapping) and len(place) < _DEEPEST:
+        for key, value in node.items():
+            yield from _tensors(value, (*place, key))
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}

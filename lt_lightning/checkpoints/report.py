@@ -1,0 +1,46 @@
+"""What of a checkpoint fits, in words."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lt_lightning.checkpoints.classifier import Classifier
+    from lt_lightning.checkpoints.matching import Match
+
+
+def report(found: "Match", classifier: "Classifier", extra: Sequence[str] = ()) -> str:
+    """One line: file and form, tensors matched, what did not, and the classifier.
+
+    Args:
+        found: A backbone held against the file.
+        classifier: The classifier found in what was left over.
+        extra: Tensors that neither has a use for, as :func:`unexpected` lists them.
+    """
+    if found.missing or found.misshapen or extra:
+        matched = explain_mismatch(found, extra)
+    else:
+        matched = f"{len(found.tensors)} of {found.total} backbone tensors matched under the prefix '{found.prefix}'"
+    if found.copies:
+        matched += f" (copies under {some(found.copies)} left aside)"
+    rows, columns = classifier.weight.shape
+    bias = "with" if classifier.bias is not None else "no"
+    line = (
+        f"checkpoint {found.source.path} ({found.source.form}): {matched}; classifier '{classifier.name}' ({rows} "
+        f"classes × {columns} features, {bias} bias)"
+    )
+    return line + (f", {classifier.note}" if classifier.note else "")
+
+
+def explain_mismatch(found: "Match", extra: Sequence[str]) -> str:
+    """What does not fit, in a few words."""
+    parts = [f"{len(found.tensors)} of {found.total} backbone tensors match"]
+    for words, keys in (("missing", found.missing), ("of another shape", found.misshapen), ("unexpected", extra)):
+        if keys:
+            parts.append(f"{len(keys)} {words}: {some(keys, most=2)}")
+    return "; ".join(parts)
+
+
+def some(keys: Sequence[str], most: int = 4) -> str:
+    """The first few of some names, quoted, and how many more there are."""
+    shown = ", ".join(repr(key) for key in keys[:most])
+    return shown + (f" and {len(keys) - most} more" if len(keys) > most else "")

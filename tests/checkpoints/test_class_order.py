@@ -1,0 +1,46 @@
+"""Class names of files and data."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lt_lightning.checkpoints import class_order
+from lt_lightning.errors import UsageError
+
+
+def test_the_same_order_needs_nothing():
+    assert class_order(["a", "b"], ("a", "b"), Path("x")) is None
+    assert class_order(["a", "a"], ["a", "a"], Path("x")) is None
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.lists(st.text(max_size=3), unique=True, min_size=2).flatmap(
+        lambda names: st.tuples(st.just(names), st.permutations(names))
+    )
+)
+def test_a_permutation_is_undone(pair):
+    theirs, ours = pair
+    order = class_order(theirs, ours, Path("x"))
+    assert ([theirs[row] for row in order] if order else theirs) == ours
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "sentence"),
+    [
+        (
+            ["cat", "dog", "emu"],
+            ["cat", "dog", "yak"],
+            r"'x' are not the data's: 'emu' only in the checkpoint \(3 classes\), 'yak' only in the data \(3\); give",
+        ),
+        (["cat"], ["cat", "dog"], r"none only in the checkpoint \(1 classes\), 'dog' only in the data \(2\)"),
+        (["cat", "dog"], ["0", "1"], r"'0', '1' only in the data \(2\); name the data's classes, which have numbers"),
+        (["cat", "cat"], ["cat", "dog"], "the checkpoint's contain 'cat' more than once, so rows cannot be told"),
+        (["cat", "dog"], ["dog", "dog"], "the data's contain 'dog' more than once"),
+    ],
+)
+def test_other_classes_are_refused_with_both_ends_named(theirs, ours, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        class_order(theirs, ours, Path("x"))

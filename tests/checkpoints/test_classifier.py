@@ -1,0 +1,202 @@
+"""Classifiers in files, as they act."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lt_lightning import checkpoints, heads
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.checkpoints.classifier import Classifier
+from lt_lightning.errors import UsageError
+
+COUNTS = [100, 64, 41, 27, 17, 11, 7, 4, 3, 2]
+
+
+@pytest.fixture
+def ours(backbone, in_memory):
+    """A checkpoint of ours with some head, and that head."""
+
+    def make(name, **arguments):
+        torch.manual_seed(0)
+        head = getattr(heads, name)(8, COUNTS, **arguments)
+        with torch.no_grad():
+            for tensor in head.state_dict().values():
+                tensor.add_(0.1 * torch.rand_like(tensor))
+        tensors = {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
+        tensors |= {f"head.{key}": value for key, value in head.state_dict().items()}
+        record = {"class_path": f"lt_lightning.heads.{name}", "init_args": arguments}
+        return in_memory(tensors, class_counts=COUNTS, head=record), head
+
+    return make
+
+
+def find(source, backbone):
+    found = checkpoints.match(source, backbone)
+    classifier = checkpoints.find_classifier(found, 8, 10, source.path)
+    assert checkpoints.unexpected(found, classifier) == []
+    return classifier
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("LinearHead", {"reset": True}),
+        ("LWSHead", {}),
+        ("TauNormHead", {"tau": 0.7}),
+        ("LogitAdjustmentHead", {"tau": 1.5}),
+        ("MaxNormHead", {"radius": 2.0}),
+        ("NCMHead", {"metric": "euclidean"}),
+    ],
+)
+def test_our_heads_are_handed_over_as_they_predict(ours, backbone, name, arguments):
+    source, head = ours(name, **arguments)
+    if name == "NCMHead":
+        source.tensors["head.means"].copy_(torch.randn(10, 8))
+    before = torch.random.get_rng_state()
+    classifier = find(source, backbone)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    features = torch.randn(4, 8)
+    logits = features @ classifier.weight.T + (0 if classifier.bias is None else classifier.bias)
+    torch.testing.assert_close(logits, head.predict(features))
+    assert classifier.note == ("" if name == "LinearHead" else f"{name} in its linear form")
+    assert not classifier.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "parts"),
+    [
+        ("CosineHead", {"scale": 4.0}, "weight alone is"),
+        ("CosineHead", {"learnable_scale": True}, "weight alone is"),
+        ("DisAlignHead", {}, "weight and bias alone are"),
+    ],
+)
+def test_heads_without_a_linear_form_hand_over_their_weight_and_say_so(ours, backbone, name, arguments, parts):
+    source, head = ours(name, **arguments)
+    classifier = find(source, backbone)
+    assert torch.equal(classifier.weight, head.weight)
+    assert (classifier.bias is None) == (head.bias is None)
+    assert classifier.note == f"{name} has no linear form, so its {parts} handed over"
+
+
+@pytest.mark.parametrize("record", [None, {"class_path": "os.system", "init_args": {"command": "true"}}])
+def test_factors_are_multiplied_in_without_a_record_as_well(ours, backbone, record):
+    source, head = ours("LWSHead")
+    object.__setattr__(source, "head", record)
+    classifier = find(source, backbone)
+    features = torch.randn(4, 8)
+    torch.testing.assert_close(features @ classifier.weight.T + classifier.bias, head(features))
+    assert classifier.note == "factors 'head.scales' multiplied in"
+    assert classifier.keys == ("head.weight", "head.bias", "head.scales")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class_path": "lt_lightning.heads.Head"},
+        {"class_path": "lt_lightning.heads.GoneHead"},
+        {"class_path": "lt_lightning.heads.base.UsageError"},
+        {"class_path": "lt_lightning.heads.LinearHead", "init_args": {"gone": 1}},
+        {"class_path": "lt_lightning.heads.NCMHead"},
+    ],
+)
+def test_a_record_that_says_nothing_usable_is_passed_over(ours, backbone, change):
+    source, head = ours("LinearHead")
+    object.__setattr__(source, "head", change)
+    classifier = find(source, backbone)
+    assert torch.equal(classifier.weight, head.weight)
+    assert classifier.note == ""
+
+
+def test_a_head_without_weights_leaves_no_classifier(ours, backbone):
+    source, _ = ours("NCMHead", metric="cosine")
+    with pytest.raises(UsageError, match="must hold one linear classifier with 10 rows of 8 features, but has 0"):
+        find(source, backbone)
+
+
+def test_disaligns_factors_are_not_multiplied_in(ours, backbone):
+    source, head = ours("DisAlignHead")
+    object.__setattr__(source, "head", None)
+    classifier = find(source, backbone)
+    assert torch.equal(classifier.weight, head.weight)
+
+
+def test_split_files_of_others_with_factors(tmp_path, backbone):
+    weight, bias, factors = torch.randn(10, 8), torch.randn(10), torch.rand(10) + 0.5
+    features = {f"module.{key}": value for key, value in backbone.state_dict().items()}
+    linear = {"module.fc.weight": weight, "module.fc.bias": bias}
+    mislas = {
+        "state_dict_model": features,
+        "state_dict_classifier": linear,
+        "state_dict_lws_model": {"module.learned_norm": factors[None]},
+        "best_acc1": torch.tensor(40.0),
+    }
+    balancing = {"state_dict_best": {"feat_model": features, "classifier": linear | {"module.scales": factors}}}
+    for contents in (mislas, balancing):
+        torch.save(contents, tmp_path / "x.pth")
+        classifier = find(checkpoints.read(tmp_path / "x.pth"), backbone)
+        torch.testing.assert_close(classifier.weight, weight * factors[:, None])
+        torch.testing.assert_close(classifier.bias, bias * factors)
+        assert classifier.name.endswith("classifier.module.fc")
+
+
+def test_ldams_transposed_weight_is_turned_round(backbone, in_memory):
+    weight = torch.randn(8, 10)
+    source = in_memory({**backbone.state_dict(), "linear.weight": weight})
+    classifier = find(source, backbone)
+    assert torch.equal(classifier.weight, weight.T)
+    assert (classifier.name, classifier.bias) == ("linear", None)
+    assert classifier.note.startswith("a cosine classifier's (features × classes): it has no linear form")
+
+
+def test_another_number_of_classes_is_refused(backbone, network, in_memory):
+    found = checkpoints.match(in_memory(network(backbone, classes=7)), backbone)
+    with pytest.raises(
+        UsageError, match=r"'x' has a classifier 'fc.weight' of 7 classes, but the data have 10; give the"
+    ):
+        checkpoints.find_classifier(found, 8, 10, Path("x"))
+
+
+@pytest.mark.parametrize(
+    ("more", "number"),
+    [({}, 0), ({"a.weight": (10, 8), "b.weight": (10, 8)}, 2), ({"fc.weight": (10, 8), "head.weight": (10, 8)}, 2)],
+)
+def test_none_or_several_classifiers_are_refused(backbone, in_memory, more, number):
+    tensors = {**backbone.state_dict(), **{key: torch.ones(shape) for key, shape in more.items()}}
+    found = checkpoints.match(in_memory({**tensors, "scale": torch.ones(1)}), backbone)
+    sentence = f"must hold one linear classifier with 10 rows of 8 features, but has {number}: left over .*'scale'"
+    with pytest.raises(UsageError, match=sentence):
+        checkpoints.find_classifier(found, 8, 10, Path("x"))
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (("net.fc", "other.fc"), "net.fc"),  # the nearest to the backbone
+        (("net.queue", "net.head.fc"), "net.head.fc"),  # the one with a classifier's name
+    ],
+)
+def test_of_several_the_likeliest_is_taken(backbone, network, in_memory, names, chosen):
+    tensors = {f"net.{key}": value for key, value in backbone.state_dict().items()}
+    tensors |= {f"{name}.weight": torch.randn(10, 8) for name in names}
+    found = checkpoints.match(in_memory(tensors), backbone)
+    assert checkpoints.find_classifier(found, 8, 10, Path("x")).name == chosen
+
+
+def test_hidden_layers_behind_the_backbone_are_unexpected(in_memory):
+    backbone = SmallCNN(8)
+    tensors = {**backbone.state_dict(), "fc.0.weight": torch.ones(8, 8), "fc.2.weight": torch.ones(10, 8)}
+    found = checkpoints.match(in_memory(tensors), backbone)
+    classifier = checkpoints.find_classifier(found, 8, 10, Path("x"))
+    assert classifier.name == "fc.2"
+    assert checkpoints.unexpected(found, classifier) == ["fc.0.weight"]
+
+
+@pytest.mark.parametrize("bias", [None, torch.arange(3.0)])
+def test_rows_follow_the_order_of_the_data(bias):
+    classifier = Classifier("fc", torch.arange(6.0).view(3, 2), bias, note="so")
+    assert classifier.in_order(None) is classifier
+    turned = classifier.in_order([2, 0, 1])
+    assert turned.weight.tolist() == [[4, 5], [0, 1], [2, 3]]
+    assert turned.bias is None if bias is None else turned.bias.tolist() == [2, 0, 1]
+    assert turned.note == "so, rows put in the data's class order"
