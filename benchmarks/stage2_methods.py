@@ -14,15 +14,12 @@ import time
 from pathlib import Path
 from typing import cast
 
-import torch
-import yaml
-from torch import Tensor, nn
-
 from lt_lightning import presets
 from lt_lightning.data import LTDataModule
-from lt_lightning.data.base import Batch, LabelledImages, Split
+from lt_lightning.data.base import Split
+from lt_lightning.features import ExtractionOptions, Features, FeaturesLT, extract
 from lt_lightning.main import LTCLI
-from lt_lightning.modules import RetrainModule
+from lt_lightning.modules import RetrainModule, on_features
 from lt_lightning.results import environment, write_json
 from lt_lightning.tables import accuracy_table, show
 
@@ -40,50 +37,9 @@ METHODS = (
 )
 
 
-class Features:
-    """Features and classes as two tensors, read a batch at a time."""
-
-    def __init__(self, features: Tensor, targets: Tensor) -> None:
-        self.features, self.targets = features, targets
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        """One gather."""
-        rows = torch.tensor(indices)
-        return self.features[rows], self.targets[rows]
-
-
-class FeaturesLT(LTDataModule):
-    """Features in the place of images."""
-
-    def __init__(self, source: LTDataModule, splits: dict[Split, Features]) -> None:
-        super().__init__(batch_size=source.batch_size, sampler=source.sampler, group_thresholds=source.group_thresholds)
-        self.source, self.features = source, splits
-
-    @property
-    def class_counts(self) -> list[int]:
-        """The images' counts."""
-        return self.source.class_counts
-
-    @property
-    def class_names(self) -> list[str]:
-        """The images' names."""
-        return self.source.class_names
-
-    def load(self, split: Split) -> LabelledImages | None:
-        """What was extracted."""
-        return self.features.get(split)
-
-    def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:  # noqa: ARG002
-        """Features are input already."""
-        return images
-
-
 def make(method: str, seed: int, arguments: argparse.Namespace) -> LTCLI:
     """A preset's model, data and trainer, with another backbone and data folder."""
-    config = yaml.safe_load(Path(presets.resolve(f"cifar100_lt/{method}")).read_text())
+    config = presets.load(f"cifar100_lt/{method}")
     config["seed_everything"] = seed
     config["model"]["init_args"] |= {"backbone": arguments.backbone, "checkpoint": arguments.checkpoint}
     config["data"]["init_args"]["root"] = arguments.root
@@ -92,23 +48,13 @@ def make(method: str, seed: int, arguments: argparse.Namespace) -> LTCLI:
     return LTCLI(config, run=False)
 
 
-@torch.inference_mode()
-def extract(made: LTCLI) -> dict[Split, Features]:
-    """Features of every image, once, without augmentation."""
-    model, data = cast(RetrainModule, made.model), cast(LTDataModule, made.datamodule)
-    model.start_from_checkpoint()
-    model.eval()
-    splits: dict[Split, Features] = {}
+def extracted(made: LTCLI, cache: str) -> dict[Split, Features]:
+    """Features of every training and test image, once, without augmentation."""
+    data = cast(LTDataModule, made.datamodule)
+    backbone = on_features(cast(RetrainModule, made.model))
+    options = ExtractionOptions(cache=cache, channels_last=False, batch_size=256, device="cpu", progress=False)
     names: tuple[Split, ...] = ("train", "test")
-    for name in names:
-        images = data.split(name)
-        assert images is not None
-        rows = []
-        for indices in torch.arange(len(images)).split(256):
-            pixels, _ = images.__getitems__(indices.tolist())
-            rows.append(model.features(data.to_input(pixels, training=False, generator=None)))
-        splits[name] = Features(torch.cat(rows), images.targets)
-    return splits
+    return {name: extract(backbone, data, name, options=options) for name in names}
 
 
 def main() -> None:
@@ -118,12 +64,13 @@ def main() -> None:
     parser.add_argument("--root", required=True)
     parser.add_argument("--backbone", default="ResNet32")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--cache", default="", help="folder that keeps features for the next run")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/stage2_methods.json"))
     arguments = parser.parse_args()
 
     started = time.perf_counter()
     first = make("tau_norm", 0, arguments)
-    features = extract(first)
+    features = extracted(first, arguments.cache)
     extraction = time.perf_counter() - started
     source = cast(LTDataModule, first.datamodule)
     record = {
@@ -141,8 +88,7 @@ def main() -> None:
         for seed in range(arguments.seeds):
             made = make("linear" if method == "stage1" else method, seed, arguments)
             model = cast(RetrainModule, made.model)
-            model.start_from_checkpoint()
-            model.backbone, model._started, model.channels_last = nn.Identity(), True, False
+            on_features(model)
             data = FeaturesLT(cast(LTDataModule, made.datamodule), features)
             began = time.perf_counter()
             if model.trains and method != "stage1":

@@ -1,0 +1,149 @@
+"""Training heads on features: stacked against one at a time, and one head through a Trainer.
+
+    python benchmarks/stage2.py --threads 2
+
+Features are made up, of CIFAR100-LT's size at imbalance ratio 100: what is timed does not depend on their values.
+Candidates are interleaved, each figure is the median of the rounds with their spread, and memory is pinned (without it
+page faults alone move fp32 twofold). Parts: (b) 64 heads, 8 learning rates × 8 weight decays; (c) LORT, 20 epochs.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lt_lightning.data.profiles import class_counts
+from lt_lightning.heads import LinearHead
+from lt_lightning.losses import LORTLoss
+from lt_lightning.results import environment, write_json
+from lt_lightning.retraining import HeadRun, train_heads
+from lt_lightning.samplers import InstanceSampler
+from lt_lightning.schedules import CosineLR
+
+PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
+COUNTS = class_counts("exponential", 100, 500, 100.0)
+DIM, BATCH = 512, 64
+GRID = [(1e-4 * 2**i, 1e-5 * 4**j) for i in range(8) for j in range(8)]
+
+
+class Rows:
+    """Made-up features with a direction for each class."""
+
+    def __init__(self, device: str) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.targets = torch.arange(len(COUNTS)).repeat_interleave(torch.tensor(COUNTS))
+        centres = torch.randn(len(COUNTS), DIM, generator=generator)
+        features = (centres[self.targets] + torch.randn(len(self.targets), DIM, generator=generator)).relu()
+        self.features, self.targets = features.to(device), self.targets.to(device)
+
+    def take(self, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """One gather."""
+        indices = indices.to(self.features.device)
+        return self.features.index_select(0, indices), self.targets.index_select(0, indices)
+
+
+def make_run(rows: Rows, sampler: InstanceSampler, lr: float, weight_decay: float, epochs: int) -> HeadRun:
+    """A LORT head that starts from small random weights, the same for all."""
+    torch.manual_seed(0)
+    head = LinearHead(DIM, COUNTS).to(rows.features.device)
+    optimizer = torch.optim.SGD(head.parameters(), lr=lr, momentum=0.9, weight_decay=weight_decay)
+    scheduler = CosineLR(optimizer)
+    scheduler.set_epochs(epochs)
+    loss = LORTLoss(COUNTS).to(rows.features.device)
+    return HeadRun(head, loss, optimizer, scheduler, sampler, BATCH, epochs)
+
+
+def by_autograd(runs: list[HeadRun], rows: Rows) -> None:
+    """What one writes without this package: autograd and torch's SGD, one head after another."""
+    for run in runs:
+        for epoch in range(run.epochs):
+            for indices in torch.split(run.sampler.indices(epoch), BATCH):
+                features, targets = rows.take(indices, epoch)
+                logits = torch.nn.functional.linear(features, run.head.weight, run.head.bias)
+                loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=run.loss.delta)
+                run.optimizer.zero_grad()
+                loss.backward()
+                run.optimizer.step()
+            run.scheduler.step()
+
+
+def rounds(candidates: dict[str, Callable[[], object]], number: int) -> dict[str, dict[str, float]]:
+    """Seconds of each candidate, interleaved."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(number):
+        for name, candidate in candidates.items():
+            began = time.perf_counter()
+            candidate()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - began)
+    return {
+        name: {"median": statistics.median(taken), "least": min(taken), "most": max(taken)}
+        for name, taken in seconds.items()
+    }
+
+
+def difference(one: list[HeadRun], other: list[HeadRun]) -> float:
+    """Largest difference of any weight, relative to the largest weight."""
+    pairs = [(a.head.weight, b.head.weight) for a, b in zip(one, other, strict=True)]
+    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in pairs)
+
+
+def main() -> None:
+    """Time both parts, print them, write them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--epochs", type=int, default=20, help="of part (c); part (b) has one")
+    parser.add_argument("--heads", type=int, default=64, help="of part (b)")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/stage2.json"))
+    arguments = parser.parse_args()
+    if any(os.environ.get(name) != value for name, value in PINNED.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PINNED})
+    torch.set_num_threads(arguments.threads)
+    rows = Rows(arguments.device)
+    sampler = InstanceSampler(rows.targets.cpu())
+
+    grid = GRID[:: max(1, 64 // arguments.heads)][: arguments.heads]
+    made: dict[str, list[HeadRun]] = {}
+
+    def heads(name: str) -> list[HeadRun]:
+        made[name] = [make_run(rows, sampler, lr, decay, 1) for lr, decay in grid]
+        return made[name]
+
+    def one(name: str) -> list[HeadRun]:
+        made[name] = [make_run(rows, sampler, 5e-4, 0.0, arguments.epochs)]
+        return made[name]
+
+    record: dict[str, object] = {"environment": environment(), "threads": arguments.threads, "heads": len(grid)}
+    record["b: one epoch of all heads"] = found = rounds(
+        {
+            "autograd, in turn": lambda: by_autograd(heads("autograd"), rows),
+            "stacked": lambda: train_heads(heads("stacked"), rows),
+        },
+        arguments.rounds,
+    )
+    record["b: ratio of medians"] = found["autograd, in turn"]["median"] / found["stacked"]["median"]
+    record["b: largest relative difference of a weight"] = difference(made["stacked"], made["autograd"])
+    record["c: LORT alone"] = rounds(
+        {
+            "autograd": lambda: by_autograd(one("lort, autograd"), rows),
+            "feature loop": lambda: train_heads(one("lort"), rows),
+        },
+        arguments.rounds,
+    )
+    record["c: epochs"] = arguments.epochs
+    write_json(arguments.output, record)
+    print(json.dumps(record, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""Passing a split's images through a frozen backbone once."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lt_lightning.backbones import Backbone
+from lt_lightning.data import LTDataModule
+from lt_lightning.data.base import LabelledImages, Split
+from lt_lightning.errors import UsageError
+from lt_lightning.features.keys import key, weights_hash
+from lt_lightning.features.processes import local_rank, on_first, rank_and_world_size
+from lt_lightning.features.store import DiskStore, MemoryStore, Store
+from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views
+from lt_lightning.seeds import seed_from
+
+
+@dataclass(frozen=True)
+class ExtractionOptions:
+    """How features are computed and kept; none of it changes which features they are, but for rounding.
+
+    Attributes:
+        cache: Folder in which features are kept from run to run, and from which they are mapped; empty keeps them in
+            memory alone.
+        dtype: Type of the stored numbers. Half precision halves the size, and keeps 3 (``float16``) or 2
+            (``bfloat16``) decimal digits.
+        precision: ``fp32``, or ``bf16`` for autocast: features within 1 to 2 %, and faster only where the hardware
+            computes in it.
+        channels_last: Whether convolutions run in the channels-last memory format.
+        device: Where the backbone runs; ``auto`` takes a GPU if there is one.
+        batch_size: Images per pass, between 1 and 256; changes nothing but time and memory.
+        progress: Whether the first process shows a progress bar.
+
+    Raises:
+        UsageError: If ``batch_size`` is out of range.
+    """
+
+    cache: str = ""
+    dtype: StoredDtype = "float32"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = True
+    device: str = "auto"
+    batch_size: int = 128
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= BLOCK:
+            raise UsageError(f"`batch_size` of an extraction must lie in 1 to {BLOCK}, but got {self.batch_size}.")
+
+
+_DEFAULTS = ExtractionOptions()
+
+
+def extract(
+    backbone: Backbone,
+    data: LTDataModule,
+    split: Split = "train",
+    views: Views = 1,
+    seed: int = 0,
+    options: ExtractionOptions = _DEFAULTS,
+) -> Features:
+    """Pass the images of a split through a frozen backbone in evaluation mode.
+
+    The backbone is copied, not changed. Batch normalisation uses its running statistics, so features stand for images
+    exactly where stage 2 does the same (``bn_mode: eval``) and nowhere else.
+
+    View ``v`` of image ``i`` follows from ``(seed, v, i)`` and the split alone: augmentation is drawn on the CPU for
+    blocks of 256 neighbouring images, so neither ``batch_size`` nor the device nor the number of processes changes it.
+    In a process group each process computes its share of the blocks, and all of them get all features.
+
+    With a ``cache`` an interrupted extraction goes on where it stopped, and features that are there already are mapped:
+    they are found by a SHA-256 of the backbone's tensors, the images and their order, the transform, ``views``,
+    ``seed``, ``dtype`` and ``precision``.
+
+    Args:
+        backbone: ``(B, C, H, W)`` to ``(B, D)``, with the weights to use.
+        data: Source of the images.
+        split: Which of its splits.
+        views: 1, each image as evaluation shows it; n, in n draws of the training augmentation; ``all``, in each view
+            that augmentation can make of it. Other than 1 for training images alone.
+        seed: Seed of the draws, at least 0.
+        options: How to compute and keep them.
+
+    Returns:
+        Features in the order of the split's images.
+
+    Raises:
+        UsageError: If the split is missing, its views cannot be made, the cache has no room, or a feature is infinite.
+    """
+    check_views(views)
+    if views != 1 and split != "train":
+        raise UsageError(f"`views` {views} augment, which is for training images, but `split` is {split!r}; use 1.")
+    images = data.undistorted(split) if views == 1 else data.split(split)
+    if images is None:
+        raise UsageError(f"`{type(data).__name__}` has no {split} images to extract features of.")
+    count = views if isinstance(views, int) else data.count_views()
+    layout = Layout(count, len(images), backbone.num_features, getattr(torch, options.dtype))
+    record = {
+        "views": views,
+        "seed": seed if count > 1 and views != "all" else None,
+        "precision": options.precision,
+        "dtype": options.dtype,
+    }
+    started = time.perf_counter()
+    with _store(backbone, data, split, layout, record, options) as store:
+        missing = store.missing()
+        if missing:
+            _fill(store, missing, backbone, images, data, views, seed, options, f"features of {split}")
+        values = store.finish()
+    found = sum(block.stop - block.start for block in missing)
+    if rank_and_world_size()[0] == 0:
+        _say(split, layout, found, time.perf_counter() - started, store)
+    return Features(values, images.targets, views, seed, record)
+
+
+def _store(
+    backbone: Backbone,
+    data: LTDataModule,
+    split: Split,
+    layout: Layout,
+    record: dict[str, Any],
+    options: ExtractionOptions,
+) -> Store:
+    if not options.cache:
+        return MemoryStore(layout)
+    record["key"] = on_first(
+        lambda: key(
+            {
+                **record,
+                "weights": weights_hash(backbone),
+                "split": data.fingerprint(split),
+                "transform": data.describe_transform(training=record["views"] != 1),
+                "shape": (layout.views, layout.images, layout.features),
+            }
+        )
+    )
+    return DiskStore(Path(options.cache), f"{split}-{record['key'][:20]}", layout, record)
+
+
+def _fill(
+    store: Store,
+    missing: list[Block],
+    backbone: Backbone,
+    images: LabelledImages,
+    data: LTDataModule,
+    views: Views,
+    seed: int,
+    options: ExtractionOptions,
+    title: str,
+) -> None:
+    rank, world_size = rank_and_world_size()
+    share = missing[rank::world_size]
+    device = _device(options.device)
+    network = deepcopy(backbone).to(device).eval()
+    if options.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    drawn = views not in (1, "all")
+    loader = DataLoader(
+        _Blocks(images, share, seed if drawn else None),
+        batch_size=None,
+        num_workers=data.num_workers,
+        collate_fn=_as_is,
+        pin_memory=device.type == "cuda",
+    )
+    shown = options.progress and rank == 0
+    with _bar(title, sum(block.stop - block.start for block in share), shown) as advance, torch.inference_mode():
+        for block, pixels in zip(share, loader, strict=True):
+            pixels = pixels.to(device, non_blocking=True)
+            if views == "all":
+                inputs = data.to_view(pixels, block.view)
+            else:
+                generator = torch.Generator().manual_seed(_block_seed(seed, block)) if drawn else None
+                inputs = data.to_input(pixels, drawn, generator)
+            rows = _pass(network, inputs, options)
+            store.put(block, _checked(rows, store.layout, options))
+            advance(len(rows))
+
+
+def _pass(network: Backbone, inputs: Tensor, options: ExtractionOptions) -> Tensor:
+    rows = []
+    for start in range(0, len(inputs), options.batch_size):
+        batch = inputs[start : start + options.batch_size]
+        if options.channels_last and batch.ndim == 4:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=options.precision == "bf16"):
+            rows.append(network(batch))
+    return torch.cat(rows)
+
+
+def _checked(rows: Tensor, layout: Layout, options: ExtractionOptions) -> Tensor:
+    if rows.shape[1:] != (layout.features,):
+        raise UsageError(
+            f"`backbone` announces `num_features` {layout.features}, but gives features of shape "
+            f"{tuple(rows.shape[1:])} for an image."
+        )
+    rows = rows.to("cpu", layout.dtype)
+    if not bool(torch.isfinite(rows).all()):
+        raise UsageError(
+            f"`backbone` gives features that are infinite or not a number in `precision` {options.precision} and "
+            f"`dtype` {options.dtype}; use fp32 and float32, or check its weights."
+        )
+    return rows
+
+
+class _Blocks(Dataset[Tensor]):
+    """Pixels of whole blocks; what is drawn while reading follows from the block, whichever process reads it."""
+
+    def __init__(self, images: LabelledImages, blocks: list[Block], seed: int | None) -> None:
+        self.images, self.blocks, self.seed = images, blocks, seed
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, number: int) -> Tensor:
+        block = self.blocks[number]
+        indices = list(range(block.start, block.stop))
+        if self.seed is None:
+            return self.images.__getitems__(indices)[0]
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(_block_seed(self.seed, block))
+            return self.images.__getitems__(indices)[0]
+
+
+def _block_seed(seed: int, block: Block) -> int:
+    return seed_from(seed, block.view, block.start // BLOCK)
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda", local_rank())
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@contextmanager
+def _bar(title: str, total: int, shown: bool) -> Iterator[Any]:
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not shown, transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda images: progress.advance(task, images)
+
+
+def _say(split: Split, layout: Layout, found: int, seconds: float, store: Store) -> None:
+    views = "1 view" if layout.views == 1 else f"{layout.views} views"
+    what = f"features of {split}: {views} of {layout.images:,} images × {layout.features}"
+    if found:
+        what += f", {found:,} computed in {seconds:.1f} s"
+    if isinstance(store, DiskStore):
+        what += f", {'kept in' if found else 'from'} {store.folder}"
+    print(what, flush=True)
+
+
+def _as_is(pixels: Any) -> Any:
+    """A block is a batch already."""
+    return pixels

@@ -1,0 +1,73 @@
+"""What several processes of one run do together; a single process needs none of it and notices nothing."""
+
+import os
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+
+T = TypeVar("T")
+
+
+def rank_and_world_size() -> tuple[int, int]:
+    """This process and the number of processes, ``(0, 1)`` without a process group."""
+    return (dist.get_rank(), dist.get_world_size()) if _in_group() else (0, 1)
+
+
+def on_first(work: Callable[[], T]) -> T:
+    """Do ``work`` in the first process alone; every process waits for it and gets what it returned.
+
+    Raises:
+        UsageError: In all others, if the first one raised anything: none is left waiting.
+    """
+    if not _in_group():
+        return work()
+    outcome: list[object] = [None, None]
+    if dist.get_rank() == 0:
+        try:
+            outcome[0] = work()
+        except Exception as error:
+            outcome[1] = str(error)
+            dist.broadcast_object_list(outcome, src=0)
+            raise
+    dist.broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None:
+        raise UsageError(str(outcome[1]))
+    return cast(T, outcome[0])
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    if _in_group():
+        dist.barrier()
+
+
+def merge_(values: Tensor) -> None:
+    """Give every process all values, each of which one process has and the others have as zero bits.
+
+    Bytes are added, so not a bit changes, whatever the type and its negative zeros.
+
+    Args:
+        values: ``(V, ...)``, contiguous, on the CPU; merged in place, one of the V after the other.
+    """
+    if not _in_group():
+        return
+    on_device = torch.device("cuda", local_rank()) if dist.get_backend() == "nccl" else values.device
+    for part in values:
+        own = part.reshape(-1).view(torch.uint8)
+        moved = own.to(on_device)
+        dist.all_reduce(moved)
+        own.copy_(moved)
+
+
+def local_rank() -> int:
+    """The device of this process among its machine's."""
+    return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else torch.cuda.current_device()
+
+
+def _in_group() -> bool:
+    return dist.is_available() and dist.is_initialized()

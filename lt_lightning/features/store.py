@@ -1,0 +1,294 @@
+"""Where features are put while they are extracted: in memory, or in a folder from which they are mapped.
+
+A folder ``<name>`` holds ``features.bin``, the blocks one after the other, and ``record.json`` with a checksum of each.
+Until all are there it is called ``<name>.partial`` and each process notes its finished blocks in a file of its own, so
+that whoever comes next goes on from there. A lock, which ends with the process that holds it, keeps others waiting.
+"""
+
+import errno
+import json
+import os
+import shutil
+import warnings
+import zlib
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.features.processes import merge_, on_first, rank_and_world_size, wait_for_all
+from lt_lightning.features.views import Block, Layout, human
+
+VERIFIED_BYTES = 2**32
+"""Of larger files only evenly spread blocks, about this much, are read to see whether they are damaged."""
+
+Checksums = dict[Block, int]
+
+
+class Store(ABC):
+    """Takes blocks of features from all processes and hands all of them to each; a context manager.
+
+    Args:
+        layout: Shape of the features.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    @abstractmethod
+    def missing(self) -> list[Block]:
+        """Blocks that no process has put yet, the same list in every process."""
+
+    @abstractmethod
+    def put(self, block: Block, rows: Tensor) -> None:
+        """Keep one block: ``(B, D)``, on the CPU, of the layout's type."""
+
+    @abstractmethod
+    def finish(self) -> Tensor:
+        """All features, ``(V, N, D)``; every process calls this when it has put its share."""
+
+
+class MemoryStore(Store):
+    """Keeps features in memory, all of them in each process.
+
+    Args:
+        layout: Shape of the features.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(layout)
+        self._values = torch.zeros(layout.views, layout.images, layout.features, dtype=layout.dtype)
+
+    def missing(self) -> list[Block]:
+        """All blocks: nothing is left of earlier runs."""
+        return list(self.layout.blocks())
+
+    def put(self, block: Block, rows: Tensor) -> None:
+        """Copy a block."""
+        self._values[block.view, block.start : block.stop] = rows
+
+    def finish(self) -> Tensor:
+        """Merge what the processes have."""
+        merge_(self._values)
+        return self._values
+
+
+class DiskStore(Store):
+    """Keeps features in a folder, which all processes see.
+
+    Args:
+        parent: Folder of all caches; made if need be.
+        name: Name of this one, unlike that of any features with other weights, images, transform or views.
+        layout: Shape of the features.
+        record: Plain values written beside them, for whoever looks into the folder.
+
+    Raises:
+        UsageError: When entered, if the folder cannot be written to or has too little space.
+    """
+
+    def __init__(self, parent: Path, name: str, layout: Layout, record: dict[str, Any]) -> None:
+        super().__init__(layout)
+        self.folder = parent / name
+        self.partial = parent / f"{name}.partial"
+        self.record = record
+        self._done: Checksums = {}
+        self._lock = FileLock(parent / f"{name}.lock")
+
+    def __enter__(self) -> "DiskStore":
+        """Wait for whoever else extracts these, see what there is of them, and check that the rest has room."""
+        try:
+            self._done = on_first(self._prepare)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let the next one in; what is not finished stays for it."""
+        self._lock.release()
+
+    def missing(self) -> list[Block]:
+        """Blocks that no earlier run has left intact."""
+        return [block for block in self.layout.blocks() if block not in self._done]
+
+    def put(self, block: Block, rows: Tensor) -> None:
+        """Write a block, then note that it is there."""
+        data = rows.contiguous().view(torch.uint8).numpy().tobytes()
+        start, size = self.layout.place(block)
+        assert len(data) == size
+        try:
+            with (self.partial / "features.bin").open("r+b") as file:
+                file.seek(start)
+                file.write(data)
+            with self._progress_file().open("a") as notes:
+                notes.write(_line(block, zlib.crc32(data)))
+        except FileNotFoundError as error:
+            raise UsageError(_not_shared(self.partial)) from error
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def finish(self) -> Tensor:
+        """Give the folder its name, and map it."""
+        wait_for_all()
+        on_first(self._publish)
+        return self._map()
+
+    # -- in the first process ----------------------------------------------------------------------------------------
+
+    def _prepare(self) -> Checksums:
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+            published = self._published()
+            done = self._intact(self.folder, published, VERIFIED_BYTES) if published else {}
+            if len(done) == len(list(self.layout.blocks())):
+                return done
+            if self.folder.exists():  # damaged: what is intact is kept
+                print(f"features: {self.folder} is damaged; what is not intact is computed again")
+                shutil.rmtree(self.partial, ignore_errors=True)
+                done = self._intact(self.folder, published)
+                (self.folder / "record.json").unlink(missing_ok=True)
+                self.folder.rename(self.partial)
+            else:
+                self.partial.mkdir(exist_ok=True)
+                done = self._intact(self.partial, self._notes())
+            self._check_space(len(done))
+            if done:
+                print(f"features: {len(done)} of {len(list(self.layout.blocks()))} blocks are in {self.partial}")
+            self._start_file(done)
+        except OSError as error:
+            raise self._refusal(error) from error
+        return done
+
+    def _acquire(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            print(f"features: waiting for another process that extracts {self.folder}", flush=True)
+            self._lock.acquire()
+
+    def _published(self) -> Checksums:
+        """The checksums of a finished folder; empty if there is none, or one that cannot be read."""
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            record = json.loads((self.folder / "record.json").read_text())
+            sums = [int(value) for value in record["checksums"]]
+            return dict(zip(self.layout.blocks(), sums, strict=True))
+        return {}
+
+    def _notes(self) -> Checksums:
+        """What the processes of an interrupted extraction say they have finished."""
+        found: Checksums = {}
+        for path in sorted(self.partial.glob("done-*.txt")):
+            for line in path.read_text(errors="replace").splitlines():
+                with suppress(ValueError):  # the last line may be cut off
+                    view, start, stop, checksum, end = line.split(" ")
+                    if end == ".":
+                        found[Block(int(view), int(start), int(stop))] = int(checksum)
+        return found
+
+    def _intact(self, folder: Path, sums: Checksums, most: int | None = None) -> Checksums:
+        """The blocks whose bytes are as noted; reading no more than about ``most`` bytes trusts those in between."""
+        path = folder / "features.bin"
+        if not path.exists():
+            return {}
+        step = 1 if most is None else max(1, self.layout.nbytes // most)
+        size_on_disk = path.stat().st_size
+        intact: Checksums = {}
+        with path.open("rb") as file:
+            for number, (block, checksum) in enumerate(sums.items()):
+                start, size = self.layout.place(block)
+                if start + size > size_on_disk:
+                    continue
+                if number % step == 0:
+                    file.seek(start)
+                    if zlib.crc32(file.read(size)) != checksum:
+                        continue
+                intact[block] = checksum
+        return intact
+
+    def _check_space(self, done: int) -> None:
+        blocks = len(list(self.layout.blocks()))
+        need = self.layout.nbytes * (blocks - done) // blocks
+        free = shutil.disk_usage(self.folder.parent).free
+        if need > free:
+            raise UsageError(
+                f"`cache` {str(self.folder.parent)!r} needs {human(need)} for the features of {self.layout.views} "
+                f"views of {self.layout.images:,} images, but has {human(free)} free; make room, or choose another "
+                f"folder, fewer `views` or a smaller `dtype`."
+            )
+
+    def _start_file(self, done: Checksums) -> None:
+        path = self.partial / "features.bin"
+        path.touch()
+        os.truncate(path, self.layout.nbytes)
+        draft = self.partial / "notes"
+        draft.write_text("".join(_line(block, checksum) for block, checksum in done.items()))
+        for old in self.partial.glob("done-*.txt"):
+            old.unlink()
+        draft.rename(self.partial / "done-before.txt")
+
+    def _publish(self) -> None:
+        if not self.partial.exists() or self._published():
+            return
+        sums = self._notes()
+        checksums = [sums[block] for block in self.layout.blocks() if block in sums]
+        if len(checksums) < len(list(self.layout.blocks())):
+            raise UsageError(_not_shared(self.partial))
+        try:
+            with (self.partial / "features.bin").open("rb") as file:
+                os.fsync(file.fileno())
+            (self.partial / "record.json").write_text(json.dumps(self.record | {"checksums": checksums}, default=repr))
+            for notes in self.partial.glob("done-*.txt"):
+                notes.unlink()
+            self.partial.rename(self.folder)
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    # -- in each process ---------------------------------------------------------------------------------------------
+
+    def _map(self) -> Tensor:
+        # Mapped for reading alone: a private copy-on-write map of more than the memory may be refused.
+        data = np.memmap(self.folder / "features.bin", dtype=np.uint8, mode="r", shape=(self.layout.nbytes,))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it cannot be written to
+            flat = torch.from_numpy(data).view(self.layout.dtype)
+        return flat.view(self.layout.views, self.layout.images, self.layout.features)
+
+    def _progress_file(self) -> Path:
+        return self.partial / f"done-{rank_and_world_size()[0]}.txt"
+
+    def _refusal(self, error: OSError) -> UsageError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return UsageError(
+                f"`cache` {str(self.folder.parent)!r} is full; make room and start again: what is done so far is kept "
+                f"in {self.partial.name}."
+            )
+        return UsageError(
+            f"`cache` {str(self.folder.parent)!r} cannot be used ({error.strerror or error}: "
+            f"{error.filename or 'no name'}); give a folder that can be written to."
+        )
+
+
+def _not_shared(folder: Path) -> str:
+    return f"The folder {folder} is not the same for every process; give a `cache` folder that all machines share."
+
+
+def _line(block: Block, checksum: int) -> str:
+    return f"{block.view} {block.start} {block.stop} {checksum} .\n"

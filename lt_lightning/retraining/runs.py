@@ -1,0 +1,44 @@
+"""What it takes to train one head on features."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lt_lightning.heads import Head
+from lt_lightning.losses import Loss
+from lt_lightning.samplers import EpochSampler
+
+
+class FeatureRows(Protocol):
+    """Features of the training images, one view of each image per epoch."""
+
+    def take(self, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Features ``(B, D)`` and classes ``(B,)`` of the images at ``indices`` in an epoch."""
+
+
+@dataclass(eq=False)
+class HeadRun:
+    """One head to train.
+
+    Attributes:
+        head: Starts as it is, trained in place.
+        loss: Class weights and constants included.
+        optimizer: Over the head's parameters that train.
+        scheduler: Stepped once an epoch.
+        sampler: Order of images; runs that share one object share their batches.
+        batch_size: Images per step.
+        epochs: Length of training.
+        seconds: Filled in by training: this head's share of the time that its batches took.
+    """
+
+    head: Head
+    loss: Loss
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    sampler: EpochSampler
+    batch_size: int
+    epochs: int
+    seconds: float = 0.0

@@ -1,0 +1,204 @@
+import shutil
+from collections import namedtuple
+
+import pytest
+import torch
+
+from lt_lightning.backbones import ResNet20, SmallCNN
+from lt_lightning.data import DigitsLT, ImageFolderLT
+from lt_lightning.errors import UsageError
+from lt_lightning.features import ExtractionOptions, extract
+
+
+@pytest.fixture
+def digits_data():
+    return DigitsLT(crop_padding=1)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_one_view_is_what_evaluation_shows(split, counting, digits_data, options):
+    images = digits_data.split(split)
+    found = extract(counting, digits_data, split, options=options())
+    pixels, targets = images.__getitems__(list(range(len(images))))
+    with torch.inference_mode():
+        expected = counting.eval()(digits_data.to_input(pixels, training=False, generator=None))
+    torch.testing.assert_close(found.values[0], expected)
+    assert torch.equal(found.targets, targets)
+    assert found.values.shape == (1, len(images), 8)
+    assert found.record == {"views": 1, "seed": None, "precision": "fp32", "dtype": "float32"}
+
+
+def test_the_backbone_is_left_as_it_was(counting, digits_data, options):
+    before = {name: tensor.clone() for name, tensor in counting.state_dict().items()}
+    extract(counting, digits_data, options=options(channels_last=True))
+    assert counting.training
+    assert all(parameter.requires_grad for parameter in counting.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in counting.state_dict().items())
+
+
+def test_draws_depend_on_seed_and_view_and_not_on_the_batch(counting, digits_data, options):
+    first = extract(counting, digits_data, views=3, seed=1, options=options())
+    again = extract(counting, digits_data, views=3, seed=1, options=options(batch_size=19))
+    fewer = extract(counting, digits_data, views=2, seed=1, options=options())
+    other = extract(counting, digits_data, views=2, seed=2, options=options())
+    torch.testing.assert_close(first.values, again.values)
+    torch.testing.assert_close(first.values[:2], fewer.values)
+    assert not torch.allclose(first.values[0], first.values[1])
+    assert not torch.allclose(fewer.values, other.values)
+
+
+def test_all_views_hold_every_draw(counting, options):
+    data = DigitsLT(crop_padding=1, flip=True)
+    every = extract(counting, data, views="all", options=options())
+    drawn = extract(counting, data, views=2, options=options())
+    plain = extract(counting, data, options=options())
+    assert every.values.shape[0] == data.count_views() == 18
+    distance = (every.values[None] - drawn.values[:, None]).abs().amax(-1)  # (2, 18, N)
+    assert float(distance.amin(1).max()) < 1e-5
+    torch.testing.assert_close(every.values[4], plain.values[0])  # the crop in the middle
+
+
+def test_files_are_drawn_by_position_too(folder_root, options):
+    data = ImageFolderLT(str(folder_root), image_size=16, num_workers=0)
+    in_workers = ImageFolderLT(str(folder_root), image_size=16, num_workers=1)
+    backbone = ResNet20()
+    here = extract(backbone, data, views=2, seed=3, options=options())
+    there = extract(backbone, in_workers, views=2, seed=3, options=options())
+    torch.testing.assert_close(here.values, there.values)
+    assert not torch.allclose(here.values[0], here.values[1])
+    # One view is the middle of the image, also of those that train.
+    pixels, _ = data.undistorted("train").__getitems__([0, 1])
+    plain = extract(backbone, data, options=options())
+    with torch.inference_mode():
+        expected = backbone.eval()(data.to_input(pixels, training=False, generator=None))
+    torch.testing.assert_close(plain.values[0, :2], expected)
+
+
+@pytest.mark.parametrize(("dtype", "precision", "tolerance"), [("float16", "fp32", 1e-3), ("bfloat16", "bf16", 3e-2)])
+def test_half_precision_is_near(dtype, precision, tolerance, counting, digits_data, options):
+    exact = extract(counting, digits_data, options=options()).values
+    near = extract(counting, digits_data, options=options(dtype=dtype, precision=precision, cache=True)).values
+    assert near.dtype == getattr(torch, dtype)
+    assert 0 < float((near.float() - exact).abs().max() / exact.abs().max()) < tolerance
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"views": 0}, '`views` must be 1, a larger number or "all", but got 0'),
+        ({"views": 2, "split": "test"}, "`views` 2 augment, which is for training images, but `split` is 'test'; use"),
+        ({"views": "all", "split": "val"}, "`views` all augment"),
+        ({"split": "val", "data": DigitsLT(val_from="none")}, "`DigitsLT` has no val images to extract features of"),
+    ],
+)
+def test_what_cannot_be_extracted_is_said(arguments, sentence, counting, digits_data, options):
+    with pytest.raises(UsageError, match=sentence):
+        extract(counting, arguments.pop("data", digits_data), options=options(), **arguments)
+
+
+def test_files_have_no_list_of_views(folder_root, options):
+    with pytest.raises(UsageError, match=r'`views` "all" needs .* `ImageFolderLT` has none; give'):
+        extract(SmallCNN(8, in_channels=3), ImageFolderLT(str(folder_root)), views="all", options=options())
+
+
+def test_broken_backbones_are_found(counting, digits_data, options):
+    counting.num_features = 9
+    with pytest.raises(UsageError, match=r"announces `num_features` 9, but gives features of shape \(8,\)"):
+        extract(counting, digits_data, options=options())
+    counting.num_features = 8
+    torch.nn.init.constant_(counting.inner.layers[0].weight, float("nan"))
+    with pytest.raises(UsageError, match="infinite or not a number in `precision` fp32 and `dtype` float32"):
+        extract(counting, digits_data, options=options())
+
+
+@pytest.mark.parametrize("size", [0, 257])
+def test_batch_size_is_checked(size):
+    with pytest.raises(UsageError, match=f"`batch_size` of an extraction must lie in 1 to 256, but got {size}"):
+        ExtractionOptions(batch_size=size)
+
+
+# -- cache ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_computes_nothing(counting, digits_data, options, capsys):
+    first = extract(counting, digits_data, views=2, options=options(cache=True))
+    passes = counting.passes
+    assert "computed in" in capsys.readouterr().out
+    second = extract(counting, digits_data, views=2, options=options(cache=True))
+    assert counting.passes == passes
+    assert torch.equal(first.values, second.values)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("features of train: 2 views of 276 images × 8, from ")
+    torch.testing.assert_close(first.values, extract(counting, digits_data, views=2, options=options()).values)
+
+
+@pytest.mark.parametrize("change", ["weight", "statistic", "images", "order", "padding", "mean", "seed", "precision"])
+def test_what_has_changed_is_extracted_anew(change, counting, digits_data, options, monkeypatch):
+    extract(counting, digits_data, views=2, options=options(cache=True))
+    passes, seed, more = counting.passes, 0, {}
+    if change == "weight":
+        counting.inner.layers[0].weight.data[0, 0, 0, 0] += 1e-6
+    elif change == "statistic":
+        counting.inner.layers[1].running_var[0] += 1e-6
+    elif change == "images":
+        digits_data.split("train").images[0, 0, 0, 0] += 1
+    elif change == "order":
+        images = digits_data.split("train").images
+        images[:2] = images[:2].flip(0)
+    elif change == "padding":
+        digits_data = DigitsLT(crop_padding=2)
+    elif change == "mean":
+        facts = digits_data.facts
+        monkeypatch.setattr(DigitsLT, "facts", type(facts)(**vars(facts) | {"mean": (0.5,)}))
+    elif change == "seed":
+        seed = 1
+    else:
+        more = {"precision": "bf16"}
+    extract(counting, digits_data, views=2, seed=seed, options=options(cache=True, **more))
+    assert counting.passes > passes
+
+
+def test_what_plays_no_part_changes_nothing(counting, options):
+    extract(counting, DigitsLT(), options=options(cache=True))
+    passes = counting.passes
+    other = DigitsLT(batch_size=5, crop_padding=3, flip=True)  # augmentation, of which one plain view has none
+    extract(counting, other, seed=7, options=options(cache=True, batch_size=5, progress=True))
+    assert counting.passes == passes
+
+
+def test_a_changed_file_is_read_again(folder_root, options, capsys):
+    data = ImageFolderLT(str(folder_root), image_size=16, num_workers=0)
+    backbone = ResNet20()
+    first = extract(backbone, data, options=options(cache=True))
+    names = data.split("train").paths
+    shutil.copyfile(folder_root / names[-1], folder_root / names[0])
+    changed = ImageFolderLT(str(folder_root), image_size=16, num_workers=0)
+    capsys.readouterr()
+    second = extract(backbone, changed, options=options(cache=True))
+    assert "computed" in capsys.readouterr().out
+    torch.testing.assert_close(second.values[:, 0], first.values[:, -1])
+
+
+def test_an_interrupted_extraction_goes_on(counting, digits_data, options, tmp_path, capsys):
+    expected = extract(counting, digits_data, views=5, options=options(batch_size=256)).values
+    counting.__class__.passes, counting.__class__.fails_after = 0, 6  # two blocks a view
+    with pytest.raises(KeyboardInterrupt):
+        extract(counting, digits_data, views=5, options=options(cache=True, batch_size=256))
+    (left,) = (tmp_path / "cache").glob("*.partial")
+    assert not (left / "record.json").exists()
+    counting.__class__.fails_after = None
+    capsys.readouterr()
+    found = extract(counting, digits_data, views=5, options=options(cache=True, batch_size=256))
+    assert counting.passes == 10
+    assert "6 of 10 blocks are in" in capsys.readouterr().out
+    assert torch.equal(found.values, expected)
+    assert not left.exists()
+
+
+def test_full_disks_are_found_before_the_first_pass(counting, digits_data, options, monkeypatch, tmp_path):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9, 10**9, 5_000))
+    sentence = r"`cache` '.*cache' needs 17.7 kB for the features of 2 views of 276 images, but has 5.0 kB free; make"
+    with pytest.raises(UsageError, match=sentence):
+        extract(counting, digits_data, views=2, options=options(cache=True))
+    assert counting.passes == 0

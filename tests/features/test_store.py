@@ -1,0 +1,142 @@
+import errno
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lt_lightning.errors import UsageError
+from lt_lightning.features import store as store_file
+from lt_lightning.features.store import DiskStore, MemoryStore
+from lt_lightning.features.views import Layout
+
+LAYOUT = Layout(2, 300, 3, torch.bfloat16)
+VALUES = torch.randn(2, 300, 3, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+
+
+def fill(store, stop=None):
+    for block in store.missing()[:stop]:
+        store.put(block, VALUES[block.view, block.start : block.stop])
+
+
+def finished(folder, name="made", blocks=None):
+    with DiskStore(folder, name, LAYOUT, {"key": "abc"}) as store:
+        computed = len(store.missing())
+        fill(store)
+        return computed, store.finish()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda folder: MemoryStore(LAYOUT), lambda folder: DiskStore(folder, "a", LAYOUT, {})]
+)
+def test_what_is_put_comes_back(make, tmp_path):
+    with make(tmp_path / "new" / "cache") as store:
+        assert len(store.missing()) == 4
+        fill(store)
+        assert torch.equal(store.finish(), VALUES)
+
+
+def test_finished_features_are_mapped(tmp_path):
+    assert finished(tmp_path)[0] == 4
+    computed, values = finished(tmp_path)
+    assert computed == 0
+    assert torch.equal(values, VALUES)
+    assert json.loads((tmp_path / "made/record.json").read_text())["key"] == "abc"
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["features.bin", "record.json"]
+
+
+def test_what_is_left_of_an_interrupted_run_is_kept_if_intact(tmp_path):
+    with DiskStore(tmp_path, "made", LAYOUT, {}) as store:
+        fill(store, 3)
+    notes = tmp_path / "made.partial/done-0.txt"
+    notes.write_text(notes.read_text()[:-4])  # cut off in the middle of a line
+    with (tmp_path / "made.partial/features.bin").open("r+b") as file:
+        file.write(b"\0\0")  # a page that never reached the disk
+    computed, values = finished(tmp_path)
+    assert computed == 3
+    assert torch.equal(values, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("damage", "again"),
+    [("truncated", 2), ("flipped", 1), ("no record", 4), ("cut record", 4), ("no features", 4), ("other blocks", 4)],
+)
+def test_damage_is_found_and_mended(damage, again, tmp_path, capsys):
+    finished(tmp_path)
+    data, record = tmp_path / "made/features.bin", tmp_path / "made/record.json"
+    if damage == "truncated":
+        data.write_bytes(data.read_bytes()[: LAYOUT.nbytes // 2])
+    elif damage == "flipped":
+        content = bytearray(data.read_bytes())
+        content[-1] ^= 1
+        data.write_bytes(content)
+    elif damage == "no record":
+        record.unlink()
+    elif damage == "cut record":
+        record.write_text(record.read_text()[:-3])
+    elif damage == "no features":
+        data.unlink()
+    else:
+        record.write_text(json.dumps({"checksums": [1, 2]}))
+    computed, values = finished(tmp_path)
+    assert computed == again
+    assert torch.equal(values, VALUES)
+    assert "made is damaged; what is not intact is computed again" in capsys.readouterr().out
+    assert finished(tmp_path)[0] == 0
+
+
+def test_of_large_files_some_blocks_are_read(tmp_path, monkeypatch):
+    finished(tmp_path)
+    monkeypatch.setattr(store_file, "VERIFIED_BYTES", LAYOUT.nbytes // 2)
+    data = tmp_path / "made/features.bin"
+    content = bytearray(data.read_bytes())
+    content[-1] ^= 1  # in the fourth block; the first and third are read
+    data.write_bytes(content)
+    assert finished(tmp_path)[0] == 0
+    content[0] ^= 1
+    data.write_bytes(content)
+    assert finished(tmp_path)[0] == 2  # once in doubt, all are
+
+
+def test_a_second_one_waits_for_the_first(tmp_path, capsys):
+    counts = []
+    with DiskStore(tmp_path, "made", LAYOUT, {}) as store:
+        other = threading.Thread(target=lambda: counts.append(finished(tmp_path)[0]))
+        other.start()
+        while "waiting for another process" not in capsys.readouterr().out:
+            time.sleep(0.01)
+        fill(store)
+        store.finish()
+    other.join()
+    assert counts == [0]
+
+
+def test_folders_that_cannot_be_used_are_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"`cache` '.*file' cannot be used \(.*\); give a folder that can be written"):
+        DiskStore(tmp_path / "file", "made", LAYOUT, {}).__enter__()
+    with DiskStore(tmp_path, "made", LAYOUT, {}) as store:
+        fill(store, 1)
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", full)
+            with pytest.raises(UsageError, match=r"is full; make room and start again: .* is kept in made\.partial"):
+                fill(store)
+    assert finished(tmp_path)[0] == 3
+
+
+def test_processes_that_do_not_share_the_folder_are_told(tmp_path):
+    sentence = "made.partial is not the same for every process; give a `cache` folder that all machines share"
+    with DiskStore(tmp_path, "made", LAYOUT, {}) as store:
+        fill(store, 3)
+        with pytest.raises(UsageError, match=sentence):
+            store.finish()
+        missing = store.missing()[-1]
+        store.partial.rename(tmp_path / "elsewhere")
+        with pytest.raises(UsageError, match=sentence):
+            store.put(missing, VALUES[missing.view, missing.start : missing.stop])

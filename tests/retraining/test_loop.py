@@ -1,0 +1,127 @@
+"""Heads trained together equal heads trained alone."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from lt_lightning.heads import CosineHead, LinearHead, LWSHead, MaxNormHead
+from lt_lightning.losses import (
+    BalancedSoftmaxLoss,
+    ClassBalancedLoss,
+    CrossEntropyLoss,
+    LDAMLoss,
+    LogitAdjustedLoss,
+    LORTLoss,
+)
+from lt_lightning.retraining import HeadRun, train_heads
+from lt_lightning.retraining.loop import HEADS_PER_STACK
+from lt_lightning.samplers import ClassBalancedSampler, InstanceSampler
+from lt_lightning.schedules import CosineLR
+
+COUNTS = [30, 12, 5, 2, 1]
+D = 8
+
+
+class Rows:
+    def __init__(self, dtype=torch.float64):
+        generator = torch.Generator().manual_seed(0)
+        self.targets = torch.arange(len(COUNTS)).repeat_interleave(torch.tensor(COUNTS))
+        self.features = torch.randn(2, sum(COUNTS), D, generator=generator, dtype=dtype)
+
+    def take(self, indices, epoch):
+        return self.features[epoch % 2, indices], self.targets[indices]
+
+
+def run(head, loss, sampler, lr=0.05, weight_decay=0.0, epochs=3, optimizer=torch.optim.SGD, momentum=0.9):
+    torch.manual_seed(1)
+    made = head(D, COUNTS).double()
+    settings = {"lr": lr, "weight_decay": weight_decay} | (
+        {"momentum": momentum} if optimizer is torch.optim.SGD else {}
+    )
+    made_optimizer = optimizer([p for p in made.parameters() if p.requires_grad], **settings)
+    scheduler = CosineLR(made_optimizer)
+    scheduler.set_epochs(epochs)
+    return HeadRun(made, loss(COUNTS), made_optimizer, scheduler, sampler, 16, epochs)
+
+
+def by_autograd(reference, rows):
+    for epoch in range(reference.epochs):
+        for indices in reference.sampler.indices(epoch).split(reference.batch_size):
+            features, targets = rows.take(indices, epoch)
+            reference.optimizer.zero_grad()
+            reference.loss(reference.head(features), targets, features).backward()
+            reference.optimizer.step()
+            if reference.head.project_every == "step":
+                reference.head.project_()
+        if reference.head.project_every == "epoch":
+            reference.head.project_()
+        reference.scheduler.step()
+
+
+STACKED = {
+    "ce": (LinearHead, CrossEntropyLoss),
+    "weighted": (LinearHead, partial(CrossEntropyLoss, weight=[0.1, 0.5, 1.0, 2.0, 3.0])),
+    "smoothed": (LinearHead, partial(CrossEntropyLoss, label_smoothing=0.1)),
+    "lort": (LinearHead, partial(LORTLoss, delta=0.9)),
+    "balanced_softmax": (LinearHead, BalancedSoftmaxLoss),
+    "logit_adjusted": (LinearHead, partial(LogitAdjustedLoss, tau=0.5)),
+    "class_balanced": (LinearHead, ClassBalancedLoss),
+    "ldam": (LinearHead, partial(LDAMLoss, scale=1.0)),
+    "ldam_scaled": (LinearHead, partial(LDAMLoss, scale=3.0)),
+    "max_norm": (partial(MaxNormHead, radius=0.5), CrossEntropyLoss),
+    "max_norm_epoch": (partial(MaxNormHead, radius=0.4, project_every="epoch"), LORTLoss),
+}
+ALONE = {
+    "lws": (LWSHead, CrossEntropyLoss),
+    "cosine": (CosineHead, CrossEntropyLoss),
+    "bce": (LinearHead, partial(ClassBalancedLoss, kind="softmax_bce")),
+    "weighted_and_smoothed": (LinearHead, partial(CrossEntropyLoss, weight=[1.0] * 4 + [2.0], label_smoothing=0.1)),
+}
+
+
+def assert_as_alone(*settings):
+    """Settings are those of `run`; made twice, the heads start alike."""
+    rows, runs = Rows(), [made() for made in settings]
+    train_heads(runs, rows)
+    for made, each in zip(settings, runs, strict=True):
+        reference = made()
+        start = {name: tensor.clone() for name, tensor in reference.head.state_dict().items()}
+        by_autograd(reference, rows)
+        found = each.head.state_dict()
+        assert any(not torch.equal(found[name], start[name]) for name in found)
+        for name, expected in reference.head.state_dict().items():
+            torch.testing.assert_close(found[name], expected, rtol=0, atol=1e-12)
+        assert each.optimizer.param_groups[0]["lr"] == reference.optimizer.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("make", (STACKED | ALONE).values(), ids=STACKED | ALONE)
+def test_each_alone(make):
+    assert_as_alone(partial(run, *make, InstanceSampler(Rows().targets)))
+
+
+def test_all_together():
+    sampler = InstanceSampler(Rows().targets)
+    kinds = (STACKED | ALONE).values()
+    runs = [partial(run, *kind, sampler, lr, decay) for kind in kinds for lr in (0.01, 0.1) for decay in (0.0, 0.01)]
+    assert len(runs) > HEADS_PER_STACK
+    assert_as_alone(*runs)
+
+
+def test_other_orders_lengths_momenta_and_optimisers():
+    targets = Rows().targets
+    ce = (LinearHead, CrossEntropyLoss)
+    assert_as_alone(
+        partial(run, *ce, InstanceSampler(targets, seed=1)),
+        partial(run, *ce, InstanceSampler(targets, seed=2)),
+        partial(run, *ce, ClassBalancedSampler(targets), epochs=2),
+        partial(run, *ce, InstanceSampler(targets), momentum=0.5),
+        partial(run, *ce, InstanceSampler(targets), momentum=0.0),
+        partial(run, *ce, InstanceSampler(targets), optimizer=torch.optim.AdamW, lr=1e-3),
+    )
+
+
+def test_progress_counts_heads_and_epochs():
+    sampler, seen = InstanceSampler(Rows().targets), []
+    train_heads([run(LinearHead, LORTLoss, sampler) for _ in range(3)], Rows(), seen.append)
+    assert seen == [3, 3, 3]
