@@ -33,7 +33,7 @@ from rich.console import Console
 from torch import Tensor
 
 from lt_lightning import presets
-from lt_lightning.callbacks import DRW
+from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI, TRAINER_DEFAULTS, PresetConfigFile, add_data_links, sentences
@@ -97,14 +97,7 @@ def _settings(arguments: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any]]
     for word in words:
         option, separator, value = word.partition("=")
         if option in ("-c", "--config"):
-            path = Path(presets.resolve(value if separator else next(words, "")))
-            try:
-                content = yaml.safe_load(path.read_text())
-            except yaml.YAMLError as error:
-                raise UsageError(
-                    f"`--config` {str(path)!r} is not valid YAML: {' '.join(str(error).split())}."
-                ) from error
-            yield from _leaves(content, ())
+            yield from _leaves(presets.load(value if separator else next(words, "")), ())
         elif option.startswith("--") and "." in option:
             yield tuple(option[2:].split(".")), value if separator else None
 
@@ -274,5 +267,5 @@ class _LoadTestImagesFirst(Callback):
 def _check_stage(stage: LTCLI) -> None:
     stage.model.check(stage.datamodule)
     for callback in cast(Any, stage.trainer).callbacks:
-        if isinstance(callback, DRW):
+        if isinstance(callback, DeferredCallback):
             callback.check(stage.model, stage.trainer.max_epochs, stage.datamodule)

@@ -17,8 +17,9 @@ from lt_lightning.checkpoints import RECORD
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
-from lt_lightning.metrics import GroupAccuracy, LogitsStatistics, weight_norms
-from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
+from lt_lightning.metrics import CalibrationError, GroupAccuracy, LogitsStatistics, weight_norms
+from lt_lightning.mixing import Mixed
+from lt_lightning.modules.combinations import check_head_and_loss, check_head_from_features, check_sampler
 from lt_lightning.schedules import CosineLR
 
 HeadFactory = Callable[[int, list[int]], Head]
@@ -48,13 +49,23 @@ class LTModule(LightningModule):
         UsageError: If head and loss do not go together.
     """
 
+    makes_heads_from_features: bool = False
+    """Whether heads that need the features of the training images get them before a run."""
+
     accuracy: nn.ModuleDict
     logits_statistics: nn.ModuleDict
+    calibration: nn.ModuleDict
     evaluation: dict[str, dict[str, Any]]
     """Results of the last evaluation of each split, plain values, the same in every process."""
 
     epochs_trained: int
     """Epochs that the weights have been trained for, also after they were loaded from a checkpoint."""
+
+    temperature: float = 1.0
+    """Divides the logits before ``predict`` takes probabilities; a callback sets it."""
+
+    input_shape: tuple[int, ...] | None = None
+    """Channels, height and width of the images last seen."""
 
     def __init__(
         self,
@@ -85,6 +96,10 @@ class LTModule(LightningModule):
         self.allow_double_balancing = allow_double_balancing
         self.allow_changed_data = allow_changed_data
         check_head_and_loss(self.head, self.loss, allow_double_balancing)
+        if not self.makes_heads_from_features:
+            check_head_from_features(self.head, type(self).__name__)
+        self.start_bias()
+        self._stand_in: tuple[Loss, ...] = ()
 
         self.evaluation = {}
         self.epochs_trained = 0
@@ -94,16 +109,40 @@ class LTModule(LightningModule):
         self.logits_statistics = nn.ModuleDict(
             {f"{split}_metric": LogitsStatistics(self.class_counts, self.group_thresholds) for split in ("val", "test")}
         )
+        self.calibration = nn.ModuleDict(
+            {f"{split}_metric": CalibrationError(self.class_counts, self.group_thresholds) for split in ("val", "test")}
+        )
         # Accumulated on the device; read once every `log_every_n_steps`, so that no step waits for the host. No buffer:
         # those take on the module's precision, and DDP overwrites them with the first process's.
         self._loss_sum: Tensor | float = 0.0
         self._loss_steps = 0
         self._lr: Tensor | float = 0.0
 
+    def start_bias(self) -> None:
+        """Set the classifier's bias to what the loss asks for, if it does."""
+        if self.loss.initial_bias is not None:
+            with torch.no_grad():
+                cast(nn.Parameter, self.head.bias).fill_(self.loss.initial_bias)
+
+    @property
+    def training_loss(self) -> Loss:
+        """The loss in force while training: :attr:`loss`, unless a schedule has another stand in for it."""
+        return self._stand_in[0] if self._stand_in else self.loss
+
+    def train_with(self, stand_in: Loss | None) -> None:
+        """Have another loss stand in for :attr:`loss` while training; ``None`` ends that.
+
+        Evaluation and prediction keep to :attr:`loss`. It becomes no part of the module: whoever brings it also moves
+        it to the module's device.
+        """
+        self._stand_in = () if stand_in is None else (stand_in,)
+
     # -- the step ----------------------------------------------------------------------------------------------------
 
     def features(self, images: Tensor) -> Tensor:
         """Features of images, ``(N, C, H, W)`` to ``(N, D)``."""
+        if images.ndim == 4:  # features in the place of images are kept out of the record
+            self.input_shape = tuple(images.shape[1:])
         images = images.to(cast(torch.dtype, self.dtype))  # a trainer of precision "bf16-true" or "64-true" sets it
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
@@ -113,12 +152,16 @@ class LTModule(LightningModule):
         """Logits as used at test time, ``(N, C, H, W)`` to ``(N, K)``."""
         return self._outside_autocast(self.head.predict, self.features(images))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def mix(self, batch: Batch, batch_idx: int) -> Mixed:  # noqa: ARG002
+        """Training images as the backbone is to see them, and the classes they show: as they are, unless overridden."""
+        return Mixed(*batch)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        images, targets = batch
-        features = self.features(images)
+        mixed = self.mix(batch, batch_idx)
+        features = self.features(mixed.images)
         logits = self._outside_autocast(self.head, features)
-        loss = cast(Tensor, self.loss(logits, targets, features))
+        loss = mixed.loss(self.training_loss, logits, features)
         self._log_loss(loss.detach())
         return loss
 
@@ -133,20 +176,22 @@ class LTModule(LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Probabilities ``(N, K)`` and targets ``(N,)`` of one batch."""
         images, targets = batch
-        return {"probabilities": self.loss.probabilities(self(images)), "targets": targets}
+        return {"probabilities": self.loss.probabilities(self(images) / self.temperature), "targets": targets}
 
     def _count(self, split: EvalSplit, batch: Batch) -> None:
         images, targets = batch
         logits = self(images)
         if split == "test" and self.flip_average:
             logits = (logits + self(images.flip(-1))) / 2
-        for metric in self._metrics(split):
-            metric.update(logits, targets)
+        accuracy, statistics, calibration = self._metrics(split)
+        accuracy.update(logits, targets)
+        statistics.update(logits, targets)
+        calibration.update(self.loss.probabilities(logits), targets)
 
-    def _metrics(self, split: EvalSplit) -> tuple[GroupAccuracy, LogitsStatistics]:
+    def _metrics(self, split: EvalSplit) -> tuple[GroupAccuracy, LogitsStatistics, CalibrationError]:
+        kinds = (self.accuracy, self.logits_statistics, self.calibration)
         return cast(
-            tuple[GroupAccuracy, LogitsStatistics],
-            (self.accuracy[f"{split}_metric"], self.logits_statistics[f"{split}_metric"]),
+            tuple[GroupAccuracy, LogitsStatistics, CalibrationError], tuple(kind[f"{split}_metric"] for kind in kinds)
         )
 
     def _outside_autocast(self, head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
@@ -187,10 +232,12 @@ class LTModule(LightningModule):
         self._close("test")
 
     def _close(self, split: EvalSplit) -> None:
-        accuracy, statistics = self._metrics(split)
+        accuracy, statistics, calibration = self._metrics(split)
         if not self.trainer.sanity_checking:
             summary = accuracy.compute()
+            errors = calibration.compute()
             self.log_dict({f"{split}/{name}": value for name, value in summary.items()})
+            self.log(f"{split}/ece", errors["all"])
             correct, total = accuracy.counts()
             per_class = {"correct": correct, "total": total, "accuracy": accuracy.per_class(), **statistics.compute()}
             with suppress(UsageError):  # a head need not have a weight vector per class
@@ -198,6 +245,10 @@ class LTModule(LightningModule):
             self.evaluation[split] = {
                 "epoch": self.current_epoch + 1 if self.trainer.state.fn == "fit" else self.epochs_trained,
                 "accuracy": {name: value.item() for name, value in summary.items()},
+                "calibration": {
+                    "ece": {name: value.item() for name, value in errors.items()},
+                    "bins": {name: values.tolist() for name, values in calibration.reliability().items()},
+                },
                 "group_sizes": accuracy.group_sizes,
                 "classes_without_images": int((total == 0).sum()),
                 "test_time_averaging": "flip" if split == "test" and self.flip_average else "none",
@@ -207,8 +258,8 @@ class LTModule(LightningModule):
                     for name in ("logits_magnitude", "regularized_std")
                 },
             }
-        accuracy.reset()
-        statistics.reset()
+        for metric in self._metrics(split):
+            metric.reset()
 
     # -- optimisation ------------------------------------------------------------------------------------------------
 
@@ -273,6 +324,8 @@ class LTModule(LightningModule):
             "class_counts": self.class_counts,
             "split": self._split_record(),
             "epochs": self.epochs_trained,
+            "input_shape": None if self.input_shape is None else list(self.input_shape),
+            **self._data_record(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -308,6 +361,13 @@ class LTModule(LightningModule):
                 f"{ours[:12]}…), so validation images may have been seen; give the same `data`, or set "
                 f"`model.allow_changed_data` to true."
             )
+
+    def _data_record(self) -> dict[str, Any]:
+        """What whoever uses the weights has to know of the data: names of the classes, pre-processing."""
+        data = getattr(self._trainer, "datamodule", None)
+        names, describe = getattr(data, "class_names", None), getattr(data, "describe_transform", None)
+        record = {"class_names": names and list(map(str, names)), "transform": describe(False) if describe else None}
+        return {key: value for key, value in record.items() if value and _is_plain(value)}
 
     def _split_record(self) -> dict[str, Any]:
         # Data and modules know each other by duck type alone; any LightningDataModule may stand here.

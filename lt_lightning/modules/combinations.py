@@ -1,12 +1,18 @@
 """Which heads, losses and samplers do not go together; each refusal is one sentence that names both parts."""
 
+import torch
+from torch import nn
+
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import Head
+from lt_lightning.heads import Head, LogitAdjustmentHead
 from lt_lightning.losses import Loss
 
 
 def check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) -> None:
-    """Refuse two corrections for imbalance, and a scaled margin loss on logits that are no plain cosines.
+    """Refuse a head and a loss that cannot train, or would correct for imbalance twice.
+
+    Beside that: a scaled margin loss on logits that are no plain cosines, sigmoids on logits from which log priors
+    will be taken, a first bias for a classifier without one, and a loss that is no scalar.
 
     Args:
         head: What gives the logits.
@@ -27,6 +33,46 @@ def check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) ->
             f"{names} do not go together: the loss multiplies by its scale {loss.logit_scale:g}, which needs cosine "
             f"logits that nothing has scaled before; use CosineHead with scale 1, or set the loss's scale to 1."
         )
+    if isinstance(head, LogitAdjustmentHead) and head.tau > 0 and _is_one_vs_all(loss):
+        raise UsageError(
+            f"{names} do not go together: the adjustment divides softmax probabilities by priors, which sigmoids of "
+            f"single classes do not allow; use a softmax loss, such as CrossEntropyLoss."
+        )
+    if loss.initial_bias is not None:
+        bias = getattr(head, "bias", None)
+        if not isinstance(bias, nn.Parameter) or not bias.requires_grad:
+            raise UsageError(
+                f"{names} do not go together: the loss wants the classifier's bias to start at "
+                f"{loss.initial_bias:.4g}, and this head has no bias that trains; set `init_bias` to false."
+            )
+    if loss.reduction == "none":
+        raise UsageError(
+            f'{names} cannot be trained with `reduction` "none": a step needs one number, not one of each sample; use '
+            f'"mean" or "sum".'
+        )
+
+
+def check_head_from_features(head: Head, stage: str) -> None:
+    """Refuse a head that is made from features where the backbone has yet to learn them.
+
+    Args:
+        head: What gives the logits.
+        stage: Name of the module that is to train it.
+
+    Raises:
+        UsageError: If the head needs features first.
+    """
+    if head.needs_features:
+        raise UsageError(
+            f"`model.head` {type(head).__name__} and `model` {stage} do not go together: the head is made from the "
+            f"features of a trained backbone; use RetrainModule."
+        )
+
+
+def _is_one_vs_all(loss: Loss) -> bool:
+    """Whether probabilities are sigmoids: adding to all logits leaves softmax alone and moves sigmoid."""
+    probe = torch.full((1, loss.num_classes), 3.0, device=loss.counts.device)
+    return bool(loss.probabilities(probe).sum() > 1.5)
 
 
 def check_sampler(data: object, head: Head, loss: Loss, allow_double_balancing: bool) -> None:

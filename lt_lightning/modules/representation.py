@@ -1,13 +1,19 @@
 """Stage 1: learning a representation."""
 
+from collections.abc import Callable
+
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
 from lt_lightning.backbones import Backbone
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
-from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
+from lt_lightning.mixing import Draws, Mixed, Mixing, NoMixing
+from lt_lightning.modules.base import Batch, HeadFactory, LossFactory, LTModule
 from lt_lightning.schedules import CosineLR
+from lt_lightning.seeds import run_seed
+
+MixingFactory = Callable[[], Mixing]
 
 
 class RepresentationModule(LTModule):
@@ -18,6 +24,7 @@ class RepresentationModule(LTModule):
         backbone: Feature extractor.
         head: Makes the classifier from ``(num_features, class_counts)``.
         loss: Makes the loss from ``(class_counts,)``.
+        mixing: Makes what mixes pairs of training images; by default nothing does.
         optimizer: Makes the optimiser from the parameters that train; LORT's stage 1 by default.
         lr_scheduler: Makes the learning-rate schedule from the optimiser; stepped once per epoch.
         group_thresholds: ``(low, high)`` training images that separate few, medium and many; linked from the data.
@@ -28,7 +35,7 @@ class RepresentationModule(LTModule):
         allow_changed_data: Whether a checkpoint may have been trained on other class counts or another split.
 
     Raises:
-        UsageError: If head and loss do not go together.
+        UsageError: If head and loss, or mixing and loss, do not go together.
     """
 
     def __init__(
@@ -37,6 +44,7 @@ class RepresentationModule(LTModule):
         backbone: Backbone,
         head: HeadFactory = LinearHead,
         loss: LossFactory = CrossEntropyLoss,
+        mixing: MixingFactory = NoMixing,
         optimizer: OptimizerCallable = lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, weight_decay=5e-3),
         lr_scheduler: LRSchedulerCallable = lambda o: CosineLR(o),
         group_thresholds: tuple[int, int] = (20, 100),
@@ -61,3 +69,9 @@ class RepresentationModule(LTModule):
             allow_changed_data,
         )
         self.remember_arguments()
+        self.mixing = mixing()
+        self.mixing.check(self.loss)
+
+    def mix(self, batch: Batch, batch_idx: int) -> Mixed:
+        """Mix pairs of images; what is drawn follows from run, epoch and batch, so a resumed run draws the same."""
+        return self.mixing.mix(*batch, Draws.at(run_seed(), self.current_epoch, batch_idx, self.global_rank))

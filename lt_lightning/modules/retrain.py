@@ -1,7 +1,7 @@
 """Stage 2: retraining the classifier on a frozen backbone."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -15,6 +15,8 @@ from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
+from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
+from lt_lightning.modules.training_features import training_features
 from lt_lightning.schedules import CosineLR
 
 
@@ -31,19 +33,26 @@ class RetrainModule(LTModule):
         loss: Makes the loss from ``(class_counts,)``.
         optimizer: Makes the optimiser from the parameters that train; LORT's stage 2 by default.
         lr_scheduler: Makes the learning-rate schedule from the optimiser; stepped once per epoch.
-        bn_mode: ``eval`` keeps the backbone's batch-normalisation statistics; ``train`` normalises by the batch and
-            moves them, as published stage-2 code does (its weights stay frozen either way).
+        bn_mode: ``eval`` keeps the backbone's batch-normalisation statistics. ``train`` moves them towards those of the
+            batches that stage 2 shows, and normalises by the batch, as published stage-2 code does (MiSLAS's
+            ``shift_bn`` included). ``shift`` moves them alike and normalises by them, so that the head trains on what
+            it will be tested on. The backbone's weights stay frozen in each.
         group_thresholds: ``(low, high)`` training images that separate few, medium and many; linked from the data.
         channels_last: Whether convolutions run in the channels-last memory format.
         compile: Whether the backbone is compiled.
         flip_average: Whether test logits are the mean over an image and its mirror image.
         allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
         allow_changed_data: Whether the checkpoint may have been trained on other class counts or another split.
+        allow_partial: Whether the checkpoint may fill a part of the backbone only; what it lacks stays as it was made.
+        checkpoint_class_names: Names of the checkpoint's classes in the order of its classifier's rows, where the file
+            does not say them under ``class_names``. Rows are put in the data's order.
 
     Raises:
-        UsageError: If head and loss do not go together; when a run starts, if the checkpoint does not fit backbone and
-            data.
+        UsageError: If head and loss do not go together, or ``bn_mode`` is unknown; when a run starts, if the checkpoint
+            does not fit backbone and data.
     """
+
+    makes_heads_from_features = True
 
     def __init__(
         self,
@@ -54,13 +63,15 @@ class RetrainModule(LTModule):
         loss: LossFactory = CrossEntropyLoss,
         optimizer: OptimizerCallable = lambda p: torch.optim.SGD(p, lr=5e-4, momentum=0.9),
         lr_scheduler: LRSchedulerCallable = lambda o: CosineLR(o),
-        bn_mode: Literal["eval", "train"] = "eval",
+        bn_mode: Literal["eval", "shift", "train"] = "eval",
         group_thresholds: tuple[int, int] = (20, 100),
         channels_last: bool = False,
         compile: bool = False,
         flip_average: bool = False,
         allow_double_balancing: bool = False,
         allow_changed_data: bool = False,
+        allow_partial: bool = False,
+        checkpoint_class_names: list[str] | None = None,
     ) -> None:
         super().__init__(
             class_counts,
@@ -77,10 +88,18 @@ class RetrainModule(LTModule):
             allow_changed_data,
         )
         self.remember_arguments()
+        if bn_mode not in ("eval", "shift", "train"):
+            raise UsageError(f"`model.bn_mode` must be eval, shift or train, but got {bn_mode!r}.")
         self.checkpoint = checkpoint
+        self.allow_partial = allow_partial
+        self.checkpoint_class_names = checkpoint_class_names
         self.bn_mode = bn_mode
         self._started = False
+        self._awaits_features = self.head.needs_features
         self.backbone.requires_grad_(False)
+        if bn_mode == "shift":
+            for layer in self._batch_norms():
+                layer.register_forward_pre_hook(self._shift)
         self.train(self.training)
 
     @property
@@ -93,10 +112,16 @@ class RetrainModule(LTModule):
         super().train(mode)
         self.backbone.eval()
         if mode and getattr(self, "bn_mode", "eval") == "train":
-            for module in self.backbone.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.train()
+            for layer in self._batch_norms():
+                layer.train()
         return self
+
+    def _batch_norms(self) -> list[BatchNorm]:
+        return [module for module in self.backbone.modules() if isinstance(module, BatchNorm)]
+
+    def _shift(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        if self.training:
+            move_statistics(cast(BatchNorm, layer), *inputs)
 
     def features(self, images: Tensor) -> Tensor:
         """Features of images, without a graph, ``(N, C, H, W)`` to ``(N, D)``."""
@@ -115,7 +140,7 @@ class RetrainModule(LTModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from a stage-2 checkpoint: stage 1's weights must not come over it."""
         super().on_load_checkpoint(checkpoint)
-        self._started = True
+        self._started, self._awaits_features = True, False
 
     # Of all hooks before the first batch these are the first that come after a stage-2 checkpoint has been restored.
 
@@ -140,38 +165,66 @@ class RetrainModule(LTModule):
             with torch.inference_mode(False):  # evaluation turns it on, and what it makes could not be trained later
                 self.start_from_checkpoint()
             self._started = True
+        if self._awaits_features and self._trainer is not None:  # without one there are no images yet
+            with torch.inference_mode(False):
+                self.start_from_features()
 
     def start_from_checkpoint(self) -> None:
         """Load the backbone's weights, hand the classifier to the head, and print what matched.
 
+        A bias that the loss asks for replaces the classifier's.
+
         Raises:
-            UsageError: If anything but the whole backbone matches, with the backbones that would.
+            UsageError: If anything but the whole backbone matches, with the backbones that would, unless
+                ``allow_partial``; or if the checkpoint's classes are not the data's.
         """
         source = checkpoints.read(self.checkpoint)
         found = checkpoints.match(source, self.backbone)
-        if found.missing or found.misshapen:
+        if (found.missing or found.misshapen) and not (self.allow_partial and found.tensors):
             raise self._misfit(source, found, [])
-        self.check_record(
-            {"class_counts": source.class_counts, "split": source.split}, f"`checkpoint` {self.checkpoint!r}"
-        )
+        order = self._class_order(source)
+        counts = source.class_counts
+        if counts is not None and order is not None:
+            counts = [counts[row] for row in order]
+        self.check_record({"class_counts": counts, "split": source.split}, f"`checkpoint` {self.checkpoint!r}")
         classifier = checkpoints.find_classifier(
             found, self.backbone.num_features, len(self.class_counts), Path(self.checkpoint)
         )
         extra = checkpoints.unexpected(found, classifier)
-        if extra:
+        if extra and not self.allow_partial:
             raise self._misfit(source, found, extra)
-        self.backbone.load_state_dict(found.tensors, strict=False)  # only counts of batches may be missing
+        classifier = classifier.in_order(order)
+        # Unless a part is enough, only counts of batches can be missing.
+        self.backbone.load_state_dict(found.tensors, strict=False)
         self.head.init_from(classifier.weight, classifier.bias)
-        rows, columns = classifier.weight.shape
-        _say(
-            f"checkpoint {self.checkpoint} ({source.form}): {len(found.tensors)} of {found.total} backbone tensors "
-            f"matched under the prefix '{found.prefix}'; classifier '{classifier.name}' ({rows} classes × {columns} "
-            f"features, {'with' if classifier.bias is not None else 'no'} bias) given to {type(self.head).__name__}"
-        )
+        self.start_bias()
+        _say(f"{checkpoints.report(found, classifier, extra)} given to {type(self.head).__name__}")
+
+    def start_from_features(self) -> None:
+        """Hand the head the features of all training images, as evaluation sees them, and say so.
+
+        Raises:
+            UsageError: If the trainer's data cannot give them.
+        """
+        features, targets = training_features(self)
+        self.head.init_from_features(features, targets)
+        self._awaits_features = False
+        _say(f"{type(self.head).__name__} made from the features of {len(features)} training images")
+
+    def _class_order(self, source: checkpoints.Checkpoint) -> list[int] | None:
+        """Rows of the checkpoint's classifier in the data's class order; ``None`` where nothing says they differ."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        ours = getattr(data, "class_names", None)
+        theirs = self.checkpoint_class_names or source.class_names
+        if ours is None or theirs is None:
+            return None
+        return checkpoints.class_order(theirs, ours, source.path)
 
     def _misfit(self, source: checkpoints.Checkpoint, found: checkpoints.Match, extra: list[str]) -> UsageError:
-        names = fitting_backbones(lambda backbone: _fits(source, backbone, len(self.class_counts)))
-        advice = f"it fits {' or '.join(names)}" if names else "it fits none of the backbones known here"
+        names = fitting_backbones(lambda backbone: _fits(source, backbone, len(self.class_counts)), source.tensors)
+        advice = "it fits none of the backbones known here; set `model.allow_partial` to true to load what matches"
+        if names:
+            advice = f"it fits {' or '.join(names)}"
         return UsageError(
             f"`checkpoint` {self.checkpoint!r} does not fit `model.backbone` {_describe(self.backbone)} "
             f"({checkpoints.explain_mismatch(found, extra)}); {advice}."

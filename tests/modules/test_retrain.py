@@ -9,7 +9,8 @@ from torch import nn
 
 from lt_lightning.backbones import ResNet20, ResNet32, ResNet56, SmallCNN, TorchvisionBackbone
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import LinearHead, LogitAdjustmentHead, LWSHead, TauNormHead
+from lt_lightning.heads import DisAlignHead, LinearHead, LogitAdjustmentHead, LWSHead, NCMHead, TauNormHead
+from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.main import main
 from lt_lightning.modules import RetrainModule
 
@@ -39,7 +40,7 @@ def stage1_weights(stage1):
     return {key.removeprefix("backbone."): tensor for key, tensor in tensors.items() if key.startswith("backbone.")}
 
 
-@pytest.mark.parametrize("bn_mode", ["eval", "train"])
+@pytest.mark.parametrize("bn_mode", ["eval", "shift", "train"])
 def test_the_backbone_stays_as_it_was(trainer, digits, stage1_module, stage2_module, stage1, bn_mode):
     data, modes = digits(), Modes()
     module = stage2_module(data, bn_mode=bn_mode, optimizer=sgd)
@@ -48,7 +49,7 @@ def test_the_backbone_stays_as_it_was(trainer, digits, stage1_module, stage2_mod
     changed = names_that_changed(stage1_weights(stage1), module.backbone.state_dict())
     statistics = {key for key in module.backbone.state_dict() if "running" in key or "num_batches" in key}
     assert changed == (set() if bn_mode == "eval" else statistics)
-    assert modes.training == (set() if bn_mode == "eval" else {"BatchNorm2d"})
+    assert modes.training == ({"BatchNorm2d"} if bn_mode == "train" else set())
     assert module.head.training
     assert not module.backbone.training
     (group,) = run.optimizers[0].param_groups
@@ -56,6 +57,35 @@ def test_the_backbone_stays_as_it_was(trainer, digits, stage1_module, stage2_mod
     head = torch.load(stage1, weights_only=True)["state_dict"]["head.weight"]
     assert not torch.equal(module.head.weight, head)
     assert not module.features(torch.rand(1, 1, 8, 8)).requires_grad
+
+
+def test_shifted_statistics_move_as_trained_ones_and_are_normalised_by(trainer, digits, stage1, stage2_module):
+    # The first layer sees the same images in both modes; those behind it see what the one before makes of them.
+    data = digits(batch_size=276)
+    moved = {}
+    for bn_mode in ("shift", "train"):
+        module = stage2_module(data, bn_mode=bn_mode, optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
+        trainer(limit_val_batches=0).fit(module, datamodule=data)
+        moved[bn_mode] = {k: v for k, v in module.backbone.state_dict().items() if "running" in k}
+    before = stage1_weights(stage1)
+    first, *_, last = moved["shift"]
+    assert not torch.equal(moved["shift"][first], before[first])
+    torch.testing.assert_close(moved["shift"][first], moved["train"][first])
+    assert not torch.allclose(moved["shift"][last], moved["train"][last], rtol=1e-4)
+
+    module = stage2_module(data, bn_mode="shift")
+    trainer().validate(module, datamodule=data, verbose=False)
+    module.train()
+    images = torch.rand(6, 1, 8, 8)
+    together = module.features(images)
+    torch.testing.assert_close(together, module.eval().features(images))  # not by the batch, but by what it moved
+    again = module.features(images)
+    torch.testing.assert_close(again, together)  # and evaluation moves nothing
+
+
+def test_an_unknown_bn_mode_is_refused(digits, stage2_module):
+    with pytest.raises(UsageError, match=r"`model\.bn_mode` must be eval, shift or train, but got 'batch'"):
+        stage2_module(digits(), bn_mode="batch")
 
 
 def test_only_what_the_head_trains_is_optimised(trainer, digits, stage2_module, stage1):
@@ -152,7 +182,7 @@ def save_plain(path, backbone, classes=10):
             lambda: SmallCNN(8, in_channels=3),
             lambda: SmallCNN(8),
             r"`model.backbone` SmallCNN \(17 of 18 backbone tensors match; 1 of another shape: .*; it fits none of the "
-            r"backbones known here\.$",
+            r"backbones known here; set `model.allow_partial` to true to load what matches\.$",
         ),
     ],
 )
@@ -195,7 +225,7 @@ def test_other_classes_or_counts_or_images_are_refused(tmp_path, trainer, digits
     assert module.epochs_trained == 1
 
 
-@pytest.mark.parametrize("head", [TauNormHead, LogitAdjustmentHead])
+@pytest.mark.parametrize("head", [TauNormHead, LogitAdjustmentHead, NCMHead])
 def test_a_head_that_trains_nothing_is_not_fitted(trainer, digits, stage2_module, head):
     data = digits()
     module = stage2_module(data, head=head)
@@ -204,6 +234,34 @@ def test_a_head_that_trains_nothing_is_not_fitted(trainer, digits, stage2_module
         trainer().fit(module, datamodule=data)
     trainer().test(module, datamodule=data, verbose=False)
     assert sum(module.evaluation["test"]["per_class"]["total"]) == 500
+
+
+def test_a_part_of_the_backbone_is_loaded_on_request(tmp_path, trainer, digits, stage2_module, capsys):
+    save_plain(tmp_path / "x.pth", file := SmallCNN(8, in_channels=3))
+    data = digits()
+    module = stage2_module(data, tmp_path / "x.pth", allow_partial=True)
+    first = module.backbone.layers[0].weight.clone()
+    trainer().validate(module, datamodule=data, verbose=False)
+    assert torch.equal(module.backbone.layers[0].weight, first)
+    assert torch.equal(module.backbone.layers[3].weight, file.layers[3].weight)
+    assert "17 of 18 backbone tensors match; 1 of another shape: 'layers.0.weight" in capsys.readouterr().out
+    module = stage2_module(data, tmp_path / "x.pth", backbone=ResNet20(1), allow_partial=True)
+    with pytest.raises(UsageError, match=r"0 of \d+ backbone tensors match"):  # nothing is no part
+        trainer().validate(module, datamodule=data, verbose=False)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_rows_are_put_in_the_class_order_of_the_data(tmp_path, trainer, digits, stage2_module, given):
+    data, names = digits(), list("9876543210")
+    contents = {"state_dict": SmallCNN(8).state_dict() | {"fc.weight": (weight := torch.randn(10, 8))}}
+    torch.save(contents if given else contents | {"class_names": names}, tmp_path / "x.pth")
+    arguments = {"checkpoint_class_names": names} if given else {}
+    module = stage2_module(data, tmp_path / "x.pth", **arguments)
+    trainer().validate(module, datamodule=data, verbose=False)
+    assert torch.equal(module.head.weight, weight.flip(0))
+    module = stage2_module(data, tmp_path / "x.pth", checkpoint_class_names=[*"012345678", "ten"])
+    with pytest.raises(UsageError, match=r"'ten' only in the checkpoint \(10 classes\), '9' only in the data \(10\)"):
+        trainer().validate(module, datamodule=data, verbose=False)
 
 
 def test_a_missing_file_is_named_before_training(trainer, digits, stage2_module):
@@ -258,3 +316,131 @@ def test_predictions_start_from_the_checkpoint_too(trainer, digits, stage1_modul
     assert torch.equal(found["probabilities"], expected["probabilities"])
     trainer().fit(module, datamodule=data)  # what prediction has loaded can be trained
     assert module.epochs_trained == 1
+
+
+# -- heads made from features ------------------------------------------------------------------------------------------
+
+
+def inputs(data, split):
+    images = data.split(split)
+    pixels, targets = images.__getitems__(list(range(len(images))))
+    return data.to_input(pixels, training=False, generator=None), targets
+
+
+@pytest.mark.parametrize("stage", ["validate", "test", "predict"])
+def test_nearest_class_means_are_those_of_the_training_images(trainer, digits, stage2_module, stage, capsys):
+    data = digits(eval_batch_size=50)
+    module = stage2_module(data, head=lambda d, n: NCMHead(d, n, metric="euclidean"))
+    getattr(trainer(), stage)(module, datamodule=data)
+    images, targets = inputs(data, "train")
+    features = module.features(images)
+    for label in range(10):
+        torch.testing.assert_close(module.head.means[label], features[targets == label].mean(0), rtol=1e-4, atol=1e-5)
+    assert "NCMHead made from the features of 276 training images" in capsys.readouterr().out
+
+
+def test_nearest_class_means_recognise_digits(trainer, digits, stage2_module):
+    data = digits()
+    module = stage2_module(data, head=NCMHead)
+    trainer().test(module, datamodule=data, verbose=False)
+    images, targets = inputs(data, "test")
+    expected = (module(images).argmax(1) == targets).float().mean()
+    assert module.evaluation["test"]["accuracy"]["micro"] == pytest.approx(float(expected))
+    assert expected > 0.3  # the eight features of a two-epoch network; chance is 0.1
+
+
+class Once(RetrainModule):
+    passes = 0
+
+    def start_from_features(self):
+        self.passes += 1
+        super().start_from_features()
+
+
+def test_one_pass_serves_all_runs(trainer, digits, stage1):
+    data = digits()
+    module = Once(data.class_counts, str(stage1), SmallCNN(8), head=NCMHead)
+    for _ in range(2):
+        trainer().validate(module, datamodule=data, verbose=False)
+        trainer().test(module, datamodule=data, verbose=False)
+    assert module.passes == 1
+
+
+class Shrunk(NCMHead):
+    """Nearest class means with a scale that trains."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, features):
+        return self.scale * super().forward(features)
+
+
+def test_a_head_that_needs_features_and_trains_gets_them_first(trainer, digits, stage2_module):
+    data = digits()
+    module = stage2_module(data, head=Shrunk, optimizer=sgd)
+    trainer().fit(module, datamodule=data)
+    assert bool(module.head.means.isfinite().all())
+    assert float(module.head.scale.detach()) > 1.01
+
+
+@pytest.mark.parametrize("centre", [False, True])
+def test_a_checkpoint_of_class_means_needs_no_pass(tmp_path, trainer, digits, stage1, centre):
+    def head(d, counts):
+        return NCMHead(d, counts, centre=centre)
+
+    data = digits()
+    module = Once(data.class_counts, str(stage1), SmallCNN(8), head=head)
+    run = trainer()
+    run.test(module, datamodule=data, verbose=False)
+    run.save_checkpoint(tmp_path / "ncm.ckpt")
+    again = Once(data.class_counts, "gone.ckpt", SmallCNN(8), head=head)
+    trainer().test(again, datamodule=data, ckpt_path=tmp_path / "ncm.ckpt", verbose=False)
+    assert again.passes == 0
+    assert not names_that_changed(module.state_dict(), again.state_dict())
+    assert str(again.evaluation["test"]["accuracy"]) == str(module.evaluation["test"]["accuracy"])
+
+
+def test_a_checkpoint_of_aligned_logits_comes_back_to_the_bit(tmp_path, trainer, digits, stage1, stage2_module):
+    data = digits()
+    module = stage2_module(data, head=DisAlignHead, optimizer=sgd)
+    run = trainer(max_epochs=2)
+    run.fit(module, datamodule=data)
+    run.save_checkpoint(tmp_path / "disalign.ckpt")
+    tensors = torch.load(stage1, weights_only=True)["state_dict"]
+    assert torch.equal(module.head.weight, tensors["head.weight"])
+    start = DisAlignHead(8, data.class_counts)
+    start.init_from(tensors["head.weight"], tensors["head.bias"])
+    moved = names_that_changed(start.state_dict(), module.head.state_dict())
+    assert moved == {"scales", "offsets", "confidence.weight", "confidence.bias"}
+    again = stage2_module(data, "gone.ckpt", head=DisAlignHead)
+    trainer().test(again, datamodule=data, ckpt_path=tmp_path / "disalign.ckpt", verbose=False)
+    assert not names_that_changed(module.state_dict(), again.state_dict())
+
+
+# -- a bias that the loss asks for -------------------------------------------------------------------------------------
+
+
+class Asking(CrossEntropyLoss):
+    initial_bias = -2.5
+
+
+def test_the_losss_bias_replaces_stage_ones(trainer, digits, stage2_module, stage1):
+    data = digits()
+    module = stage2_module(data, loss=Asking)
+    trainer().validate(module, datamodule=data, verbose=False)
+    assert module.head.bias.unique().tolist() == [-2.5]
+    assert torch.equal(module.head.weight, torch.load(stage1, weights_only=True)["state_dict"]["head.weight"])
+
+
+def test_a_resumed_bias_is_the_trained_one(tmp_path, trainer, digits, stage2_module):
+    data = digits()
+    module = stage2_module(data, loss=Asking, optimizer=sgd)
+    run = trainer()
+    run.fit(module, datamodule=data)
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    again = stage2_module(data, "gone.ckpt", loss=Asking)
+    trainer().test(again, datamodule=data, ckpt_path=tmp_path / "x.ckpt", verbose=False)
+    assert torch.equal(again.head.bias, module.head.bias)
+    assert module.head.bias.unique().numel() > 1

@@ -1,0 +1,77 @@
+"""What sets in at an epoch or after a fraction of training."""
+
+from abc import ABC, abstractmethod
+from math import inf
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lt_lightning.errors import UsageError
+
+
+class DeferredCallback(Callback, ABC):
+    """Base of callbacks that change training from ``start`` on.
+
+    What is in force follows from the epoch alone, so a resumed run, also one from inside an epoch, has the right thing.
+
+    Args:
+        start: First changed epoch, counted from 0, if at least 1; below 1 the fraction of training after which the
+            change comes.
+
+    Raises:
+        UsageError: If ``start`` is negative or no whole number above 1.
+    """
+
+    def __init__(self, start: float) -> None:
+        if not 0 <= start < inf or (start >= 1 and start != int(start)):
+            raise UsageError(
+                f"`start` of `{type(self).__name__}` must be a fraction below 1 or a whole epoch, but got {start}."
+            )
+        self.start = start
+
+    def first_epoch(self, max_epochs: int | None) -> int:
+        """The first changed epoch.
+
+        Raises:
+            UsageError: If ``start`` is a fraction and training has no known length.
+        """
+        if self.start >= 1:
+            return int(self.start)
+        if max_epochs is None or max_epochs < 1:
+            raise UsageError(
+                f"`start` {self.start} of `{type(self).__name__}` is a fraction of training: set `trainer.max_epochs`."
+            )
+        return round(self.start * max_epochs)
+
+    def started(self, trainer: Trainer) -> bool:
+        """Whether the change is in force in the trainer's current epoch."""
+        return trainer.current_epoch >= self.first_epoch(trainer.max_epochs)
+
+    @abstractmethod
+    def check(self, pl_module: LightningModule, max_epochs: int | None, data: object = None) -> None:
+        """Find what cannot work before anything trains; a pipeline asks this of all stages first.
+
+        Args:
+            pl_module: What is trained.
+            max_epochs: Length of training.
+            data: The data module, or anything with a ``rebalances`` flag.
+
+        Raises:
+            UsageError: If the change could not come.
+        """
+
+    @abstractmethod
+    def apply(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put in force what the current epoch is to have."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check before training."""
+        if stage == "fit":
+            self.check(pl_module, trainer.max_epochs, getattr(trainer, "datamodule", None))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the right thing in force for what is left of an epoch that a resumed run goes on with."""
+        self.apply(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the right thing in force for this epoch."""
+        self.apply(trainer, pl_module)

@@ -1,0 +1,81 @@
+"""Logs how much of the loss and of its gradient the target class gets."""
+
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional import Distraction, distraction
+from lt_lightning.losses import Loss
+
+
+class NegativeDistraction(Callback):
+    """Log positive-class loss, negative-class loss and gradient ratio of training batches (DLR, Figure 2).
+
+    As ``train/positive_loss``, ``train/negative_loss`` and ``train/gradient_ratio``, at each step that the trainer logs
+    (``trainer.log_every_n_steps``), of that step's batch; steps in between cost nothing, and no step waits for the
+    host. Gradients are those that training itself takes with respect to the logits, whatever the loss. Under several
+    processes values are means over them; of mixed images (mixup) the first of the two classes counts as the target.
+    Steps with multi-label targets are left out.
+    """
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._found: Distraction | None = None
+        self._loss: Loss | None = None
+        self._one_vs_all = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Check before training."""
+        if stage == "fit" and not isinstance(getattr(pl_module, "loss", None), Loss):
+            raise UsageError(
+                f"`NegativeDistraction` needs a module with a `loss` of this package, but got "
+                f"{type(pl_module).__name__}."
+            )
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
+        """Watch what the loss is given, if the trainer will log this step."""
+        interval = cast(Any, trainer).log_every_n_steps
+        if interval and (trainer.global_step + 1) % interval == 0:
+            self.watch(cast(Loss, getattr(pl_module, "training_loss", pl_module.loss)))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
+        """Log what was found."""
+        self._leave()
+        if self._found is not None:
+            for name, value in self._found._asdict().items():
+                pl_module.log(f"train/{name}", value, sync_dist=True)
+        self._found = None
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Leave the loss as it was."""
+        self._leave()
+
+    def watch(self, loss: Loss) -> None:
+        """Note what ``loss`` is given the next time that it is taken."""
+        self._leave()
+        if loss is not self._loss:
+            # Adding to all logits leaves softmax alone and moves sigmoid. Asked once: the answer waits for the host.
+            probe = loss.probabilities(torch.full((1, loss.num_classes), 3.0, device=loss.counts.device))
+            self._loss, self._one_vs_all = loss, bool(probe.sum() > 1.5)
+        self._handle = loss.register_forward_pre_hook(self._note, with_kwargs=True)
+
+    def _leave(self) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def _note(self, loss: Loss, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = dict(zip(("logits", "targets"), args, strict=False)) | kwargs
+        logits, targets = cast(Tensor, given["logits"]), cast(Tensor, given["targets"])
+        if not logits.requires_grad or targets.ndim != 1:
+            return
+        self._leave()  # a loss that is taken twice of the same logits passes all its gradient back at once
+        scaled = logits.detach() * loss.logit_scale
+
+        def keep(gradients: Tensor) -> None:
+            self._found = distraction(scaled, targets, gradients, self._one_vs_all)
+
+        logits.register_hook(keep)  # type: ignore[no-untyped-call]

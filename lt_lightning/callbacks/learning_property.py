@@ -1,0 +1,145 @@
+"""Measures the learning property on the training set when training ends."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional import GROUPS, at_least_fp32, group_means, group_of, widest_float
+from lt_lightning.losses import Loss
+from lt_lightning.metrics import LearningPropertyResidual
+from lt_lightning.modules import LTModule
+
+
+class LearningProperty(Callback):
+    """Residual of the learning property (LGL-INR eq. 8) per class, after training, as a measure of convergence.
+
+    All training images are shown once more, in evaluation mode and without augmentation, and the gradient of the loss
+    with respect to the training logits is summed over them: what pulls a class's logit up against what pushes it down.
+    A trained bias is at rest where both are equal, for any loss, with class weights and soft labels; where the
+    optimiser decays the bias as well, that is taken into account (as SGD decays; AdamW does otherwise). Training that
+    augments or normalises by batches rests elsewhere, by as much as these change the logits.
+
+    ``results.json`` gets it as ``diagnostics.learning_property``: ``residual`` per class, in [-1, 1], above 0 where the
+    class's logit is still too low; ``many``, ``medium``, ``few``: mean of its size over the group; ``bias``: whether
+    there is a bias that trains (the property rests on it), and how much it is decayed.
+
+    Args:
+        batch_size: Images per batch and process.
+
+    Raises:
+        UsageError: If ``batch_size`` is below 1; when training starts, if the loss gives none per sample.
+    """
+
+    def __init__(self, batch_size: int = 512) -> None:
+        if batch_size < 1:
+            raise UsageError(f"`batch_size` of `LearningProperty` must be at least 1, but got {batch_size}.")
+        self.batch_size = batch_size
+        self.diagnostics: dict[str, Any] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check before training."""
+        if stage != "fit":
+            return
+        data = getattr(trainer, "datamodule", None)
+        if not isinstance(pl_module, LTModule) or not hasattr(data, "split") or not hasattr(data, "to_input"):
+            raise UsageError(
+                f"`LearningProperty` needs a module and data of this package, but got {type(pl_module).__name__} and "
+                f"{type(data).__name__}."
+            )
+        loss = pl_module.loss
+        zeros = torch.zeros(2, len(pl_module.class_counts), device=loss.counts.device)
+        features = zeros.new_zeros(2, pl_module.backbone.num_features)
+        with torch.no_grad(), _frozen(loss), _reduction(loss, "none"):
+            if loss(zeros, torch.tensor([0, 0], device=zeros.device), features).ndim != 1:
+                raise UsageError(
+                    f"`LearningProperty` needs a loss of each sample, which `{type(loss).__name__}` has not; leave the "
+                    f"callback out."
+                )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go over the training set and keep the residuals for ``results.json``."""
+        if cast(Any, trainer).fast_dev_run:
+            return
+        module = cast(LTModule, pl_module)
+        residual, divisor = LearningPropertyResidual(len(module.class_counts)).to(module.device), torch.zeros(())
+        training = module.training
+        module.eval()
+        with _frozen(module.loss):
+            for images, targets in self._batches(trainer, module):
+                gradients, number = _gradients(module, images, targets)
+                residual.update(gradients)
+                divisor = divisor.to(number) + number
+        module.train(training)
+        bias, weight_decay = _decayed_bias(trainer, module)
+        if bias is None or weight_decay == 0:
+            values = residual.compute()
+        else:
+            divisor = trainer.strategy.reduce(divisor, reduce_op="sum")
+            wide = widest_float(bias.device)
+            values = residual.with_decay(weight_decay * divisor.to(wide) * bias.detach().to(wide))
+        masks = group_of(module.class_counts, module.group_thresholds).to(values.device)
+        sizes = group_means(values.abs(), masks).tolist()
+        self.diagnostics["learning_property"] = {
+            "residual": values.tolist(),
+            **dict(zip(GROUPS, sizes, strict=True)),
+            "bias": {"trains": bias is not None, "weight_decay": weight_decay},
+        }
+
+    def _batches(self, trainer: Trainer, module: LTModule) -> Iterator[tuple[Tensor, Tensor]]:
+        data = cast(Any, trainer).datamodule
+        images = data.split("train")
+        share = range(trainer.global_rank, len(images.targets), trainer.world_size)
+        for start in range(0, len(share), self.batch_size):
+            pixels, targets = images.__getitems__(list(share[start : start + self.batch_size]))
+            pixels = data.to_input(pixels.to(module.device), training=False, generator=None)
+            yield pixels, targets.to(module.device)
+
+
+def _gradients(module: LTModule, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of the summed loss with respect to the training logits, and what a mean would have divided it by."""
+    with torch.no_grad():
+        features = module.features(images)
+        logits = module.head(at_least_fp32(features))
+    logits = logits.detach().requires_grad_()
+    with torch.enable_grad(), _reduction(module.loss, "none"):
+        total = module.loss(logits, targets, features).sum()
+    (gradients,) = torch.autograd.grad(total, logits)
+    with torch.no_grad():
+        mean = module.loss(logits, targets, features)
+    return gradients, torch.where(mean > 0, total.detach() / mean, len(targets))
+
+
+def _decayed_bias(trainer: Trainer, module: LTModule) -> tuple[Tensor | None, float]:
+    """The head's bias, if it trains, and its weight decay."""
+    bias = getattr(module.head, "bias", None)
+    if isinstance(bias, Tensor) and bias.requires_grad:
+        for group in (group for optimizer in trainer.optimizers for group in optimizer.param_groups):
+            if any(parameter is bias for parameter in group["params"]):
+                return bias, float(group.get("weight_decay", 0.0))
+    return None, 0.0
+
+
+@contextmanager
+def _reduction(loss: Loss, reduction: Any) -> Iterator[None]:
+    """Another reduction for a while."""
+    usual, loss.reduction = loss.reduction, reduction
+    try:
+        yield
+    finally:
+        loss.reduction = usual
+
+
+@contextmanager
+def _frozen(loss: Loss) -> Iterator[None]:
+    """The loss in evaluation mode, in which what it keeps does not change."""
+    training = loss.training
+    loss.eval()
+    try:
+        yield
+    finally:
+        loss.train(training)

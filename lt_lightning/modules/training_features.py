@@ -1,0 +1,57 @@
+"""Features of the training images, for heads that are made from them."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.modules.base import LTModule
+
+
+def training_features(module: LTModule) -> tuple[Tensor, Tensor]:
+    """Features of every training image, each once over all processes, as evaluation sees them.
+
+    Images come without augmentation, the backbone is in evaluation mode and in the precision that the trainer evaluates
+    with. They stay on the device of the module: N·D numbers in each process.
+
+    Args:
+        module: A module within a trainer's run.
+
+    Returns:
+        ``(N, D)`` and classes ``(N,)``, the same in every process; shares of the processes follow each other.
+
+    Raises:
+        UsageError: If the trainer has no data of this package to take them from.
+    """
+    trainer = module.trainer
+    data = getattr(trainer, "datamodule", None)
+    batches = getattr(data, "undistorted_batches", None)
+    if batches is None:
+        raise UsageError(
+            f"`model.head` {type(module.head).__name__} is made from the features of the training images, which needs "
+            f"data of this package, but got {type(data).__name__}."
+        )
+    training = module.training
+    module.eval()
+    rows, classes = [], []
+    with torch.no_grad(), cast(Any, trainer).precision_plugin.forward_context():
+        for images, targets in batches("train", module.device):
+            rows.append(module.features(images))
+            classes.append(targets)
+    module.train(training)
+    return _of_all(torch.cat(rows), trainer.world_size), _of_all(torch.cat(classes), trainer.world_size)
+
+
+def _of_all(share: Tensor, world_size: int) -> Tensor:
+    """Rows of all processes, whose numbers of rows may differ."""
+    if world_size == 1:
+        return share
+    sizes = [torch.zeros((), dtype=torch.int64, device=share.device) for _ in range(world_size)]
+    torch.distributed.all_gather(sizes, torch.tensor(len(share), device=share.device))
+    lengths = [int(size) for size in sizes]
+    padded = share.new_zeros(max(lengths), *share.shape[1:])
+    padded[: len(share)] = share
+    found = [torch.empty_like(padded) for _ in range(world_size)]
+    torch.distributed.all_gather(found, padded)
+    return torch.cat([rows[:length] for rows, length in zip(found, lengths, strict=True)])

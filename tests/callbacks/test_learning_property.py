@@ -1,0 +1,98 @@
+"""Residuals of the learning property after training."""
+
+import json
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.loggers import CSVLogger
+
+from lt_lightning.callbacks import LearningProperty, ResultsWriter
+from lt_lightning.errors import UsageError
+from lt_lightning.functional import gradient_sides, logit_gradients, relative_residual
+from lt_lightning.losses import CrossEntropyLoss
+
+
+def training_logits(module, data):
+    images, targets = data.split("train").__getitems__(list(range(len(data.split("train")))))
+    module.eval()
+    with torch.no_grad():
+        return module.head(module.features(data.to_input(images, training=False, generator=None))), targets
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_equation_8_on_the_training_set(tmp_path, trainer, digits, stage1_module, weighted, weight_decay):
+    data = digits()
+    weight = [1.0 + c for c in range(10)] if weighted else None
+    module = stage1_module(
+        data,
+        loss=lambda counts: CrossEntropyLoss(counts, weight=weight),
+        optimizer=lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=weight_decay),
+    )
+    torch.nn.init.normal_(module.head.bias)
+    options = {"logger": CSVLogger(tmp_path, name="", version="")}
+    run = trainer(callbacks=[LearningProperty(batch_size=100), ResultsWriter(print_table=False)], **options)
+    run.fit(module, datamodule=data)
+    found = json.loads((tmp_path / "results.json").read_text())["diagnostics"]["learning_property"]
+
+    logits, targets = training_logits(module, data)
+    weights = torch.ones(10) if weight is None else torch.tensor(weight)
+    sides = gradient_sides(logit_gradients(logits, targets, weights), torch.float64)
+    decay = weight_decay * weights[targets].sum() * module.head.bias.detach()
+    expected = relative_residual(sides, decay)
+    assert found["residual"] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-5)
+    assert found["bias"] == {"trains": True, "weight_decay": weight_decay}
+    counts = torch.tensor(data.class_counts)
+    assert found["few"] == pytest.approx(expected[counts < 8].abs().mean().item(), rel=1e-3)
+
+
+def test_a_converged_classifier_is_at_rest(trainer, digits, stage2_module):
+    data = digits(crop_padding=0, batch_size=276)
+    module = stage2_module(data, optimizer=lambda p: torch.optim.SGD(p, lr=1.0, momentum=0.9))
+    callback = LearningProperty()
+    trainer(max_epochs=150, callbacks=[callback], limit_val_batches=0, log_every_n_steps=1000).fit(
+        module, datamodule=data
+    )
+    residual = callback.diagnostics["learning_property"]["residual"]
+    assert max(map(abs, residual)) < 0.05
+    assert not module.backbone.training
+
+
+def test_module_and_loss_are_left_as_they_were(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data)
+    before = {}
+
+    class Between(LearningProperty):
+        def on_train_end(self, run, pl_module):
+            before.update({name: value.clone() for name, value in pl_module.state_dict().items()})
+            mode = pl_module.training
+            super().on_train_end(run, pl_module)
+            assert pl_module.training == mode
+
+    trainer(callbacks=[Between()]).fit(module, datamodule=data)
+    assert module.loss.reduction == "mean"
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_what_cannot_be_measured_is_refused(trainer, digits, stage1_module):
+    with pytest.raises(UsageError, match="`batch_size` of `LearningProperty` must be at least 1, but got 0"):
+        LearningProperty(0)
+    with pytest.raises(UsageError, match="needs a module and data of this package, but got LightningModule"):
+        LearningProperty().setup(trainer(), LightningModule(), "fit")
+
+    class OfTheBatch(CrossEntropyLoss):
+        def forward(self, logits, targets, features=None):
+            return super().forward(logits, targets, features).mean()
+
+    data = digits()
+    with pytest.raises(UsageError, match="needs a loss of each sample, which `OfTheBatch` has not"):
+        trainer(callbacks=[LearningProperty()]).fit(stage1_module(data, loss=OfTheBatch), datamodule=data)
+
+
+def test_a_fast_dev_run_measures_nothing(here, trainer, digits, stage1_module):
+    data, callback = digits(), LearningProperty()
+    options = {"fast_dev_run": True, "default_root_dir": here, "callbacks": [callback]}
+    trainer(**options).fit(stage1_module(data), datamodule=data)
+    assert callback.diagnostics == {}
