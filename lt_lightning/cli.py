@@ -14,8 +14,10 @@ COMMANDS = {
     "fit": ("lt_lightning.main:main", "train stage 1, or stage 2 from a checkpoint"),
     "validate": ("lt_lightning.main:main", "evaluate on the validation images"),
     "test": ("lt_lightning.main:main", "evaluate on the test images"),
-    "predict": ("lt_lightning.main:main", "write the test images' probabilities to predictions.csv"),
+    "predict": ("lt_lightning.predict:main", "write the likeliest classes of test images, or of a folder, to a file"),
+    "export": ("lt_lightning.export:main", "turn a checkpoint into ONNX or a torch.export program"),
     "pipeline": ("lt_lightning.pipeline:main", "stage 1, then stage-2 methods on its backbone, then one table"),
+    "compare": ("lt_lightning.comparing.command:main", "stage-2 methods on any checkpoint, settings chosen, one table"),
 }
 
 _EXAMPLES = """

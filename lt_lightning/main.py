@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]  # not in its __all__
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
@@ -47,8 +48,13 @@ class PresetConfigFile(ActionConfigFile):
 
     @staticmethod
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: Any) -> None:
-        """Look the preset up, then do as jsonargparse does."""
-        ActionConfigFile.apply_config(parser, cfg, dest, presets.resolve(str(value)))
+        """Look the preset up, merge what it stacks, then do as jsonargparse does."""
+        path = presets.resolve(str(value))
+        if not presets.is_stacked(path):
+            ActionConfigFile.apply_config(parser, cfg, dest, path)
+            return
+        ActionConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump(presets.load(path), sort_keys=False))
+        cfg[dest][-1] = path  # jsonargparse took it for settings without a file
 
 
 class LTCLI(LightningCLI):
@@ -141,7 +147,7 @@ class LTCLI(LightningCLI):
             )
         ]
         if self.subcommand == "predict":
-            added.append(callbacks.PredictionsWriter())
+            added += self.writing_callbacks()
         if options.get("enable_progress_bar") is not False:
             added.append(RichProgressBar(refresh_rate=10))
         if options.get("enable_checkpointing") is not False and not options.get("fast_dev_run"):
@@ -159,6 +165,10 @@ class LTCLI(LightningCLI):
                 self.folder = claim_folder(Path(options.get("default_root_dir") or "runs") / preset)
             kwargs["logger"] = CSVLogger(self.folder.parent, name="", version=self.folder.name)
         return super().instantiate_trainer(**kwargs)
+
+    def writing_callbacks(self) -> list[Callback]:
+        """What writes the predictions of ``predict``."""
+        return [callbacks.PredictionsWriter()]
 
     def _preset(self) -> str:
         files = map(str, self._get(self.config, "config") or [])

@@ -44,6 +44,33 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     draft.replace(path)
 
 
+def put_in_place(draft: Path, path: Path, overwrite: bool = False) -> bool:
+    """Give a finished file its name, in one step.
+
+    Args:
+        draft: The file, in the folder of ``path``.
+        path: Its name.
+        overwrite: Whether a file of that name may be replaced.
+
+    Returns:
+        Whether it has it; if not, there is another file, and ``draft`` is where it was.
+    """
+    if overwrite:
+        draft.replace(path)
+        return True
+    try:
+        os.link(draft, path)  # unlike a check first, it fails if somebody else is quicker
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if path.exists():
+            return False
+        draft.replace(path)
+        return True
+    draft.unlink()
+    return True
+
+
 def environment() -> dict[str, Any]:
     """Software and hardware of this run."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()

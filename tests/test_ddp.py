@@ -116,3 +116,17 @@ def test_fit_test_and_predict_on_two_processes(here):
     assert [int(line.split(",")[0]) for line in lines] == list(range(500))
     right = sum(line.split(",")[1] == line.split(",")[2] for line in lines)
     assert right / 500 == pytest.approx(tested["evaluation"]["test"]["accuracy"]["micro"])
+
+
+def test_class_means_on_two_processes(here, stage1):
+    model = ("--model=RetrainModule", "--model.backbone=SmallCNN", "--model.backbone.num_features=8")
+    head = ("--model.head=NCMHead", "--model.head.centre=true", f"--model.checkpoint={stage1}")
+    options = ("--data=DigitsLT", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
+    printed, counts = [], []
+    for number, devices in enumerate((("--trainer.devices=1",), TWO)):
+        command = [sys.executable, "-m", "lt_lightning", "test", *model, *head, *options, *devices]
+        printed.append(shell(here, *command))
+        record = results(here / f"runs/RetrainModule/version_{number}")
+        counts.append(record["evaluation"]["test"]["per_class"]["correct"])
+    assert [text.count("NCMHead made from the features of 276 training images") for text in printed] == [1, 1]
+    assert counts[0] == counts[1]

@@ -40,7 +40,9 @@ def test_fit_leaves_results_configuration_and_checkpoint(here, tiny, capsys):
     assert set(record["data"]["hashes"]) == {"train", "val"}
     validation = record["evaluation"]["val"]
     assert validation["group_sizes"] == {"many": 3, "medium": 3, "few": 4}
-    assert set(validation["accuracy"]) == {"all", "many", "medium", "few", "micro"}
+    groups = {"all", "many", "medium", "few"}
+    assert set(validation["accuracy"]) == groups | {"micro", "harmonic", "geometric", "worst"}
+    assert set(validation["calibration"]["ece"]) == groups
     assert len(validation["per_class"]["weight_norm"]) == 10
     assert sum(validation["per_class"]["total"]) == 200
     assert "few (<8)" in capsys.readouterr().out
@@ -98,12 +100,12 @@ def test_predict_writes_every_image_in_order(here, tiny, stage1):
     (path,) = here.rglob("predictions.csv")
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0][:3] == ["position", "target", "prediction"]
+    assert rows[0][:5] == ["position", "target", "class_1", "index_1", "probability_1"]
     assert [int(row[0]) for row in rows[1:]] == list(range(500))
     for row in rows[1:]:
-        probabilities = [float(value) for value in row[3:]]
-        assert sum(probabilities) == pytest.approx(1, abs=1e-4)
-        assert row[2] == rows[0][3 + probabilities.index(max(probabilities))]
+        probabilities = [float(value) for value in row[4::3]]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert len(probabilities) == 5
     main(tiny("test", "RepresentationModule", f"--ckpt_path={stage1}"))
     micro = results(here)[0]["evaluation"]["test"]["accuracy"]["micro"]
     assert sum(row[1] == row[2] for row in rows[1:]) / 500 == pytest.approx(micro)

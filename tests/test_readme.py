@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,13 +29,14 @@ def test_the_two_commands_that_ci_runs_are_there():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_parse(command, here, monkeypatch, capsys):
+def test_commands_parse(command, here, monkeypatch, capsys, stage1):
     """Each command, complete as printed, is understood: its configuration is shown instead of run."""
     for page in PAGES:
         for block in blocks(page, "python"):
             if name := re.match(r"# (\w+)\.py\n", block):
                 (here / f"{name[1]}.py").write_text(block)
     monkeypatch.syspath_prepend(here)
+    shutil.copy(stage1, here / "last.ckpt")  # what predicts brings its model along
     arguments = shlex.split(command.rpartition("lt-lightning ")[2])
     if not any(word.endswith(("help", "--print_config")) for word in arguments) and "--model.help" not in arguments:
         arguments.append("--print_config")
@@ -46,10 +48,17 @@ def test_commands_parse(command, here, monkeypatch, capsys):
 
 
 def test_presets_in_the_readme_exist():
+    """The page names families and examples; docs/presets.md, which test_configs checks, names each."""
     text = PAGES[0].read_text()
-    named = set(re.findall(r"`(cifar\d+_lt/[\w/]+)`", text))
-    assert named == {name for name in presets.names() if name.startswith("cifar")} - {"cifar100_lt/pipeline_lort"}
-    assert "cifar100_lt/pipeline_lort" in text
+    known = presets.names()
+    sets = {name.partition("/")[0] for name in known if "/" in name}
+    named = {name for name in re.findall(r"`(\w+/[\w/]+)`", text) if name.partition("/")[0] in sets}
+    assert {"cifar100_lt/pipeline_lort", "cifar100_lt/stage1/ce"} <= named <= set(known)
+    families = re.findall(r"`(\w+(?:/stage1)?)/(?:<method>|…)`", text)
+    found = {name.rpartition("/")[0] for name in known if "/" in name}
+    assert set(families) <= found
+    assert found - set(families) <= {name.rpartition("/")[0] for name in named}
+    assert "docs/presets.md" in text
 
 
 @pytest.mark.parametrize("part", ["--model.head=my_head.ScaledHead", "--model.loss=my_loss.SquaredLoss"])
@@ -57,7 +66,7 @@ def test_parts_of_the_extension_page_train(part, here, monkeypatch, tiny, stage1
     for block in blocks(ROOT / "docs/extend.md", "python"):
         (here / block.split(".py")[0].removeprefix("# ")).with_suffix(".py").write_text(block)
     monkeypatch.syspath_prepend(here)
-    options = (f"--model.checkpoint={stage1}", "--trainer.max_epochs=1", "--data.sampler=my_sampler.SquareRootSampler")
+    options = (f"--model.checkpoint={stage1}", "--trainer.max_epochs=1", "--data.sampler=my_sampler.CappedSampler")
     main(tiny("fit", "RetrainModule", part, *options))
     assert list(here.rglob("results.json"))
 

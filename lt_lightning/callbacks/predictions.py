@@ -1,68 +1,219 @@
 """Writes predictions to a file."""
 
 import csv
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
+from lt_lightning.data.predict_folder import UNREADABLE
+from lt_lightning.errors import UsageError
+from lt_lightning.results import put_in_place
+
+Format = Literal["csv", "parquet"]
+Rows = tuple[list[str], list[list[Any]]]
+"""Names of the columns, and the columns."""
+
+_NAMED = 5
+
+
+class Share(NamedTuple):
+    """What one process has predicted: image by image, in the order it saw them."""
+
+    positions: Tensor
+    """``(n,)``, int64: place of each image in the data."""
+    targets: Tensor
+    """``(n,)``, int64; negative where there is none."""
+    classes: Tensor
+    """``(n, k)``, int64, the likeliest first."""
+    probabilities: Tensor
+    """``(n, k)``, fp32."""
+
 
 class PredictionsWriter(BasePredictionWriter):
-    """Write ``predictions.csv`` into the run's folder: a row per image, in the order of the data.
+    """Write the likeliest classes of each image into one file: a row per image, in the order of the data.
 
-    Columns: position of the image, its class, the predicted class, and the probability of each class.
+    Columns: ``path`` of the image, or ``position`` where images have none; ``target``, its class, where that is known;
+    then ``class_1``, ``index_1``, ``probability_1``, ``class_2`` and so on, the likeliest first and of equals the one
+    with the lower index. Only these are kept while a run lasts. The file is written by the first process, whole or not
+    at all, and never over another: without ``output`` it is ``predictions.csv`` in the run's folder, or
+    ``predictions_1.csv`` if that is taken.
+
+    Args:
+        top_k: How many classes of an image; at most as many as there are.
+        format: ``csv``, or ``parquet``, which needs pyarrow.
+        output: The file; ``None`` for one in the run's folder.
+
+    Raises:
+        UsageError: If ``top_k`` is below 1 or the format unknown; before anything is predicted, if ``output`` exists or
+            pyarrow is missing; afterwards, if not a single image could be read.
     """
 
-    def __init__(self) -> None:
-        super().__init__(write_interval="epoch")
+    def __init__(self, top_k: int = 5, format: Format = "csv", output: str | None = None) -> None:
+        super().__init__(write_interval="batch")
+        if top_k < 1:
+            raise UsageError(f"`top_k` must be at least 1, but got {top_k}.")
+        if format not in _WRITERS:
+            raise UsageError(f"`format` must be one of {', '.join(_WRITERS)}, but got {format!r}.")
+        self.top_k = top_k
+        self.format: Format = format
+        self.output = output
+        self._shares: list[Share] = []
 
-    def write_on_epoch_end(
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Find out now what would keep the file from being written."""
+        self._shares = []
+        if self.format == "parquet":
+            _pyarrow()
+        if trainer.is_global_zero and self.output is not None:
+            if Path(self.output).exists():
+                raise _taken(self.output)
+            try:
+                Path(self.output).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise _unwritable(Path(self.output), error) from error
+
+    def write_on_batch_end(
         self,
-        trainer: Trainer,
+        trainer: Trainer,  # noqa: ARG002
         pl_module: LightningModule,  # noqa: ARG002
-        predictions: Sequence[Any],
-        batch_indices: Sequence[Any],
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int,  # noqa: ARG002
     ) -> None:
+        """Keep the likeliest classes of a batch."""
+        # A stable sort, unlike `topk`, says which of two equals comes first.
+        probabilities, classes = prediction["probabilities"].float().sort(dim=1, descending=True, stable=True)
+        values = (prediction["targets"], classes[:, : self.top_k], probabilities[:, : self.top_k])
+        targets, classes, probabilities = (value.clone().cpu() for value in values)
+        self._shares.append(Share(torch.tensor(batch_indices), targets, classes, probabilities))
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Gather what all processes predicted, put it in order, and write it once."""
-        positions = [position for loader in batch_indices for batch in loader for position in batch]
-        probabilities = torch.cat([batch["probabilities"].float().cpu() for batch in predictions])
-        targets = torch.cat([batch["targets"].cpu() for batch in predictions])
-        shares = _gather((positions, probabilities, targets), trainer.world_size)
+        share = Share(*map(torch.cat, zip(*self._shares, strict=True))) if self._shares else None
+        self._shares = []
+        shares = [part for part in _gather(share, trainer.world_size) if part is not None]
         folder = trainer.log_dir  # broadcast from the first process: every one must ask
-        if folder is None or not trainer.is_global_zero:
+        if not trainer.is_global_zero or (folder is None and self.output is None) or not shares:
             return
-        path = Path(folder) / "predictions.csv"
-        order = torch.argsort(torch.tensor([position for share in shares for position in share[0]]))
-        probabilities = torch.cat([share[1] for share in shares])[order]
-        targets = torch.cat([share[2] for share in shares])[order]
-        names = _class_names(trainer, probabilities.shape[1])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".part")
-        with draft.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["position", "target", "prediction", *names])
-            for position, (row, target) in enumerate(zip(probabilities, targets.tolist(), strict=True)):
-                values = [f"{value:.6g}" for value in row.tolist()]
-                writer.writerow([position, names[target], names[int(row.argmax())], *values])
-        draft.replace(path)
-        print(f"{len(targets)} predictions written to {path}")
+        found = _in_order(Share(*map(torch.cat, zip(*shares, strict=True))))
+        data: Any = getattr(trainer, "datamodule", None)
+        paths = getattr(data.split("test"), "paths", None) if hasattr(data, "split") else None
+        read = found.targets != UNREADABLE
+        skipped = found.positions[~read].tolist()
+        if skipped and not bool(read.any()):
+            raise UsageError(f"None of the {len(skipped)} images can be read; give a folder of images.")
+        rows = _rows(Share(*(values[read] for values in found)), paths, getattr(data, "class_names", None))
+        place = self._write(rows, Path(folder or "."))
+        print(f"{int(read.sum())} predictions written to {place}")
+        if skipped:
+            names = [str(paths[position] if paths else position) for position in skipped[:_NAMED]]
+            more = f" and {len(skipped) - _NAMED} more" if len(skipped) > _NAMED else ""
+            print(f"{len(skipped)} of {len(read)} images could not be read and were left out: {', '.join(names)}{more}")
+
+    def _write(self, rows: Rows, folder: Path) -> Path:
+        wanted = folder / f"predictions.{self.format}" if self.output is None else Path(self.output)
+        draft = wanted.with_name(f".{wanted.name}.{os.getpid()}.part")
+        try:
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+            _WRITERS[self.format](draft, *rows)
+            path = wanted
+            for number in count(1):
+                if put_in_place(draft, path):
+                    return path
+                if self.output is not None:
+                    raise _taken(self.output)
+                path = wanted.with_name(f"predictions_{number}.{self.format}")
+        except OSError as error:
+            raise _unwritable(wanted, error) from error
+        finally:
+            draft.unlink(missing_ok=True)
+        raise AssertionError  # numbers do not end
 
 
-Share = tuple[list[int], Tensor, Tensor]
+def _in_order(found: Share) -> Share:
+    """Each image once, in the order of the data; a process without a share of its own has repeated another's image."""
+    positions, order = found.positions.sort(stable=True)
+    first = torch.ones_like(positions, dtype=torch.bool)
+    first[1:] = positions[1:] != positions[:-1]
+    return Share(*(values[order[first]] for values in found))
 
 
-def _gather(share: Share, world_size: int) -> list[Share]:
+def _rows(found: Share, paths: Sequence[str] | None, class_names: Sequence[str] | None) -> Rows:
+    def name(label: int) -> str:
+        return str(class_names[label] if class_names else label)
+
+    positions = found.positions.tolist()
+    columns: dict[str, list[Any]] = {}
+    if paths is None:
+        columns["position"] = positions
+    else:
+        columns["path"] = [paths[position] for position in positions]
+    if bool((found.targets >= 0).any()):
+        columns["target"] = [name(target) if target >= 0 else None for target in found.targets.tolist()]
+    for rank in range(found.classes.shape[1]):
+        labels = found.classes[:, rank].tolist()
+        columns[f"class_{rank + 1}"] = list(map(name, labels))
+        columns[f"index_{rank + 1}"] = labels
+        columns[f"probability_{rank + 1}"] = found.probabilities[:, rank].tolist()
+    return list(columns), list(columns.values())
+
+
+def _write_csv(path: Path, names: list[str], columns: list[list[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        for row in zip(*columns, strict=True):
+            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+
+
+def _write_parquet(path: Path, names: list[str], columns: list[list[Any]]) -> None:
+    pyarrow, parquet = _pyarrow()
+    kinds = {"index": pyarrow.int32(), "position": pyarrow.int64(), "probability": pyarrow.float32()}
+    arrays = [
+        pyarrow.array(values, type=kinds.get(name.partition("_")[0], pyarrow.string()))
+        for name, values in zip(names, columns, strict=True)
+    ]
+    parquet.write_table(pyarrow.table(arrays, names=names), path)
+
+
+_WRITERS: dict[Format, Callable[[Path, list[str], list[list[Any]]], None]] = {
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+}
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError(
+            "`format` parquet needs pyarrow, which is not installed; install it with "
+            '`pip install "lt_lightning[parquet]"`, or use csv.'
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+def _taken(output: str) -> UsageError:
+    return UsageError(f"`output` {output!r} exists, and predictions go over no other file; give another name.")
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"The predictions cannot be written to {path} ({error}); give another `output`.")
+
+
+def _gather(share: Share | None, world_size: int) -> list[Share | None]:
     if world_size == 1:
         return [share]
     shares: list[Share | None] = [None] * world_size
     torch.distributed.all_gather_object(shares, share)
-    return cast(list[Share], shares)
-
-
-def _class_names(trainer: Trainer, num_classes: int) -> list[str]:
-    names = getattr(getattr(trainer, "datamodule", None), "class_names", None)
-    return list(names) if names else [str(label) for label in range(num_classes)]
+    return shares

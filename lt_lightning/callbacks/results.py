@@ -18,7 +18,8 @@ class ResultsWriter(Callback):
     """Leave a ``results.json`` in the run's folder, and a table on the screen.
 
     The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, data and the
-    hash of its split, class counts, epoch, test-time averaging, all metrics per group and per class, and time.
+    hash of its split, class counts, epoch, test-time averaging, all metrics per group and per class, and time. What
+    other callbacks keep in an attribute ``diagnostics``, a dictionary of plain values, is added.
 
     Args:
         preset: Name of the configuration the run started from.
@@ -117,6 +118,11 @@ class ResultsWriter(Callback):
             "epochs": module.epochs_trained,
             "steps": trainer.global_step,
             "evaluation": module.evaluation,
+            "diagnostics": {
+                name: found
+                for callback in cast(Any, trainer).callbacks
+                for name, found in getattr(callback, "diagnostics", {}).items()
+            },
             "seconds": self.seconds,
             "training_images_per_second": training_rate,
         }

@@ -8,6 +8,7 @@ from lt_lightning.data.folder import ImageFolderLT
 from lt_lightning.data.in_memory import InMemoryLT
 from lt_lightning.data.lists import ImageListLT
 from lt_lightning.data.mnist import MNISTLT
+from lt_lightning.data.predict_folder import PredictFolder
 from lt_lightning.data.public_sets import PublicSetLT
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "ImageListLT",
     "InMemoryLT",
     "LTDataModule",
+    "PredictFolder",
     "PublicSetLT",
 ]

@@ -1,9 +1,9 @@
 """The data module every source of images derives from: loaders, sharding, and what a results file must record."""
 
-import os
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sized
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
+from lt_lightning.seeds import run_seed, seed_from
 
 Split = Literal["train", "val", "test"]
 Batch = tuple[Tensor, Tensor]
@@ -98,12 +99,92 @@ class LTDataModule(LightningDataModule, ABC):
         Args:
             images: ``(B, C, H, W)``, uint8.
             training: Whether to augment.
-            generator: Source of the augmentation's draws, on the images' device; ``None`` unless ``training``.
+            generator: Source of the augmentation's draws, which are made on its own device; ``None`` unless
+                ``training``.
         """
 
     def describe_split(self) -> dict[str, Any]:
         """What a results file records of the split: selection rule, sizes, hashes. Known after :meth:`setup`."""
         return {name: len(images) for name, images in self._splits.items() if images is not None}
+
+    # -- what extraction of features asks for -------------------------------------------------------------------------
+
+    def undistorted(self, name: Split) -> LabelledImages | None:
+        """One split as evaluation shows it; differs from :meth:`split` where images are augmented as they are read."""
+        return self.split(name)
+
+    def undistorted_batches(self, name: Split, device: torch.device) -> Iterator[Batch]:
+        """This process's share of a split as network input without augmentation, each image once over all processes.
+
+        Args:
+            name: A split that there is.
+            device: Where batches of at most ``eval_batch_size`` images are made and left.
+        """
+        images = self.undistorted(name)
+        if images is None:
+            raise UsageError(f"`{type(self).__name__}` has no images of the split {name!r}.")
+        batches = EvalBatchSampler(len(images), self.eval_batch_size, *self._process())
+        for pixels, targets in self._loader(images, batches):
+            yield self.to_input(pixels.to(device), training=False, generator=None), targets.to(device)
+
+    def fingerprint(self, name: Split) -> str:
+        """SHA-256 of what a split shows at which position, unlike the hash of its record, which knows no order.
+
+        This one reads every image; a source that has something cheaper to go by overrides it.
+        """
+        images = self.undistorted(name)
+        digest = hashlib.sha256()
+        count = 0 if images is None else len(images)
+        for start in range(0, count, 1024):
+            pixels, _ = cast(LabelledImages, images).__getitems__(list(range(start, min(start + 1024, count))))
+            digest.update(f"{tuple(pixels.shape)} {pixels.dtype}\n".encode())
+            digest.update(pixels.contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def describe_transform(self, training: bool) -> dict[str, Any]:  # noqa: ARG002
+        """Plain values that tell one way of turning images into input from another.
+
+        Here every public option that has nothing to do with batches; a subclass may name fewer.
+
+        Args:
+            training: Whether augmentation is part of it.
+        """
+        batches = {"batch_size", "eval_batch_size", "num_workers", "group_thresholds"}
+        options = {
+            name: value for name, value in vars(self).items() if not name.startswith("_") and name not in batches
+        }
+        plain = {name: value for name, value in options.items() if isinstance(value, bool | int | float | str | tuple)}
+        return {"class": f"{type(self).__module__}.{type(self).__qualname__}", **plain}
+
+    def count_views(self) -> int:
+        """How many views of an image augmentation can make, all of them equally likely.
+
+        Raises:
+            UsageError: If they cannot be enumerated.
+        """
+        raise UsageError(
+            f'`views` "all" needs augmentation of which every outcome can be listed, as for small images kept in '
+            f"memory, but `{type(self).__name__}` has none; give a number of `views`."
+        )
+
+    def to_view(self, images: Tensor, view: int) -> Tensor:  # noqa: ARG002
+        """Turn a batch of uint8 images into one of the :meth:`count_views` inputs that augmentation can make of it.
+
+        Args:
+            images: ``(B, C, H, W)``, uint8.
+            view: From 0 to one less than their number.
+        """
+        raise UsageError(f"`{type(self).__name__}` cannot list its views: it defines no `to_view`.")
+
+    # -- what a comparison asks for -----------------------------------------------------------------------------------
+
+    def with_held_out(self) -> "LTDataModule":
+        """These data with what ``val_from="train"`` has taken out of the training images put back; loads nothing."""
+        return self
+
+    def balanced_pool(self) -> "LTDataModule | None":
+        """The images that the long tail was cut from, as many of each class; ``None`` where there are none."""
+        return None
 
     # -- what everyone gets ------------------------------------------------------------------------------------------
 
@@ -150,6 +231,9 @@ class LTDataModule(LightningDataModule, ABC):
             if train is None:
                 raise UsageError(f"`{type(self).__name__}` has no training images.")
             self.train_sampler = self.sampler(train.targets, run_seed())
+            if self.trainer is not None:
+                epochs = self.trainer.max_epochs
+                self.train_sampler.set_epochs(epochs if epochs is not None and epochs > 0 else None)
         if stage == "validate" and self.split("val") is None:
             raise UsageError(f"`{type(self).__name__}` has no validation images; `validate` needs some.")
         if stage in ("test", "predict") and self.split("test") is None:
@@ -179,7 +263,7 @@ class LTDataModule(LightningDataModule, ABC):
         if test is None:
             raise UsageError(f"`{type(self).__name__}` has no test images; `predict` needs some.")
         rank, world_size = self._process()
-        share = range(rank, len(test), world_size)
+        share = range(rank, len(test), world_size) or range(1)  # without a batch a process would not come to the end
         return DataLoader(
             test,  # type: ignore[arg-type]
             batch_size=self.eval_batch_size,
@@ -232,10 +316,7 @@ class LTDataModule(LightningDataModule, ABC):
         # Seeded anew for each batch, so a resumed run draws what the uninterrupted one would have drawn.
         assert self.trainer is not None
         place = (run_seed(), self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_idx, self._process()[0])
-        seed = 0
-        for part in place:
-            seed = (seed * 1_000_003 + part + 1) % 2**63
-        return torch.Generator(device).manual_seed(seed)
+        return torch.Generator(device).manual_seed(seed_from(*place))
 
 
 class _LateLoader(DataLoader[Batch]):
@@ -247,11 +328,6 @@ class _LateLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         yield from super().__iter__()
-
-
-def run_seed() -> int:
-    """The run's seed, as ``seed_everything`` leaves it for every process; 0 without one."""
-    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
 def _as_is(batch: Any) -> Any:

@@ -1,10 +1,12 @@
 """Images that stay on disk: read, cropped and stacked by worker processes, normalised on the device."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from PIL import Image
@@ -12,12 +14,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torchvision.transforms import v2
 
-from lt_lightning.data.base import Batch, LabelledImages, LTDataModule, Split, run_seed
+from lt_lightning.data.base import Batch, LabelledImages, LTDataModule, Split
 from lt_lightning.data.in_memory import classes_without
 from lt_lightning.data.splits import file_hash, split_pool
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import normalize
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
+from lt_lightning.seeds import run_seed, seed_from
 
 FileValFrom = Literal["source", "train", "none"]
 """Where validation images come from: ``source``: the set's own validation split, if it has one; ``train``: a part of
@@ -70,10 +73,7 @@ class SeededBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         first = self.batches.skip_batches
         for step, indices in enumerate(self.batches, start=first):
-            seed = 0
-            for part in (run_seed(), self.sampler.epoch, step, self.batches.rank):
-                seed = (seed * 1_000_003 + part + 1) % 2**63
-            yield SeededBatch(indices, seed)
+            yield SeededBatch(indices, seed_from(run_seed(), self.sampler.epoch, step, self.batches.rank))
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -135,11 +135,17 @@ def train_transform(image_size: int, color_jitter: float) -> Callable[[Image.Ima
     return transform
 
 
-def eval_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
-    """Shorter side to 256/224 of ``image_size``, then the middle."""
-    steps = [v2.Resize(round(image_size * 256 / 224)), v2.CenterCrop(image_size), v2.PILToTensor()]
+def eval_transform(image_size: int, resize: int | None = None) -> Callable[[Image.Image], Tensor]:
+    """Shorter side to ``resize``, by default 256/224 of ``image_size``, then the middle."""
+    shorter = resized_side(image_size) if resize is None else resize
+    steps = [v2.Resize(shorter), v2.CenterCrop(image_size), v2.PILToTensor()]
     transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
     return transform
+
+
+def resized_side(image_size: int) -> int:
+    """Shorter side of an image before its middle of ``image_size`` is cut out: ImageNet's custom, 256 for 224."""
+    return round(image_size * 256 / 224)
 
 
 class ImageFilesLT(LTDataModule, ABC):
@@ -227,6 +233,33 @@ class ImageFilesLT(LTDataModule, ABC):
         """Normalise; workers have cropped already: ``(B, 3, H, W)``, fp32."""
         return normalize(images, self.mean, self.std)
 
+    def undistorted(self, name: Split) -> FileImages | None:
+        """One split's images, resized and cropped in the middle, also those that train."""
+        images = cast(FileImages | None, self.split(name))
+        if images is None:
+            return None
+        return FileImages(images.root, FileList(images.paths, images.targets), eval_transform(self.image_size))
+
+    def fingerprint(self, name: Split) -> str:
+        """SHA-256 over the files' paths, sizes and times of change, in order."""
+        images = cast(FileImages | None, self.split(name))
+        digest = hashlib.sha256()
+        for path in images.paths if images is not None else []:
+            found = (Path(self.root) / path).stat()
+            digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def describe_transform(self, training: bool) -> dict[str, Any]:
+        """Size, normalisation and, while training, jitter; a subclass with transforms of its own adds to it."""
+        described: dict[str, Any] = {
+            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "image_size": self.image_size,
+            "resize": resized_side(self.image_size),
+            "mean": self.mean,
+            "std": self.std,
+        }
+        return described | ({"color_jitter": self.color_jitter} if training else {})
+
     def describe_split(self) -> dict[str, Any]:
         """Sizes and, of the splits loaded so far, hashes over the files' paths and sizes."""
         counts = self.class_counts
@@ -245,6 +278,15 @@ class ImageFilesLT(LTDataModule, ABC):
             "hash_of": "paths and sizes of files",
             "classes_without_validation": [] if val is None else classes_without(val.targets, len(counts)),
         }
+
+    def with_held_out(self) -> "ImageFilesLT":
+        """These data with what ``val_from="train"`` has taken out of the training images put back."""
+        if self.val_from != "train":
+            return self
+        whole = copy(self)
+        whole.val_from, whole._train, whole._held_out = "none", None, None
+        whole._splits, whole._hashes, whole.train_sampler = {}, {}, None
+        return whole
 
     def _loader(self, images: LabelledImages, batches: Sampler[list[int]]) -> DataLoader[Batch]:
         return super()._loader(images, SeededBatches(batches) if isinstance(batches, ShardedBatchSampler) else batches)

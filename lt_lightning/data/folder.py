@@ -95,7 +95,7 @@ class ImageFolderLT(ImageFilesLT):
             )
         paths, targets = [], []
         for name in found:
-            members = _images_below(folder / name)
+            members = images_below(folder / name)
             if not members:
                 raise UsageError(
                     f"The class folder {folder / name} holds no image ({', '.join(IMG_EXTENSIONS)}); remove it or fill "
@@ -112,7 +112,7 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _images_below(folder: Path) -> list[str]:
+def images_below(folder: Path) -> list[str]:
     """Images at any depth, relative to ``folder``, with forward slashes."""
     members = []
     for place, _, names in os.walk(folder, followlinks=True):

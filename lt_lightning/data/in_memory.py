@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from lt_lightning.data.splits import (
     validation_counts,
 )
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.augment import normalize, random_crop, random_horizontal_flip
+from lt_lightning.functional.augment import crop_at, normalize, random_crop, random_horizontal_flip
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 
 
@@ -172,6 +173,25 @@ class InMemoryLT(LTDataModule, ABC):
                 images = random_horizontal_flip(images, generator)
         return normalize(images, self.facts.mean, self.facts.std)
 
+    def describe_transform(self, training: bool) -> dict[str, Any]:
+        """Normalisation and, while training, crops and flips; a subclass with a ``to_input`` of its own adds to it."""
+        described: dict[str, Any] = {
+            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "mean": self.facts.mean,
+            "std": self.facts.std,
+        }
+        return described | ({"crop_padding": self.crop_padding, "flip": self.flip} if training else {})
+
+    def count_views(self) -> int:
+        """Crops times flips: 162 for 4 pixels of border and flips."""
+        return (2 * self.crop_padding + 1) ** 2 * (2 if self.flip else 1)
+
+    def to_view(self, images: Tensor, view: int) -> Tensor:
+        """One crop, mirrored in the second half of the views, normalised: ``(B, C, H, W)``, fp32."""
+        mirrored, place = divmod(view, (2 * self.crop_padding + 1) ** 2)
+        crop = crop_at(images, self.crop_padding, *divmod(place, 2 * self.crop_padding + 1))
+        return normalize(crop.flip(-1) if mirrored else crop, self.facts.mean, self.facts.std)
+
     def describe_split(self) -> dict[str, Any]:
         """What was asked for, what came of it, and the pixel hashes of the splits loaded so far."""
         counts = self.class_counts
@@ -193,6 +213,25 @@ class InMemoryLT(LTDataModule, ABC):
             if "val" in loaded
             else [],
         }
+
+    def with_held_out(self) -> "InMemoryLT":
+        """These data with what ``val_from="train"`` has taken out of the training images put back."""
+        return self._recut(val_from="none") if self.val_from == "train" else self
+
+    def balanced_pool(self) -> "InMemoryLT":
+        """The pool, as many images of each class as its smallest has; validation images of these are among them."""
+        labels = self.open_source().labels("train")
+        smallest = int(torch.bincount(labels, minlength=len(self.facts.class_names)).min())
+        return self._recut(profile="none", val_from="none", max_count=smallest)
+
+    def _recut(self, **changes: Any) -> "InMemoryLT":
+        """The same source with other options, nothing loaded."""
+        other = copy(self)
+        other._splits, other._loaded, other._hashes, other._repeated = {}, {}, {}, 0
+        other.train_sampler = None
+        for name, value in changes.items():
+            setattr(other, name, value)
+        return other
 
     def _wanted_counts(self) -> list[int]:
         return profiles.class_counts(

@@ -43,8 +43,8 @@ def distraction(logits: Tensor, targets: Tensor, gradients: Tensor, one_vs_all: 
     """
     logits, index = at_least_fp32(logits), targets.unsqueeze(1)
     if one_vs_all:
-        positive = F.softplus(-logits.gather(1, index)).squeeze(1)
-        negative = F.softplus(logits).scatter(1, index, 0.0).sum(dim=1)
+        positive = -F.logsigmoid(logits.gather(1, index)).squeeze(1)
+        negative = -F.logsigmoid(-logits).scatter(1, index, 0.0).sum(dim=1)
     else:
         positive = F.cross_entropy(logits, targets, reduction="none")
         negative = (softmax_bce_loss(logits, targets) - positive).clamp_min(0.0)

@@ -48,6 +48,15 @@ def test_the_record_of_training_then_testing(tmp_path, trainer, digits, stage1_m
     assert record["config_sha256"] == hashlib.sha256(b"a: 1\n").hexdigest()
     assert set(record["evaluation"]) == {"val", "test"}
     assert record["evaluation"]["test"]["test_time_averaging"] == "flip"
+    accuracy, calibration = (record["evaluation"]["test"][name] for name in ("accuracy", "calibration"))
+    assert set(accuracy) == {"all", "many", "medium", "few", "micro", "harmonic", "geometric", "worst"}
+    assert accuracy["worst"] <= accuracy["harmonic"] <= accuracy["geometric"] <= accuracy["all"]
+    assert set(calibration["ece"]) == {"all", "many", "medium", "few"}
+    assert 0 < calibration["ece"]["all"] < 1
+    assert sum(calibration["bins"]["images"]) == 500
+    right = sum(n * a for n, a in zip(calibration["bins"]["images"], calibration["bins"]["accuracy"], strict=True) if n)
+    assert right == pytest.approx(500 * accuracy["micro"])
+    assert record["diagnostics"] == {}
     assert set(record["seconds"]) == {"fit", "test"}
     assert record["data"]["sizes"] == {"train": 276, "val": 200, "test": 500}
     assert "test, " in capsys.readouterr().out

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from lt_lightning.data import DigitsLT, LTDataModule
 from lt_lightning.errors import UsageError
-from lt_lightning.samplers import ClassBalancedSampler, ShardedBatchSampler
+from lt_lightning.samplers import ClassBalancedSampler, EpochSampler, ProgressiveSampler, ShardedBatchSampler
 
 
 class Images:
@@ -97,6 +99,59 @@ def test_sampler_is_injected_and_seeded(monkeypatch):
     assert not DigitsLT().rebalances
 
 
+class Targets(Callback):
+    """Notes the classes of each training batch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.seen.append(batch[1].tolist())
+
+
+def test_a_sampler_learns_how_long_training_is(trainer, digits, stage1_module):
+    data, targets = digits(sampler=ProgressiveSampler), Targets()
+    assert data.rebalances  # known before anything is drawn
+    trainer(max_epochs=3, callbacks=[targets]).fit(stage1_module(data), datamodule=data)
+    assert data.train_sampler.epochs == 3
+    few = [sum(label >= 6 for batch in targets.seen[step : step + 5] for label in batch) for step in (0, 5, 10)]
+    assert few[0] < few[1] < few[2]
+
+
+def test_a_sampler_that_needs_an_end_is_refused_without_one(trainer, digits, stage1_module):
+    data = digits(sampler=ProgressiveSampler)
+    with pytest.raises(UsageError, match=r"needs to know where training ends: set `trainer\.max_epochs`"):
+        trainer(max_epochs=-1, max_steps=3).fit(stage1_module(data), datamodule=data)
+    data = digits(sampler=lambda targets, seed: ProgressiveSampler(targets, seed, epochs=4))
+    module = stage1_module(data, lr_scheduler=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1))
+    trainer(max_epochs=-1, max_steps=3).fit(module, datamodule=data)
+    assert data.train_sampler.epochs == 4
+
+
+class Capped(EpochSampler):
+    """At most 20 images of each class: shorter epochs than the training set is long."""
+
+    def __len__(self):
+        return int(self.class_counts.clamp(max=20).sum())
+
+    def draw(self, generator):
+        order = torch.randperm(len(self.targets), generator=generator)
+        return torch.cat([order[self.targets[order] == label][:20] for label in range(len(self.class_counts))])
+
+
+@pytest.mark.parametrize("sampler", [ProgressiveSampler, Capped])
+def test_a_run_resumed_inside_an_epoch_sees_what_it_had_not(tmp_path, trainer, digits, stage1_module, sampler):
+    runs = []
+    for again in (False, True):
+        data, targets = digits(sampler=sampler, batch_size=40), Targets()
+        keep = ModelCheckpoint(tmp_path / str(again), filename="{step}", save_top_k=-1, every_n_train_steps=1)
+        run = trainer(max_epochs=3, callbacks=[targets, keep], enable_checkpointing=True)
+        run.fit(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "False/step=5.ckpt" if again else None)
+        runs.append(targets.seen)
+    assert runs[1] == runs[0][5:]
+    assert len(runs[0]) % 3 == 0
+
+
 def test_resumed_epoch_skips_what_was_seen(made):
     made.setup("fit")
     made.load_state_dict({"batches_seen": 1})
@@ -124,3 +179,47 @@ def test_state_records_what_was_trained_on(made):
 def test_options_are_checked(options, sentence):
     with pytest.raises(UsageError, match=sentence):
         Made([1], {}, **options)
+
+
+def test_fingerprints_depend_on_pixels_and_their_order():
+    def found(targets, split="train"):
+        return Made([2, 1], {"train": targets, "test": [0]}).fingerprint(split)
+
+    assert found([0, 0, 1]) == found([0, 1, 0])  # what an image shows, not what it is called
+    assert found([0, 0, 1]) != found([0, 0, 1], "test")
+    swapped = Made([2, 1], {"train": [0, 0, 1]})
+    images = swapped.split("train")
+    original = images.__getitems__
+    images.__getitems__ = lambda indices: original(indices[::-1])
+    assert swapped.fingerprint("train") != found([0, 0, 1])
+    assert len(Made([2], {}).fingerprint("val")) == 64
+
+
+def test_a_source_is_described_by_its_plain_options(made):
+    described = made.describe_transform(training=True)
+    assert described["class"].endswith("Made")
+    assert "batch_size" not in described
+    made.sharpness = 0.5
+    assert made.describe_transform(training=True) == described | {"sharpness": 0.5}
+
+
+def test_views_are_listed_by_those_who_can(made):
+    with pytest.raises(UsageError, match=r'`views` "all" needs augmentation of which .*, but `Made` has none; give a'):
+        made.count_views()
+    with pytest.raises(UsageError, match="`Made` cannot list its views: it defines no `to_view`"):
+        made.to_view(torch.zeros(1, 1, 2, 2), 0)
+    assert made.undistorted("train") is made.split("train")
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_undistorted_batches_show_each_image_once_over_all_processes(monkeypatch, made, world_size):
+    seen = []
+    for rank in range(world_size):
+        monkeypatch.setattr(made, "_process", lambda rank=rank: (rank, world_size))
+        for images, targets in made.undistorted_batches("train", torch.device("cpu")):
+            assert images.dtype == torch.float32  # network input
+            assert len(images) <= made.eval_batch_size
+            seen += [(int(image[0, 0, 0]), int(target)) for image, target in zip(images, targets, strict=True)]
+    assert sorted(seen) == [(0, 0), (1, 0), (2, 1), (3, 0)]
+    with pytest.raises(UsageError, match="`Made` has no images of the split 'val'"):
+        next(made.undistorted_batches("val", torch.device("cpu")))

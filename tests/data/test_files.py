@@ -1,3 +1,4 @@
+import os
 import pickle
 
 import pytest
@@ -221,3 +222,34 @@ def test_lightning_tells_the_sampler_its_epoch(folder_root):
         expected.train_sampler.set_epoch(epoch)
         ((raw, _),) = loader
         assert torch.equal(images, expected.to_input(raw, True, None))
+
+
+def test_training_images_can_be_shown_as_evaluation_shows_them(folder_root):
+    data = ImageFolderLT(root=str(folder_root), image_size=8, num_workers=0)
+    first, again = (data.undistorted("train").__getitems__([3, 0]) for _ in range(2))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], data.split("train").targets[[3, 0]])
+    plain = eval_transform(8)
+    assert torch.equal(first[0][1], plain(read_rgb(folder_root / data.split("train").paths[0])))
+    without = ImageFolderLT(root=str(folder_root), val_from="none")
+    assert without.undistorted("val") is None
+
+
+def test_fingerprints_notice_changed_files(folder_root):
+    def found():
+        return ImageFolderLT(root=str(folder_root)).fingerprint("train")
+
+    before = found()
+    assert before == found()
+    assert before != ImageFolderLT(root=str(folder_root)).fingerprint("test")
+    path = folder_root / ImageFolderLT(root=str(folder_root)).train_files().paths[0]
+    changed = path.stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(changed, changed))
+    assert found() != before
+
+
+def test_the_transform_is_described_by_what_changes_it():
+    made = [ImageFolderLT(root=".", image_size=size, color_jitter=0.4) for size in (8, 9)]
+    plain = [data.describe_transform(training=False) for data in made]
+    assert plain[0] != plain[1]
+    assert made[0].describe_transform(training=True) == plain[0] | {"color_jitter": 0.4}

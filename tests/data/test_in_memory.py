@@ -219,3 +219,24 @@ def test_a_validation_image_that_trains_too_is_left_out():
 
 def test_classes_without_an_image_are_listed():
     assert classes_without(torch.tensor([0, 2, 2]), 4) == [1, 3]
+
+
+def test_views_are_all_that_augmentation_can_make():
+    data = ThreeLT(crop_padding=1)
+    images = make_source().images("train", torch.arange(2))
+    views = torch.stack([data.to_view(images, view) for view in range(data.count_views())])
+    assert data.count_views() == 18
+    assert len(views.flatten(1).unique(dim=0)) == 18
+    assert torch.equal(views[4], data.to_input(images, False, None))
+    for seed in range(20):
+        drawn = data.to_input(images, True, torch.Generator().manual_seed(seed))
+        assert all(any(torch.equal(drawn[row], view[row]) for view in views) for row in range(2))
+    assert ThreeLT(crop_padding=1, flip=False).count_views() == 9
+    assert ThreeLT(crop_padding=0, flip=False).count_views() == 1
+
+
+def test_the_transform_is_described_by_what_changes_it():
+    plain = ThreeLT().describe_transform(training=False)
+    assert plain == ThreeLT(crop_padding=1, flip=False, batch_size=7).describe_transform(training=False)
+    assert plain["mean"] == (0.5, 0.4, 0.3)
+    assert ThreeLT().describe_transform(True) == plain | {"crop_padding": 4, "flip": True}

@@ -1,0 +1,82 @@
+"""Temperature scaling of predictions."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.temperature import fit_temperature, negative_log_likelihood
+from lt_lightning.losses.form import form_of
+from lt_lightning.modules import LTModule
+
+
+class TemperatureScaling(Callback):
+    """Divide logits by a temperature before ``predict`` takes probabilities: another confidence, the same order.
+
+    Args:
+        temperature: The divisor, or ``auto`` for the one with the least negative log-likelihood on the validation
+            images of the data module, which is printed.
+
+    Raises:
+        UsageError: If ``temperature`` is not positive; with ``auto``, when predictions start, if there are no
+            validation images, or the loss's probabilities are neither a softmax nor sigmoids.
+
+    References:
+        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+    """
+
+    def __init__(self, temperature: float | Literal["auto"] = "auto") -> None:
+        if temperature != "auto" and not 0 < temperature < float("inf"):
+            raise UsageError(f'`temperature` must be above 0 and finite, or "auto", but got {temperature}.')
+        self.temperature: float | Literal["auto"] = temperature
+
+    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Set the temperature; the weights are in place by now, as they are not when predictions start."""
+        module = cast(LTModule, pl_module)
+        module.temperature = self._fit(trainer, module) if self.temperature == "auto" else self.temperature
+
+    def _fit(self, trainer: Trainer, module: LTModule) -> float:
+        form = form_of(module.loss)
+        if form == "other":
+            raise UsageError(
+                f"`temperature` auto needs probabilities that are a softmax or sigmoids, but those of "
+                f"`{type(module.loss).__name__}` are neither; give a number."
+            )
+        data = getattr(trainer, "datamodule", None)
+        if data is None or not hasattr(data, "undistorted_batches") or data.split("val") is None:
+            raise UsageError(
+                f"`temperature` auto is fitted on validation images, but `{type(data).__name__}` has none; run it once "
+                f"over the data that the model was trained on, and give the number printed there."
+            )
+        shares = _gather(tuple(map(torch.cat, zip(*_outputs(trainer, module, data), strict=True))), trainer.world_size)
+        logits, targets = (torch.cat(parts) for parts in zip(*shares, strict=True))
+        logits = logits * module.loss.logit_scale
+        found = fit_temperature(logits, targets, form == "sigmoid")
+        if trainer.is_global_zero:
+            before, after = (negative_log_likelihood(logits, targets, t, form == "sigmoid") for t in (1.0, found))
+            print(
+                f"temperature {found:.4g}, fitted on {len(targets)} validation images: negative log-likelihood "
+                f"{before:.4f} before, {after:.4f} after"
+            )
+        return found
+
+
+def _outputs(trainer: Trainer, module: LTModule, data: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    """This process's logits and targets, on the CPU."""
+    empty = torch.empty(0, len(module.class_counts)), torch.empty(0, dtype=torch.int64)
+    yield empty  # a process may have no image
+    for images, targets in data.undistorted_batches("val", module.device):
+        with trainer.precision_plugin.forward_context():
+            logits = module(images)
+        yield logits.float().cpu(), targets.cpu()
+
+
+def _gather(share: tuple[Tensor, ...], world_size: int) -> list[tuple[Tensor, ...]]:
+    if world_size == 1:
+        return [share]
+    shares: list[tuple[Tensor, ...] | None] = [None] * world_size
+    torch.distributed.all_gather_object(shares, share)
+    return cast(list[tuple[Tensor, ...]], shares)

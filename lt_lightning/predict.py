@@ -1,0 +1,104 @@
+"""``predict``: LightningCLI's, with the model taken from the checkpoint, and options of the file that is written.
+
+The model need not be typed: ``--ckpt_path last.ckpt`` alone brings the one that the command line trained.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from lightning.pytorch import Callback
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lt_lightning.callbacks import PredictionsWriter, TemperatureScaling
+from lt_lightning.errors import UsageError
+from lt_lightning.main import LTCLI
+from lt_lightning.records import read_record
+
+_LINKED = ("class_counts", "group_thresholds")
+"""Arguments of a model that the command line takes from the data."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run ``predict``.
+
+    Args:
+        argv: Command and options, as on the command line.
+    """
+    PredictCLI(args=complete(list(argv)))
+
+
+def complete(arguments: list[str]) -> list[str]:
+    """Add what the checkpoint knows and was not typed: the model, and where a ``PredictFolder`` gets its classes from.
+
+    Args:
+        arguments: Command and options; not changed, since every process of a run completes them for itself.
+
+    Raises:
+        UsageError: If a model is needed, and the checkpoint is none of ours or was made in Python.
+    """
+    checkpoint = _value(arguments, "--ckpt_path")
+    if checkpoint is None:
+        return arguments
+    added = []
+    if not any(_is_given(arguments, option) for option in ("--model", "-c", "--config", "-h", "--help")):
+        model = read_record(checkpoint, "ckpt_path").model
+        if model is None:
+            raise UsageError(
+                f"`ckpt_path` {checkpoint!r} holds a model that was made in Python, so it cannot say what it is made "
+                f"of; give `--model` and its arguments, or `-c` with a configuration."
+            )
+        plain = {key: value for key, value in model["init_args"].items() if key not in _LINKED}
+        added.append(f"--model={json.dumps({'class_path': model['class_path'], 'init_args': plain})}")
+    data = (_value(arguments, "--data") or "").rpartition(".")[2]
+    if data == "PredictFolder" and not _is_given(arguments, "--data.checkpoint"):
+        added.append(f"--data.checkpoint={checkpoint}")
+    return [*arguments, *added]
+
+
+def _is_given(arguments: Sequence[str], option: str) -> bool:
+    return any(word == option or word.startswith(f"{option}=") for word in arguments)
+
+
+def _value(arguments: Sequence[str], option: str) -> str | None:
+    """The last value of an option, in either way of typing it."""
+    found = None
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if word == option:
+            found = following
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+    return found
+
+
+class PredictCLI(LTCLI):
+    """The one command ``predict``, with options of its own beside LightningCLI's."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """``predict`` alone; what it returns is written, not kept."""
+        return {"predict": LTCLI.subcommands()["predict"] | {"return_predictions"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what is written, and where."""
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--top_k", type=int, default=5, help="Classes per image, the likeliest first.")
+        parser.add_argument("--format", type=Literal["csv", "parquet"], default="csv", help="Parquet needs pyarrow.")
+        parser.add_argument("--output", type=str | None, default=None, help="File; by default one in the run's folder.")
+        parser.add_argument(
+            "--temperature",
+            type=float | Literal["auto"],
+            default=1.0,
+            help='Divides the logits; "auto" fits it on the validation images of the data.',
+        )
+
+    def writing_callbacks(self) -> list[Callback]:
+        """What sets the temperature and writes the file."""
+        top_k, kind, output, temperature = (
+            self._get(self.config, key) for key in ("top_k", "format", "output", "temperature")
+        )
+        return [TemperatureScaling(temperature), PredictionsWriter(top_k, kind, output)]
+
+    def predict(self, **kwargs: Any) -> None:
+        """Predict the test images."""
+        self.trainer.predict(**kwargs, return_predictions=False)

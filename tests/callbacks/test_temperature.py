@@ -1,0 +1,66 @@
+"""Temperatures of predictions."""
+
+import csv
+
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+
+from lt_lightning.callbacks import PredictionsWriter, TemperatureScaling
+from lt_lightning.errors import UsageError
+from lt_lightning.functional import fit_temperature
+from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss
+
+
+def outputs(module, data, split):
+    pixels, targets = data.split(split).__getitems__(list(range(len(data.split(split)))))
+    with torch.no_grad():
+        return module.eval()(data.to_input(pixels, training=False, generator=None)), targets
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+def test_auto_is_fitted_on_validation_images(tmp_path, trainer, digits, stage1_module, capsys, kind):
+    data = digits()
+    module = stage1_module(data, loss=lambda counts: ClassBalancedLoss(counts, kind=kind))
+    callbacks = [TemperatureScaling("auto"), PredictionsWriter(top_k=1)]
+    trainer(logger=CSVLogger(tmp_path, name="", version=""), callbacks=callbacks).predict(module, datamodule=data)
+    expected = fit_temperature(*outputs(module, data, "val"), one_vs_all=kind == "sigmoid")
+    assert module.temperature == pytest.approx(expected, rel=1e-4)
+    assert f"temperature {expected:.4g}, fitted on 200 validation images" in capsys.readouterr().out
+    logits, _ = outputs(module, data, "test")
+    confidence = module.loss.probabilities(logits / module.temperature).max(1).values
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        found = [float(row["probability_1"]) for row in csv.DictReader(file)]
+    torch.testing.assert_close(torch.tensor(found), confidence, rtol=1e-4, atol=1e-6)
+
+
+def test_a_number_is_taken_as_it_is(trainer, digits, stage1_module):
+    data, scaling = digits(), TemperatureScaling(2.5)
+    module = stage1_module(data)
+    trainer(callbacks=[scaling]).predict(module, datamodule=data)
+    assert module.temperature == 2.5
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
+def test_temperatures_are_positive_and_finite(value):
+    with pytest.raises(UsageError, match="`temperature` must be above 0 and finite"):
+        TemperatureScaling(value)
+
+
+class Halved(CrossEntropyLoss):
+    def probabilities(self, logits):
+        return super().probabilities(logits) / 2
+
+
+@pytest.mark.parametrize(
+    ("options", "loss", "sentence"),
+    [
+        ({"val_from": "none"}, CrossEntropyLoss, "fitted on validation images, but `DigitsLT` has none"),
+        ({}, Halved, "those of `Halved` are neither; give a number"),
+    ],
+)
+def test_auto_needs_validation_images_and_a_known_likelihood(trainer, digits, stage1_module, options, loss, sentence):
+    data = digits(**options)
+    run = trainer(callbacks=[TemperatureScaling()])
+    with pytest.raises(UsageError, match=sentence):
+        run.predict(stage1_module(data, loss=loss), datamodule=data)

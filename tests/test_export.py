@@ -1,0 +1,215 @@
+"""Programs that need no Lightning."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from lt_lightning import cli, export
+from lt_lightning.data import DigitsLT
+from lt_lightning.errors import UsageError
+from lt_lightning.losses import ClassBalancedLoss
+from lt_lightning.main import main
+from lt_lightning.records import read_record
+
+
+def digit_images():
+    pixels, _ = DigitsLT().split("test").__getitems__(list(range(50)))
+    return pixels
+
+
+def eager(checkpoint, pixels, temperature=1.0):
+    module = export.rebuild(read_record(checkpoint))
+    logits = module(DigitsLT().to_input(pixels, training=False, generator=None)) / temperature
+    return module, logits
+
+
+def run_onnx(path, images):
+    session = pytest.importorskip("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (given,), (output,) = session.get_inputs(), session.get_outputs()
+    assert given.name == "images"
+    return torch.from_numpy(session.run(None, {"images": images.numpy()})[0]), output.name, session
+
+
+@pytest.fixture(scope="module")
+def stage2(tmp_path_factory, tiny, stage1):
+    """A stage-2 checkpoint whose loss is one sigmoid per class, and whose stage-1 file is not where it was."""
+    folder = tmp_path_factory.mktemp("stage2")
+    options = ("--model.loss=ClassBalancedLoss", "--model.loss.kind=sigmoid", "--model.head=CosineHead")
+    where = (f"--trainer.default_root_dir={folder}", "--trainer.max_epochs=1", f"--model.checkpoint={stage1}")
+    main(tiny("fit", "RetrainModule", *options, *where))
+    (found,) = folder.rglob("last.ckpt")
+    contents = torch.load(found, weights_only=True)
+    contents["hyper_parameters"]["checkpoint"] = "gone.ckpt"
+    torch.save(contents, found)
+    return found
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+@pytest.mark.parametrize("form", ["onnx", "pt2"])
+def test_a_program_gives_the_checkpoints_probabilities(here, request, stage, form, capsys):
+    if form == "onnx":
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            pytest.importorskip(package)
+    checkpoint = request.getfixturevalue(stage)
+    cli.main(["export", "--checkpoint", str(checkpoint), "--output", f"out/model.{form}", "--temperature", "1.7"])
+    assert f"out/model.{form} written: its outputs differ from the checkpoint's by" in capsys.readouterr().out
+    pixels = digit_images()
+    module, logits = eager(checkpoint, pixels, temperature=1.7)
+    expected = module.loss.probabilities(logits)
+    assert isinstance(module.loss, ClassBalancedLoss) == (stage == "stage2")
+    described = json.loads((here / f"out/model.{form}.json").read_text())
+    images = pixels.float() / 255
+    for number in (1, 50):
+        if form == "onnx":
+            found, name, session = run_onnx(here / "out/model.onnx", images[:number])
+            metadata = session.get_modelmeta().custom_metadata_map
+            inside = {key: metadata[key] if key in TEXTS else json.loads(metadata[key]) for key in described}
+            assert name == "probabilities"
+        else:
+            extra = {"metadata.json": ""}
+            found = torch.export.load(here / "out/model.pt2", extra_files=extra).module()(images[:number])
+            inside = json.loads(extra["metadata.json"])
+        torch.testing.assert_close(found, expected[:number], rtol=1e-4, atol=1e-5)
+    assert inside == described
+    assert described["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert described["class_names"] == list("0123456789")
+    assert described["output"]["probabilities"] == {"stage1": "softmax", "stage2": "sigmoid"}[stage]
+    assert described["output"]["temperature"] == 1.7
+    assert described["pre_processing"]["mean"] == [0.3053]
+    assert described["pre_processing"]["order"] == "L"
+    assert described["input"]["shape"] == ["batch", 1, 8, 8]
+    assert sorted(path.name for path in (here / "out").iterdir()) == [f"model.{form}", f"model.{form}.json"]
+
+
+TEXTS = ("lt_lightning", "checkpoint", "checkpoint_sha256")
+
+
+def test_logits_of_normalised_images(here, stage1):
+    options = ["--include_normalization=false", "--logits=true", "--temperature=2", "--image_size=12"]
+    cli.main(["export", f"--checkpoint={stage1}", "--output=plain.pt2", *options])
+    module = export.rebuild(read_record(stage1))
+    images = torch.randn(3, 1, 12, 12)
+    program = torch.export.load(here / "plain.pt2").module()
+    torch.testing.assert_close(program(images), module(images) / 2)
+    described = json.loads((here / "plain.pt2.json").read_text())
+    assert described["output"]["name"] == "logits"
+    assert described["input"]["shape"] == ["batch", 1, 12, 12]
+    assert described["input"]["scale"] == "normalised by `mean` and `std`"
+
+
+def test_files_are_replaced_on_request_alone(here, stage1):
+    arguments = ["export", f"--checkpoint={stage1}", "--output=[a.pt2,b.pt2]"]
+    cli.main(arguments)
+    before = (here / "a.pt2").read_bytes()
+    (here / "b.pt2").unlink()
+    with pytest.raises(UsageError, match=r"`output` 'a.pt2' exists; give another name, or `--overwrite true`"):
+        export.main(arguments)
+    assert not (here / "b.pt2").exists()
+    assert (here / "a.pt2").read_bytes() == before
+    export.main([*arguments, "--overwrite=true", "--temperature=3"])
+    assert json.loads((here / "a.pt2.json").read_text())["output"]["temperature"] == 3
+
+
+def test_other_outputs_than_the_modules_are_refused(here, stage1, monkeypatch):
+    def wrong(program, path, description):
+        path.write_text("half")
+        return lambda images: program.module()(images) + 2e-4
+
+    monkeypatch.setitem(export._FORMS, ".pt2", export._Form(wrong))
+    with pytest.raises(UsageError, match=r"differ from the checkpoint's by 2.0e-04, more than 1e-04"):
+        export.export(str(stage1), "model.pt2")
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_a_full_disk_is_named_and_nothing_left(here, stage1, monkeypatch, kind):
+    def crash(program, path, description):
+        path.write_text("half")
+        raise kind("no space left on device")
+
+    monkeypatch.setitem(export._FORMS, ".pt2", export._Form(crash))
+    with pytest.raises(UsageError, match=r"`output` 'model.pt2' cannot be written \(no space left on device\)"):
+        export.export(str(stage1), "model.pt2")
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--output=model.pb"], r"`output` 'model.pb' must end in .onnx or .pt2"),
+        (["--output=[]"], "`output` is empty"),
+        (["--output=m.pt2", "--temperature=0"], "`temperature` must be above 0 and finite, but got 0"),
+        (["--output=m.pt2", "--image_size=0"], "`image_size` must be at least 1, but got 0"),
+        (["--output=m.pt2", "--mean=[1,2]"], r"`mean` and `std` must hold 1 number, one per channel"),
+        (["--output=m.pt2", "--opset=9"], "opset"),
+        ([], "output"),
+    ],
+)
+def test_wrong_options_are_named(here, stage1, options, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        export.main(["export", f"--checkpoint={stage1}", *options])
+    assert list(here.iterdir()) == []
+
+
+def test_a_missing_package_is_named_before_anything_is_read(monkeypatch):
+    real = export.import_module
+
+    def without(name):
+        if name.startswith("onnx"):
+            raise ImportError(name)
+        return real(name)
+
+    monkeypatch.setattr(export, "import_module", without)
+    with pytest.raises(
+        UsageError, match=r'needs onnx, onnxscript, onnxruntime, .*pip install "lt_lightning\[export\]"'
+    ):
+        export.export("gone.ckpt", "model.onnx")
+
+
+def test_checkpoints_that_cannot_be_made_again_are_named(here, stage1):
+    def changed(name, change):
+        contents = torch.load(stage1, weights_only=True)
+        change(contents)
+        torch.save(contents, here / name)
+        with pytest.raises(UsageError) as refused:
+            export.export(name, "model.pt2")
+        return str(refused.value)
+
+    def of_python(contents):
+        del contents["hyper_parameters"]["_class_path"]
+
+    def other_head(contents):
+        contents["hyper_parameters"]["head"]["class_path"] = "gone.Head"
+
+    def other_weights(contents):
+        contents["state_dict"]["head.weight"] = torch.zeros(3, 3)
+
+    def no_record(contents):
+        del contents["lt_lightning"]
+
+    assert "holds a model that was made in Python" in changed("python.ckpt", of_python)
+    assert "cannot be made into a lt_lightning.RepresentationModule again" in changed("head.ckpt", other_head)
+    assert "size mismatch" in changed("weights.ckpt", other_weights)
+    assert "is no checkpoint of this package" in changed("foreign.ckpt", no_record)
+    assert not list(here.glob("model*"))
+
+
+class Fickle(nn.Module):
+    """A network that no program can follow: what it does depends on the values of its images."""
+
+    def forward(self, images):
+        return images.flatten(1)[:, :4] if float(images.sum()) > 0 else images.flatten(1)[:, 4:8]
+
+
+def test_a_network_that_cannot_be_traced_is_named(here, stage1):
+    record = read_record(stage1)
+    module = export.rebuild(record)
+    classifier = export.Classifier(module, None, 1.0, False).eval()
+    description = export.describe(record, record.pre_processing(), classifier)
+    classifier.backbone = Fickle()
+    with pytest.raises(UsageError, match=r"has a network of Fickle and LinearHead that torch.export cannot trace"):
+        export.write(classifier, here / "model.pt2", description)
+    assert list(here.iterdir()) == []
