@@ -9,6 +9,7 @@ from importlib import import_module
 # Known to type checkers by its name; importing `typing` would cost `lt-lightning --help` a third of its time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lt_lightning.api import Retrained, retrain
     from lt_lightning.backbones import Backbone
     from lt_lightning.data import LTDataModule
     from lt_lightning.errors import UsageError
@@ -26,7 +27,9 @@ _PUBLIC = {
     "Loss": "lt_lightning.losses",
     "RepresentationModule": "lt_lightning.modules",
     "RetrainModule": "lt_lightning.modules",
+    "Retrained": "lt_lightning.api",
     "UsageError": "lt_lightning.errors",
+    "retrain": "lt_lightning.api",
 }
 
 __all__ = [
@@ -37,8 +40,10 @@ __all__ = [
     "Loss",
     "RepresentationModule",
     "RetrainModule",
+    "Retrained",
     "UsageError",
     "__version__",
+    "retrain",
 ]
 
 

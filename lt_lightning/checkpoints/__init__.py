@@ -1,4 +1,4 @@
-"""Reading somebody's weights safely, and saying what of them fits.
+"""Reading somebody's weights safely, saying what of them fits, and giving them back with a better classifier.
 
 A checkpoint is one of ours, a safetensors file, or any file that ``torch.load(weights_only=True)`` opens and that holds
 a state dict: bare, under a usual name, or split into backbone and classifier. Prefixes such as ``module.`` are inferred
@@ -7,9 +7,11 @@ by comparing keys, not listed.
 
 from lt_lightning.checkpoints.class_order import class_order
 from lt_lightning.checkpoints.classifier import Classifier, find_classifier
+from lt_lightning.checkpoints.hand_back import hand_back, hand_back_file, to_linear
 from lt_lightning.checkpoints.matching import Match, match, unexpected
 from lt_lightning.checkpoints.reading import RECORD, Checkpoint, read
 from lt_lightning.checkpoints.report import explain_mismatch, report
+from lt_lightning.checkpoints.writing import write_new
 
 __all__ = [
     "RECORD",
@@ -19,8 +21,12 @@ __all__ = [
     "class_order",
     "explain_mismatch",
     "find_classifier",
+    "hand_back",
+    "hand_back_file",
     "match",
     "read",
     "report",
+    "to_linear",
     "unexpected",
+    "write_new",
 ]

@@ -15,7 +15,7 @@ from lt_lightning.errors import UsageError
 
 _NAMES = {"fc", "linear", "classifier", "head", "heads", "last_linear", "output", "logits"}
 # Factors of a class's logit: classifier-balancing's and ours, MiSLAS's.
-_SCALES = ("scales", "learned_norm")
+FACTORS = ("scales", "learned_norm")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,10 @@ class Classifier:
     """The file's tensors it was made from."""
     note: str = ""
     """What was done to make it linear, or what could not be, in words."""
+    is_linear: bool = True
+    """Whether the file's network multiplies by it and adds, no more; a cosine classifier also divides."""
+    order: tuple[int, ...] | None = None
+    """For each row its row in the file; ``None`` where they stand as there."""
 
     def in_order(self, order: Sequence[int] | None) -> "Classifier":
         """The same classifier with its rows in another order, as :func:`class_order` gives it."""
@@ -39,7 +43,8 @@ class Classifier:
         rows = torch.tensor(order, device=self.weight.device)
         bias = None if self.bias is None else self.bias[rows]
         note = ", ".join(filter(None, (self.note, "rows put in the data's class order")))
-        return replace(self, weight=self.weight[rows], bias=bias, note=note)
+        before = range(len(order)) if self.order is None else self.order
+        return replace(self, weight=self.weight[rows], bias=bias, note=note, order=tuple(before[row] for row in order))
 
 
 def find_classifier(found: Match, num_features: int, num_classes: int, path: Path) -> Classifier:
@@ -123,7 +128,7 @@ def _our_head(found: Match, num_features: int, num_classes: int) -> Classifier |
             return None
         parts = "weight alone is" if bias is None else "weight and bias alone are"
         note = f"{name} has no linear form, so its {parts} handed over"
-        return Classifier("head", weight, bias, keys, note)
+        return Classifier("head", weight, bias, keys, note, is_linear=False)
     note = "" if name == "LinearHead" else f"{name} in its linear form"
     bias = None if layer.bias is None else layer.bias.detach()
     return Classifier("head", layer.weight.detach(), bias, keys, note)
@@ -132,11 +137,13 @@ def _our_head(found: Match, num_features: int, num_classes: int) -> Classifier |
 def _scaled(plain: Classifier, rest: dict[str, Tensor]) -> Classifier:
     """Multiply factors per class into weight and bias, where the file has such."""
     rows = plain.weight.shape[0]
-    found = [key for key, tensor in rest.items() if key.split(".")[-1] in _SCALES and tensor.numel() == rows]
+    found = [key for key, tensor in rest.items() if key.split(".")[-1] in FACTORS and tensor.numel() == rows]
     factors = _likeliest(found, f"{plain.name}.")
     # With offsets beside them they are DisAlign's, which act on some images more than on others.
-    if len(factors) != 1 or f"{factors[0].removesuffix('scales')}offsets" in rest:
+    if len(factors) != 1:
         return plain
+    if f"{factors[0].removesuffix('scales')}offsets" in rest:
+        return replace(plain, is_linear=False)
     scales = rest[factors[0]].flatten()
     return Classifier(
         plain.name,
@@ -156,5 +163,5 @@ def _transposed(found: Match, num_features: int, num_classes: int) -> Classifier
         return None
     note = "a cosine classifier's (features × classes): it has no linear form, so its weight alone is handed over"
     return Classifier(
-        keys[0].removesuffix("weight").rstrip("."), found.rest[keys[0]].T.contiguous(), None, (keys[0],), note
+        keys[0].removesuffix("weight").rstrip("."), found.rest[keys[0]].T.contiguous(), None, (keys[0],), note, False
     )

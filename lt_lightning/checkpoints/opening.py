@@ -32,8 +32,7 @@ def open_safely(path: Path) -> dict[Any, Any]:
         start = file.read(64)
     if not start:
         raise UsageError(f"`checkpoint` {str(path)!r} is an empty file; copy or download it again.")
-    # A safetensors file is the length of its header, in eight bytes of any value, then JSON.
-    if start[8:10] in (b'{"', b"{}") or (path.suffix == ".safetensors" and not start.startswith(b"PK")):
+    if is_safetensors(path, start):
         contents = _open_safetensors(path)
     elif start.startswith((b"PK", b"\x80")):  # a zip archive, or before PyTorch 1.6 a pickle
         contents = _open_pytorch(path)
@@ -46,6 +45,12 @@ def open_safely(path: Path) -> dict[Any, Any]:
     if not isinstance(contents, dict):
         raise UsageError(f"`checkpoint` {str(path)!r} holds a {type(contents).__name__}, not a dictionary of tensors.")
     return contents
+
+
+def is_safetensors(path: Path, start: bytes) -> bool:
+    """Whether a file that begins with ``start`` (10 bytes at least) is to be read as safetensors."""
+    # Such a file is the length of its header, in eight bytes of any value, then JSON.
+    return start[8:10] in (b'{"', b"{}") or (path.suffix == ".safetensors" and not start.startswith(b"PK"))
 
 
 def _open_pytorch(path: Path) -> object:

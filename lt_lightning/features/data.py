@@ -73,6 +73,10 @@ class FeaturesLT(LTDataModule):
         extracted = {split: found.record for split, found in self.features.items()}
         return {**self.source.describe_split(), "features": extracted}
 
+    def describe_transform(self, training: bool) -> dict[str, Any]:
+        """The images', which whoever uses the retrained model will have to repeat."""
+        return self.source.describe_transform(training)
+
     def _epoch(self) -> int:
         # Lightning tells the sampler, before each epoch and after a resumed run has found its place.
         return 0 if self.train_sampler is None else self.train_sampler.epoch

@@ -1,6 +1,7 @@
 """Mathematics of long-tailed recognition: tensors in, tensors out, nothing else of the package."""
 
 from lt_lightning.functional.binary import one_vs_all_loss, softmax_bce_loss
+from lt_lightning.functional.bootstrap import Difference, paired_bootstrap
 from lt_lightning.functional.calibration import calibration_error, reliability_bins
 from lt_lightning.functional.classifiers import (
     align_logits,
@@ -42,6 +43,7 @@ from lt_lightning.functional.precision import at_least_fp32, linear
 from lt_lightning.functional.priors import class_balanced_weights, frequency_factors, generalized_weights, log_prior
 from lt_lightning.functional.ranking import average_precision
 from lt_lightning.functional.selection import hard_selection_loss, soft_selection_loss
+from lt_lightning.functional.shifted import prior_accuracy, shifted_priors
 from lt_lightning.functional.smoothing import (
     SmoothingShape,
     delta_from_gap,
@@ -54,6 +56,7 @@ from lt_lightning.functional.temperature import fit_temperature, negative_log_li
 
 __all__ = [
     "GROUPS",
+    "Difference",
     "Distraction",
     "EqualizationTerms",
     "SmoothingShape",
@@ -99,12 +102,15 @@ __all__ = [
     "negative_log_likelihood",
     "one_vs_all_loss",
     "own_moments",
+    "paired_bootstrap",
+    "prior_accuracy",
     "project_rows",
     "relative_residual",
     "reliability_bins",
     "row_cosines",
     "row_norms",
     "scale_with_margin",
+    "shifted_priors",
     "sloped_softplus",
     "smoothed_cross_entropy",
     "soft_selection_loss",

@@ -4,5 +4,6 @@ from lt_lightning.modules.base import LTModule
 from lt_lightning.modules.on_features import on_features
 from lt_lightning.modules.representation import RepresentationModule
 from lt_lightning.modules.retrain import RetrainModule
+from lt_lightning.modules.saving import save_retrained
 
-__all__ = ["LTModule", "RepresentationModule", "RetrainModule", "on_features"]
+__all__ = ["LTModule", "RepresentationModule", "RetrainModule", "on_features", "save_retrained"]

@@ -115,3 +115,15 @@ def test_a_class_that_never_trains_is_named(folder_root):
     (folder_root / "test" / "dog").mkdir()
     with pytest.raises(UsageError, match=r"test has the class folder dog, which .*train has not; use the same names"):
         ImageFolderLT(root=str(folder_root)).setup("test")
+
+
+def test_held_out_training_images_are_put_back(folder_root):
+    data = ImageFolderLT(root=str(folder_root), val_from="train", num_workers=0)
+    assert sum(data.class_counts) < 15
+    whole = data.with_held_out()
+    assert whole.class_counts == [9, 4, 2]
+    assert len(whole.split("train")) == 15
+    assert whole.split("val") is None
+    assert data.balanced_pool() is None
+    plain = ImageFolderLT(root=str(folder_root))
+    assert plain.with_held_out() is plain

@@ -240,3 +240,24 @@ def test_the_transform_is_described_by_what_changes_it():
     assert plain == ThreeLT(crop_padding=1, flip=False, batch_size=7).describe_transform(training=False)
     assert plain["mean"] == (0.5, 0.4, 0.3)
     assert ThreeLT().describe_transform(True) == plain | {"crop_padding": 4, "flip": True}
+
+
+def test_held_out_training_images_are_put_back():
+    data = ThreeLT(imbalance_ratio=4, val_from="train")
+    held = len(data.split("val"))
+    whole = data.with_held_out()
+    assert len(whole.split("train")) == len(data.split("train")) + held
+    assert whole.class_counts == ThreeLT(imbalance_ratio=4, val_from="none").class_counts
+    assert whole.split("val") is None
+    assert data.val_from == "train"
+    unused = ThreeLT(imbalance_ratio=4)
+    assert unused.with_held_out() is unused
+
+
+def test_the_pool_is_as_balanced_as_its_smallest_class_allows():
+    data = ThreeLT(imbalance_ratio=4, max_count=7)
+    pool = data.balanced_pool()
+    assert len(set(pool.class_counts)) == 1
+    smallest = int(torch.bincount(data.source.labels("train")).min())
+    assert torch.bincount(pool.split("train").targets).tolist() == [smallest] * 3
+    assert data.class_counts == ThreeLT(imbalance_ratio=4, max_count=7).class_counts

@@ -34,6 +34,7 @@ def test_counts_names_and_record_are_the_sources(extracted, digits):
     assert data.class_counts == source.class_counts
     assert data.class_names == source.class_names
     assert data.group_thresholds == source.group_thresholds
+    assert data.describe_transform(False) == source.describe_transform(False)
     assert data.batch_size == 64
     assert data.eval_batch_size == 200
     record = data.describe_split()

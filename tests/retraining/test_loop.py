@@ -10,9 +10,12 @@ from lt_lightning.losses import (
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
     CrossEntropyLoss,
+    GeneralizedReweightLoss,
+    LabelAwareSmoothingLoss,
     LDAMLoss,
     LogitAdjustedLoss,
     LORTLoss,
+    VectorScalingLoss,
 )
 from lt_lightning.retraining import HeadRun, train_heads
 from lt_lightning.retraining.loop import HEADS_PER_STACK
@@ -69,6 +72,9 @@ STACKED = {
     "class_balanced": (LinearHead, ClassBalancedLoss),
     "ldam": (LinearHead, partial(LDAMLoss, scale=1.0)),
     "ldam_scaled": (LinearHead, partial(LDAMLoss, scale=3.0)),
+    "label_aware_smoothing": (LinearHead, LabelAwareSmoothingLoss),
+    "generalized_reweight": (LinearHead, partial(GeneralizedReweightLoss, rho=1.2)),
+    "vector_scaling": (LinearHead, partial(VectorScalingLoss, gamma=0.3, tau=0.75)),
     "max_norm": (partial(MaxNormHead, radius=0.5), CrossEntropyLoss),
     "max_norm_epoch": (partial(MaxNormHead, radius=0.4, project_every="epoch"), LORTLoss),
 }

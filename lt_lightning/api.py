@@ -1,0 +1,206 @@
+"""A better last layer for a module that you have, in one call."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lt_lightning.checkpoints import to_linear
+from lt_lightning.comparing.evaluation import accuracies, predict
+from lt_lightning.comparing.grid import Point, points
+from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
+from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.comparing.training import Stage1, train
+from lt_lightning.errors import UsageError
+from lt_lightning.features import Features
+from lt_lightning.functional import GROUPS
+from lt_lightning.heads import Head, LinearHead
+from lt_lightning.last_layers import (
+    bias_of,
+    device_of,
+    find_last_linear,
+    images_and_classes,
+    inputs_of,
+    with_last_linear,
+)
+
+_FIGURES = ("all", *GROUPS, "micro")
+_OF_TRAINING = ("epochs", "batch_size")
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A module with a retrained last layer.
+
+    Attributes:
+        model: A copy of the module, with the better layer in it.
+        head: What was trained.
+        classifier: Name of the layer in the module.
+        settings: Of the method, as a YAML file has them.
+        before: Accuracies of the module as it was on the images of ``val_loader``, in [0, 1]: ``all``, ``many``,
+            ``medium`` and ``few`` as means over classes, NaN for a group without images, and ``micro`` over images;
+            ``None`` without a ``val_loader``.
+        after: The same of ``model``.
+        class_counts: Training images per class.
+        seconds: Of the whole call.
+    """
+
+    model: nn.Module
+    head: Head
+    classifier: str
+    settings: dict[str, Any]
+    before: dict[str, float] | None
+    after: dict[str, float] | None
+    class_counts: list[int]
+    seconds: float
+
+
+def retrain(
+    model: nn.Module,
+    train_loader: Iterable[Any],
+    val_loader: Iterable[Any] | None = None,
+    method: str = "lort",
+    *,
+    classifier: str | None = None,
+    group_thresholds: tuple[int, int] = (20, 100),
+    seed: int = 0,
+    **settings: Any,
+) -> Retrained:
+    """Retrain the last linear layer of any module on what goes into it, by a method for long-tailed data.
+
+    Images pass through the module once, as the loader gives them and in evaluation mode; the layer is then trained on
+    these features, with the method's published settings. The module itself is not changed, nor does it move.
+
+    Args:
+        model: Any module with a linear layer that makes the logits.
+        train_loader: Batches (images, targets) of all training images, in any order: a ``DataLoader``, or anything
+            else that can be gone through more than once.
+        val_loader: The same of other images, for figures; nothing is selected on them.
+        method: As :func:`find_methods` takes it: ``lort``, ``crt``, ``tau_norm``, a YAML file, ….
+        classifier: Name of the layer, such as ``fc``; found by a batch if not given.
+        group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+        seed: Of first weights and of the order of images.
+        settings: Instead of the published ones: ``epochs``, ``batch_size``, ``lr``, ``weight_decay``, ``momentum``, or
+            an argument of the method's loss or head, such as ``delta``.
+
+    Raises:
+        UsageError: If the layer is not found, a loader or a setting does not serve, a class has no image, or the method
+            has no linear form.
+    """
+    started = time.perf_counter()
+    name = find_last_linear(model, _first(train_loader).to(device_of(model)), classifier)
+    layer = model.get_submodule(name)
+    assert isinstance(layer, nn.Linear)
+    parser = SettingsParser()
+    chosen = _method(method, settings, layer, parser)
+    features = _features(model, name, layer, train_loader, "train_loader")
+    counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
+    _check_counts(counts, name)
+    held_out = None if val_loader is None else _features(model, name, layer, val_loader, "val_loader")
+
+    device = device_of(model)
+    bias = bias_of(layer)
+    stage1 = Stage1(layer.weight.detach().float(), None if bias is None else bias.float())
+    (trained,) = train([chosen], [seed], features, features, stage1, counts, parser, device)
+    if trained.diverged:
+        raise UsageError(f"Training by `method` {method!r} diverged; give a smaller learning rate by `lr`.")
+
+    before = LinearHead(layer.in_features, counts).to(device)
+    before.init_from(stage1.weight, stage1.bias)
+    figures = [
+        None if held_out is None else _figures(head, held_out, counts, group_thresholds, device)
+        for head in (before, trained.head)
+    ]
+    return Retrained(
+        with_last_linear(model, name, to_linear(trained.head)),
+        trained.head,
+        name,
+        chosen.method.plain,
+        figures[0],
+        figures[1],
+        counts,
+        time.perf_counter() - started,
+    )
+
+
+def _first(loader: Iterable[Any]) -> Tensor:
+    """The images of the first batch."""
+    batches = iter(loader)
+    if batches is loader:
+        raise UsageError(
+            "`train_loader` can be gone through only once, and it takes twice; give a DataLoader or a list of batches."
+        )
+    for batch in batches:
+        return images_and_classes(batch, "train_loader")[0]
+    raise UsageError("`train_loader` has no batches; give (images, targets) batches.")
+
+
+def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: SettingsParser) -> Point:
+    """The method with its settings, found fit before any image passes through the network."""
+    counts = [1] * layer.out_features  # only their number matters yet
+    if "," in name or name == "all":
+        raise UsageError(f"`method` must be one method, but got {name!r}; choose from {', '.join(built_in_methods())}.")
+    try:
+        (found,) = find_methods(name, counts, parser)
+        found = found.with_settings(**{key: settings[key] for key in _OF_TRAINING if key in settings})
+        grid = {key: [value] for key, value in settings.items() if key not in _OF_TRAINING}
+        (point,) = points([found], grid, parser, default=False)[found.name]
+        head = _head(point.method, layer, counts, parser)
+    except UsageError as error:  # said of lists of methods and of grids
+        raise UsageError(str(error).replace("`methods`", "`method`").replace("`grid.", "`")) from error
+    try:
+        to_linear(head)
+    except UsageError as error:
+        raise UsageError(
+            f"`method` {name!r} cannot be put back into the model: {str(error).partition(', so no')[0]}; choose from "
+            f"{', '.join(_folding(layer, counts, parser))}, or train it by `lt-lightning fit`."
+        ) from error
+    return point
+
+
+def _head(method: Method, layer: nn.Linear, counts: list[int], parser: SettingsParser) -> Head:
+    with torch.random.fork_rng(devices=[]):
+        return parser.make(method.plain, method.name).parts(layer.in_features, counts)[0]
+
+
+def _folding(layer: nn.Linear, counts: list[int], parser: SettingsParser) -> list[str]:
+    """Methods whose heads have a linear form."""
+    names = []
+    for method in find_methods("all", counts, parser):
+        try:
+            _head(method, layer, counts, parser).to_linear()
+        except UsageError:
+            continue
+        names.append(method.name)
+    return names
+
+
+def _features(model: nn.Module, name: str, layer: nn.Linear, loader: Iterable[Any], argument: str) -> Features:
+    values, targets = inputs_of(model, name, loader, argument)
+    low, high = int(targets.min()), int(targets.max())
+    if low < 0 or high >= layer.out_features:
+        raise UsageError(
+            f"`{argument}` has targets from {low} to {high}, but `classifier` {name!r} has {layer.out_features} "
+            f"outputs, for classes from 0 to {layer.out_features - 1}."
+        )
+    return Features(values.unsqueeze(0), targets)
+
+
+def _check_counts(counts: list[int], name: str) -> None:
+    empty = [str(label) for label, count in enumerate(counts) if count == 0]
+    if empty:
+        shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+        raise UsageError(
+            f"`train_loader` has no image of class {shown}, and `classifier` {name!r} has {len(counts)} outputs; give "
+            f"at least one image of each class."
+        )
+
+
+def _figures(
+    head: Head, features: Features, counts: list[int], thresholds: tuple[int, int], device: torch.device
+) -> dict[str, float]:
+    found = accuracies(predict(head.eval(), features, device), features.targets, counts, thresholds)
+    return {name: found[name] for name in _FIGURES}

@@ -1,0 +1,256 @@
+"""A checkpoint with a better last layer, in the format it came in."""
+
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lt_lightning.checkpoints.class_order import class_order
+from lt_lightning.checkpoints.classifier import FACTORS, Classifier, find_classifier
+from lt_lightning.checkpoints.matching import Match, match
+from lt_lightning.checkpoints.opening import is_safetensors, open_safely
+from lt_lightning.checkpoints.reading import Place, read
+from lt_lightning.checkpoints.report import some
+from lt_lightning.checkpoints.writing import write_new
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import Head
+
+_INSTEAD = "hand it back as a Lightning checkpoint, which `lt-lightning test` and `predict` load"
+
+
+def hand_back(found: Match, classifier: Classifier, head: Head | nn.Linear, path: str | Path) -> str:
+    """Write the file that a classifier was found in once more, with another layer in the classifier's place.
+
+    Container, keys, prefixes, types, order of classes, metadata and every other entry stay as they were: copies such as
+    moving averages too, and the states of optimisers, which only matter to whoever goes on with the old training.
+    Factors per class that the file keeps beside its classifier become 1, and a bias that ``head`` lacks becomes 0.
+    Tensors that a file has from a GPU are stored as from the CPU.
+
+    Args:
+        found: The file, held against a backbone.
+        classifier: What :func:`find_classifier` found in it, in any order of classes.
+        head: What takes its place: a layer of K classes and D features, classes in the order of ``classifier``, or a
+            head that has a linear form.
+        path: File to write, a new one; its folder is made if need be.
+
+    Returns:
+        What was written, in one sentence.
+
+    Raises:
+        UsageError: If the head has no linear form, or one that the file's network cannot hold; if ``path`` exists, or
+            there is no room for it. Nothing is left behind then.
+    """
+    path, source = Path(path), found.source
+    layer = _layer(head, source.path)
+    new, notes = _tensors(found, classifier, layer)
+    contents = open_safely(source.path)
+    # A tensor may stand in several places, as a layer that a module has under two names does.
+    where = {key: _shared_places(contents, source.places[key]) for key in new}
+    notes += _copies(contents, next(iter(where.values())))
+    for key, places in where.items():
+        for place in places:
+            _put(contents, place, new[key])
+    write_new(path, source.path.stat().st_size, lambda draft: _save(contents, source.path, draft))
+    return f"{path}: {source.path.name} with a new classifier '{classifier.name}'" + "".join(f"; {n}" for n in notes)
+
+
+def hand_back_file(
+    checkpoint: str | Path,
+    backbone: nn.Module,
+    head: Head,
+    path: str | Path,
+    class_names: Sequence[str] | None = None,
+    checkpoint_class_names: Sequence[str] | None = None,
+) -> str:
+    """Read a checkpoint, and write it once more with another classifier: :func:`hand_back` in one step.
+
+    Args:
+        checkpoint: The file.
+        backbone: A network that it fits; its weights are not looked at.
+        head: What takes the classifier's place.
+        path: File to write, a new one.
+        class_names: Of the head's classes in their order, if the file's may stand in another.
+        checkpoint_class_names: Of the file's, where it does not say them.
+
+    Returns:
+        What was written, in one sentence.
+
+    Raises:
+        UsageError: As :func:`hand_back` and what reads the file do.
+    """
+    source = read(checkpoint)
+    found = match(source, backbone)
+    classifier = find_classifier(found, head.in_features, head.num_classes, source.path)
+    theirs = checkpoint_class_names or source.class_names
+    order = class_order(theirs, class_names, source.path) if theirs and class_names else None
+    return hand_back(found, classifier.in_order(order), head, path)
+
+
+def to_linear(head: Head) -> nn.Linear:
+    """The linear layer that a head amounts to.
+
+    Raises:
+        UsageError: If there is none, with what to do instead.
+    """
+    try:
+        return head.to_linear()
+    except UsageError as error:
+        raise UsageError(f"{str(error).rstrip('.')}, so no linear layer can stand for it; {_INSTEAD}.") from error
+
+
+def _layer(head: Head | nn.Linear, source: Path) -> nn.Linear:
+    layer = head if isinstance(head, nn.Linear) else to_linear(head)
+    if not all(bool(parameter.isfinite().all()) for parameter in layer.parameters()):
+        raise UsageError(
+            f"`head` has weights that are infinite or no numbers, so {str(source)!r} is better off without; train it "
+            f"with a smaller learning rate."
+        )
+    return layer
+
+
+def _tensors(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[dict[str, Tensor], list[str]]:
+    """What takes the place of the file's tensors, by the file's keys, and what is to be said of it."""
+    path, shape = str(found.source.path), tuple(classifier.weight.shape)
+    if tuple(layer.weight.shape) != shape:
+        raise UsageError(
+            f"`head` must have {shape[0]} classes and {shape[1]} features, as the classifier of `checkpoint` {path!r} "
+            f"has, but has {layer.weight.shape[0]} and {layer.weight.shape[1]}."
+        )
+    keys = {key.rpartition(".")[2]: key for key in classifier.keys}
+    weight = next((key for name, key in keys.items() if name.endswith("weight")), None)
+    bias = next((key for name, key in keys.items() if name.endswith("bias")), None)
+    if not classifier.is_linear or weight is None:
+        raise UsageError(
+            f"`checkpoint` {path!r} has a classifier {classifier.name!r} that is not linear, so its network would make "
+            f"something else of a linear layer's weights; {_INSTEAD}."
+        )
+    given = _bias(layer)
+    if bias is None and given is not None and bool(given.any()):
+        raise UsageError(
+            f"`checkpoint` {path!r} has a classifier {classifier.name!r} without a bias, and the new one needs one (of "
+            f"up to {float(given.abs().max()):.3g}), which its network could not load; {_INSTEAD}."
+        )
+    notes, exact = [], {weight: layer.weight.detach().cpu()}
+    if bias is not None:
+        exact[bias] = torch.zeros(shape[0]) if given is None else given.cpu()
+        if given is None:
+            notes.append("its bias is 0")
+    exact = {key: _in_file_order(value, classifier) for key, value in exact.items()}
+    new = {key: value.to(found.rest[key].dtype) for key, value in exact.items()}
+    stored = str(new[weight].dtype).removeprefix("torch.")
+    if not all(bool(value.isfinite().all()) for value in new.values()):
+        raise UsageError(f"`head` has weights that are too large for {stored}, the type in {path!r}; {_INSTEAD}.")
+    lost = max(float((new[key].to(value.dtype) - value).abs().max()) for key, value in exact.items())
+    if lost:
+        notes.append(f"rounded to the file's {stored}, by {lost:.1e} at most")
+    for key in classifier.keys:
+        if key.rpartition(".")[2] in FACTORS:
+            new[key] = torch.ones_like(found.rest[key])
+            notes.append(f"factors {key!r} are 1")
+    _check(found, classifier, new, weight, bias)
+    return new, notes
+
+
+def _bias(layer: nn.Linear) -> Tensor | None:
+    return None if layer.bias is None else layer.bias.detach()  # torch's annotation says that it has one
+
+
+def _in_file_order(rows: Tensor, classifier: Classifier) -> Tensor:
+    if classifier.order is None:
+        return rows
+    moved = torch.empty_like(rows)
+    moved[torch.tensor(classifier.order, device=rows.device)] = rows
+    return moved
+
+
+def _check(found: Match, classifier: Classifier, new: dict[str, Tensor], weight: str, bias: str | None) -> None:
+    """Read what is about to be written: one of our own heads may make something else of its weights."""
+    again = find_classifier(
+        replace(found, rest={**found.rest, **new}),
+        classifier.weight.shape[1],
+        classifier.weight.shape[0],
+        found.source.path,
+    )
+    pairs = [(again.weight, new[weight])]
+    if again.bias is not None and bias is not None:
+        pairs.append((again.bias, new[bias]))
+    if not all(torch.allclose(read.float(), given.float(), rtol=1e-5, atol=1e-6) for read, given in pairs):
+        kind = str((found.source.head or {}).get("class_path", "head")).rpartition(".")[2]
+        raise UsageError(
+            f"`checkpoint` {str(found.source.path)!r} has a {kind}, which makes something else of the weights that it "
+            f"is given; {_INSTEAD}."
+        )
+
+
+# -- places ----------------------------------------------------------------------------------------------------------
+
+
+def _walk(node: object, place: Place = (), above: tuple[int, ...] = ()) -> Iterator[tuple[Place, Tensor]]:
+    if isinstance(node, Tensor):
+        yield place, node
+    elif isinstance(node, dict) and id(node) not in above:  # one that contains itself has no end
+        for key, value in node.items():
+            yield from _walk(value, (*place, key), (*above, id(node)))
+
+
+def _shared_places(contents: dict[Any, Any], place: Place) -> list[Place]:
+    """Where the tensor of a place stands, under whatever names."""
+    tensors = dict(_walk(contents))
+    memory = _memory(tensors[place])
+    return [other for other, tensor in tensors.items() if other == place or _memory(tensor) == memory]
+
+
+def _memory(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def _copies(contents: dict[Any, Any], replaced: list[Place]) -> list[str]:
+    """Note of other tensors that go by the classifier's name, such as those of a moving average."""
+    tensors = {".".join(map(str, place)): tensor for place, tensor in _walk(contents)}
+    here, *aliases = (".".join(map(str, place)) for place in replaced)
+    others = [
+        name
+        for name, tensor in tensors.items()
+        if name.split(".")[-2:] == here.split(".")[-2:]
+        and name not in (here, *aliases)
+        and tensor.shape == tensors[here].shape
+    ]
+    return [f"{here!r} is replaced, its copies {some(others)} stay as they were"] if others else []
+
+
+def _put(contents: dict[Any, Any], place: Place, tensor: Tensor) -> None:
+    node: MutableMapping[Any, Any] = contents
+    for key in place[:-1]:
+        node = node[key]
+    old = node[place[-1]]
+    is_parameter = isinstance(old, nn.Parameter)
+    node[place[-1]] = nn.Parameter(tensor, requires_grad=old.requires_grad) if is_parameter else tensor
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _save(contents: dict[Any, Any], source: Path, draft: Path) -> None:
+    with source.open("rb") as file:
+        start = file.read(64)
+    if is_safetensors(source, start):
+        _save_safetensors(contents, source, draft)
+        return
+    # Before PyTorch 1.6 a file was no zip archive; whoever reads such files with old code gets one again.
+    with draft.open("wb") as file:
+        torch.save(contents, file, _use_new_zipfile_serialization=start.startswith(b"PK"))
+
+
+def _save_safetensors(contents: dict[Any, Any], source: Path, draft: Path) -> None:
+    import safetensors
+    from safetensors.torch import save_file
+
+    with safetensors.safe_open(source, framework="pt") as file:
+        metadata = file.metadata()
+    try:
+        save_file(contents, draft, metadata)
+    except safetensors.SafetensorError as error:
+        raise OSError(str(error)) from error

@@ -1,0 +1,149 @@
+"""``compare``: which stage-2 method helps a checkpoint's tail, and by how much."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+import torch.distributed as dist
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lt_lightning import losses, samplers  # noqa: F401  # short class names are looked up in what is imported
+from lt_lightning.backbones import Backbone
+from lt_lightning.comparing.comparison import compare
+from lt_lightning.comparing.keeping import keep_runs, keep_winner
+from lt_lightning.comparing.leaderboard import leaderboard, ordered, priors_table, show
+from lt_lightning.comparing.outcome import Comparison, Options
+from lt_lightning.comparing.record import test_priors, write
+from lt_lightning.data import LTDataModule
+from lt_lightning.errors import UsageError
+from lt_lightning.features import ExtractionOptions
+from lt_lightning.features.processes import rank_and_world_size, wait_for_all
+from lt_lightning.main import PresetConfigFile, sentences
+from lt_lightning.quiet import quiet
+from lt_lightning.results import claim_folder
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run a comparison.
+
+    Args:
+        argv: ``compare`` and its options, as on the command line.
+    """
+    quiet()
+    parser = build_parser()
+    with sentences("compare --help"):
+        config = parser.parse_args(list(argv[1:]))
+    output = Path(config.output)
+    _check_output(output)
+    made = parser.instantiate_classes(config)
+    options = Options(
+        seeds=_seeds(config.seeds),
+        views=config.views,
+        batch_size=config.batch_size or 0,
+        unseen=config.unseen,
+        oracle=config.oracle,
+        draws=config.draws,
+        allow_partial=config.allow_partial,
+        checkpoint_class_names=config.checkpoint_class_names,
+        features=made.features,
+    )
+    with _Processes():
+        found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
+        if rank_and_world_size()[0] == 0:
+            folder = claim_folder(output)
+            (folder / "config.yaml").write_text(parser.dump(config))
+            write(found, folder)
+            backbone = yaml.safe_load(parser.dump(config))["backbone"]
+            if config.keep_runs:
+                keep_runs(found, folder, backbone)
+            _print(found, config.test_priors)
+            if found.winner is not None:
+                print(keep_winner(found, folder, backbone))
+            print(f"written to {folder}/results.json")
+        wait_for_all()
+
+
+def build_parser() -> LightningArgumentParser:
+    """The parser of ``compare``."""
+    parser = LightningArgumentParser(
+        prog="lt-lightning compare",
+        description="Stage-2 methods on a checkpoint's frozen features: settings chosen on unseen images, one table.",
+        exit_on_error=False,
+    )
+    parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file with these options.")
+    parser.add_argument("--checkpoint", type=str, required=True, help="Stage 1: ours, or a plain PyTorch file.")
+    parser.add_argument("--backbone", type=Backbone, required=True, help="Network that the checkpoint fits.")
+    parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
+    parser.add_argument(
+        "--methods",
+        type=str | list[str],
+        default="all",
+        help="`all`, or some, separated by commas: methods, presets, YAML files, import paths of heads or losses.",
+    )
+    parser.add_argument(
+        "--grid", type=dict[str, Any], default={}, help="Values to try: --grid.lr 1e-4,1e-3 --grid.delta 0.9,0.98."
+    )
+    parser.add_argument("--seeds", type=int | str | list[int], default="0", help="Such as 0,1,2.")
+    parser.add_argument(
+        "--views",
+        type=int | Literal["all", "published"],
+        default="published",
+        help="Augmented views that features are made of; `published` is one for each epoch.",
+    )
+    parser.add_argument("--batch_size", type=int | None, default=None, help="Instead of each method's own.")
+    parser.add_argument("--unseen", type=bool, default=False, help="Say that stage 1 has not seen validation images.")
+    parser.add_argument("--oracle", type=bool | None, default=None, help="A head on the balanced pool, if any.")
+    parser.add_argument("--test_priors", type=bool, default=False, help="Show other class frequencies at test time.")
+    parser.add_argument("--draws", type=int, default=2000, help="Test sets that the bootstrap draws.")
+    parser.add_argument("--allow_partial", type=bool, default=False, help="Let the checkpoint fill a part only.")
+    parser.add_argument("--checkpoint_class_names", type=list[str] | None, default=None, help="In its rows' order.")
+    parser.add_argument("--keep_runs", type=bool, default=False, help="Write a checkpoint of each method and seed.")
+    parser.add_argument("--output", type=str, default="runs/compare", help="Each run makes a new version_K in it.")
+    parser.add_class_arguments(ExtractionOptions, "features")
+    return parser
+
+
+def _print(found: Comparison, with_priors: bool) -> None:
+    show(leaderboard(found))
+    if with_priors:
+        values = test_priors(found)
+        show(priors_table({row.name: values[row.name] for row in ordered(found.rows) if row.name in values}))
+
+
+def _seeds(given: int | str | list[int]) -> list[int]:
+    if isinstance(given, int):
+        return [given]
+    parts = given.split(",") if isinstance(given, str) else given
+    try:
+        return [int(part) for part in parts]
+    except ValueError as error:
+        raise UsageError(f"`seeds` must be numbers, such as 0,1,2, but got {given!r}.") from error
+
+
+def _check_output(output: Path) -> None:
+    """Find out now what would keep the results from being written."""
+    folder = output
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"`output` {str(output)!r} cannot be written: {folder} is no folder that takes new files.")
+
+
+class _Processes:
+    """Joins the processes that `torchrun` has started; one alone joins nothing."""
+
+    def __init__(self) -> None:
+        self._joins = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
+
+    def __enter__(self) -> None:
+        if self._joins:
+            dist.init_process_group(backend="gloo")
+            if torch.cuda.is_available():
+                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+
+    def __exit__(self, *_: object) -> None:
+        if self._joins:
+            cast(Any, dist).destroy_process_group()

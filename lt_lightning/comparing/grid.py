@@ -1,0 +1,158 @@
+"""Which settings of a method are tried."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import product
+from typing import Any
+
+from lt_lightning.comparing.methods import Method
+from lt_lightning.comparing.settings import Plain, SettingsParser
+from lt_lightning.errors import UsageError
+
+Grid = dict[str, list[Any]]
+
+LR_FACTORS = (1.0, 0.3, 3.0, 10.0)
+"""Of the default grid, times a method's own learning rate, which comes first and so wins a tie."""
+
+_TAUS = (1.0, 0.5, 1.5, 2.0)
+_TRAINING_FREE: tuple[Grid, ...] = ({"tau": list(_TAUS)}, {"metric": ["cosine", "euclidean"], "centre": [False, True]})
+"""Of the default grid, for heads without training that have these arguments: as many points as learning rates."""
+
+_OF_OPTIMIZER = ("lr", "weight_decay", "momentum")
+_NO_KEYS = ("weight", "reduction")  # of a loss: values that no grid of numbers can give
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting of a method.
+
+    Attributes:
+        method: With the settings of this point.
+        values: What differs from the method's own settings, by key.
+    """
+
+    method: Method
+    values: dict[str, Any]
+
+
+def read_grid(given: Mapping[str, Any]) -> Grid:
+    """A grid from ``{key: values}`` where values are a list, or a text with commas; nested keys become dotted.
+
+    Raises:
+        UsageError: If a key has no value, or one twice.
+    """
+    grid: Grid = {}
+    for key, values in _flat(given, ""):
+        listed = values.split(",") if isinstance(values, str) else values
+        listed = list(listed) if isinstance(listed, Sequence) and not isinstance(listed, str) else [listed]
+        grid[key] = [_value(value) for value in listed if value != ""]
+        if not grid[key]:
+            raise UsageError(f"`grid.{key}` has no value; give some, such as `--grid.{key} 0.1,1`.")
+        if any(value in grid[key][:place] for place, value in enumerate(grid[key])):
+            raise UsageError(f"`grid.{key}` has a value twice: {', '.join(map(str, grid[key]))}.")
+    return grid
+
+
+def points(methods: Sequence[Method], grid: Grid, parser: SettingsParser, default: bool) -> dict[str, list[Point]]:
+    """All points of each method.
+
+    Args:
+        methods: The methods.
+        grid: A user's grid; each method takes the keys that it has.
+        parser: Checks the settings.
+        default: Whether methods get the default grid where ``grid`` is empty; otherwise they run once.
+
+    Raises:
+        UsageError: If a key is no method's, or stands for both a loss's and a head's argument.
+    """
+    own = {method.name: _keys(parser.arguments(method.plain, method.name), method.trains) for method in methods}
+    _check_keys(grid, own)
+    found = {}
+    for method in methods:
+        keys = own[method.name]
+        chosen = {key: values for key, values in grid.items() if key in keys}
+        if not grid and default:
+            chosen = _default(method, keys, parser)
+        found[method.name] = [_point(method, values, keys) for values in _product(chosen)]
+    return found
+
+
+def _default(method: Method, keys: Mapping[str, tuple[str, str]], parser: SettingsParser) -> Grid:
+    if "lr" in keys:
+        rate = parser.arguments(method.plain, method.name)["optimizer"]["lr"]
+        return {"lr": [float(f"{rate * factor:.6g}") for factor in LR_FACTORS]}
+    return next((grid for grid in _TRAINING_FREE if set(grid) <= set(keys)), {})
+
+
+def _keys(arguments: Mapping[str, Plain], trains: bool) -> dict[str, tuple[str, str]]:
+    """Where each key of a method leads: part and argument. What loss and head both have needs the part's name."""
+    found: dict[str, tuple[str, str]] = {}
+    for part, names in arguments.items():
+        if part == "head" or trains:
+            for name in names:
+                if (name in _OF_OPTIMIZER) if part == "optimizer" else (name not in _NO_KEYS):
+                    found[f"{part}.{name}"] = (part, name)
+    for (part, name), key in [(place, key) for key, place in found.items()]:
+        others = [other for other in ("optimizer", "loss", "head") if other != part and f"{other}.{name}" in found]
+        if not others:
+            found[name] = found[key]
+    return found
+
+
+def _check_keys(grid: Grid, own: Mapping[str, Mapping[str, tuple[str, str]]]) -> None:
+    known = sorted({key for keys in own.values() for key in keys})
+    for key in grid:
+        if key in known:
+            continue
+        if f"loss.{key}" in known and f"head.{key}" in known:
+            raise UsageError(
+                f"`grid.{key}` may be the loss's or the head's; say `grid.loss.{key}` or `grid.head.{key}`."
+            )
+        close = get_close_matches(key, known, n=3, cutoff=0.4)
+        short = [name for name in known if "." not in name]
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(short)}."
+        raise UsageError(f"`grid.{key}` is an argument of none of {', '.join(own)}; {hint}")
+
+
+def _product(grid: Grid) -> Iterator[dict[str, Any]]:
+    for values in product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+def _point(method: Method, values: dict[str, Any], keys: Mapping[str, tuple[str, str]]) -> Point:
+    plain = deepcopy(method.plain)
+    for key, value in values.items():
+        part, name = keys[key]
+        found = plain.get(part)
+        if not isinstance(found, dict):
+            plain[part] = found = {"class_path": found}
+        found["init_args"] = {**(found.get("init_args") or {}), name: value}
+    return Point(Method(method.name, plain, method.trains), values)
+
+
+def _flat(given: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _value(text: Any) -> Any:
+    """A number where it is one; YAML would take ``1e-4`` for a word."""
+    if not isinstance(text, str):
+        return text
+    text = text.strip()
+    words = {"true": True, "false": False, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else text
+    return text

@@ -1,0 +1,73 @@
+"""Checkpoints of what a comparison has trained."""
+
+from pathlib import Path
+from typing import Any
+
+from lt_lightning.checkpoints import hand_back_file
+from lt_lightning.comparing.outcome import Comparison, Row
+from lt_lightning.comparing.settings import Plain
+from lt_lightning.comparing.training import Trained
+from lt_lightning.errors import UsageError
+from lt_lightning.modules import save_retrained
+
+
+def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> str:
+    """Write the winner, trained with the first seed: in the checkpoint's own format where that can take its head.
+
+    Args:
+        found: What :func:`compare` returned; it has a winner.
+        folder: Of this comparison.
+        backbone: Plain settings that make such a backbone.
+
+    Returns:
+        What was written, in one sentence.
+    """
+    assert found.winner is not None
+    try:
+        return hand_back_file(
+            found.source.path,
+            found.source.backbone,
+            found.winner.heads[0].head.cpu(),
+            folder / f"better_{Path(found.source.path).name}",
+            found.data.class_names,
+            found.options.checkpoint_class_names,
+        )
+    except UsageError as error:  # nothing that the user could have known before
+        path = folder / "better.ckpt"
+        _save(found, found.winner, found.winner.heads[0], path, backbone)
+        return f"{path}: {found.winner.name} as a Lightning checkpoint, for the file's format cannot take it ({error})"
+
+
+def keep_runs(found: Comparison, folder: Path, backbone: str | Plain) -> None:
+    """Write ``runs/<method>/seed_<K>.ckpt`` of every method and seed, for ``test``, ``predict`` and ``export``."""
+    for row in found.rows:
+        if row.point is not None and row.point.method.plain:
+            for trained in row.heads:
+                name = row.name.replace("/", "_")
+                _save(found, row, trained, folder / "runs" / name / f"seed_{trained.seed}.ckpt", backbone)
+
+
+def _save(found: Comparison, row: Row, trained: Trained, path: Path, backbone: str | Plain) -> None:
+    assert row.point is not None
+    plain = row.point.method.plain
+    arguments: dict[str, Any] = {"backbone": backbone}
+    arguments |= {key: plain[key] for key in ("head", "loss") if key in plain}
+    save_retrained(
+        path,
+        found.source.path,
+        found.source.backbone,
+        trained.head.cpu(),
+        trained.loss.cpu(),
+        found.trained_on,
+        trained.epochs,
+        _input_shape(found),
+        arguments,
+    )
+
+
+def _input_shape(found: Comparison) -> tuple[int, int, int] | None:
+    images = found.data.undistorted("test")
+    if images is None:
+        return None
+    shape = found.data.to_input(images.__getitems__([0])[0], False, None).shape
+    return (shape[1], shape[2], shape[3]) if len(shape) == 4 else None

@@ -1,0 +1,142 @@
+"""From a method's name to its settings: presets, files, and a user's own classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lt_lightning import presets
+from lt_lightning.comparing.settings import Plain, SettingsParser
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import Head
+from lt_lightning.losses import Loss
+
+BUILT_IN = "cifar100_lt/"
+"""The presets whose stage-2 methods go by their names alone: every method has one there."""
+
+_NOT_METHODS = ("stage1/", "pipeline_")
+_PARTS = ("head", "loss", "optimizer", "lr_scheduler", "allow_double_balancing")
+_YAML = (".yaml", ".yml")
+_MANY_CLASSES = 100  # above, LORT's paper has another δ
+
+
+@dataclass(frozen=True)
+class Method:
+    """A stage-2 method, not yet made.
+
+    Attributes:
+        name: What it is called in tables.
+        plain: Its settings, those of :class:`Settings`.
+        trains: Whether there is anything to train.
+    """
+
+    name: str
+    plain: Plain
+    trains: bool = True
+
+    def with_settings(self, **changes: Any) -> "Method":
+        """The same method with some settings changed."""
+        return replace(self, plain={**self.plain, **changes})
+
+
+def built_in_methods() -> list[str]:
+    """Names of the methods that ``all`` stands for."""
+    names = [name.removeprefix(BUILT_IN) for name in presets.names() if name.startswith(BUILT_IN)]
+    return [name for name in names if not name.startswith(_NOT_METHODS)]
+
+
+def find_methods(wanted: str | Sequence[str], class_counts: list[int], parser: SettingsParser) -> list[Method]:
+    """The methods of a list.
+
+    Args:
+        wanted: ``all``, or names, separated by commas or as a list. A name is that of a method (``lort``), of a
+            stage-2 preset (``imagenet_lt/lort``), of a YAML file like one, or the import path of a head or a loss.
+        class_counts: Training images per class.
+        parser: Makes the parts.
+
+    Raises:
+        UsageError: If a name is not known, comes twice, or its parts do not go together.
+    """
+    names = wanted.split(",") if isinstance(wanted, str) else list(wanted)
+    names = [name.strip() for name in names if name.strip()]
+    if names == ["all"]:
+        names = built_in_methods()
+    if not names:
+        raise UsageError(f"`methods` names none; give `all` or some of {', '.join(built_in_methods())}.")
+    found: dict[str, Method] = {}
+    for name in names:
+        method = _find(name, len(class_counts))
+        if method.name in found:
+            raise UsageError(f"`methods` names {method.name!r} twice; name each method once.")
+        head, _ = parser.make(method.plain, method.name).parts(1, class_counts)
+        trains = any(parameter.requires_grad for parameter in head.parameters())
+        found[method.name] = replace(method, trains=trains)
+    return list(found.values())
+
+
+def _find(name: str, num_classes: int) -> Method:
+    if name in built_in_methods():
+        plain = _settings_of(presets.load(BUILT_IN + name), name)
+        if name == "lort" and num_classes > _MANY_CLASSES:
+            fragment = presets.folder() / presets.FRAGMENTS / "methods/lort_many_classes.yaml"
+            plain = presets.merge(plain, {"loss": presets.load(str(fragment))["model"]["init_args"]["loss"]})
+        return Method(name, plain)
+    if Path(name).suffix in _YAML or name in presets.names():
+        label = Path(name).stem if Path(name).suffix in _YAML else name
+        return Method(label, _settings_of(presets.load(name), name))
+    if "." in name:
+        return _from_class(name)
+    close = get_close_matches(name, built_in_methods(), n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(built_in_methods())}."
+    raise UsageError(f"`methods` names {name!r}, which is no method, preset, file or class; {hint}")
+
+
+def _settings_of(config: Any, name: str) -> Plain:
+    """The settings of a configuration for ``fit``, or of a file that has nothing but the settings."""
+    if not isinstance(config, Mapping):
+        raise UsageError(f"`methods` {name} holds no settings but {config!r}.")
+    if "model" not in config:
+        return dict(presets.merge(recipe(), config))
+    model = config["model"]
+    kind = str(model.get("class_path", "")).rpartition(".")[2] if isinstance(model, Mapping) else str(model)
+    if kind != "RetrainModule":
+        raise UsageError(
+            f"`methods` {name} is a configuration of {kind or 'no model'}, not of stage 2's RetrainModule."
+        )
+    arguments = dict(model.get("init_args") or {})
+    data = dict((config.get("data") or {}).get("init_args") or {})
+    plain = {key: arguments[key] for key in _PARTS if key in arguments}
+    plain |= {key: data[key] for key in ("sampler", "batch_size") if key in data}
+    epochs = (config.get("trainer") or {}).get("max_epochs")
+    return plain if epochs is None else {**plain, "epochs": epochs}
+
+
+def _from_class(path: str) -> Method:
+    """A head with cross entropy, or a loss on a linear head, in LORT's setting of stage 2."""
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"`methods` names {path!r}, which cannot be imported ({error}).") from error
+    part = next((part for part, base in (("head", Head), ("loss", Loss)) if _derives(found, base)), None)
+    if part is None:
+        raise UsageError(f"`methods` names {path!r}, which is neither a `Head` nor a `Loss` of this package.")
+    return Method(name, {**recipe(), part: {"class_path": path}})
+
+
+def recipe() -> Plain:
+    """LORT's setting of stage 2, for what says no more than a head or a loss."""
+    return _settings_of(presets.load(str(presets.folder() / presets.FRAGMENTS / "recipes/lort_stage2.yaml")), "recipe")
+
+
+def _derives(found: Any, base: type) -> bool:
+    return isinstance(found, type) and issubclass(found, base)
+
+
+def as_yaml(plain: Plain) -> str:
+    """Settings as text, equal for equal settings."""
+    return yaml.safe_dump(plain, sort_keys=True)

@@ -1,0 +1,168 @@
+"""What a comparison is asked for, and what it finds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lt_lightning.comparing.evaluation import Predictions
+from lt_lightning.comparing.grid import Grid, Point
+from lt_lightning.comparing.reading import Source
+from lt_lightning.comparing.selection import Selection, choose
+from lt_lightning.comparing.training import Trained
+from lt_lightning.data import LTDataModule
+from lt_lightning.errors import UsageError
+from lt_lightning.features import ExtractionOptions, Features, Views
+
+STAGE1, ORACLE = "stage 1", "oracle"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How methods are compared.
+
+    Attributes:
+        seeds: Of first weights, of the order of images and, the first of them, of augmentation.
+        views: How many draws of the training augmentation the features are made of; ``published`` makes as many as the
+            longest method has epochs, so that each epoch of each method shows another one.
+        batch_size: Images per step, for all methods; 0 leaves each method its own.
+        unseen: Whether you know that stage 1 has not seen the validation images, where no record can tell.
+        oracle: Whether a linear head is trained on the balanced pool that the tail was cut from; ``None`` does so
+            where there is such a pool.
+        draws: Test sets drawn by the bootstrap.
+        allow_partial: Whether the checkpoint may fill a part of the backbone only.
+        checkpoint_class_names: Names of the checkpoint's classes in the order of its classifier's rows.
+        features: How features are computed and kept.
+    """
+
+    seeds: Sequence[int] = (0,)
+    views: Views | Literal["published"] = "published"
+    batch_size: int = 0
+    unseen: bool = False
+    oracle: bool | None = None
+    draws: int = 2000
+    allow_partial: bool = False
+    checkpoint_class_names: list[str] | None = None
+    features: ExtractionOptions = field(default_factory=ExtractionOptions)
+
+    def __post_init__(self) -> None:
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise UsageError(f"`seeds` must be different numbers of at least 0, but got {list(self.seeds)}.")
+        if isinstance(self.views, int) and self.views < 1:
+            raise UsageError(f'`views` must be 1, a larger number, "all" or "published", but got {self.views}.')
+        if self.batch_size < 0:
+            raise UsageError(f"`batch_size` must be at least 1, or 0 for each method's own, but got {self.batch_size}.")
+        if self.draws < 1:
+            raise UsageError(f"`draws` must be at least 1, but got {self.draws}.")
+
+
+@dataclass(frozen=True)
+class TriedPoint:
+    """A grid point's figures on the validation images.
+
+    Attributes:
+        values: What it changes of the method's settings.
+        scores: Accuracy, mean over the classes with validation images, of each seed; NaN where training diverged.
+    """
+
+    values: dict[str, Any]
+    scores: list[float]
+
+    @property
+    def mean(self) -> float:
+        """Over seeds; NaN if one of them diverged."""
+        return sum(self.scores) / len(self.scores)
+
+
+@dataclass
+class Row:
+    """One line of the leaderboard.
+
+    Attributes:
+        name: Of the method.
+        selection: ``val``, ``unselected``, or ``none`` for what has no settings to choose.
+        point: The settings tested; ``None`` for stage 1.
+        tried: All points on the validation images; empty where nothing was selected.
+        heads: Trained with the settings chosen, one of each seed; empty if every point diverged.
+        tests: What each of them says of the test images.
+        seconds: Time that training took, all points and seeds together.
+        to_stage1: Difference to stage 1 over test images.
+        to_winner: Difference to the winner; ``None`` where there is none.
+    """
+
+    name: str
+    selection: str
+    point: Point | None
+    tried: list[TriedPoint]
+    heads: list[Trained]
+    tests: list[Predictions] = field(default_factory=list)
+    seconds: float = 0.0
+    to_stage1: dict[str, float] | None = None
+    to_winner: dict[str, float] | None = None
+
+    @property
+    def score(self) -> float:
+        """The best mean on the validation images; NaN where there is none."""
+        best = choose([tried.mean for tried in self.tried])
+        return float("nan") if best is None else self.tried[best].mean
+
+    def linear(self) -> nn.Linear | None:
+        """A plain linear layer that predicts as the first seed's head does; ``None`` where there is none."""
+        if not self.heads:
+            return None
+        try:
+            return self.heads[0].head.to_linear()
+        except UsageError:
+            return None
+
+    def values(self, name: str) -> list[float]:
+        """A test accuracy of each seed."""
+        return [test.figures["accuracy"][name] for test in self.tests]
+
+    def correct(self, targets: Tensor) -> Tensor:
+        """Share of seeds that are right about each test image, ``(N,)``."""
+        return torch.stack([test.classes == targets for test in self.tests]).double().mean(dim=0)
+
+
+@dataclass
+class Comparison:
+    """Everything that :func:`compare` found.
+
+    Attributes:
+        rows: Of stage 1, each method, and the oracle if asked for.
+        winner: The method that is best on the validation images; ``None`` where nothing may be selected.
+        selection: Whether settings were selected, and why.
+        source: The checkpoint: backbone, classifier, record.
+        data: What was compared on.
+        trained_on: The same, but for validation images put back among the training images.
+        features: By split: ``train`` without augmentation, ``shown`` as training saw it, ``val`` and ``test``.
+        options: How it was done.
+        grid: The user's grid; empty for the default one.
+        warnings: What to mind.
+        seconds: Of ``features`` and ``training``.
+    """
+
+    rows: list[Row]
+    winner: Row | None
+    selection: Selection
+    source: Source
+    data: LTDataModule
+    trained_on: LTDataModule
+    features: dict[str, Features]
+    options: Options
+    grid: Grid
+    warnings: list[str]
+    seconds: dict[str, float]
+
+    def row(self, name: str) -> Row:
+        """The row of a method.
+
+        Raises:
+            UsageError: If there is none of that name.
+        """
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise UsageError(f"`name` {name!r} is no row; there are {', '.join(row.name for row in self.rows)}.")

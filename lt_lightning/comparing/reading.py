@@ -1,0 +1,57 @@
+"""Stage 1 as a comparison needs it: a frozen backbone, its classifier, and what the file says of them."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
+
+from lt_lightning import checkpoints
+from lt_lightning.backbones import Backbone
+from lt_lightning.comparing.training import Stage1
+from lt_lightning.data import LTDataModule
+from lt_lightning.modules import RetrainModule, on_features
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint, read.
+
+    Attributes:
+        path: The file.
+        backbone: Frozen, with the file's weights.
+        classifier: Its classifier, rows in the data's class order.
+        class_counts: Training images per class that it records; ``None`` for a foreign file.
+        split: What it records of the data that it was trained on; empty for a foreign file.
+    """
+
+    path: str
+    backbone: Backbone
+    classifier: Stage1
+    class_counts: list[int] | None
+    split: dict[str, Any]
+
+
+def read_source(
+    path: str, backbone: Backbone, data: LTDataModule, class_names: list[str] | None, allow_partial: bool
+) -> Source:
+    """Read a checkpoint into a backbone, and print what matched.
+
+    Other data than the checkpoint's are no mistake here: whether its validation images are unseen is asked elsewhere.
+
+    Raises:
+        UsageError: If the file does not fit backbone and classes.
+    """
+    module = RetrainModule(
+        data.class_counts,
+        path,
+        backbone,
+        allow_changed_data=True,
+        allow_partial=allow_partial,
+        checkpoint_class_names=class_names,
+    )
+    # The module looks for class names in the data of its trainer; no trainer is needed for anything else.
+    module.trainer = cast(Any, SimpleNamespace(datamodule=data))
+    frozen = on_features(module)
+    layer = module.head.to_linear()
+    bias = None if layer.bias is None else layer.bias.detach()
+    source = checkpoints.read(path)
+    return Source(path, frozen, Stage1(layer.weight.detach(), bias), source.class_counts, source.split)

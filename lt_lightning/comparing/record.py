@@ -1,0 +1,120 @@
+"""The files that a comparison leaves."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+
+from lt_lightning.comparing.outcome import Comparison, Row
+from lt_lightning.functional import GROUPS, group_of, prior_accuracy, shifted_priors
+from lt_lightning.results import environment, write_json
+
+
+def write(found: Comparison, folder: Path) -> None:
+    """Write ``predictions.npz``, then ``results.json``, each whole or not at all.
+
+    Args:
+        found: What :func:`compare` returned.
+        folder: A folder of its own.
+    """
+    _write_predictions(found, folder / "predictions.npz")
+    write_json(folder / "results.json", record(found))
+
+
+def record(found: Comparison) -> dict[str, Any]:
+    """Everything that ``results.json`` says."""
+    data, options = found.data, found.options
+    counts, thresholds = data.class_counts, data.group_thresholds
+    sizes = group_of(counts, thresholds).sum(dim=1).tolist()
+    priors = test_priors(found)
+    return {
+        "environment": environment(),
+        "command": shlex.join(sys.argv),
+        "protocol": {
+            "selection": found.selection.label,
+            "selection_reason": found.selection.reason,
+            "views": found.features["shown"].record["views"],
+            "bn_mode": "eval",
+            "test_time_averaging": "none",
+            "aggregation": "mean over seeds of the last epoch, each the mean over classes",
+        },
+        "checkpoint": {
+            "path": found.source.path,
+            "class_counts": found.source.class_counts,
+            "split": found.source.split,
+        },
+        "backbone": type(found.source.backbone).__name__,
+        "data": data.describe_split(),
+        "features": {name: features.record for name, features in found.features.items()},
+        "class_counts": counts,
+        "class_names": data.class_names,
+        "group_thresholds": list(thresholds),
+        "group_sizes": dict(zip(GROUPS, sizes, strict=True)),
+        "seeds": list(options.seeds),
+        "grid": found.grid or "default",
+        "bootstrap": {"draws": options.draws, "confidence": 0.95, "resampled": "test images within classes"},
+        "winner": None if found.winner is None else found.winner.name,
+        "warnings": found.warnings,
+        "seconds": found.seconds,
+        "predictions": "predictions.npz",
+        "rows": {row.name: _row(row, priors.get(row.name)) for row in found.rows},
+    }
+
+
+def test_priors(found: Comparison) -> dict[str, dict[str, float]]:
+    """Accuracy of each row under forward, uniform and backward test distributions, mean over seeds."""
+    distributions = shifted_priors(found.data.class_counts)
+    values = {}
+    for row in found.rows:
+        if row.tests:
+            classes = torch.tensor([test.figures["per_class"]["accuracy"] for test in row.tests], dtype=torch.float64)
+            values[row.name] = {
+                name: float(prior_accuracy(classes, prior).mean()) for name, prior in distributions.items()
+            }
+    return values
+
+
+def _row(row: Row, priors: dict[str, float] | None) -> dict[str, Any]:
+    accuracy = row.tests[0].figures["accuracy"] if row.tests else {}
+    return {
+        "selection": row.selection,
+        "settings": row.point.method.plain if row.point else None,
+        "chosen": row.point.values if row.point else None,
+        "diverged": not row.heads,
+        "validation": [
+            {"point": tried.values, "seeds": tried.scores, "mean": tried.mean, "diverged": tried.mean != tried.mean}
+            for tried in row.tried
+        ],
+        "mean": {name: mean(row.values(name)) for name in accuracy},
+        "standard_deviation": {name: stdev(row.values(name)) for name in accuracy} if len(row.tests) > 1 else None,
+        "to_stage1": row.to_stage1,
+        "to_winner": row.to_winner,
+        "test_priors": priors,
+        "seconds": row.seconds,
+        "seeds": [
+            {"seed": head.seed, "epochs": head.epochs, "seconds": head.seconds, **test.figures}
+            for head, test in zip(row.heads, row.tests, strict=True)
+        ],
+    }
+
+
+def _write_predictions(found: Comparison, path: Path) -> None:
+    """Class and confidence of each test image, ``(seeds, N)`` under ``<row>.classes`` and ``<row>.confidence``."""
+    arrays = {"targets": found.features["test"].targets.numpy().astype(np.int32)}
+    for row in found.rows:
+        if row.tests:
+            name = row.name.replace(" ", "").replace("/", "_")
+            arrays[f"{name}.classes"] = torch.stack([test.classes for test in row.tests]).numpy().astype(np.int32)
+            arrays[f"{name}.confidence"] = torch.stack([test.confidence for test in row.tests]).numpy()
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub takes them for an option
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

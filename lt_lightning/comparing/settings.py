@@ -1,0 +1,128 @@
+"""What a stage-2 method consists of, as plain settings and as the parts made from them."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import Head, LinearHead
+from lt_lightning.losses import CrossEntropyLoss, Loss
+from lt_lightning.main import sentences
+from lt_lightning.modules.base import HeadFactory, LossFactory
+from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
+from lt_lightning.samplers import EpochSampler, InstanceSampler
+from lt_lightning.schedules import CosineLR
+
+Plain = dict[str, Any]
+"""Settings as a YAML file has them."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One method with all its constants: what :class:`RetrainModule`, trainer and data are told elsewhere.
+
+    Attributes:
+        head: Makes the classifier from ``(num_features, class_counts)``.
+        loss: Makes the loss from ``(class_counts,)``.
+        optimizer: Makes the optimiser from the parameters that train; LORT's stage 2 by default.
+        lr_scheduler: Makes the learning-rate schedule from the optimiser; stepped once per epoch.
+        sampler: Makes the sampler from ``(targets, seed)``.
+        epochs: Length of training.
+        batch_size: Images per step.
+        allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
+    """
+
+    head: HeadFactory = LinearHead
+    loss: LossFactory = CrossEntropyLoss
+    optimizer: OptimizerCallable = lambda p: torch.optim.SGD(p, lr=5e-4, momentum=0.9)
+    lr_scheduler: LRSchedulerCallable = lambda o: CosineLR(o)
+    sampler: Callable[[Tensor, int], EpochSampler] = InstanceSampler
+    epochs: int = 20
+    batch_size: int = 64
+    allow_double_balancing: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"`{name}` must be at least 1, but got {getattr(self, name)}.")
+
+    def parts(self, num_features: int, class_counts: list[int]) -> tuple[Head, Loss]:
+        """A new head and a new loss, the bias as the loss wants it.
+
+        Raises:
+            UsageError: If head, loss and sampler do not go together.
+        """
+        head, loss = self.head(num_features, class_counts), self.loss(class_counts)
+        check_head_and_loss(head, loss, self.allow_double_balancing)
+        check_sampler(_Sampled(self.sampler, len(class_counts)), head, loss, self.allow_double_balancing)
+        return head, loss
+
+
+def start(head: Head, loss: Loss, weight: Tensor, bias: Tensor | None) -> None:
+    """Start a head from stage 1's classifier, ``(K, D)`` and ``(K,)``, its bias as the loss wants it."""
+    head.init_from(weight, bias)
+    if loss.initial_bias is not None and isinstance(own := getattr(head, "bias", None), Tensor):
+        with torch.no_grad():
+            own.fill_(loss.initial_bias)
+
+
+class _Sampled:
+    """Stands for data with this sampler."""
+
+    def __init__(self, sampler: Callable[[Tensor, int], EpochSampler], num_classes: int) -> None:
+        self.rebalances = sampler(torch.arange(num_classes), 0).rebalances
+
+
+class SettingsParser:
+    """Checks plain settings and makes their parts; short class names are those of the package."""
+
+    def __init__(self) -> None:
+        self._parser = ArgumentParser(exit_on_error=False)
+        self._parser.add_class_arguments(Settings, "method")
+        self._checked: dict[str, Namespace] = {}
+        self._made: dict[str, Settings] = {}
+
+    def check(self, plain: Mapping[str, Any], name: str) -> Namespace:
+        """Settings with every default filled in.
+
+        Args:
+            plain: What a method sets.
+            name: Names the method in an error.
+
+        Raises:
+            UsageError: If a class, an argument or a value is not known.
+        """
+        key = _key(plain)
+        if key not in self._checked:  # parsing takes longer than anything else before training
+            try:
+                with sentences("fit --model.help RetrainModule"):
+                    self._checked[key] = self._parser.parse_object({"method": dict(plain)})
+            except UsageError as error:
+                raise UsageError(f"`methods` {name}: {error}") from error
+        return self._checked[key]
+
+    def make(self, plain: Mapping[str, Any], name: str) -> Settings:
+        """The settings, their classes made into factories."""
+        key = _key(plain)
+        if key not in self._made:
+            self._made[key] = self._parser.instantiate_classes(self.check(plain, name)).method
+        return self._made[key]
+
+    def arguments(self, plain: Mapping[str, Any], name: str) -> dict[str, Plain]:
+        """Constructor arguments of optimiser, loss and head, defaults included, by part."""
+        checked = self.check(plain, name).method
+        found: dict[str, Plain] = {}
+        for part in ("optimizer", "loss", "head"):
+            arguments = getattr(getattr(checked, part), "init_args", None)
+            found[part] = dict(vars(arguments)) if arguments is not None else {}
+        return found
+
+
+def _key(plain: Mapping[str, Any]) -> str:
+    return json.dumps(plain, sort_keys=True, default=repr)

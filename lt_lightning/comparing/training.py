@@ -1,0 +1,152 @@
+"""Many settings and seeds, trained at once on one set of features."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lt_lightning.comparing.grid import Point
+from lt_lightning.comparing.methods import as_yaml
+from lt_lightning.comparing.settings import SettingsParser, start
+from lt_lightning.features import Features
+from lt_lightning.heads import Head
+from lt_lightning.losses import Loss
+from lt_lightning.retraining import HeadRun, train_heads
+from lt_lightning.samplers import EpochSampler
+from lt_lightning.schedules import CosineLR
+
+_MOST_OF_DEVICE = 0.5  # of its free memory; more features than that stay where they are
+
+
+@dataclass(frozen=True)
+class Stage1:
+    """The classifier that all heads start from: ``(K, D)`` and ``(K,)`` or ``None``."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+@dataclass(eq=False)
+class Trained:
+    """One head of one point and seed.
+
+    Attributes:
+        point: Its settings.
+        seed: Of its first weights and of the order of images.
+        head: Trained, in evaluation mode.
+        loss: It was trained with.
+        epochs: That it was trained for, 0 if there was nothing to train.
+        seconds: Its share of the time of training.
+        temperature: Fitted on validation images; ``None`` where there are none, or before the test.
+    """
+
+    point: Point
+    seed: int
+    head: Head
+    loss: Loss
+    epochs: int = 0
+    seconds: float = 0.0
+    temperature: float | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a number of the head is infinite or none."""
+        values = [*self.head.parameters(), *self.head.buffers()]
+        return not all(bool(value.isfinite().all()) for value in values if value.is_floating_point())
+
+
+class ShownRows:
+    """Features as :func:`train_heads` takes them, on the device of the heads.
+
+    Args:
+        features: Of the training images.
+        device: Where batches are wanted.
+    """
+
+    def __init__(self, features: Features, device: torch.device) -> None:
+        self.device = device
+        self.features = _on(features, device)
+        self._shown: tuple[int, Tensor] = (-1, self.features.targets)
+
+    def take(self, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Features ``(B, D)`` in fp32 and classes ``(B,)`` of some images, in the view that an epoch shows."""
+        if self._shown[0] != epoch:
+            self._shown = (epoch, self.features.shown(epoch).to(self.features.targets.device))
+        indices = indices.to(self.features.targets.device)
+        rows = self.features.rows(indices, self._shown[1])
+        return rows.to(self.device).float(), self.features.targets[indices].to(self.device)
+
+
+def train(
+    points: Iterable[Point],
+    seeds: Sequence[int],
+    features: Features,
+    plain: Features,
+    stage1: Stage1,
+    class_counts: list[int],
+    parser: SettingsParser,
+    device: torch.device,
+    on_epoch: Callable[[int], None] | None = None,
+) -> list[Trained]:
+    """Train every point with every seed; what trains nothing is made once.
+
+    Args:
+        points: The settings.
+        seeds: Seeds of first weights and of the order of images.
+        features: Of the training images, as training shows them.
+        plain: Of the same images without augmentation, for heads that are made from features.
+        stage1: What heads start from.
+        class_counts: Training images per class.
+        parser: Makes the parts.
+        device: Where heads are trained.
+        on_epoch: Called after an epoch with the number of heads that it moved.
+
+    Returns:
+        In the order of points, then seeds.
+    """
+    found: list[Trained] = []
+    runs: list[HeadRun] = []
+    samplers: dict[tuple[str, int, int], EpochSampler] = {}
+    for point in points:
+        method = point.method
+        settings = parser.make(method.plain, method.name)
+        for seed in seeds if method.trains else seeds[:1]:
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
+                head, loss = settings.parts(stage1.weight.shape[1], class_counts)
+            head, loss = head.to(device), loss.to(device)
+            start(head, loss, stage1.weight, stage1.bias)
+            if head.needs_features:
+                rows, targets = ShownRows(plain, device).take(torch.arange(len(plain)), 0)
+                head.init_from_features(rows, targets)
+            trained = Trained(point, seed, head.eval(), loss.eval())
+            found.append(trained)
+            if not method.trains:
+                continue
+            trained.epochs = settings.epochs
+            which = (as_yaml({"sampler": method.plain.get("sampler")}), seed, settings.epochs)
+            if which not in samplers:
+                samplers[which] = settings.sampler(plain.targets, seed)
+                samplers[which].set_epochs(settings.epochs)
+            optimizer = settings.optimizer(parameter for parameter in head.parameters() if parameter.requires_grad)
+            scheduler = settings.lr_scheduler(optimizer)
+            if isinstance(scheduler, CosineLR):
+                scheduler.set_epochs(settings.epochs)
+            runs.append(
+                HeadRun(head, loss, optimizer, scheduler, samplers[which], settings.batch_size, settings.epochs)
+            )
+    train_heads(runs, ShownRows(features, device), on_epoch)
+    for trained, run in zip((trained for trained in found if trained.epochs), runs, strict=True):
+        trained.seconds = run.seconds
+    return found
+
+
+def _on(features: Features, device: torch.device) -> Features:
+    if device.type != "cuda":
+        return features
+    free, _ = torch.cuda.mem_get_info(device)
+    if features.values.nbytes > _MOST_OF_DEVICE * free:
+        return features
+    moved = (features.values.to(device), features.targets.to(device))
+    return Features(*moved, features.views, features.seed, features.record)

@@ -1,0 +1,98 @@
+"""A checkpoint of a head that was trained without a trainer."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import lightning
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+
+from lt_lightning.backbones import Backbone
+from lt_lightning.checkpoints import write_new
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import Head
+from lt_lightning.losses import Loss
+from lt_lightning.modules.retrain import RetrainModule
+
+_FROM_DATA = {"class_counts", "group_thresholds"}
+"""Arguments that the command line takes from the data."""
+
+
+def save_retrained(
+    path: str | Path,
+    checkpoint: str,
+    backbone: Backbone,
+    head: Head,
+    loss: Loss,
+    data: object,
+    epochs: int = 0,
+    input_shape: tuple[int, int, int] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what ``fit`` would have left of a :class:`RetrainModule`, for ``test``, ``predict`` and ``export``.
+
+    Training cannot go on from it: there are no states of an optimiser.
+
+    Args:
+        path: File to write, a new one; its folder is made if need be.
+        checkpoint: File that stage 2 started from.
+        backbone: With the weights of that file; it is frozen and put into evaluation mode.
+        head: As it is to predict.
+        loss: What it was trained with; it makes probabilities.
+        data: Data module that the head was trained on.
+        epochs: That the head was trained for.
+        input_shape: Channels, height and width of the images; ``None`` where nobody knows.
+        arguments: Plain arguments of :class:`RetrainModule` that make such a backbone, head and loss, as a YAML file
+            has them. With them ``predict`` and ``export`` need no ``--model``.
+
+    Raises:
+        UsageError: If ``path`` exists or there is no room, or ``arguments`` are none.
+    """
+    thresholds = getattr(data, "group_thresholds", (20, 100))
+    module = RetrainModule(
+        head.class_counts,
+        checkpoint,
+        backbone,
+        head=lambda *_: deepcopy(head),
+        loss=lambda _: loss,
+        group_thresholds=thresholds,
+        allow_double_balancing=True,  # whether the parts go together was asked before they were trained
+    )
+    module.head.load_state_dict(head.state_dict())  # making the module may have set its bias
+    module.trainer = cast(Any, SimpleNamespace(datamodule=data))  # asked for its data alone
+    module.epochs_trained, module.input_shape = epochs, input_shape
+    tensors = {key: value.detach().cpu() for key, value in module.state_dict().items()}
+    contents: dict[str, Any] = {
+        "epoch": epochs,
+        "global_step": 0,
+        "pytorch-lightning_version": lightning.__version__,
+        "state_dict": tensors,
+    }
+    if arguments is not None:
+        contents["hparams_name"] = "kwargs"
+        contents["hyper_parameters"] = {
+            "_class_path": f"{RetrainModule.__module__}.{RetrainModule.__name__}",
+            "_instantiator": "lightning.pytorch.cli.instantiate_module",
+            "class_counts": head.class_counts,
+            "group_thresholds": tuple(thresholds),
+            **_complete({**arguments, "checkpoint": checkpoint}),
+        }
+    module.on_save_checkpoint(contents)
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    write_new(Path(path), size, lambda draft: torch.save(contents, draft))
+
+
+def _complete(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments with their defaults, classes by their full names."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(RetrainModule, "model", skip=_FROM_DATA)
+    given = {key: value for key, value in arguments.items() if key not in _FROM_DATA}
+    try:
+        checked = parser.parse_object({"model": given})
+    except Exception as error:  # jsonargparse raises several kinds
+        raise UsageError(f"`arguments` do not make a RetrainModule ({' '.join(str(error).split())}).") from error
+    return cast(dict[str, Any], yaml.safe_load(parser.dump(checked))["model"])

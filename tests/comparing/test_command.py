@@ -1,0 +1,152 @@
+"""``lt-lightning compare`` from end to end."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lt_lightning import cli
+from lt_lightning.comparing import command
+from lt_lightning.errors import UsageError
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
+)
+
+
+@pytest.fixture
+def arguments(foreign, coloured_root, here):
+    return [
+        "compare",
+        f"--checkpoint={foreign}",
+        "--backbone=SmallCNN",
+        "--backbone.num_features=8",
+        "--backbone.in_channels=3",
+        "--data=CIFAR10LT",
+        f"--data.root={coloured_root}",
+        "--data.imbalance_ratio=4",
+        "--data.max_count=8",
+        "--data.val_per_class=4",
+        "--data.group_thresholds=[3,5]",
+        "--views=1",
+        "--draws=50",
+        "--features.progress=false",
+        "--features.device=cpu",
+        "--output=better",
+    ]
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_table_and_files(arguments, here, capsys):
+    options = ["--methods=linear,lort,tau_norm", "--grid.lr", "1e-3,1e-2", "--grid.delta=0.9", "--seeds=0,1"]
+    cli.main([*arguments, *options, "--test_priors=true"])
+    shown = capsys.readouterr().out
+    assert "mean ± standard deviation of 2 seeds" in shown
+    assert "★" in shown
+    assert "oracle" in shown
+    assert "backward" in shown
+    assert "written to better/version_0/results.json" in shown
+
+    record = results(here / "better/version_0")
+    assert record["protocol"]["selection"] == "val"
+    assert (record["protocol"]["views"], record["protocol"]["bn_mode"]) == (1, "eval")
+    assert record["grid"] == {"lr": [1e-3, 1e-2], "delta": [0.9]}
+    assert set(record["data"]["hashes"]) == {"train", "val", "test"}
+    assert list(record["rows"]) == ["stage 1", "linear", "lort", "tau_norm", "oracle"]
+    lort = record["rows"]["lort"]
+    assert [point["point"] for point in lort["validation"]] == [{"lr": 1e-3, "delta": 0.9}, {"lr": 1e-2, "delta": 0.9}]
+    assert lort["chosen"] in [point["point"] for point in lort["validation"]]
+    assert [run["seed"] for run in lort["seeds"]] == [0, 1]
+    assert lort["mean"]["all"] == pytest.approx(sum(run["accuracy"]["all"] for run in lort["seeds"]) / 2)
+    assert lort["test_priors"]["uniform"] == pytest.approx(lort["mean"]["all"])
+    assert lort["to_stage1"]["low"] <= lort["to_stage1"]["high"]
+
+    with np.load(here / "better/version_0/predictions.npz") as predictions:
+        right = predictions["lort.classes"][0] == predictions["targets"]
+        assert right.mean() == pytest.approx(lort["seeds"][0]["accuracy"]["micro"])
+        assert predictions["lort.confidence"].shape == (2, 80)
+    assert sorted(path.name for path in (here / "better/version_0").iterdir()) == [
+        *(["better_model.pth"] if record["winner"] else []),
+        "config.yaml",
+        "predictions.npz",
+        "results.json",
+    ]
+
+
+def test_its_own_configuration_gives_the_same_figures_in_another_folder(arguments, here):
+    cli.main([*arguments, "--methods=lort", "--oracle=false", "--grid.lr=0.01"])
+    cli.main(["compare", "-c", "better/version_0/config.yaml"])
+    first, second = (results(here / f"better/version_{number}") for number in (0, 1))
+    for row in first["rows"].values():
+        assert row.pop("mean") is not None
+    assert first["rows"]["lort"]["validation"] == second["rows"]["lort"]["validation"]
+    assert first["rows"]["lort"]["to_stage1"] == second["rows"]["lort"]["to_stage1"]
+
+
+def test_an_interrupted_run_leaves_nothing(arguments, here, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "compare", stop)
+    with pytest.raises(KeyboardInterrupt):
+        command.main([*arguments, "--methods=lort"])
+    assert not (here / "better").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--methods=lrot"], "`methods` names 'lrot'"),
+        (["--grid.detla=1"], r"`grid.detla` is an argument of none"),
+        (["--seeds=a,b"], "`seeds` must be numbers, such as 0,1,2"),
+        (["--views=some"], "views"),
+        (["--checkpoint=nowhere.pth"], "nowhere.pth"),
+        (["--backbone=SmallCNN", "--backbone.num_features=4"], "does not fit `model.backbone` SmallCNN"),
+        (["--output=file/below"], "`output` 'file/below' cannot be written"),
+        (["--data.batch=3"], "batch"),
+    ],
+)
+def test_one_sentence_for_a_mistake(arguments, here, capsys, more, message):
+    (here / "file").touch()
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*arguments, "--methods=lort", *more])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (here / "better").exists()
+
+
+def test_a_pool_is_needed_for_an_oracle(foreign, folder_root):
+    options = [f"--checkpoint={foreign}", "--backbone=SmallCNN", "--data=ImageFolderLT", f"--data.root={folder_root}"]
+    with pytest.raises(UsageError, match=r"`oracle` needs a balanced pool .* `ImageFolderLT` has none"):
+        command.main(["compare", *options, "--methods=tau_norm", "--oracle=true"])
+
+
+def _in_a_process(rank, place, arguments, folder):
+    import os
+    import warnings
+
+    warnings.simplefilter("ignore")
+    os.chdir(folder)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
+    from lightning.pytorch.utilities import rank_zero_only
+
+    rank_zero_only.rank = rank
+    command.main([*arguments, "--methods=lort,focal", "--oracle=false", "--views=2"])
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(arguments, here, tmp_path):
+    command.main([*arguments, "--methods=lort,focal", "--oracle=false", "--views=2"])
+    torch.multiprocessing.spawn(_in_a_process, (tmp_path / "meeting", arguments, here), nprocs=2)
+    assert sorted(path.name for path in (here / "better").iterdir()) == ["version_0", "version_1"]
+    one, two = (results(here / f"better/version_{number}") for number in (0, 1))
+    for name, row in one["rows"].items():
+        assert row["validation"] == two["rows"][name]["validation"]
+        assert row["mean"] == two["rows"][name]["mean"]

@@ -1,0 +1,66 @@
+"""Grids: keys, values, defaults, products."""
+
+import pytest
+
+from lt_lightning.comparing.grid import LR_FACTORS, points, read_grid
+from lt_lightning.comparing.methods import built_in_methods, find_methods
+from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.errors import UsageError
+
+PARSER = SettingsParser()
+COUNTS = [30, 12, 5]
+
+
+def made(methods, grid, default=True):
+    found = points(find_methods(methods, COUNTS, PARSER), read_grid(grid), PARSER, default)
+    return {name: [point.values for point in tried] for name, tried in found.items()}
+
+
+def test_values():
+    grid = read_grid({"lr": "1e-4,1", "loss": {"kind": "softmax,focal"}, "centre": "true", "delta": [0.9, "0.98"]})
+    assert grid == {"lr": [1e-4, 1], "loss.kind": ["softmax", "focal"], "centre": [True], "delta": [0.9, 0.98]}
+
+
+@pytest.mark.parametrize("grid", [{"lr": ""}, {"lr": []}])
+def test_no_value(grid):
+    with pytest.raises(UsageError, match=r"`grid.lr` has no value"):
+        read_grid(grid)
+
+
+def test_twice_the_same_value():
+    with pytest.raises(UsageError, match=r"`grid.lr` has a value twice: 0.1, 0.1"):
+        read_grid({"lr": "0.1,1e-1"})
+
+
+def test_every_method_has_as_many_points_by_default():
+    found = made("all", {})
+    assert set(found) == set(built_in_methods())
+    assert {len(tried) for tried in found.values()} == {len(LR_FACTORS)}
+    assert found["lort"][0] == {"lr": 5e-4}
+    assert found["ncm"][0] == {"metric": "cosine", "centre": False}
+
+
+def test_products_of_the_keys_that_a_method_has():
+    found = made("lort,linear,tau_norm", {"lr": "1e-4,1e-3", "delta": "0.9,0.98"})
+    assert found["lort"][1] == {"lr": 1e-4, "delta": 0.98}
+    assert [len(tried) for tried in found.values()] == [4, 2, 1]
+    (point,) = points(find_methods("lort", COUNTS, PARSER), {"delta": [0.5]}, PARSER, True)["lort"]
+    assert point.method.plain["loss"]["init_args"] == {"delta": 0.5}
+    assert point.method.plain["optimizer"]["init_args"]["lr"] == 5e-4
+
+
+def test_published_settings_are_one_point():
+    assert made("lort,ncm", {}, default=False) == {"lort": [{}], "ncm": [{}]}
+
+
+def test_a_key_of_loss_and_head_needs_the_part():
+    with pytest.raises(UsageError, match=r"`grid.scale` may be the loss's or the head's; say `grid.loss.scale`"):
+        made("ldam_cosine", {"scale": "10"})
+    assert made("ldam_cosine", {"loss.scale": "10,20"}) == {"ldam_cosine": [{"loss.scale": 10}, {"loss.scale": 20}]}
+
+
+def test_a_key_that_no_method_has():
+    with pytest.raises(UsageError, match=r"`grid.learning_rate` is an argument of none of lort, ncm"):
+        made("lort,ncm", {"learning_rate": "1"})
+    with pytest.raises(UsageError, match=r"`grid.delta` is an argument of none of linear"):
+        made("linear", {"delta": "0.9"})

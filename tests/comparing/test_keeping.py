@@ -1,0 +1,39 @@
+"""The winner comes back in the checkpoint's own format, and every run can be tested."""
+
+import pytest
+import torch
+
+from lt_lightning.comparing.keeping import keep_runs, keep_winner
+from lt_lightning.modules import RetrainModule
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
+)
+BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8, "in_channels": 3}}
+
+
+def test_a_linear_winner_goes_into_the_users_file(run, foreign, tmp_path):
+    found = run("lort", {"lr": [1.0]})
+    assert "better_model.pth" in keep_winner(found, tmp_path, BACKBONE)
+    before, after = (
+        torch.load(path, weights_only=True)["state_dict"] for path in (foreign, tmp_path / "better_model.pth")
+    )
+    assert list(before) == list(after)
+    assert torch.equal(after["fc.weight"], found.winner.heads[0].head.weight)
+    assert torch.equal(after["backbone.layers.0.weight"], before["backbone.layers.0.weight"])
+
+
+def test_others_become_checkpoints_of_ours(run, tmp_path):
+    found = run("cosine", {"lr": [0.1]}, seeds=(0, 2))
+    assert "CosineHead" in keep_winner(found, tmp_path, BACKBONE)
+    keep_runs(found, tmp_path, BACKBONE)
+    assert sorted(path.name for path in (tmp_path / "runs").rglob("*.ckpt")) == ["seed_0.ckpt", "seed_2.ckpt"]
+    for path, trained in zip(
+        (tmp_path / "better.ckpt", tmp_path / "runs/cosine/seed_2.ckpt"), found.winner.heads, strict=True
+    ):
+        module = RetrainModule.load_from_checkpoint(path, weights_only=True)
+        module.eval()
+        images = found.data.to_input(found.data.split("test").__getitems__([0, 5, 9])[0], False, None)
+        features = found.features["test"].values[0, [0, 5, 9]]
+        with torch.no_grad():
+            torch.testing.assert_close(module(images), trained.head.predict(features), rtol=1e-4, atol=1e-4)

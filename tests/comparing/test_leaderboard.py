@@ -1,0 +1,47 @@
+"""The table says what was found, and what was not."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from lt_lightning.comparing.leaderboard import describe_point, leaderboard, ordered, priors_table, show
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
+)
+
+
+def text(table):
+    console = Console(width=160, file=StringIO())
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_selected(run):
+    found = run("linear,tau_norm", {"lr": [1e-3]}, seeds=(0, 1))
+    shown = text(leaderboard(found))
+    assert f"{found.winner.name} ★" in shown
+    assert "lr 0.001" in shown
+    assert "±" in shown
+    rows = ordered(found.rows)
+    assert rows[0].name == "stage 1"
+    assert rows[1].values("all")[0] >= rows[2].values("all")[0]
+
+
+def test_unselected(run, make_data, capsys):
+    with pytest.warns(UserWarning, match="Nothing is selected"):
+        found = run("tau_norm", data=make_data(val_from="none"))
+    show(leaderboard(found))
+    shown = capsys.readouterr().out
+    assert "★" not in shown
+    assert "− winner" not in shown
+    assert "unselected: published settings" in shown
+    assert describe_point(found.row("tau_norm")) == "as published"
+    assert describe_point(found.row("stage 1")) == ""
+
+
+def test_priors():
+    shown = text(priors_table({"lort": {"forward-50": 0.5, "uniform": 0.25}}))
+    assert "50.0" in shown
+    assert "25.0" in shown

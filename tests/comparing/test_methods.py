@@ -1,0 +1,73 @@
+"""Methods by name, preset, file and import path."""
+
+import pytest
+
+from lt_lightning.comparing.methods import as_yaml, built_in_methods, find_methods
+from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.errors import UsageError
+
+PARSER = SettingsParser()
+COUNTS = [30, 12, 5]
+
+
+def find(wanted, counts=COUNTS):
+    return find_methods(wanted, counts, PARSER)
+
+
+def test_all_of_them():
+    found = {method.name: method for method in find("all")}
+    assert list(found) == built_in_methods()
+    assert {"linear", "cosine", "crt", "lws", "tau_norm", "ncm", "ltwb", "disalign", "lort"} <= set(found)
+    assert {name for name, method in found.items() if not method.trains} == {"tau_norm", "ncm", "logit_adjustment"}
+    assert found["crt"].plain["sampler"] == "ClassBalancedSampler"
+    assert (found["lort"].plain["epochs"], found["crt"].plain["epochs"]) == (20, 10)
+
+
+def test_lort_has_another_delta_above_a_hundred_classes():
+    assert find("lort")[0].plain["loss"]["init_args"]["delta"] == 0.98
+    assert find("lort", [2] * 101)[0].plain["loss"]["init_args"]["delta"] == 0.99
+
+
+def test_presets_files_and_classes(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("loss: {class_path: FocalLoss, init_args: {gamma: 1.0}}\nepochs: 3\n")
+    found = find(["imagenet_lt/lort", str(path), "lt_lightning.heads.CosineHead", "lt_lightning.losses.FocalLoss"])
+    assert [method.name for method in found] == ["imagenet_lt/lort", "mine", "CosineHead", "FocalLoss"]
+    assert found[0].plain["batch_size"] == 128
+    assert (found[1].plain["epochs"], found[1].plain["head"]) == (3, "LinearHead")
+    assert found[2].plain["head"] == {"class_path": "lt_lightning.heads.CosineHead"}
+    assert as_yaml(found[0].plain) == as_yaml(dict(reversed(found[0].plain.items())))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("lrot", "`methods` names 'lrot', .*did you mean lort"),
+        ("zzzzzz", "choose from balanced_softmax"),
+        (" , ", "`methods` names none"),
+        ("lort,lort", "`methods` names 'lort' twice"),
+        ("nowhere.Loss", "`methods` names 'nowhere.Loss', which cannot be imported"),
+        ("torch.nn.Linear", "neither a `Head` nor a `Loss`"),
+        ("cifar100_lt/stage1/ce", "is a configuration of RepresentationModule"),
+        ("quickstart", "is a configuration of no model|`methods` quickstart"),
+    ],
+)
+def test_mistakes(wanted, message):
+    with pytest.raises(UsageError, match=message):
+        find(wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "holds no settings"),
+        ("epochs: 0", "`epochs` must be at least 1"),
+        ("los: LORTLoss", "`methods` mine: .*los"),
+        ("{loss: BalancedSoftmaxLoss, sampler: ClassBalancedSampler}", "would both correct for class imbalance"),
+    ],
+)
+def test_files_with_mistakes(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        find(str(path))

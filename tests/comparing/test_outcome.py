@@ -1,0 +1,32 @@
+"""What is kept of a comparison."""
+
+import math
+
+import pytest
+import torch
+
+from lt_lightning.comparing import Options, TriedPoint
+from lt_lightning.errors import UsageError
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
+)
+
+
+def test_a_point_with_one_diverged_seed_has_no_mean():
+    assert TriedPoint({}, [0.25, 0.5]).mean == 0.375
+    assert math.isnan(TriedPoint({}, [0.25, math.nan]).mean)
+
+
+def test_linear_layers_predict_as_heads_do(run):
+    found = run("tau_norm,cosine", {"lr": [0.01]})
+    features = found.features["test"].values[0]
+    head = found.row("tau_norm").heads[0].head
+    torch.testing.assert_close(found.row("tau_norm").linear()(features), head.predict(features))
+    assert found.row("cosine").linear() is None
+
+
+@pytest.mark.parametrize("seeds", [(), (-1,), (1, 1)])
+def test_seeds_are_checked(seeds):
+    with pytest.raises(UsageError, match="`seeds` must be different numbers of at least 0"):
+        Options(seeds=seeds)

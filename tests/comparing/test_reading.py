@@ -1,0 +1,29 @@
+"""Stage 1 as a comparison needs it."""
+
+import pytest
+import torch
+
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.comparing.reading import read_source
+from lt_lightning.errors import UsageError
+
+
+def test_backbone_classifier_and_record(foreign, make_data, stage1, digits):
+    data = make_data()
+    found = read_source(str(foreign), SmallCNN(8, in_channels=3), data, None, False)
+    tensors = torch.load(foreign, weights_only=True)["state_dict"]
+    assert torch.equal(found.classifier.weight, tensors["fc.weight"])
+    assert torch.equal(found.classifier.bias, tensors["fc.bias"])
+    assert torch.equal(found.backbone.layers[0].weight, tensors["backbone.layers.0.weight"])
+    assert not any(parameter.requires_grad for parameter in found.backbone.parameters())
+    assert found.split == {}
+    assert read_source(str(stage1), SmallCNN(8), digits(), None, False).split["hashes"]["train"]
+
+
+def test_rows_come_in_the_datas_class_order(foreign, make_data):
+    data = make_data()
+    plain = read_source(str(foreign), SmallCNN(8, in_channels=3), data, None, False)
+    turned = read_source(str(foreign), SmallCNN(8, in_channels=3), data, data.class_names[::-1], False)
+    assert torch.equal(turned.classifier.weight, plain.classifier.weight.flip(0))
+    with pytest.raises(UsageError, match="`class_names` of `checkpoint`"):
+        read_source(str(foreign), SmallCNN(8, in_channels=3), data, ["one"] * 10, False)

@@ -1,0 +1,42 @@
+"""Files of a comparison."""
+
+import json
+
+import pytest
+
+from lt_lightning.comparing import record, write
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Stage 1 is no worse:UserWarning",
+    "ignore:No method is better:UserWarning",
+    "ignore:Training of linear diverged:UserWarning",
+)
+
+
+def test_diverged_rows_are_written_too(run, tmp_path):
+    found = run("linear,tau_norm", {"lr": [1e39]})
+    write(found, tmp_path)
+    row = json.loads((tmp_path / "results.json").read_text())["rows"]["linear"]
+    assert row["diverged"]
+    assert row["validation"] == [{"point": {"lr": 1e39}, "seeds": [None], "mean": None, "diverged": True}]
+    assert row["seeds"] == []
+
+
+def test_stage1_and_protocol(run):
+    found = record(run("tau_norm"))
+    assert found["rows"]["stage 1"]["settings"] is None
+    assert found["rows"]["stage 1"]["to_stage1"] is None
+    assert found["group_sizes"] == {"many": 2, "medium": 5, "few": 3}
+    assert found["protocol"]["test_time_averaging"] == "none"
+    assert found["winner"] == "tau_norm"
+    assert found["features"]["val"]["views"] == 1
+
+
+def test_a_full_disk_leaves_no_half_written_file(run, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("numpy.savez_compressed", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write(run("tau_norm"), tmp_path)
+    assert list(tmp_path.iterdir()) == []

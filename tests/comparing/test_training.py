@@ -1,0 +1,64 @@
+"""Heads of many settings and seeds."""
+
+import torch
+
+from lt_lightning.comparing.grid import points
+from lt_lightning.comparing.methods import find_methods
+from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.comparing.training import ShownRows, Stage1, train
+from lt_lightning.features import Features
+
+PARSER = SettingsParser()
+CPU = torch.device("cpu")
+COUNTS = [12, 5, 3]
+TARGETS = torch.arange(3).repeat_interleave(torch.tensor(COUNTS))
+VALUES = torch.randn(2, 20, 4, generator=torch.Generator().manual_seed(0))
+
+
+def trained(methods, grid, seeds):
+    features = Features(VALUES, TARGETS, views=2)
+    chosen = points(find_methods(methods, COUNTS, PARSER), grid, PARSER, default=False)
+    every = [point for tried in chosen.values() for point in tried]
+    stage1 = Stage1(torch.zeros(3, 4), None)
+    return train(every, seeds, features, Features(VALUES[:1], TARGETS), stage1, COUNTS, PARSER, CPU)
+
+
+def test_order_seeds_and_time():
+    found = trained("lort,tau_norm,crt,focal", {"lr": [0.1, 1.0]}, [3, 4])
+    assert [(head.point.method.name, head.seed) for head in found] == [
+        *(("lort", seed) for seed in (3, 4, 3, 4)),
+        ("tau_norm", 3),
+        *(("crt", seed) for seed in (3, 4, 3, 4)),
+        *(("focal", seed) for seed in (3, 4, 3, 4)),
+    ]
+    assert [head.epochs for head in found[3:6]] == [20, 0, 10]
+    assert all((head.seconds > 0) == (head.epochs > 0) for head in found)
+    assert not any(head.head.training for head in found)
+
+
+def test_a_seed_gives_the_same_head_in_any_company():
+    (alone,) = trained("crt", {"lr": [0.1]}, [4])
+    among = trained("lort,crt", {"lr": [1.0, 0.1]}, [3, 4])[-1]
+    torch.testing.assert_close(alone.head.weight, among.head.weight)
+    assert among.point.values == {"lr": 0.1}
+
+
+def test_means_are_of_images_without_augmentation():
+    (ncm,) = trained("ncm", {}, [0])
+    unit = torch.nn.functional.normalize(VALUES[0], dim=1)
+    expected = torch.stack([unit[label == TARGETS].mean(dim=0) for label in range(3)])
+    cosines = torch.nn.functional.cosine_similarity(ncm.head.means, expected)
+    torch.testing.assert_close(cosines, torch.ones(3))
+
+
+def test_rows_are_those_of_the_epochs_view():
+    rows = ShownRows(Features(VALUES.half(), TARGETS, views=2), CPU)
+    for epoch in (0, 1, 2):
+        found, classes = rows.take(torch.tensor([5, 13]), epoch)
+        torch.testing.assert_close(found, VALUES[epoch % 2, [5, 13]].half().float())
+        assert classes.tolist() == [0, 1]
+
+
+def test_divergence_is_seen():
+    found = trained("lort", {"lr": [float("inf"), 0.1]}, [0])
+    assert [head.diverged for head in found] == [True, False]

@@ -1,0 +1,37 @@
+"""Test distributions, and accuracy under them."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lt_lightning.functional import prior_accuracy, shifted_priors
+
+COUNTS = [10, 500, 50, 50]
+
+
+def test_forward_follows_the_training_set_and_backward_turns_it_round():
+    found = shifted_priors(COUNTS, [8.0])
+    assert list(found) == ["forward-8", "uniform", "backward-8"]
+    ranks = torch.tensor([3, 0, 1, 2])
+    expected = 8.0 ** (-ranks.double() / 3)
+    torch.testing.assert_close(found["forward-8"], expected / expected.sum())
+    torch.testing.assert_close(found["backward-8"], (1 / expected) / (1 / expected).sum())
+    assert found["uniform"].tolist() == [0.25] * 4
+    assert shifted_priors([7])["forward-50"].tolist() == [1.0]
+
+
+@given(st.lists(st.integers(1, 500), min_size=2, max_size=20), st.floats(1, 100))
+@settings(deadline=None, max_examples=20)
+def test_they_are_distributions_of_the_ratio(counts, ratio):
+    for name, prior in shifted_priors(counts, [ratio]).items():
+        assert prior.sum().item() == pytest.approx(1)
+        if name != "uniform":
+            assert (prior.max() / prior.min()).item() == pytest.approx(ratio)
+
+
+def test_accuracy_is_weighed_and_leaves_out_classes_without_images():
+    prior = torch.tensor([0.5, 0.3, 0.2]).double()
+    accuracies = torch.tensor([[1.0, 0.0, 0.5], [1.0, float("nan"), 0.5]]).double()
+    torch.testing.assert_close(prior_accuracy(accuracies, prior), torch.tensor([0.6, 0.6 / 0.7]).double())
+    assert prior_accuracy(torch.full((3,), float("nan")), prior).isnan()

@@ -1,0 +1,184 @@
+"""Retraining somebody's own module from Python."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import lt_lightning
+from lt_lightning.backbones import ResNet32
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import CosineHead
+from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.records import read_record
+
+COUNTS = [200, 60, 15, 4]
+THRESHOLDS = (8, 20)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Points around four centres, as images of 1 x 4 x 4: more of some classes than of others, and as many of all."""
+    generator = torch.Generator().manual_seed(0)
+    centres = 0.6 * torch.randn(4, 1, 4, 4, generator=generator)
+
+    def make(counts):
+        targets = torch.repeat_interleave(torch.arange(4), torch.tensor(counts))
+        return TensorDataset(centres[targets] + torch.randn(len(targets), 1, 4, 4, generator=generator), targets)
+
+    return make(COUNTS), make([50] * 4)
+
+
+@pytest.fixture(scope="module")
+def model(images):
+    """Trained on the long tail, by somebody."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 4))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    inputs, targets = images[0].tensors
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(inputs), targets).backward()
+        optimizer.step()
+    return net
+
+
+def accuracy(model, data):
+    inputs, targets = data.tensors
+    with torch.no_grad():
+        right = model.eval()(inputs).argmax(dim=1) == targets
+    return [right[targets == label].double().mean().item() for label in range(4)]
+
+
+def test_three_lines_give_the_module_with_a_better_layer(model, images):
+    train, val = images
+    model.train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    result = lt_lightning.retrain(
+        model,
+        DataLoader(train, batch_size=32, shuffle=True),
+        DataLoader(val, batch_size=64),
+        method="lort",
+        lr=0.01,
+        delta=0.5,
+        group_thresholds=THRESHOLDS,
+    )
+    assert all(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert result.model is not model
+    changed = {key for key, value in result.model.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {"4.weight", "4.bias"}
+    assert list(result.model.state_dict()) == list(before)
+    assert (result.classifier, result.class_counts) == ("4", COUNTS)
+    assert result.settings["optimizer"]["init_args"]["lr"] == 0.01
+    assert result.settings["loss"]["init_args"] == {"delta": 0.5}
+    assert result.seconds > 0
+    for figures, net in ((result.before, model), (result.after, result.model)):
+        classes = accuracy(net, val)
+        assert figures["all"] == pytest.approx(sum(classes) / 4)
+        assert figures["many"] == pytest.approx(sum(classes[:2]) / 2)
+        assert figures["few"] == pytest.approx(classes[3])
+    assert result.after["few"] > result.before["few"]
+    assert result.after["all"] > result.before["all"]
+
+
+@pytest.mark.parametrize("method", ["crt", "lws", "tau_norm", "max_norm", "logit_adjustment", "balanced_softmax"])
+def test_methods_that_fold_are_put_back(model, images, method):
+    train, val = images
+    batches = [(train.tensors[0], train.tensors[1])]
+    result = lt_lightning.retrain(model, batches, method=method, seed=1)
+    assert result.before is result.after is None
+    features = model[:4].eval()(val.tensors[0])
+    with torch.no_grad():
+        torch.testing.assert_close(
+            result.model.eval()(val.tensors[0]), result.head.predict(features), rtol=0, atol=1e-5
+        )
+    again = lt_lightning.retrain(model, batches, method=method, seed=1)
+    torch.testing.assert_close(again.model[4].weight, result.model[4].weight, rtol=0, atol=0)
+
+
+def test_settings_reach_their_parts(model, images):
+    batches = [images[0].tensors]
+    result = lt_lightning.retrain(model, batches, epochs=1, batch_size=16, delta=0.5, weight_decay=0.1)
+    settings = result.settings
+    assert (settings["epochs"], settings["batch_size"]) == (1, 16)
+    assert settings["loss"]["init_args"]["delta"] == 0.5
+    assert settings["optimizer"]["init_args"]["weight_decay"] == 0.1
+    assert lt_lightning.retrain(model, batches, method="tau_norm", tau=0.5).head.tau == 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "lrot"}, r"`method` names 'lrot', which is no method.*did you mean lort"),
+        ({"method": "lort,crt"}, r"`method` must be one method, but got 'lort,crt'; choose from .*lort"),
+        ({"epsilon": 0.1}, r"^`epsilon` is an argument of none of lort"),
+        ({"epochs": 0}, r"`epochs` must be at least 1, but got 0"),
+        ({"delta": 2.0}, r"`delta` must"),
+        ({"lr": 1e39}, r"Training by `method` 'lort' diverged; give a smaller learning rate by `lr`"),
+        ({"classifier": "fc"}, r"`classifier` 'fc' is no part of the model"),
+        (
+            {"method": "cosine"},
+            r"`method` 'cosine' cannot be put back into the model: `CosineHead` equals no plain linear layer.*choose "
+            r"from .*crt.*lort.*tau_norm.*, or train it by `lt-lightning fit`",
+        ),
+    ],
+)
+def test_bad_settings_are_one_sentence(model, images, options, message):
+    with pytest.raises(UsageError, match=message):
+        lt_lightning.retrain(model, [images[0].tensors], **options)
+
+
+def test_bad_loaders_are_one_sentence(model, images):
+    inputs, targets = images[0].tensors
+    pairs, even = [(inputs, targets)], targets % 2 == 0
+    with pytest.raises(
+        UsageError, match=r"`train_loader` has no image of class 1, 3, and `classifier` '4' has 4 outputs"
+    ):
+        lt_lightning.retrain(model, [(inputs[even], targets[even])])
+    with pytest.raises(UsageError, match=r"`train_loader` has targets from 1 to 4, but `classifier` '4' has 4 outputs"):
+        lt_lightning.retrain(model, [(inputs, targets + 1)])
+    with pytest.raises(UsageError, match=r"`val_loader` has targets from -1 to 2"):
+        lt_lightning.retrain(model, pairs, [(inputs, targets - 1)])
+    with pytest.raises(UsageError, match=r"`train_loader` can be gone through only once, and it takes twice"):
+        lt_lightning.retrain(model, iter(pairs))
+    with pytest.raises(UsageError, match=r"`train_loader` has no batches"):
+        lt_lightning.retrain(model, [])
+    with pytest.raises(UsageError, match=r"`train_loader` must give batches .*, but gave a dictionary with 'x'"):
+        lt_lightning.retrain(model, [{"x": inputs}])
+    with pytest.raises(UsageError, match=r"`model` Sequential makes its logits in no nn.Linear"):
+        lt_lightning.retrain(nn.Sequential(nn.Flatten()), pairs)
+
+
+def test_a_layer_without_bias_gets_one_where_the_method_has_one(model, images):
+    net = nn.Sequential(*model[:4], nn.Linear(12, 4, bias=False))
+    result = lt_lightning.retrain(net, [images[0].tensors], method="logit_adjustment")
+    prior = torch.tensor(COUNTS) / sum(COUNTS)
+    torch.testing.assert_close(result.model[4].bias, -prior.log(), check_dtype=False)
+    assert list(net.state_dict())[-1] == "4.weight"
+
+
+def test_the_page_says_what_works(model, images, here):
+    text = (Path(__file__).resolve().parents[1] / "docs/hand_back.md").read_text()
+    own, file, lightning = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    loader = [images[0].tensors]
+    scope = {"model": model, "train_loader": loader, "val_loader": loader, "class_counts": [1] * 100}
+    exec(own, scope)
+    assert set(scope["better"].state_dict()) == set(model.state_dict())
+
+    backbone = ResNet32()
+    tensors = backbone.state_dict() | {"fc.weight": torch.rand(100, 64), "fc.bias": torch.rand(100)}
+    torch.save(tensors, here / "model.pth")
+    exec(file, scope)
+    written = torch.load(here / "better.pth", weights_only=True)
+    assert torch.equal(written["fc.weight"], scope["head"].to_linear().weight)
+
+    counts, data = [1] * 100, SimpleNamespace()
+    scope |= {"backbone": backbone, "head": CosineHead(64, counts), "loss": CrossEntropyLoss(counts), "data": data}
+    exec(lightning, scope)
+    assert read_record(here / "better.ckpt").model["init_args"]["head"]["class_path"] == "lt_lightning.heads.CosineHead"

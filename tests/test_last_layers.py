@@ -1,0 +1,176 @@
+"""The last linear layer of modules of all sorts."""
+
+from collections import OrderedDict
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.errors import UsageError
+from lt_lightning.last_layers import (
+    bias_of,
+    device_of,
+    evaluating,
+    find_last_linear,
+    images_and_classes,
+    inputs_of,
+    with_last_linear,
+)
+
+IMAGES = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+class Net(nn.Module):
+    """A network with a projection inside and what the caller wants at its end."""
+
+    def __init__(self, end=None):
+        super().__init__()
+        self.encoder = SmallCNN(8)
+        self.projection = nn.Linear(8, 8)
+        self.unused = nn.Linear(8, 5)
+        self.fc = nn.Linear(8, 5)
+        self.end = end or (lambda logits: logits)
+
+    def forward(self, images):
+        return self.end(self.fc(self.projection(self.encoder(images)).relu()))
+
+
+class Two(nn.Module):
+    """Two classifiers whose mean is the output."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(64, 5), nn.Linear(64, 5)
+
+    def forward(self, images):
+        return (self.one(images.flatten(1)) + self.two(images.flatten(1))) / 2
+
+
+class Cosine(nn.Linear):
+    """Looks like a linear layer, and is none."""
+
+    def forward(self, features):
+        return super().forward(nn.functional.normalize(features))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        None,
+        lambda logits: {"logits": logits, "loss": torch.tensor(0.0)},
+        lambda logits: (logits, logits.sum()),
+        lambda logits: logits.log_softmax(dim=1),
+    ],
+)
+def test_the_layer_that_makes_the_logits_is_found(end):
+    assert find_last_linear(Net(end), IMAGES) == "fc"
+
+
+def test_usual_networks_are_known():
+    images = torch.rand(2, 3, 32, 32)
+    assert find_last_linear(torchvision.models.mobilenet_v3_small(num_classes=7), images) == "classifier.3"
+    assert find_last_linear(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), IMAGES) == "1"
+    assert find_last_linear(nn.Linear(3, 2), torch.rand(4, 3)) == ""
+    normed = nn.Sequential(OrderedDict(flat=nn.Flatten(), fc=weight_norm(nn.Linear(64, 5))))
+    assert find_last_linear(normed, IMAGES) == "fc"
+
+
+def test_without_one_or_with_several_it_says_so():
+    with pytest.raises(
+        UsageError, match=r"`model` Sequential makes its logits in no nn.Linear \(it has none\); retrain a"
+    ):
+        find_last_linear(nn.Sequential(nn.Flatten(), Cosine(64, 5)), IMAGES)
+    with pytest.raises(UsageError, match=r"`model` Two has several linear layers .*, 'one', 'two'; name the one"):
+        find_last_linear(Two(), IMAGES)
+    assert find_last_linear(Two(), IMAGES, "two") == "two"
+    with pytest.raises(UsageError, match=r"`classifier` 'fc' is no part of the model; it has .*'one', 'two'"):
+        find_last_linear(Two(), IMAGES, "fc")
+    with pytest.raises(UsageError, match=r"`classifier` 'encoder' is a SmallCNN, no plain nn.Linear; it has"):
+        find_last_linear(Net(), IMAGES, "encoder")
+
+
+def test_what_goes_in_is_what_evaluation_sees():
+    model = Net().train()
+    batches = [(IMAGES, torch.tensor([0, 1, 2, 3])), (IMAGES[:1], torch.tensor([4]))]
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    features, targets = inputs_of(model, "fc", batches, "train_loader")
+    assert targets.tolist() == [0, 1, 2, 3, 4]
+    assert not features.requires_grad
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+    with evaluating(model):
+        torch.testing.assert_close(model.fc(features[:4]), model(IMAGES))
+        assert not model.encoder.training
+    half = nn.Sequential(nn.Flatten(), nn.Linear(64, 5)).bfloat16()
+    features, _ = inputs_of(half, "1", [(IMAGES.bfloat16(), torch.arange(4))], "train_loader")
+    assert features.dtype == torch.float32
+
+
+def test_modes_come_back_after_a_mistake_too():
+    model = Net().train()
+    model.encoder.eval()
+    with pytest.raises(RuntimeError):
+        inputs_of(model, "fc", [(torch.rand(4, 3, 8, 8), torch.arange(4))], "train_loader")
+    assert model.training
+    assert not model.encoder.training
+    assert not model.fc._forward_pre_hooks
+
+
+def test_layers_that_get_no_vector_per_image_are_refused():
+    with pytest.raises(
+        UsageError, match=r"'0' must be given one feature vector for each image, but for 4 .* \(4, 1, 8"
+    ):
+        inputs_of(nn.Sequential(nn.Linear(8, 5)), "0", [(IMAGES, torch.arange(4))], "train_loader")
+    with pytest.raises(UsageError, match="but for 4 images it was given nothing"):
+        inputs_of(Net(), "unused", [(IMAGES, torch.arange(4))], "train_loader")
+    with pytest.raises(UsageError, match="`val_loader` has no batches"):
+        inputs_of(Net(), "fc", [], "val_loader")
+
+
+@pytest.mark.parametrize(
+    ("batch", "what"),
+    [
+        ({"image": IMAGES, "label": torch.arange(4)}, "a dictionary with 'image', 'label'"),
+        ((IMAGES, torch.rand(4, 5)), r"tuple of Tensor \(4, 1, 8, 8\), Tensor \(4, 5\)"),
+        ((IMAGES, torch.rand(4)), r"tuple of Tensor \(4, 1, 8, 8\), Tensor \(4,\)"),
+        ([IMAGES, torch.arange(3)], r"list of Tensor \(4, 1, 8, 8\), Tensor \(3,\)"),
+        ([IMAGES], r"list of Tensor \(4, 1, 8, 8\)"),
+        (IMAGES, "Tensor"),
+    ],
+)
+def test_other_batches_are_refused(batch, what):
+    message = rf"`val_loader` must give batches \(images, targets\): .*, but gave {what}; give a list of such pairs"
+    with pytest.raises(UsageError, match=message):
+        images_and_classes(batch, "val_loader")
+
+
+@pytest.mark.parametrize(("old", "new", "there"), [(True, False, True), (False, True, True), (False, False, False)])
+def test_a_copy_gets_the_layer(old, new, there):
+    model, layer = Net(), nn.Linear(8, 5, bias=new)
+    model.fc = nn.Linear(8, 5, bias=old).requires_grad_(False)
+    model.alias = model.fc
+    model.double().train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    copy = with_last_linear(model, "fc", layer)
+    assert copy.fc is copy.alias is not model.fc
+    assert copy.fc.weight.dtype == torch.float64
+    torch.testing.assert_close(copy.fc.weight, layer.weight.double())
+    bias = bias_of(copy.fc)
+    assert (bias is not None) == there
+    if there:
+        torch.testing.assert_close(bias, layer.bias.detach().double() if new else torch.zeros(5).double())
+    assert not any(parameter.requires_grad for parameter in copy.fc.parameters())
+    assert copy.fc.training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    copy.fc.weight.zero_()
+    assert layer.weight.any()
+    assert torch.equal(copy.projection.weight, model.projection.weight)
+
+
+def test_a_module_that_is_the_layer():
+    layer = nn.Linear(3, 2)
+    torch.testing.assert_close(with_last_linear(nn.Linear(3, 2), "", layer).weight, layer.weight)
+    assert device_of(layer) == device_of(nn.ReLU()) == torch.device("cpu")
