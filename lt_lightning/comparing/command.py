@@ -49,7 +49,13 @@ def main(argv: Sequence[str]) -> None:
         allow_partial=config.allow_partial,
         checkpoint_class_names=config.checkpoint_class_names,
         features=made.features,
+        protocol=config.protocol,
     )
+    if config.keep_runs and config.protocol == "paper":
+        raise UsageError(
+            "`keep_runs` true cannot go with `protocol` paper, whose epochs are chosen on test images; train what you "
+            "want to keep with `lt-lightning fit`."
+        )
     with _Processes():
         found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
         if rank_and_world_size()[0] == 0:
@@ -87,6 +93,12 @@ def build_parser() -> LightningArgumentParser:
         "--grid", type=dict[str, Any], default={}, help="Values to try: --grid.lr 1e-4,1e-3 --grid.delta 0.9,0.98."
     )
     parser.add_argument("--seeds", type=int | str | list[int], default="0", help="Such as 0,1,2.")
+    parser.add_argument(
+        "--protocol",
+        type=Literal["validation", "paper"],
+        default="validation",
+        help="`paper`: on images, best epoch and seed on test images; its figures compare with no others.",
+    )
     parser.add_argument(
         "--views",
         type=int | Literal["all", "published"],

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lt_lightning.backbones import Backbone
+from lt_lightning.comparing import paper
 from lt_lightning.comparing.evaluation import Predictions, accuracies, evaluate, predict, temperature
 from lt_lightning.comparing.grid import Point, points, read_grid
 from lt_lightning.comparing.methods import Method, find_methods, recipe
 from lt_lightning.comparing.outcome import ORACLE, STAGE1, Comparison, Options, Row, TriedPoint
 from lt_lightning.comparing.reading import read_source
 from lt_lightning.comparing.selection import choose, may_select, memorised
-from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.comparing.settings import SettingsParser, start
 from lt_lightning.comparing.training import Stage1, Trained, train
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
@@ -26,6 +27,7 @@ from lt_lightning.features.processes import rank_and_world_size
 from lt_lightning.functional import Difference, paired_bootstrap
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.tables import percent
 
 
 def compare(
@@ -68,6 +70,10 @@ class _Comparing:
         grid: Mapping[str, Any],
         options: Options,
     ) -> None:
+        self.on_images = options.protocol == "paper"
+        if self.on_images:
+            paper.check(grid, options)
+            data = data.with_held_out()  # nothing is validated on
         self.data, self.trained_on, self.options = data, data, options
         self.counts = data.class_counts
         self.parser = SettingsParser()
@@ -76,10 +82,10 @@ class _Comparing:
         if options.batch_size:
             found = [method.with_settings(batch_size=options.batch_size) for method in found]
         self.methods = found
-        self.points = points(found, self.grid, self.parser, default=True)
+        self.points = points(found, self.grid, self.parser, default=not self.on_images)
         for point in [point for tried in self.points.values() for point in tried]:
             self.parser.make(point.method.plain, point.method.name).parts(backbone.num_features, self.counts)
-        self.pool = data.balanced_pool() if options.oracle is not False else None
+        self.pool = data.balanced_pool() if options.oracle is not False and not self.on_images else None
         if options.oracle and self.pool is None:
             raise UsageError(
                 f"`oracle` needs a balanced pool that the long tail was cut from, and `{type(data).__name__}` has "
@@ -91,6 +97,8 @@ class _Comparing:
         self.source = read_source(checkpoint, backbone, data, options.checkpoint_class_names, options.allow_partial)
         split = data.describe_split()
         self.selection = may_select(data.has_validation, split, self.source.split, options.unseen)
+        if self.on_images:
+            self.selection = paper.BEST_ON_TEST
         self.refits = self.selection.allowed and split.get("val_from") == "train"
         if not self.selection.allowed:
             self.points = points(found, {}, self.parser, default=False)  # a grid without images to choose by
@@ -101,6 +109,11 @@ class _Comparing:
     def run(self) -> Comparison:
         """Extract, train, choose, test."""
         started = time.perf_counter()
+        if self.on_images:
+            rows = self._paper_rows()
+            self._judge(rows, None)
+            seconds = {"features": 0.0, "training": sum(row.seconds for row in rows)}
+            return self._found(rows, None, seconds | {"all": time.perf_counter() - started})
         self._extract()
         extracted = time.perf_counter()
         if not self.selection.allowed:
@@ -116,6 +129,9 @@ class _Comparing:
         winner = self._winner(rows)
         self._judge(rows, winner)
         seconds = {"features": extracted - started, "training": trained - extracted}
+        return self._found(rows, winner, seconds | {"all": time.perf_counter() - started})
+
+    def _found(self, rows: list[Row], winner: Row | None, seconds: dict[str, float]) -> Comparison:
         return Comparison(
             rows,
             winner,
@@ -127,7 +143,7 @@ class _Comparing:
             self.options,
             self.grid,
             self.warnings,
-            seconds | {"all": time.perf_counter() - started},
+            seconds,
         )
 
     # -- features ----------------------------------------------------------------------------------------------------
@@ -247,6 +263,64 @@ class _Comparing:
         if rank_and_world_size()[0] == 0:
             warnings.warn(text, stacklevel=4)
 
+    # -- the papers' protocol ----------------------------------------------------------------------------------------
+
+    def _paper_rows(self) -> list[Row]:
+        """Stage 1 and each method, tested on images."""
+        rows = [self._as_it_is(Row(STAGE1, "none", None, [], [self._stage1()]))]
+        wanted = [point for tried in self.points.values() for point in tried]
+        # Before the bar appears: extraction has one of its own.
+        untrained = {point.method.name: self._untrained(point) for point in wanted if not point.method.trains}
+        total = sum(self._epochs(point.method) for point in wanted if point.method.trains) * len(self.options.seeds)
+        shown = self.options.features.progress
+        with _bar("training on images", total, shown) as advance:
+            for number, point in enumerate(wanted, 1):
+                row = Row(point.method.name, self.selection.label, point, [], [])
+                if point.method.trains:
+                    self._on_images(row, point, advance.step)
+                else:
+                    row.selection, row.heads = "unselected", [untrained[row.name]]
+                    self._as_it_is(row)
+                rows.append(row)
+                if shown:
+                    says = f"{percent(row.values('all')[0])} % on test images" if row.tests else "diverged"
+                    print(f"{number} of {len(wanted)}: {row.name} {says}, {row.seconds:.0f} s", flush=True)
+        return rows
+
+    def _on_images(self, row: Row, point: Point, on_epoch: Callable[[int], None]) -> None:
+        """Train with every seed, and keep the best in the row."""
+        settings = self.parser.make(point.method.plain, point.method.name)
+        found = [
+            paper.train_on_images(point, seed, settings, self.source, self.data, self.device, on_epoch)
+            for seed in self.options.seeds
+        ]
+        row.runs = [run for _, run, _ in found]
+        row.seconds = sum(run.seconds for run in row.runs)
+        best = choose([float("nan") if test is None else test.figures["accuracy"]["all"] for *_, test in found])
+        if best is None:
+            self._warn(f"Training of {row.name} diverged with every seed; give it smaller steps by a YAML file.")
+            return
+        trained, _, test = found[best]
+        assert test is not None
+        row.heads, row.tests = [trained], [test]
+
+    def _untrained(self, point: Point) -> Trained:
+        """A head that needs no training, made as the default protocol makes it."""
+        settings = self.parser.make(point.method.plain, point.method.name)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.options.seeds[0])
+            head, loss = settings.parts(self.source.backbone.num_features, self.counts)
+        start(head, loss, self.source.classifier.weight, self.source.classifier.bias)
+        if head.needs_features:
+            plain = extract(self.source.backbone, self.data, "train", options=self.options.features)
+            head.init_from_features(plain.values[0].float(), plain.targets)
+        return Trained(point, self.options.seeds[0], head.eval(), loss.eval())
+
+    def _as_it_is(self, row: Row) -> Row:
+        trained = row.heads[0]
+        row.tests = [paper.test_untrained(trained.head, trained.loss, self.source, self.data, self.device)]
+        return row
+
     # -- testing -----------------------------------------------------------------------------------------------------
 
     def _temperature(self, head: Trained) -> float | None:
@@ -276,7 +350,9 @@ class _Comparing:
         return methods[best]
 
     def _judge(self, rows: list[Row], winner: Row | None) -> None:
-        targets = self.features["test"].targets
+        test = self.data.split("test")
+        assert test is not None
+        targets = test.targets
         judged = [row for row in rows if row.tests]
         scores = torch.stack([row.correct(targets) for row in judged])
         for reference, name in ((rows[0], "to_stage1"), (winner, "to_winner")):

@@ -35,6 +35,9 @@ class Options:
         allow_partial: Whether the checkpoint may fill a part of the backbone only.
         checkpoint_class_names: Names of the checkpoint's classes in the order of its classifier's rows.
         features: How features are computed and kept.
+        protocol: ``validation`` as :func:`compare` says; ``paper`` trains each method with its own settings on images,
+            batch normalisation in training mode, tests it with mirror images after every epoch, and reports the best
+            epoch of the best seed: figures that others chose on test images compare with those alone.
     """
 
     seeds: Sequence[int] = (0,)
@@ -46,8 +49,11 @@ class Options:
     allow_partial: bool = False
     checkpoint_class_names: list[str] | None = None
     features: ExtractionOptions = field(default_factory=ExtractionOptions)
+    protocol: Literal["validation", "paper"] = "validation"
 
     def __post_init__(self) -> None:
+        if self.protocol not in ("validation", "paper"):
+            raise UsageError(f"`protocol` must be validation or paper, but got {self.protocol!r}.")
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise UsageError(f"`seeds` must be different numbers of at least 0, but got {list(self.seeds)}.")
         if isinstance(self.views, int) and self.views < 1:
@@ -76,20 +82,39 @@ class TriedPoint:
         return sum(self.scores) / len(self.scores)
 
 
+@dataclass(frozen=True)
+class Run:
+    """One seed of a method under the papers' protocol.
+
+    Attributes:
+        seed: Of first weights, order of images and augmentation.
+        best_epoch: The one that is best on the test images, from 1; 0 if training diverged at once.
+        test: Accuracy on the test images after each epoch, mean over classes; NaN where training has diverged.
+        seconds: Of training, tests included.
+    """
+
+    seed: int
+    best_epoch: int
+    test: list[float]
+    seconds: float
+
+
 @dataclass
 class Row:
     """One line of the leaderboard.
 
     Attributes:
         name: Of the method.
-        selection: ``val``, ``unselected``, or ``none`` for what has no settings to choose.
+        selection: ``val``, ``unselected``, ``best_on_test``, or ``none`` for what has no settings to choose.
         point: The settings tested; ``None`` for stage 1.
         tried: All points on the validation images; empty where nothing was selected.
-        heads: Trained with the settings chosen, one of each seed; empty if every point diverged.
+        heads: Trained with the settings chosen, one of each seed, or, under the papers' protocol, that of the best
+            seed; empty if every point diverged.
         tests: What each of them says of the test images.
         seconds: Time that training took, all points and seeds together.
         to_stage1: Difference to stage 1 over test images.
         to_winner: Difference to the winner; ``None`` where there is none.
+        runs: Every seed under the papers' protocol; empty otherwise.
     """
 
     name: str
@@ -101,6 +126,7 @@ class Row:
     seconds: float = 0.0
     to_stage1: dict[str, float] | None = None
     to_winner: dict[str, float] | None = None
+    runs: list[Run] = field(default_factory=list)
 
     @property
     def score(self) -> float:
@@ -109,8 +135,11 @@ class Row:
         return float("nan") if best is None else self.tried[best].mean
 
     def linear(self) -> nn.Linear | None:
-        """A plain linear layer that predicts as the first seed's head does; ``None`` where there is none."""
-        if not self.heads:
+        """A plain linear layer that predicts as the first seed's head does; ``None`` where there is none.
+
+        There is none either where batch normalisation has moved: the layer would need statistics that are not kept.
+        """
+        if not self.heads or self.runs:
             return None
         try:
             return self.heads[0].head.to_linear()
@@ -132,12 +161,13 @@ class Comparison:
 
     Attributes:
         rows: Of stage 1, each method, and the oracle if asked for.
-        winner: The method that is best on the validation images; ``None`` where nothing may be selected.
+        winner: The method that is best on the validation images; ``None`` where nothing is selected on them.
         selection: Whether settings were selected, and why.
         source: The checkpoint: backbone, classifier, record.
         data: What was compared on.
         trained_on: The same, but for validation images put back among the training images.
-        features: By split: ``train`` without augmentation, ``shown`` as training saw it, ``val`` and ``test``.
+        features: By split: ``train`` without augmentation, ``shown`` as training saw it, ``val`` and ``test``; empty
+            under the papers' protocol, which works on images.
         options: How it was done.
         grid: The user's grid; empty for the default one.
         warnings: What to mind.
@@ -155,6 +185,13 @@ class Comparison:
     grid: Grid
     warnings: list[str]
     seconds: dict[str, float]
+
+    @property
+    def test_targets(self) -> Tensor:
+        """Class of each test image, ``(N,)``."""
+        test = self.data.split("test")
+        assert test is not None
+        return test.targets
 
     def row(self, name: str) -> Row:
         """The row of a method.

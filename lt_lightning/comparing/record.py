@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -35,14 +36,7 @@ def record(found: Comparison) -> dict[str, Any]:
     return {
         "environment": environment(),
         "command": shlex.join(sys.argv),
-        "protocol": {
-            "selection": found.selection.label,
-            "selection_reason": found.selection.reason,
-            "views": found.features["shown"].record["views"],
-            "bn_mode": "eval",
-            "test_time_averaging": "none",
-            "aggregation": "mean over seeds of the last epoch, each the mean over classes",
-        },
+        "protocol": protocol(found),
         "checkpoint": {
             "path": found.source.path,
             "class_counts": found.source.class_counts,
@@ -56,13 +50,36 @@ def record(found: Comparison) -> dict[str, Any]:
         "group_thresholds": list(thresholds),
         "group_sizes": dict(zip(GROUPS, sizes, strict=True)),
         "seeds": list(options.seeds),
-        "grid": found.grid or "default",
+        "grid": found.grid or ("published settings" if found.selection.on_test else "default"),
         "bootstrap": {"draws": options.draws, "confidence": 0.95, "resampled": "test images within classes"},
         "winner": None if found.winner is None else found.winner.name,
         "warnings": found.warnings,
         "seconds": found.seconds,
         "predictions": "predictions.npz",
-        "rows": {row.name: _row(row, priors.get(row.name)) for row in found.rows},
+        "rows": {row.name: _row(row, priors.get(row.name), found.selection.on_test) for row in found.rows},
+    }
+
+
+def protocol(found: Comparison) -> dict[str, Any]:
+    """What figures depend on besides the method: those that differ in one of these values compare with no other."""
+    chosen = {"selection": found.selection.label, "selection_reason": found.selection.reason}
+    if found.options.protocol == "paper":
+        seeds = len(found.options.seeds)
+        return {
+            "name": "paper",
+            **chosen,
+            "views": "images",
+            "bn_mode": "train",
+            "test_time_averaging": "flip",
+            "aggregation": f"best of {seeds} seed{'s' if seeds > 1 else ''}",
+        }
+    return {
+        "name": "validation",
+        **chosen,
+        "views": found.features["shown"].record["views"],
+        "bn_mode": "eval",
+        "test_time_averaging": "none",
+        "aggregation": "mean over seeds of the last epoch, each the mean over classes",
     }
 
 
@@ -79,7 +96,7 @@ def test_priors(found: Comparison) -> dict[str, dict[str, float]]:
     return values
 
 
-def _row(row: Row, priors: dict[str, float] | None) -> dict[str, Any]:
+def _row(row: Row, priors: dict[str, float] | None, best_on_test: bool) -> dict[str, Any]:
     accuracy = row.tests[0].figures["accuracy"] if row.tests else {}
     return {
         "selection": row.selection,
@@ -90,12 +107,14 @@ def _row(row: Row, priors: dict[str, float] | None) -> dict[str, Any]:
             {"point": tried.values, "seeds": tried.scores, "mean": tried.mean, "diverged": tried.mean != tried.mean}
             for tried in row.tried
         ],
-        "mean": {name: mean(row.values(name)) for name in accuracy},
+        # Another name, so that no reader takes what was chosen on test images for a mean.
+        "best_on_test" if best_on_test else "mean": {name: mean(row.values(name)) for name in accuracy},
         "standard_deviation": {name: stdev(row.values(name)) for name in accuracy} if len(row.tests) > 1 else None,
         "to_stage1": row.to_stage1,
         "to_winner": row.to_winner,
         "test_priors": priors,
         "seconds": row.seconds,
+        "runs": [asdict(run) for run in row.runs],
         "seeds": [
             {"seed": head.seed, "epochs": head.epochs, "seconds": head.seconds, **test.figures}
             for head, test in zip(row.heads, row.tests, strict=True)
@@ -105,7 +124,7 @@ def _row(row: Row, priors: dict[str, float] | None) -> dict[str, Any]:
 
 def _write_predictions(found: Comparison, path: Path) -> None:
     """Class and confidence of each test image, ``(seeds, N)`` under ``<row>.classes`` and ``<row>.confidence``."""
-    arrays = {"targets": found.features["test"].targets.numpy().astype(np.int32)}
+    arrays = {"targets": found.test_targets.numpy().astype(np.int32)}
     for row in found.rows:
         if row.tests:
             name = row.name.replace(" ", "").replace("/", "_")

@@ -16,15 +16,17 @@ class Selection:
     Attributes:
         allowed: Whether there are validation images that neither stage has trained on.
         reason: One sentence for the record; where nothing may be selected, with what to provide.
+        on_test: Whether epochs and seeds are those that are best on test images.
     """
 
     allowed: bool
     reason: str
+    on_test: bool = False
 
     @property
     def label(self) -> str:
-        """The protocol column: ``val`` or ``unselected``."""
-        return "val" if self.allowed else "unselected"
+        """The protocol column: ``val``, ``unselected`` or ``best_on_test``."""
+        return "best_on_test" if self.on_test else "val" if self.allowed else "unselected"
 
 
 def may_select(

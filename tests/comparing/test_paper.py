@@ -1,0 +1,131 @@
+"""``compare --protocol paper``: on images, the best epoch and seed on the test images, and figures that say so."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from lt_lightning import cli
+from lt_lightning.comparing import Options
+from lt_lightning.errors import UsageError
+from lt_lightning.features import ExtractionOptions
+
+SHORT = "epochs: 3\nbatch_size: 8\nloss: LORTLoss\nallow_double_balancing: true\n"
+
+
+@pytest.fixture
+def arguments(foreign, coloured_root, here):
+    (here / "short.yaml").write_text(SHORT)
+    return [
+        "compare",
+        "--protocol=paper",
+        f"--checkpoint={foreign}",
+        "--backbone=SmallCNN",
+        "--backbone.num_features=8",
+        "--backbone.in_channels=3",
+        "--data=CIFAR10LT",
+        f"--data.root={coloured_root}",
+        "--data.imbalance_ratio=4",
+        "--data.max_count=8",
+        "--data.val_per_class=4",
+        "--data.group_thresholds=[3,5]",
+        "--draws=50",
+        "--features.device=cpu",
+        "--output=better",
+    ]
+
+
+def test_best_epoch_of_the_best_seed(arguments, here, capsys):
+    before = os.environ.get("PL_GLOBAL_SEED")
+    cli.main([*arguments, "--methods=short.yaml,tau_norm,ncm", "--seeds=0,1"])
+    assert os.environ.get("PL_GLOBAL_SEED") == before
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "best epoch and best of 2 seeds, both chosen on the test images" in shown
+    assert "not comparable with figures of the default protocol" in shown
+    assert "1 of 3: short" in shown
+    assert "★" not in shown
+    assert " val " not in shown
+
+    folder = here / "better/version_0"
+    record = json.loads((folder / "results.json").read_text())
+    expected = {
+        "name": "paper",
+        "selection": "best_on_test",
+        "views": "images",
+        "bn_mode": "train",
+        "test_time_averaging": "flip",
+        "aggregation": "best of 2 seeds",
+    }
+    assert {key: record["protocol"][key] for key in expected} == expected
+    assert (record["winner"], record["features"]) == (None, {})
+    assert list(record["rows"]) == ["stage 1", "short", "tau_norm", "ncm"]
+    short, free = record["rows"]["short"], record["rows"]["tau_norm"]
+    assert (short["selection"], free["selection"]) == ("best_on_test", "unselected")
+    assert [run["seed"] for run in short["runs"]] == [0, 1]
+    for run in short["runs"]:
+        assert len(run["test"]) == 3
+        assert run["best_epoch"] == run["test"].index(max(run["test"])) + 1
+    best = max(short["runs"], key=lambda run: max(run["test"]))
+    assert short["best_on_test"]["all"] == max(best["test"])
+    assert [(run["seed"], run["epoch"]) for run in short["seeds"]] == [(best["seed"], best["best_epoch"])]
+    assert "mean" not in short
+    assert free["runs"] == []
+    with np.load(folder / "predictions.npz") as predictions:
+        right = predictions["short.classes"][0] == predictions["targets"]
+        assert right.mean() == pytest.approx(short["best_on_test"]["micro"])
+    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "predictions.npz", "results.json"]
+
+
+def test_one_epoch_is_that_of_fit(arguments, here, foreign):
+    (here / "short.yaml").write_text("epochs: 1\nbatch_size: 8\noptimizer: {init_args: {lr: 0.1}}\n")
+    cli.main([*arguments, "--methods=short.yaml", "--features.progress=false"])
+    model = ["=RetrainModule", f".checkpoint={foreign}", ".bn_mode=train", ".flip_average=true"]
+    model += [".backbone=SmallCNN", ".backbone.num_features=8", ".backbone.in_channels=3"]
+    model += [".optimizer=torch.optim.SGD", ".optimizer.lr=0.1", ".optimizer.momentum=0.9"]
+    common = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+    common += [f"--model{option}" for option in model]
+    common += [*(word for word in arguments if word.startswith("--data")), "--data.batch_size=8"]
+    cli.main(["fit", *common])
+    ckpt = next((here / "runs").rglob("last.ckpt"))
+    cli.main(["test", *common, f"--ckpt_path={ckpt}"])
+    tested = [json.loads(path.read_text()) for path in (here / "runs").rglob("results.json")]
+    tested = next(found["evaluation"]["test"] for found in tested if "test" in found["evaluation"])
+    record = json.loads((here / "better/version_0/results.json").read_text())
+    assert record["rows"]["short"]["seeds"][0]["per_class"]["correct"] == tested["per_class"]["correct"]
+    assert record["rows"]["short"]["seeds"][0]["ece"] == pytest.approx(tested["calibration"]["ece"]["all"], abs=1e-5)
+
+
+def test_training_that_diverges_is_marked(run, tmp_path):
+    (tmp_path / "wild.yaml").write_text("epochs: 2\nbatch_size: 2\noptimizer: {init_args: {lr: 1.0e+38}}\n")
+    quiet = ExtractionOptions(progress=False, device="cpu")
+    with pytest.warns(UserWarning, match="Training of wild diverged with every seed"):
+        found = run(str(tmp_path / "wild.yaml"), views="published", features=quiet, protocol="paper")
+    row = found.row("wild")
+    assert (row.heads, row.tests, row.runs[0].best_epoch) == ([], [], 0)
+    assert row.linear() is None
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--grid.lr=0.1"], "`grid` (lr) cannot go with `protocol` paper"),
+        (["--views=2"], "`views` 2 cannot go with `protocol` paper"),
+        (["--oracle=true"], "`oracle` true cannot go with `protocol` paper"),
+        (["--keep_runs=true"], "`keep_runs` true cannot go with `protocol` paper"),
+        (["--protocol=papers"], "papers"),
+    ],
+)
+def test_one_sentence_for_a_mistake(arguments, here, capsys, more, message):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*arguments, "--methods=lort", *more])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (here / "better").exists()
+
+
+def test_protocols_are_two():
+    with pytest.raises(UsageError, match="`protocol` must be validation or paper, but got 'best'"):
+        Options(protocol="best")
