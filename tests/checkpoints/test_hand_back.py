@@ -4,8 +4,6 @@ from collections import OrderedDict, namedtuple
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lt_lightning import checkpoints, heads
@@ -168,14 +166,16 @@ def test_factors_beside_a_split_classifier_become_one(tmp_path, flat_factors):
 
 
 def test_safetensors_keep_their_metadata(tmp_path):
+    safe_open = pytest.importorskip("safetensors").safe_open
+    safetensors = pytest.importorskip("safetensors.torch")
     net, layer = Net().eval(), plain_layer()
-    save_file(net.state_dict(), tmp_path / "theirs.safetensors", {"format": "pt", "note": "mine"})
+    safetensors.save_file(net.state_dict(), tmp_path / "theirs.safetensors", {"format": "pt", "note": "mine"})
     found, classifier = read(tmp_path / "theirs.safetensors")
     checkpoints.hand_back(found, classifier, layer, tmp_path / "better.safetensors")
     with safe_open(tmp_path / "better.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt", "note": "mine"}
     expected = our_logits(net, layer)
-    net.load_state_dict(load_file(tmp_path / "better.safetensors"))
+    net.load_state_dict(safetensors.load_file(tmp_path / "better.safetensors"))
     torch.testing.assert_close(net(IMAGES), expected, rtol=0, atol=1e-5)
 
 
