@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lt_lightning.checkpoints.report import some
+from lt_lightning.checkpoints.wording import some
 from lt_lightning.errors import UsageError
 
 

@@ -1,5 +1,6 @@
 """The linear classifier in a checkpoint, as it acts."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -10,12 +11,14 @@ from torch import Tensor
 
 from lt_lightning import heads
 from lt_lightning.checkpoints.matching import Match
-from lt_lightning.checkpoints.report import some
+from lt_lightning.checkpoints.wording import some
 from lt_lightning.errors import UsageError
 
 _NAMES = {"fc", "linear", "classifier", "head", "heads", "last_linear", "output", "logits"}
 # Factors of a class's logit: classifier-balancing's and ours, MiSLAS's.
 FACTORS = ("scales", "learned_norm")
+# Tensors of losses and metrics, which Lightning modules keep beside their network.
+_NO_LAYER = re.compile(r"^(module\.|model\.)*\w*(criterion|loss|loss_fn|loss_function|metrics?|accuracy|acc)\.")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,22 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
     keys = [key for key in (fitting[0], name + "bias") if key in found.rest]
     plain = Classifier(name.rstrip("."), found.rest[fitting[0]], found.rest.get(name + "bias"), tuple(keys))
     return _scaled(plain, found.rest)
+
+
+def unexpected(found: Match, classifier: Classifier) -> list[str]:
+    """Tensors of the file's network that are neither the backbone's nor the classifier's.
+
+    A deeper network of the same family matches in every key of the shallower one, so these decide as well.
+    """
+    beside = (f"{classifier.name}.", *found.copies)
+    return [
+        key
+        for key in found.rest
+        if key.startswith(found.prefix)
+        and key not in classifier.keys
+        and not key.startswith(beside)
+        and not _NO_LAYER.search(key)
+    ]
 
 
 def _likeliest(keys: list[str], prefix: str) -> list[str]:

@@ -13,7 +13,7 @@ from lt_lightning.checkpoints.classifier import FACTORS, Classifier, find_classi
 from lt_lightning.checkpoints.matching import Match, match
 from lt_lightning.checkpoints.opening import is_safetensors, open_safely
 from lt_lightning.checkpoints.reading import Place, read
-from lt_lightning.checkpoints.report import some
+from lt_lightning.checkpoints.wording import some
 from lt_lightning.checkpoints.writing import write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head

@@ -3,19 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from lt_lightning.checkpoints.reading import Checkpoint
 
-if TYPE_CHECKING:
-    from lt_lightning.checkpoints.classifier import Classifier
-
 # Copies of a network that follow it; the network itself is wanted where a file has both.
 _COPY = re.compile(r"(^|[._])(ema|swa|averaged?|teacher|momentum|target|encoder_k)([._]|$)")
-# Tensors of losses and metrics, which Lightning modules keep beside their network.
-_NO_LAYER = re.compile(r"^(module\.|model\.)*\w*(criterion|loss|loss_fn|loss_function|metrics?|accuracy|acc)\.")
 
 
 @dataclass(frozen=True)
@@ -71,22 +65,6 @@ def match(checkpoint: Checkpoint, backbone: nn.Module) -> Match:
     # A pair that cuts more from both sides leads to the same tensors.
     copies = [pair[0] for pair in best[1:] if found and _source(next(iter(wanted)), *pair) in rest]
     return Match(checkpoint, theirs, found, missing, misshapen, rest, len(wanted), copies)
-
-
-def unexpected(found: Match, classifier: "Classifier") -> list[str]:
-    """Tensors of the file's network that are neither the backbone's nor the classifier's.
-
-    A deeper network of the same family matches in every key of the shallower one, so these decide as well.
-    """
-    beside = (f"{classifier.name}.", *found.copies)
-    return [
-        key
-        for key in found.rest
-        if key.startswith(found.prefix)
-        and key not in classifier.keys
-        and not key.startswith(beside)
-        and not _NO_LAYER.search(key)
-    ]
 
 
 def _source(key: str, theirs: str, ours: str) -> str:

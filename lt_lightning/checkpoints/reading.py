@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lt_lightning.checkpoints.opening import open_safely
-from lt_lightning.checkpoints.report import some
+from lt_lightning.checkpoints.wording import some
 from lt_lightning.errors import UsageError
 
 RECORD = "lt_lightning"

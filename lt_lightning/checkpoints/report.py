@@ -1,14 +1,13 @@
 """What of a checkpoint fits, in words."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lt_lightning.checkpoints.classifier import Classifier
-    from lt_lightning.checkpoints.matching import Match
+from lt_lightning.checkpoints.classifier import Classifier
+from lt_lightning.checkpoints.matching import Match
+from lt_lightning.checkpoints.wording import some
 
 
-def report(found: "Match", classifier: "Classifier", extra: Sequence[str] = ()) -> str:
+def report(found: Match, classifier: Classifier, extra: Sequence[str] = ()) -> str:
     """One line: file and form, tensors matched, what did not, and the classifier.
 
     Args:
@@ -31,16 +30,10 @@ def report(found: "Match", classifier: "Classifier", extra: Sequence[str] = ()) 
     return line + (f", {classifier.note}" if classifier.note else "")
 
 
-def explain_mismatch(found: "Match", extra: Sequence[str]) -> str:
+def explain_mismatch(found: Match, extra: Sequence[str]) -> str:
     """What does not fit, in a few words."""
     parts = [f"{len(found.tensors)} of {found.total} backbone tensors match"]
     for words, keys in (("missing", found.missing), ("of another shape", found.misshapen), ("unexpected", extra)):
         if keys:
             parts.append(f"{len(keys)} {words}: {some(keys, most=2)}")
     return "; ".join(parts)
-
-
-def some(keys: Sequence[str], most: int = 4) -> str:
-    """The first few of some names, quoted, and how many more there are."""
-    shown = ", ".join(repr(key) for key in keys[:most])
-    return shown + (f" and {len(keys) - most} more" if len(keys) > most else "")

@@ -4,7 +4,6 @@ import torch
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import SmallCNN
-from lt_lightning.checkpoints.report import some
 
 
 def test_a_whole_match_is_one_sentence(backbone, network, in_memory):
@@ -38,9 +37,3 @@ def test_copies_and_notes_are_told(backbone, network, in_memory):
     line = checkpoints.report(found, checkpoints.find_classifier(found, 8, 10, found.source.path))
     assert "matched under the prefix 'net.' (copies under 'ema.' left aside); classifier" in line
     assert line.endswith("with bias), factors 'scales' multiplied in")
-
-
-def test_long_lists_are_cut():
-    assert some(["a", "b"]) == "'a', 'b'"
-    assert some(["a", "b", "c"], most=1) == "'a' and 2 more"
-    assert some([]) == ""
