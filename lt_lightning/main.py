@@ -4,6 +4,7 @@ import re
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 
-from lt_lightning import callbacks, presets
+from lt_lightning import backbones, callbacks, data, heads, losses, mixing, modules, presets, samplers
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.modules import LTModule
@@ -32,6 +33,9 @@ _NOISE = (
     re.compile(r"\. Got value: Namespace\(.*\)$"),
 )
 """What jsonargparse's messages can do without."""
+
+_NO_CLASS = re.compile(r"Expected a dot import path string: (\w+)")
+"""What jsonargparse says of a name without dots that no class has."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -132,6 +136,10 @@ class LTCLI(LightningCLI):
             if isinstance(error.__cause__, UsageError):  # jsonargparse wraps what a link's function raises
                 raise error.__cause__ from error
             raise
+        except TypeError as error:
+            if "Can't instantiate abstract class" in str(error):
+                raise UsageError(f"{error}: a base class, or one of your own that lacks this method.") from error
+            raise
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run's folder and our callbacks; this comes after data and model have been made without complaint."""
@@ -184,8 +192,17 @@ def sentences(advice: str) -> Iterator[None]:
         message = " ".join(str(error.message).split())
         for noise in _NOISE:
             message = noise.sub("", message)
-        message = message.rstrip(".")
+        message = _NO_CLASS.sub(_no_class, message).rstrip(".")
         raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from error
+
+
+def _no_class(found: re.Match[str]) -> str:
+    """Name the classes of this package that a misspelt one may have meant."""
+    parts = (backbones, callbacks, data, heads, losses, mixing, modules, samplers)
+    known = {name for part in parts for name, held in vars(part).items() if isinstance(held, type)}
+    close = get_close_matches(found[1], sorted(known))
+    hint = f"did you mean {' or '.join(close)}?" if close else "one of your own needs its module in front"
+    return f"no class has the name {found[1]!r} ({hint})"
 
 
 def _raising(commands: Iterable[str]) -> dict[str, Any]:

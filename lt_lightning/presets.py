@@ -139,7 +139,11 @@ def _load_stacked(name: str, path: Path, above: tuple[Path, ...]) -> Any:
     is_file = Path(name).suffix in _YAML
     found = path.parent / name if is_file else folder() / f"{name}.yaml"
     if not found.is_file():
-        reason = f"which is not a file in {path.parent}." if is_file else f"which is no preset; {_hint(name, _files())}"
+        reason = (
+            f"which is not a file in {_shown(path.parent)}."
+            if is_file
+            else f"which is no preset; {_hint(name, _files())}"
+        )
         raise UsageError(f"`{STACK}` of {_shown(path)} names {name!r}, {reason}")
     content = _load(found, above)
     if not isinstance(content, Mapping):

@@ -145,6 +145,8 @@ def test_parts_of_ones_own_plug_in_by_import_path(here, tiny, monkeypatch):
         (("--model.lrr=1",), "lrr"),
         (("--model.head=LinearHead", "--model.head.resett=true"), "resett"),
         (("--model.head=NoSuchHead",), "NoSuchHead"),
+        (("--model.loss=FocalLos",), r"no class has the name 'FocalLos' \(did you mean FocalLoss.*\?\);"),
+        (("--model.mixing=Qqqqqqqq",), r"'Qqqqqqqq' \(one of your own needs its module in front\);"),
         (("--model.head=SmallCNN",), "SmallCNN"),
         (("--trainer.max_epochs=many",), "max_epochs"),
         (("--data.imbalance_ratio=big",), "imbalance_ratio"),
@@ -164,6 +166,7 @@ def test_unknown_keys_and_wrong_types_are_named_before_training(here, tiny, caps
         (("--data.imbalance_ratio=0.5",), "imbalance_ratio"),
         (("--data.batch_size=0",), "`data.batch_size` must be at least 1, but got 0"),
         (("--data.group_thresholds=[30,8]",), r"`data.group_thresholds` must be \(low, high\)"),
+        (("--model.loss=Loss",), r"abstract class Loss .*forward.*: a base class, or one of your own"),
         (("--model.loss=LDAMLoss",), "LinearHead and `model.loss` LDAMLoss do not go together.*scale 30"),
         (
             ("--model.head=LogitAdjustmentHead", "--model.loss=BalancedSoftmaxLoss"),

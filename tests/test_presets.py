@@ -157,7 +157,7 @@ def test_fragments_are_no_presets_but_can_be_stacked_and_typed():
             r"'.*mine\.yaml' names 'cifar100_lt/lrt', which is no preset; did you",
         ),
         ({"mine": {"stack": ["shared/methods/lrt"]}}, r"did you mean .*shared/methods/lort"),
-        ({"mine": {"stack": ["gone.yaml"]}}, r"names 'gone\.yaml', which is not a file in "),
+        ({"mine": {"stack": ["gone.yaml"]}}, r"names 'gone\.yaml', which is not a file in '.+'\.$"),
         ({"mine": {"stack": 3}}, r"must be a list of presets or YAML files, but is 3"),
         ({"mine": {"stack": [["a"]]}}, r"must be a list of presets or YAML files, but is \[\['a'\]\]"),
         ({"mine": {"stack": "list.yaml"}, "list": "[1, 2]"}, r"'list\.yaml', which holds no settings but \[1, 2\]"),

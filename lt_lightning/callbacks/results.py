@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lt_lightning.modules import LTModule
+from lt_lightning.callbacks.deferred import DeferredCallback
+from lt_lightning.modules import LTModule, RepresentationModule
 from lt_lightning.results import environment, write_json
 from lt_lightning.tables import accuracy_table, show
 
@@ -17,9 +18,10 @@ from lt_lightning.tables import accuracy_table, show
 class ResultsWriter(Callback):
     """Leave a ``results.json`` in the run's folder, and a table on the screen.
 
-    The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, data and the
-    hash of its split, class counts, epoch, test-time averaging, all metrics per group and per class, and time. What
-    other callbacks keep in an attribute ``diagnostics``, a dictionary of plain values, is added.
+    The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, head, loss,
+    mixing and schedules, data and the hash of its split, class counts, epoch, test-time averaging, all metrics per
+    group and per class, and time. What other callbacks keep in an attribute ``diagnostics``, a dictionary of plain
+    values, is added.
 
     Args:
         preset: Name of the configuration the run started from.
@@ -94,6 +96,7 @@ class ResultsWriter(Callback):
     def record(self, trainer: Trainer, module: LTModule, folder: Path) -> dict[str, Any]:
         """Everything ``results.json`` says of a run."""
         data = getattr(trainer, "datamodule", None)
+        callbacks = cast(Any, trainer).callbacks
         config = folder / "config.yaml"
         training_rate = self._images / self._train_seconds if self._train_seconds else None
         return {
@@ -109,6 +112,8 @@ class ResultsWriter(Callback):
             "backbone": type(module.backbone).__name__,
             "head": type(module.head).__name__,
             "loss": type(module.loss).__name__,
+            "mixing": type(module.mixing).__name__ if isinstance(module, RepresentationModule) else None,
+            "schedules": [type(found).__name__ for found in callbacks if isinstance(found, DeferredCallback)],
             "data": data.describe_split() if data is not None and hasattr(data, "describe_split") else {},
             "sampler": type(getattr(data, "train_sampler", None)).__name__,
             "class_counts": module.class_counts,
@@ -119,9 +124,7 @@ class ResultsWriter(Callback):
             "steps": trainer.global_step,
             "evaluation": module.evaluation,
             "diagnostics": {
-                name: found
-                for callback in cast(Any, trainer).callbacks
-                for name, found in getattr(callback, "diagnostics", {}).items()
+                name: found for callback in callbacks for name, found in getattr(callback, "diagnostics", {}).items()
             },
             "seconds": self.seconds,
             "training_images_per_second": training_rate,

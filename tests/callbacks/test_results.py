@@ -7,7 +7,8 @@ import pytest
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
-from lt_lightning.callbacks import ResultsWriter
+from lt_lightning.callbacks import DRW, ResultsWriter
+from lt_lightning.mixing import Mixup
 
 
 def read(folder):
@@ -83,6 +84,15 @@ def test_groups_without_classes_are_null(tmp_path, trainer, digits, stage1_modul
     assert evaluation["group_sizes"] == {"many": 0, "medium": 10, "few": 0}
     assert evaluation["accuracy"]["many"] is None
     assert evaluation["accuracy"]["medium"] == evaluation["accuracy"]["all"]
+
+
+def test_mixing_and_schedules_are_recorded(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    for folder, options, schedules in (("a", {}, []), ("b", {"mixing": Mixup}, [DRW(start=0.5)])):
+        run = trainer(logger=logging_to(tmp_path / folder), callbacks=[ResultsWriter(), *schedules])
+        run.fit(stage1_module(data, **options), datamodule=data)
+    records = [read(tmp_path / folder) for folder in "ab"]
+    assert [(record["mixing"], record["schedules"]) for record in records] == [("NoMixing", []), ("Mixup", ["DRW"])]
 
 
 def test_a_fast_dev_run_leaves_nothing(here, trainer, digits, stage1_module):
