@@ -1,7 +1,7 @@
 """Two-stage training for long-tailed image classification.
 
-Sub-packages: ``functional``, ``heads``, ``losses``, ``backbones``, ``samplers``, ``metrics``, ``data``, ``checkpoints``,
-``features``, ``retraining``, ``modules``, ``callbacks``, ``comparing``.
+Sub-packages: ``functional``, ``heads``, ``losses``, ``backbones``, ``samplers``, ``metrics``, ``data``,
+``checkpoints``, ``features``, ``retraining``, ``modules``, ``callbacks``, ``comparing``.
 Importing this package imports none of them, nor torch; the names below arrive when they are used.
 """
 

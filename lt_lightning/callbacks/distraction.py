@@ -2,13 +2,13 @@
 
 from typing import Any, cast
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import Distraction, distraction
 from lt_lightning.losses import Loss
+from lt_lightning.losses.form import form_of
 
 
 class NegativeDistraction(Callback):
@@ -57,9 +57,8 @@ class NegativeDistraction(Callback):
         """Note what ``loss`` is given the next time that it is taken."""
         self._leave()
         if loss is not self._loss:
-            # Adding to all logits leaves softmax alone and moves sigmoid. Asked once: the answer waits for the host.
-            probe = loss.probabilities(torch.full((1, loss.num_classes), 3.0, device=loss.counts.device))
-            self._loss, self._one_vs_all = loss, bool(probe.sum() > 1.5)
+            # Asked once: the answer waits for the host.
+            self._loss, self._one_vs_all = loss, form_of(loss) == "sigmoid"
         self._handle = loss.register_forward_pre_hook(self._note, with_kwargs=True)
 
     def _leave(self) -> None:

@@ -19,6 +19,7 @@ from lt_lightning.functional import (
 )
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
+from lt_lightning.losses.form import form_of
 
 _BINS = 15
 _ROWS = 4096  # per product: K = 8142 logits of these are 133 MB
@@ -57,13 +58,7 @@ def accuracies(
 
 def temperature(logits: Tensor, targets: Tensor, loss: Loss) -> float:
     """The temperature that suits images which trained nothing."""
-    return fit_temperature(logits * loss.logit_scale, targets, is_one_vs_all(loss))
-
-
-def is_one_vs_all(loss: Loss) -> bool:
-    """Whether probabilities are one sigmoid per class: adding to all logits moves those, and leaves a softmax alone."""
-    probe = torch.full((1, loss.num_classes), 3.0, device=loss.counts.device)
-    return bool(loss.probabilities(probe).sum() > 1.5)
+    return fit_temperature(logits * loss.logit_scale, targets, form_of(loss) == "sigmoid")
 
 
 def evaluate(

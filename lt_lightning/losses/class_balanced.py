@@ -64,8 +64,7 @@ class ClassBalancedLoss(Loss):
             raise UsageError(f"`kind` must be one of {', '.join(get_args(Kind))}, but got {kind!r}.")
         if gamma < 0:
             raise UsageError(f"`gamma` must be at least 0, but got {gamma}.")
-        if self.num_classes < 2:
-            raise UsageError(f"`class_counts` must have at least 2 classes, but got {self.class_counts}.")
+        self.require_two_classes()
         if init_bias and not self._one_vs_all(kind):
             raise UsageError(
                 f"`init_bias` belongs to the kinds sigmoid and focal, but got kind {kind!r}, to which a common bias of "

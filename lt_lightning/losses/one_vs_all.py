@@ -6,7 +6,6 @@ from math import log
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.reduction import Reduction
@@ -44,8 +43,7 @@ class OneVsAllLoss(Loss):
         init_bias: bool = False,
     ) -> None:
         super().__init__(class_counts, weight, reduction)
-        if self.num_classes < 2:
-            raise UsageError(f"`class_counts` must have at least 2 classes, but got {self.class_counts}.")
+        self.require_two_classes()
         if init_bias:
             self.initial_bias = bias_of_one_in(self.num_classes)
 

@@ -1,11 +1,11 @@
 """Which heads, losses and samplers do not go together; each refusal is one sentence that names both parts."""
 
-import torch
 from torch import nn
 
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head, LogitAdjustmentHead
 from lt_lightning.losses import Loss
+from lt_lightning.losses.form import form_of
 
 
 def check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) -> None:
@@ -33,7 +33,7 @@ def check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) ->
             f"{names} do not go together: the loss multiplies by its scale {loss.logit_scale:g}, which needs cosine "
             f"logits that nothing has scaled before; use CosineHead with scale 1, or set the loss's scale to 1."
         )
-    if isinstance(head, LogitAdjustmentHead) and head.tau > 0 and _is_one_vs_all(loss):
+    if isinstance(head, LogitAdjustmentHead) and head.tau > 0 and form_of(loss) == "sigmoid":
         raise UsageError(
             f"{names} do not go together: the adjustment divides softmax probabilities by priors, which sigmoids of "
             f"single classes do not allow; use a softmax loss, such as CrossEntropyLoss."
@@ -67,12 +67,6 @@ def check_head_from_features(head: Head, stage: str) -> None:
             f"`model.head` {type(head).__name__} and `model` {stage} do not go together: the head is made from the "
             f"features of a trained backbone; use RetrainModule."
         )
-
-
-def _is_one_vs_all(loss: Loss) -> bool:
-    """Whether probabilities are sigmoids: adding to all logits leaves softmax alone and moves sigmoid."""
-    probe = torch.full((1, loss.num_classes), 3.0, device=loss.counts.device)
-    return bool(loss.probabilities(probe).sum() > 1.5)
 
 
 def check_sampler(data: object, head: Head, loss: Loss, allow_double_balancing: bool) -> None:

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from lt_lightning.comparing.evaluation import accuracies, evaluate, is_one_vs_all, predict, temperature
+from lt_lightning.comparing.evaluation import accuracies, evaluate, predict, temperature
 from lt_lightning.features import Features
 from lt_lightning.heads import LinearHead, LogitAdjustmentHead
 from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, LDAMLoss
+from lt_lightning.losses.form import form_of
 from lt_lightning.metrics import CalibrationError, GroupAccuracy
 
 COUNTS = [200, 50, 5]
@@ -41,8 +42,8 @@ def test_predictions_are_adjusted_ones():
 
 
 def test_the_loss_says_what_probabilities_are():
-    assert is_one_vs_all(ClassBalancedLoss(COUNTS, kind="sigmoid"))
-    assert not is_one_vs_all(ClassBalancedLoss(COUNTS, kind="softmax_bce"))
+    assert form_of(ClassBalancedLoss(COUNTS, kind="sigmoid")) == "sigmoid"
+    assert form_of(ClassBalancedLoss(COUNTS, kind="softmax_bce")) == "softmax"
     plain = temperature(LOGITS, TARGETS, CrossEntropyLoss(COUNTS))
     scaled = temperature(LOGITS / 30, TARGETS, LDAMLoss(COUNTS, scale=30.0))
     assert scaled == pytest.approx(plain, rel=1e-4)
