@@ -1,12 +1,12 @@
 """Training of heads on features, as many at once as share their batches."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import torch
 
 from lt_lightning.retraining.runs import FeatureRows, HeadRun
-from lt_lightning.retraining.stacked import Stack, momentum_of, stackable
+from lt_lightning.retraining.stacked import Stack, stack_key
 
 HEADS_PER_STACK = 16
 """On a CPU: 16 or 32 heads of 100 × 64 stay in its cache with their velocities; 64 in one stack took a fifth longer."""
@@ -44,15 +44,15 @@ class _Single:
 def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_epoch: Callable[[int], None] | None = None) -> None:
     """Train heads in place.
 
-    Runs with one sampler, batch size and number of epochs see the same batches; of those, linear heads with softmax
-    losses and plain SGD are trained in one product (:class:`Stack`), the others one after another within each batch.
+    Runs with one sampler, batch size and number of epochs see the same batches; of those, heads of one kind with like
+    losses and plain SGD are trained in one :class:`Stack`, the others one after another within each batch.
 
     Args:
         runs: What to train; each as if alone, to rounding.
         features: Of the training images, on the device of the heads.
         on_epoch: Called after each epoch with the number of heads that it moved, for progress bars.
     """
-    for shared in _groups(runs, lambda run: (id(run.sampler), run.batch_size, run.epochs)):
+    for shared in _groups(runs, lambda run: (id(run.sampler), run.batch_size, run.epochs)).values():
         sampler, batch_size = shared[0].sampler, shared[0].batch_size
         trained = list(_teams(shared))
         spent = [0.0] * len(trained)
@@ -75,19 +75,18 @@ def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_epoch: Callab
 
 
 def _teams(runs: Sequence[HeadRun]) -> Iterator[Stack | _Single]:
-    together = [run for run in runs if stackable(run)]
-    for alike in _groups(together, lambda run: (momentum_of(run), run.head.in_features)):
+    for key, alike in _groups(runs, stack_key).items():
+        if key is None:
+            yield from map(_Single, alike)
+            continue
         on_cpu = next(alike[0].head.parameters()).device.type == "cpu"
         most = HEADS_PER_STACK if on_cpu else len(alike)
         for first in range(0, len(alike), most):
             yield Stack(alike[first : first + most])
-    for run in runs:
-        if run not in together:
-            yield _Single(run)
 
 
-def _groups(runs: Sequence[HeadRun], key: Callable[[HeadRun], object]) -> list[list[HeadRun]]:
-    found: dict[object, list[HeadRun]] = {}
+def _groups(runs: Sequence[HeadRun], key: Callable[[HeadRun], Hashable]) -> dict[Hashable, list[HeadRun]]:
+    found: dict[Hashable, list[HeadRun]] = {}
     for run in runs:
         found.setdefault(key(run), []).append(run)
-    return list(found.values())
+    return found

@@ -5,20 +5,31 @@ from functools import partial
 import pytest
 import torch
 
-from lt_lightning.heads import CosineHead, LinearHead, LWSHead, MaxNormHead
+from lt_lightning.heads import CosineHead, DisAlignHead, LinearHead, LWSHead, MaxNormHead
 from lt_lightning.losses import (
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
     CrossEntropyLoss,
+    ELMLoss,
+    EqualizationLossV2,
+    FocalLoss,
     GeneralizedReweightLoss,
+    HardSelectionLogisticLoss,
+    InfluenceBalancedLoss,
     LabelAwareSmoothingLoss,
+    LargeMarginSoftmaxLoss,
     LDAMLoss,
+    LGLINRLoss,
+    LogisticLoss,
     LogitAdjustedLoss,
     LORTLoss,
+    MaximumMarginLDAMLoss,
+    SoftSelectionLogisticLoss,
     VectorScalingLoss,
 )
 from lt_lightning.retraining import HeadRun, train_heads
 from lt_lightning.retraining.loop import HEADS_PER_STACK
+from lt_lightning.retraining.stacked import stack_key
 from lt_lightning.samplers import ClassBalancedSampler, InstanceSampler
 from lt_lightning.schedules import CosineLR
 
@@ -62,27 +73,71 @@ def by_autograd(reference, rows):
         reference.scheduler.step()
 
 
+WEIGHTS = [0.1, 0.5, 1.0, 2.0, 3.0]
+COSINE = partial(CosineHead, scale=1)
 STACKED = {
     "ce": (LinearHead, CrossEntropyLoss),
-    "weighted": (LinearHead, partial(CrossEntropyLoss, weight=[0.1, 0.5, 1.0, 2.0, 3.0])),
+    "weighted": (LinearHead, partial(CrossEntropyLoss, weight=WEIGHTS)),
     "smoothed": (LinearHead, partial(CrossEntropyLoss, label_smoothing=0.1)),
+    "weighted_and_smoothed": (LinearHead, partial(CrossEntropyLoss, weight=WEIGHTS, label_smoothing=0.1)),
     "lort": (LinearHead, partial(LORTLoss, delta=0.9)),
     "balanced_softmax": (LinearHead, BalancedSoftmaxLoss),
     "logit_adjusted": (LinearHead, partial(LogitAdjustedLoss, tau=0.5)),
     "class_balanced": (LinearHead, ClassBalancedLoss),
+    "class_balanced_bce": (LinearHead, partial(ClassBalancedLoss, kind="softmax_bce")),
+    "class_balanced_sigmoid": (LinearHead, partial(ClassBalancedLoss, kind="sigmoid")),
+    "class_balanced_focal": (LinearHead, partial(ClassBalancedLoss, kind="focal")),
+    "focal": (LinearHead, FocalLoss),
+    "focal_weighted": (LinearHead, partial(FocalLoss, gamma=0.5, weight=WEIGHTS)),
     "ldam": (LinearHead, partial(LDAMLoss, scale=1.0)),
     "ldam_scaled": (LinearHead, partial(LDAMLoss, scale=3.0)),
+    "ldam_cosine": (COSINE, LDAMLoss),
+    "elm": (COSINE, ELMLoss),
+    "elm_weighted": (COSINE, partial(ELMLoss, weight=WEIGHTS)),
+    "mm_ldam": (COSINE, MaximumMarginLDAMLoss),
     "label_aware_smoothing": (LinearHead, LabelAwareSmoothingLoss),
     "generalized_reweight": (LinearHead, partial(GeneralizedReweightLoss, rho=1.2)),
     "vector_scaling": (LinearHead, partial(VectorScalingLoss, gamma=0.3, tau=0.75)),
+    "large_margin": (LinearHead, partial(LargeMarginSoftmaxLoss, weight=WEIGHTS)),
+    "influence": (LinearHead, partial(InfluenceBalancedLoss, alpha=1.0, weight=WEIGHTS)),
+    "influence_focal": (LinearHead, partial(InfluenceBalancedLoss, alpha=1.0, gamma=2.0)),
+    "lr_plain": (LinearHead, LogisticLoss),
+    "lr": (LinearHead, partial(LogisticLoss, weight=WEIGHTS)),
+    "hs_lr": (LinearHead, partial(HardSelectionLogisticLoss, m=50)),
+    "ss_lr": (LinearHead, SoftSelectionLogisticLoss),
+    "eqlv2": (LinearHead, EqualizationLossV2),
+    "lgl_inr": (LinearHead, LGLINRLoss),
+    "lgl_inr_beta": (LinearHead, partial(LGLINRLoss, beta=3.0)),
     "max_norm": (partial(MaxNormHead, radius=0.5), CrossEntropyLoss),
     "max_norm_epoch": (partial(MaxNormHead, radius=0.4, project_every="epoch"), LORTLoss),
-}
-ALONE = {
-    "lws": (LWSHead, CrossEntropyLoss),
     "cosine": (CosineHead, CrossEntropyLoss),
-    "bce": (LinearHead, partial(ClassBalancedLoss, kind="softmax_bce")),
-    "weighted_and_smoothed": (LinearHead, partial(CrossEntropyLoss, weight=[1.0] * 4 + [2.0], label_smoothing=0.1)),
+    "cosine_learnt": (partial(CosineHead, scale=3.0, learnable_scale=True), CrossEntropyLoss),
+    "lws": (LWSHead, CrossEntropyLoss),
+    "lws_lr": (LWSHead, LogisticLoss),
+    "disalign": (DisAlignHead, partial(GeneralizedReweightLoss, rho=1.2)),
+    "disalign_lgl_inr": (DisAlignHead, LGLINRLoss),
+}
+
+
+class Halved(CrossEntropyLoss):
+    """A user's loss, derived from one that is known."""
+
+    def forward(self, logits, targets, features=None):
+        return super().forward(logits, targets, features) / 2
+
+
+class Bent(LinearHead):
+    """A user's head."""
+
+    def forward(self, features):
+        return super().forward(features).tanh()
+
+
+ALONE = {
+    "loss": (LinearHead, Halved),
+    "head": (Bent, CrossEntropyLoss),
+    "sum": (LinearHead, partial(CrossEntropyLoss, reduction="sum")),
+    "weighted_eqlv2": (LinearHead, partial(EqualizationLossV2, weight=WEIGHTS)),
 }
 
 
@@ -98,6 +153,8 @@ def assert_as_alone(*settings):
         assert any(not torch.equal(found[name], start[name]) for name in found)
         for name, expected in reference.head.state_dict().items():
             torch.testing.assert_close(found[name], expected, rtol=0, atol=1e-12)
+        for name, expected in reference.loss.state_dict().items():
+            torch.testing.assert_close(each.loss.state_dict()[name], expected, rtol=0, atol=1e-12)
         assert each.optimizer.param_groups[0]["lr"] == reference.optimizer.param_groups[0]["lr"]
 
 
@@ -106,10 +163,16 @@ def test_each_alone(make):
     assert_as_alone(partial(run, *make, InstanceSampler(Rows().targets)))
 
 
+def test_known_parts_stack_and_others_do_not():
+    sampler = InstanceSampler(Rows().targets)
+    assert all(stack_key(run(*make, sampler)) is not None for make in STACKED.values())
+    assert all(stack_key(run(*make, sampler)) is None for make in ALONE.values())
+
+
 def test_all_together():
     sampler = InstanceSampler(Rows().targets)
     kinds = (STACKED | ALONE).values()
-    runs = [partial(run, *kind, sampler, lr, decay) for kind in kinds for lr in (0.01, 0.1) for decay in (0.0, 0.01)]
+    runs = [partial(run, *kind, sampler, lr, lr / 10, epochs=2) for kind in kinds for lr in (0.01, 0.1)]
     assert len(runs) > HEADS_PER_STACK
     assert_as_alone(*runs)
 

@@ -8,7 +8,7 @@ import torch
 from lt_lightning.heads import CosineHead, LinearHead, LWSHead, MaxNormHead
 from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, LORTLoss
 from lt_lightning.retraining import HeadRun
-from lt_lightning.retraining.stacked import Stack, stackable
+from lt_lightning.retraining.stacked import Stack, stack_key
 from lt_lightning.samplers import InstanceSampler
 from lt_lightning.schedules import CosineLR
 
@@ -24,24 +24,42 @@ def run(head=LinearHead, loss=CrossEntropyLoss, frozen="", **options):
     return HeadRun(made, loss(COUNTS), optimizer, CosineLR(optimizer), InstanceSampler([0, 1, 2]), 2, 1)
 
 
-@pytest.mark.parametrize("parts", [{}, {"head": partial(MaxNormHead, radius=1.0)}, {"loss": LORTLoss}])
-def test_linear_heads_with_softmax_losses_and_plain_sgd(parts):
-    assert stackable(run(**parts))
+ALIKE = [
+    {},
+    {"head": partial(MaxNormHead, radius=1.0)},
+    {"loss": LORTLoss},
+    {"lr": 0.5, "weight_decay": 0.1},
+]
+
+
+@pytest.mark.parametrize("parts", ALIKE)
+def test_linear_heads_with_softmax_losses_share_a_stack(parts):
+    assert stack_key(run(**parts)) == stack_key(run())
 
 
 @pytest.mark.parametrize(
     "parts",
-    [
-        {"head": CosineHead},
-        {"head": LWSHead},
-        {"loss": partial(ClassBalancedLoss, kind="sigmoid")},
-        {"frozen": "bias"},
-        {"nesterov": True},
-        {"dampening": 0.1, "momentum": 0.5},
-    ],
+    [{"head": CosineHead}, {"head": LWSHead}, {"loss": partial(ClassBalancedLoss, kind="sigmoid")}, {"momentum": 0.5}],
 )
-def test_others_train_alone(parts):
-    assert not stackable(run(**parts))
+def test_others_have_their_own(parts):
+    assert stack_key(run(**parts)) not in (None, stack_key(run()))
+
+
+def test_a_learnt_scale_is_not_stacked_with_a_fixed_one():
+    assert stack_key(run(head=CosineHead)) != stack_key(run(head=partial(CosineHead, learnable_scale=True)))
+
+
+@pytest.mark.parametrize(
+    "parts", [{"frozen": "bias"}, {"nesterov": True}, {"dampening": 0.1, "momentum": 0.5}, {"maximize": True}]
+)
+def test_other_sgd_trains_alone(parts):
+    assert stack_key(run(**parts)) is None
+
+
+def test_a_weight_set_free_trains_alone():
+    freed = run(head=LWSHead)
+    freed.head.weight.requires_grad_()
+    assert stack_key(freed) is None
 
 
 def test_heads_keep_their_weights_until_they_are_written_back():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lt_lightning.losses import BalancedSoftmaxLoss, ClassBalancedLoss, CrossEntropyLoss, LORTLoss
-from lt_lightning.retraining.forms import SoftmaxForm, softmax_form
+from lt_lightning.retraining.slopes.forms import SoftmaxForm, softmax_form
 
 COUNTS = [30, 12, 5]
 

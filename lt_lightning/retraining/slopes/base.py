@@ -1,0 +1,44 @@
+"""The contract between a stack of heads and the losses that move it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+
+from torch import Tensor
+
+from lt_lightning.losses import Loss
+
+
+class Slopes(ABC):
+    """Base of what gives the derivatives of the losses of H heads by their logits.
+
+    Args:
+        losses: One of each head, H of them, with one :meth:`key`.
+        like: Of the dtype and on the device of the logits.
+    """
+
+    def __init__(self, losses: Sequence[Loss], like: Tensor) -> None:  # noqa: ARG002
+        self.losses = list(losses)
+
+    @staticmethod
+    @abstractmethod
+    def key(loss: Loss) -> Hashable | None:
+        """What losses must have in common to be taken together; ``None`` for a loss that this class cannot serve.
+
+        Only classes known here count, not classes derived from them, which may compute something else.
+        """
+
+    @abstractmethod
+    def __call__(self, logits: Tensor, targets: Tensor, features: Tensor) -> tuple[Tensor, float]:
+        """Derivatives of a batch.
+
+        Args:
+            logits: ``(N, H, K)``, contiguous.
+            targets: ``(N,)``, int64.
+            features: ``(N, D)``.
+
+        Returns:
+            ``(N, H, K)``, which the caller may overwrite, and the number that they are still to be multiplied by.
+        """
+
+    def write_back(self) -> None:  # noqa: B027  # a hook
+        """Give each loss the state that it would have from training alone; most have none."""

@@ -1,0 +1,65 @@
+"""Losses whose gradient at a sample looks at that sample alone: the samples of all heads as one batch."""
+
+from collections.abc import Hashable
+
+import torch
+from torch import Tensor
+
+from lt_lightning.losses import (
+    ClassBalancedLoss,
+    CrossEntropyLoss,
+    ELMLoss,
+    FocalLoss,
+    HardSelectionLogisticLoss,
+    InfluenceBalancedLoss,
+    LargeMarginSoftmaxLoss,
+    LogisticLoss,
+    Loss,
+    MaximumMarginLDAMLoss,
+    SoftSelectionLogisticLoss,
+)
+from lt_lightning.retraining.slopes.base import Slopes
+from lt_lightning.retraining.slopes.constants import constants
+
+_LOSSES = (
+    ClassBalancedLoss,
+    CrossEntropyLoss,
+    ELMLoss,
+    FocalLoss,
+    HardSelectionLogisticLoss,
+    InfluenceBalancedLoss,
+    LargeMarginSoftmaxLoss,
+    LogisticLoss,
+    MaximumMarginLDAMLoss,
+    SoftSelectionLogisticLoss,
+)
+
+
+class RowSlopes(Slopes):
+    """Equal losses without state, that are means of each sample's own: one call of the loss itself on N·H rows.
+
+    The (weighted) mean over the rows of all heads is the mean of the H losses, whose targets are the same.
+    """
+
+    @staticmethod
+    def key(loss: Loss) -> Hashable | None:
+        """The constants of the loss."""
+        return constants(loss) if type(loss) in _LOSSES and loss.reduction == "mean" else None
+
+    def __call__(self, logits: Tensor, targets: Tensor, features: Tensor) -> tuple[Tensor, float]:
+        """Slopes ``(N, H, K)`` by autograd, and H."""
+        number, heads, classes = logits.shape
+        loss = self.losses[0]
+        sizes = None
+        if isinstance(loss, InfluenceBalancedLoss):  # which sees no more of features than the sum of their sizes
+            sizes = by_head(features.abs().sum(dim=1), heads).unsqueeze(1)
+        with torch.enable_grad():
+            rows = logits.detach().view(number * heads, classes).requires_grad_()
+            value = loss(rows, by_head(targets, heads), sizes)
+        (slopes,) = torch.autograd.grad(value, rows)
+        return slopes.view(logits.shape), float(heads)
+
+
+def by_head(values: Tensor, heads: int) -> Tensor:
+    """What belongs to samples, ``(N,)``, for the rows of all heads, ``(N·H,)``."""
+    return values.unsqueeze(1).expand(-1, heads).reshape(-1)

@@ -1,0 +1,100 @@
+"""Every kind of slopes equals autograd, head by head; which losses share one."""
+
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lt_lightning.losses import (
+    ClassBalancedLoss,
+    CrossEntropyLoss,
+    ELMLoss,
+    EqualizationLossV2,
+    FocalLoss,
+    HardSelectionLogisticLoss,
+    InfluenceBalancedLoss,
+    LGLINRLoss,
+    LogisticLoss,
+    LORTLoss,
+    MaximumMarginLDAMLoss,
+)
+from lt_lightning.retraining.slopes import slopes_key, slopes_of
+from lt_lightning.retraining.slopes.equalization import EqualizationSlopes
+from lt_lightning.retraining.slopes.focal import FocalSlopes
+from lt_lightning.retraining.slopes.in_negative import InNegativeSlopes
+from lt_lightning.retraining.slopes.margin import MarginSlopes
+from lt_lightning.retraining.slopes.one_vs_all import OneVsAllSlopes
+from lt_lightning.retraining.slopes.rows import RowSlopes
+from lt_lightning.retraining.slopes.softmax import SoftmaxSlopes
+
+COUNTS = [9, 4, 2, 1]
+KINDS = {
+    "softmax": (SoftmaxSlopes, LORTLoss),
+    "elm": (MarginSlopes, partial(ELMLoss, scale=3.0)),
+    "mm_ldam": (MarginSlopes, MaximumMarginLDAMLoss),
+    "focal": (FocalSlopes, FocalLoss),
+    "focal_weak": (FocalSlopes, partial(FocalLoss, gamma=0.5)),
+    "focal_none": (FocalSlopes, partial(FocalLoss, gamma=0.0)),
+    "lr": (OneVsAllSlopes, LogisticLoss),
+    "class_balanced_sigmoid": (OneVsAllSlopes, partial(ClassBalancedLoss, kind="sigmoid")),
+    "class_balanced_bce": (RowSlopes, partial(ClassBalancedLoss, kind="softmax_bce")),
+    "hs_lr": (RowSlopes, HardSelectionLogisticLoss),
+    "ib": (RowSlopes, InfluenceBalancedLoss),
+    "eqlv2": (EqualizationSlopes, EqualizationLossV2),
+    "lgl_inr": (InNegativeSlopes, partial(LGLINRLoss, beta=2.0)),
+}
+
+
+def by_autograd(loss, logits, targets, features):
+    logits = logits.clone().requires_grad_()
+    loss.train()(logits, targets, features).backward()
+    return logits.grad
+
+
+@pytest.mark.parametrize(("kind", "make"), KINDS.values(), ids=KINDS)
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**31), number=st.integers(1, 9), heads=st.integers(1, 3), size=st.floats(0.1, 20))
+def test_equal_autograd_of_each_head(kind, make, seed, number, heads, size):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(2, number, heads, 4, generator=generator, dtype=torch.float64) * size
+    targets = torch.randint(4, (2, number), generator=generator)
+    features = torch.randn(2, number, 5, generator=generator, dtype=torch.float64)
+    together, alone = ([make(COUNTS) for _ in range(heads)] for _ in range(2))
+    slopes = slopes_of(together, logits)
+    assert type(slopes) is kind
+    for batch in zip(logits, targets, features, strict=True):  # two, as some losses have state
+        found, share = slopes(batch[0].clone(), *batch[1:])
+        for head, loss in enumerate(alone):
+            expected = by_autograd(loss, batch[0][:, head], *batch[1:])
+            torch.testing.assert_close(found[:, head] * share, expected, rtol=1e-9, atol=1e-12)
+    slopes.write_back()
+    for found, expected in zip(together, alone, strict=True):
+        for name, value in expected.state_dict().items():
+            torch.testing.assert_close(found.state_dict()[name], value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "make"), KINDS.values(), ids=KINDS)
+def test_finite_in_fp32_at_extreme_logits(kind, make):
+    logits = torch.tensor([[1e4, -1e4, 0.0, 0.0], [-1e4, 1e4, 0.0, 0.0], [0.0] * 4]).unsqueeze(1)
+    found, _ = slopes_of([make(COUNTS)], logits)(logits, torch.tensor([0, 0, 3]), torch.ones(3, 5))
+    assert type(slopes_of([make(COUNTS)], logits)) is kind
+    assert found.isfinite().all()
+
+
+class Derived(LogisticLoss):
+    """A user's own."""
+
+
+@pytest.mark.parametrize(
+    "loss", [Derived(COUNTS), LGLINRLoss(COUNTS, gather=True), EqualizationLossV2(COUNTS, reduction="sum")]
+)
+def test_others_train_alone(loss):
+    assert slopes_key(loss) is None
+
+
+def test_softmax_losses_share_whatever_their_constants_and_others_only_with_equal_ones():
+    assert slopes_key(LORTLoss(COUNTS, delta=0.5)) == slopes_key(CrossEntropyLoss(COUNTS))
+    assert slopes_key(FocalLoss(COUNTS, gamma=1.0)) == slopes_key(FocalLoss(COUNTS, gamma=1.0))
+    assert slopes_key(FocalLoss(COUNTS, gamma=1.0)) != slopes_key(FocalLoss(COUNTS, gamma=2.0))

@@ -1,0 +1,25 @@
+"""Linear heads side by side."""
+
+import torch
+
+from lt_lightning.heads import LinearHead, MaxNormHead
+from lt_lightning.retraining.stacks.affine import AffineStack
+
+COUNTS, D = [4, 2, 1], 5
+
+
+@torch.no_grad()
+def test_only_heads_with_a_radius_are_shortened_and_only_when_due():
+    heads = [
+        LinearHead(D, COUNTS),
+        MaxNormHead(D, COUNTS, radius=0.1),
+        MaxNormHead(D, COUNTS, radius=0.1, project_every="epoch"),
+    ]
+    stack = AffineStack(heads, 0.9)
+    before = [head.weight.clone() for head in heads]
+    stack.project(at_step=True)
+    heads[1].project_()
+    torch.testing.assert_close(stack.values[0], torch.stack([before[0], heads[1].weight, before[2]]))
+    stack.project(at_step=False)
+    heads[2].project_()
+    torch.testing.assert_close(stack.values[0], torch.stack([before[0], heads[1].weight, heads[2].weight]))
