@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
+from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.in_memory import InMemoryLT, SetFacts
 from lt_lightning.data.profiles import Profile
 from lt_lightning.data.sources import ArraySource
@@ -35,6 +35,7 @@ class DigitsLT(InMemoryLT):
         val_fraction: Share of the training images that ``val_from="train"`` takes.
         crop_padding: Pixels of black border for random crops while training.
         flip: Whether to mirror half of the training images. Not by default: a mirrored digit is none.
+        augmentation: Makes what else changes training images, after crop and flip; by default nothing does.
         batch_size: Images per optimiser step, over all processes together.
         eval_batch_size: Images per evaluation batch and process.
         num_workers: Worker processes; 0 is fastest for images in memory.
@@ -54,6 +55,7 @@ class DigitsLT(InMemoryLT):
         val_fraction: float = 0.1,
         crop_padding: int = 1,
         flip: bool = False,
+        augmentation: Callable[[], Augmentation] = NoAugmentation,
         batch_size: int = 128,
         eval_batch_size: int = 512,
         num_workers: int = 0,
@@ -70,6 +72,7 @@ class DigitsLT(InMemoryLT):
             val_fraction=val_fraction,
             crop_padding=crop_padding,
             flip=flip,
+            augmentation=augmentation,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,
@@ -86,6 +89,8 @@ class DigitsLT(InMemoryLT):
 
     def open_source(self) -> ArraySource:
         """Scale 0..16 to 0..255, put the images into the fixed order and part test from pool."""
+        from sklearn.datasets import load_digits  # here, because a fifth of a second is much for who shows no digits
+
         digits = load_digits()
         images = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
         labels = torch.from_numpy(digits.target).to(torch.int64)

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
-from torchvision.transforms import v2
 
 from lt_lightning.data.base import Batch, LabelledImages, LTDataModule, Split
 from lt_lightning.data.in_memory import classes_without
@@ -129,6 +128,8 @@ def read_rgb(path: Path) -> Image.Image:
 
 def train_transform(image_size: int, color_jitter: float) -> Callable[[Image.Image], Tensor]:
     """Random crop of 8 to 100 % of the area, mirror, optional jitter of brightness, contrast and saturation."""
+    from torchvision.transforms import v2  # here, because sets in memory do without
+
     jitter = [v2.ColorJitter(color_jitter, color_jitter, color_jitter)] if color_jitter else []
     steps = [v2.RandomResizedCrop(image_size), v2.RandomHorizontalFlip(), *jitter, v2.PILToTensor()]
     transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
@@ -138,6 +139,8 @@ def train_transform(image_size: int, color_jitter: float) -> Callable[[Image.Ima
 def eval_transform(image_size: int, resize: int | None = None) -> Callable[[Image.Image], Tensor]:
     """Shorter side to ``resize``, by default 256/224 of ``image_size``, then the middle."""
     shorter = resized_side(image_size) if resize is None else resize
+    from torchvision.transforms import v2
+
     steps = [v2.Resize(shorter), v2.CenterCrop(image_size), v2.PILToTensor()]
     transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
     return transform

@@ -4,13 +4,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
+from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data import profiles
 from lt_lightning.data.base import Batch, LTDataModule, Split
+from lt_lightning.data.crop_table import CropTable, RowLoader
 from lt_lightning.data.profiles import Profile
 from lt_lightning.data.sources import ImageSource
 from lt_lightning.data.splits import (
@@ -24,7 +27,13 @@ from lt_lightning.data.splits import (
 )
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import crop_at, normalize, random_crop, random_horizontal_flip
-from lt_lightning.samplers import EpochSampler, InstanceSampler
+from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
+
+CPU_TABLE_BYTES = 2**30
+"""Largest table of a training set that is made beside the set itself in a computer's memory."""
+
+GPU_TABLE_SHARE = 0.1
+"""Share of a GPU's free memory that such a table may take."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,7 @@ class InMemoryLT(LTDataModule, ABC):
         val_fraction: Share of the training images that ``val_from="train"`` takes.
         crop_padding: Pixels of black border for random crops while training; 0 for none.
         flip: Whether to mirror half of the training images.
+        augmentation: Makes what else changes training images, after crop and flip; by default nothing does.
         batch_size: Images per optimiser step, over all processes together.
         eval_batch_size: Images per evaluation batch and process.
         num_workers: Worker processes; 0 is fastest for images in memory.
@@ -104,6 +114,7 @@ class InMemoryLT(LTDataModule, ABC):
         val_fraction: float = 0.1,
         crop_padding: int = 4,
         flip: bool = True,
+        augmentation: Callable[[], Augmentation] = NoAugmentation,
         batch_size: int = 128,
         eval_batch_size: int = 512,
         num_workers: int = 0,
@@ -129,9 +140,11 @@ class InMemoryLT(LTDataModule, ABC):
         self.val_fraction = val_fraction
         self.crop_padding = crop_padding
         self.flip = flip
+        self.augmentation = augmentation()
         self._loaded: dict[Split, InMemoryImages | None] = {}
         self._hashes: dict[Split, str] = {}
         self._repeated = 0
+        self._table: CropTable | None = None
 
     # -- what a subclass provides ------------------------------------------------------------------------------------
 
@@ -166,24 +179,88 @@ class InMemoryLT(LTDataModule, ABC):
         return self._loaded[split]
 
     def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
-        """Crop and flip (while training), then normalise: ``(B, C, H, W)``, fp32."""
+        """Crop and flip (while training), then :meth:`finish`: ``(B, C, H, W)``, fp32."""
         if training:
             images = random_crop(images, self.crop_padding, generator)
             if self.flip:
                 images = random_horizontal_flip(images, generator)
+        return self.finish(images, training, generator)
+
+    def finish(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
+        """What follows on crops and flips, wherever they were made: other augmentation, then normalisation.
+
+        Args:
+            images: ``(B, C, H, W)``, uint8.
+            training: Whether to augment.
+            generator: Source of the augmentation's draws; ``None`` unless ``training``.
+
+        Returns:
+            ``(B, C, H, W)``, fp32, in the memory format of ``images``.
+        """
+        if training:
+            images = self.augmentation(images, generator)
         return normalize(images, self.facts.mean, self.facts.std)
 
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of this process's share: of positions alone where the images lie on the training device."""
+        loader = super().train_dataloader()
+        device = self._table_device()
+        if device is None:
+            return loader
+        images = cast(InMemoryImages, self.split("train"))
+        self._table = CropTable(images.images, self.crop_padding, self.flip, device)
+        return RowLoader(images, cast(ShardedBatchSampler, loader.batch_sampler), device)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Make a whole batch on the device it will be used on."""
+        if self._table is None or self.trainer is None or not self.trainer.training:
+            return super().on_after_batch_transfer(batch, dataloader_idx)
+        rows, targets = batch
+        generator = self._augmentation_generator(rows.device)
+        return self.finish(self._table.draw(rows, generator), True, generator), targets
+
+    def teardown(self, stage: str) -> None:  # noqa: ARG002
+        """Give the table's memory back."""
+        self._table = None
+
+    def _table_device(self) -> torch.device | None:
+        """Where training crops are gathered from one table; ``None`` if each batch is to be made of its images."""
+        train = self.split("train")
+        # A subclass that makes its input in another way has to see the images.
+        if self.trainer is None or self.num_workers or type(self).to_input is not InMemoryLT.to_input or train is None:
+            return None
+        device = self.trainer.strategy.root_device
+        if device.type == "cuda":
+            limit = GPU_TABLE_SHARE * torch.cuda.mem_get_info(device)[0]
+        else:
+            limit = CPU_TABLE_BYTES if device.type == "cpu" else 0
+        size = CropTable.nbytes(cast(InMemoryImages, train).images, self.crop_padding, self.flip)
+        return device if size <= limit else None
+
     def describe_transform(self, training: bool) -> dict[str, Any]:
-        """Normalisation and, while training, crops and flips; a subclass with a ``to_input`` of its own adds to it."""
+        """Normalisation and, while training, augmentation; a subclass with a ``to_input`` of its own adds to it."""
         described: dict[str, Any] = {
             "class": f"{type(self).__module__}.{type(self).__qualname__}",
             "mean": self.facts.mean,
             "std": self.facts.std,
         }
-        return described | ({"crop_padding": self.crop_padding, "flip": self.flip} if training else {})
+        if not training:
+            return described
+        drawn = {"crop_padding": self.crop_padding, "flip": self.flip, "augmentation": self.augmentation.describe()}
+        return described | drawn
 
     def count_views(self) -> int:
-        """Crops times flips: 162 for 4 pixels of border and flips."""
+        """Crops times flips: 162 for 4 pixels of border and flips.
+
+        Raises:
+            UsageError: If there is other augmentation, whose outcomes cannot be listed.
+        """
+        if self.augmentation.changes:
+            raise UsageError(
+                f'`views` "all" takes every crop and mirror image, but with `data.augmentation` '
+                f"{type(self.augmentation).__name__} there are more views than can be listed; give a number of "
+                f"`views`, or leave `data.augmentation` out."
+            )
         return (2 * self.crop_padding + 1) ** 2 * (2 if self.flip else 1)
 
     def to_view(self, images: Tensor, view: int) -> Tensor:
@@ -228,7 +305,7 @@ class InMemoryLT(LTDataModule, ABC):
         """The same source with other options, nothing loaded."""
         other = copy(self)
         other._splits, other._loaded, other._hashes, other._repeated = {}, {}, {}, 0
-        other.train_sampler = None
+        other.train_sampler, other._table = None, None
         for name, value in changes.items():
             setattr(other, name, value)
         return other

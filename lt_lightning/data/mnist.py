@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor
 from torchvision import datasets
 
+from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.profiles import Profile
 from lt_lightning.data.public_sets import PublicSetFacts, PublicSetLT
 from lt_lightning.data.splits import Subset, ValFrom
@@ -74,6 +75,7 @@ class MNISTLT(PublicSetLT):
         val_fraction: Share of the training images that ``val_from="train"`` takes.
         crop_padding: Pixels of black border for random crops while training. None by default, as in LGL-INR's recipe.
         flip: Whether to mirror half of the training images. Not by default: a mirrored character is another one.
+        augmentation: Makes what else changes training images, after crop and flip; by default nothing does.
         batch_size: Images per optimiser step, over all processes together.
         eval_batch_size: Images per evaluation batch and process.
         num_workers: Worker processes; 0 is fastest for images in memory.
@@ -95,6 +97,7 @@ class MNISTLT(PublicSetLT):
         val_fraction: float = 0.1,
         crop_padding: int = 0,
         flip: bool = False,
+        augmentation: Callable[[], Augmentation] = NoAugmentation,
         batch_size: int = 128,
         eval_batch_size: int = 512,
         num_workers: int = 0,
@@ -113,6 +116,7 @@ class MNISTLT(PublicSetLT):
             val_fraction=val_fraction,
             crop_padding=crop_padding,
             flip=flip,
+            augmentation=augmentation,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.in_memory import InMemoryLT, SetFacts
 from lt_lightning.data.parquet import ParquetSource
 from lt_lightning.data.profiles import Profile
@@ -48,6 +49,7 @@ class PublicSetLT(InMemoryLT, ABC):
         val_fraction: Share of the training images that ``val_from="train"`` takes.
         crop_padding: Pixels of black border for random crops while training; 0 for none.
         flip: Whether to mirror half of the training images.
+        augmentation: Makes what else changes training images, after crop and flip; by default nothing does.
         batch_size: Images per optimiser step, over all processes together.
         eval_batch_size: Images per evaluation batch and process.
         num_workers: Worker processes; 0 is fastest for images in memory.
@@ -68,6 +70,7 @@ class PublicSetLT(InMemoryLT, ABC):
         val_fraction: float = 0.1,
         crop_padding: int = 4,
         flip: bool = True,
+        augmentation: Callable[[], Augmentation] = NoAugmentation,
         batch_size: int = 128,
         eval_batch_size: int = 512,
         num_workers: int = 0,
@@ -84,6 +87,7 @@ class PublicSetLT(InMemoryLT, ABC):
             val_fraction=val_fraction,
             crop_padding=crop_padding,
             flip=flip,
+            augmentation=augmentation,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,

@@ -41,7 +41,7 @@ from lt_lightning.functional.logits import (
 from lt_lightning.functional.margins import elm_margins, ldam_margins, maximum_margins, scale_with_margin
 from lt_lightning.functional.precision import at_least_fp32, linear
 from lt_lightning.functional.priors import class_balanced_weights, frequency_factors, generalized_weights, log_prior
-from lt_lightning.functional.ranking import average_precision
+from lt_lightning.functional.ranking import average_precision, classes_ahead
 from lt_lightning.functional.selection import hard_selection_loss, soft_selection_loss
 from lt_lightning.functional.shifted import prior_accuracy, shifted_priors
 from lt_lightning.functional.smoothing import (
@@ -68,6 +68,7 @@ __all__ = [
     "class_accuracies",
     "class_balanced_weights",
     "class_means",
+    "classes_ahead",
     "cosine_logits",
     "delta_from_gap",
     "distraction",

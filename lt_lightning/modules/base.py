@@ -2,24 +2,27 @@
 
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.checkpoints import RECORD
+from lt_lightning.checkpoints import RECORD, head_record
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
-from lt_lightning.metrics import CalibrationError, GroupAccuracy, LogitsStatistics, weight_norms
 from lt_lightning.mixing import Mixed
 from lt_lightning.modules.combinations import check_head_and_loss, check_head_from_features, check_sampler
+from lt_lightning.modules.evaluation import Evaluation
+from lt_lightning.modules.origin import check_origin, describe_data, describe_split, is_plain
+from lt_lightning.modules.place import mark_unfinished_epoch, nothing_left
+from lt_lightning.modules.speed import Compilation, allow_tf32, check_compilation, compile_, prefer_fused
 from lt_lightning.schedules import CosineLR
 
 HeadFactory = Callable[[int, list[int]], Head]
@@ -40,7 +43,9 @@ class LTModule(LightningModule):
         lr_scheduler: Makes the learning-rate schedule from the optimiser; stepped once per epoch.
         group_thresholds: ``(low, high)`` training images that separate few, medium and many; linked from the data.
         channels_last: Whether convolutions run in the channels-last memory format (faster in bf16).
-        compile: Whether the backbone is compiled; costs some 20–50 s at the first step on a CPU.
+        compile: How ``torch.compile`` compiles the backbone, "none" for not at all; costs some 20–50 s at the first
+            step on a CPU. "reduce-overhead" uses CUDA graphs.
+        tf32: Whether fp32 products on a GPU may be of TF32 numbers, which is several times as fast.
         flip_average: Whether test logits are the mean over an image and its mirror image; recorded with the results.
         allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
         allow_changed_data: Whether a checkpoint may have been trained on other class counts or another split.
@@ -52,9 +57,7 @@ class LTModule(LightningModule):
     makes_heads_from_features: bool = False
     """Whether heads that need the features of the training images get them before a run."""
 
-    accuracy: nn.ModuleDict
-    logits_statistics: nn.ModuleDict
-    calibration: nn.ModuleDict
+    metrics: nn.ModuleDict
     evaluation: dict[str, dict[str, Any]]
     """Results of the last evaluation of each split, plain values, the same in every process."""
 
@@ -77,7 +80,8 @@ class LTModule(LightningModule):
         lr_scheduler: LRSchedulerCallable,
         group_thresholds: tuple[int, int],
         channels_last: bool,
-        compile: bool,
+        compile: Compilation,
+        tf32: bool,
         flip_average: bool,
         allow_double_balancing: bool,
         allow_changed_data: bool,
@@ -91,10 +95,12 @@ class LTModule(LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.channels_last = channels_last
-        self.compile_backbone = compile
+        self.compile_backbone: Compilation = compile
+        self.tf32 = tf32
         self.flip_average = flip_average
         self.allow_double_balancing = allow_double_balancing
         self.allow_changed_data = allow_changed_data
+        check_compilation(compile)
         check_head_and_loss(self.head, self.loss, allow_double_balancing)
         if not self.makes_heads_from_features:
             check_head_from_features(self.head, type(self).__name__)
@@ -103,20 +109,15 @@ class LTModule(LightningModule):
 
         self.evaluation = {}
         self.epochs_trained = 0
-        self.accuracy = nn.ModuleDict(
-            {f"{split}_metric": GroupAccuracy(self.class_counts, self.group_thresholds) for split in ("val", "test")}
-        )
-        self.logits_statistics = nn.ModuleDict(
-            {f"{split}_metric": LogitsStatistics(self.class_counts, self.group_thresholds) for split in ("val", "test")}
-        )
-        self.calibration = nn.ModuleDict(
-            {f"{split}_metric": CalibrationError(self.class_counts, self.group_thresholds) for split in ("val", "test")}
+        self.metrics = nn.ModuleDict(
+            {f"{split}_metric": Evaluation(self.class_counts, self.group_thresholds) for split in ("val", "test")}
         )
         # Accumulated on the device; read once every `log_every_n_steps`, so that no step waits for the host. No buffer:
         # those take on the module's precision, and DDP overwrites them with the first process's.
         self._loss_sum: Tensor | float = 0.0
         self._loss_steps = 0
         self._lr: Tensor | float = 0.0
+        self._trained = False
 
     def start_bias(self) -> None:
         """Set the classifier's bias to what the loss asks for, if it does."""
@@ -144,8 +145,10 @@ class LTModule(LightningModule):
         if images.ndim == 4:  # features in the place of images are kept out of the record
             self.input_shape = tuple(images.shape[1:])
         images = images.to(cast(torch.dtype, self.dtype))  # a trainer of precision "bf16-true" or "64-true" sets it
-        if self.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
+        # No copy where the data come so; where they come otherwise, a network would take on their format.
+        if images.ndim == 4:
+            layout = torch.channels_last if self.channels_last else torch.contiguous_format
+            images = images.contiguous(memory_format=layout)
         return cast(Tensor, self.backbone(images))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -183,16 +186,10 @@ class LTModule(LightningModule):
         logits = self(images)
         if split == "test" and self.flip_average:
             logits = (logits + self(images.flip(-1))) / 2
-        accuracy, statistics, calibration = self._metrics(split)
-        accuracy.update(logits, targets)
-        statistics.update(logits, targets)
-        calibration.update(self.loss.probabilities(logits), targets)
+        self._metrics(split).update(logits, self.loss.probabilities(logits), targets)
 
-    def _metrics(self, split: EvalSplit) -> tuple[GroupAccuracy, LogitsStatistics, CalibrationError]:
-        kinds = (self.accuracy, self.logits_statistics, self.calibration)
-        return cast(
-            tuple[GroupAccuracy, LogitsStatistics, CalibrationError], tuple(kind[f"{split}_metric"] for kind in kinds)
-        )
+    def _metrics(self, split: EvalSplit) -> Evaluation:
+        return cast(Evaluation, self.metrics[f"{split}_metric"])
 
     def _outside_autocast(self, head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
         # Also a user's own head keeps fp32 logits: it is next to free, and tail classes need the digits.
@@ -221,7 +218,8 @@ class LTModule(LightningModule):
         if self._loss_steps:
             self.log("train/loss_epoch_end", self._mean_loss(), sync_dist=True)
         self.log("train/lr", float(self._lr))
-        self.epochs_trained = self.current_epoch + 1
+        if self.trainer.is_last_batch:  # else something has stopped the run inside the epoch
+            self.epochs_trained = self.current_epoch + 1
 
     def on_validation_epoch_end(self) -> None:
         """Close the validation metrics."""
@@ -232,40 +230,22 @@ class LTModule(LightningModule):
         self._close("test")
 
     def _close(self, split: EvalSplit) -> None:
-        accuracy, statistics, calibration = self._metrics(split)
+        metrics = self._metrics(split)
         if not self.trainer.sanity_checking:
-            summary = accuracy.compute()
-            errors = calibration.compute()
-            self.log_dict({f"{split}/{name}": value for name, value in summary.items()})
-            self.log(f"{split}/ece", errors["all"])
-            correct, total = accuracy.counts()
-            per_class = {"correct": correct, "total": total, "accuracy": accuracy.per_class(), **statistics.compute()}
-            with suppress(UsageError):  # a head need not have a weight vector per class
-                per_class["weight_norm"] = weight_norms(self.head)
+            self.log_dict({f"{split}/{name}": value for name, value in metrics.scalars().items()})
             self.evaluation[split] = {
                 "epoch": self.current_epoch + 1 if self.trainer.state.fn == "fit" else self.epochs_trained,
-                "accuracy": {name: value.item() for name, value in summary.items()},
-                "calibration": {
-                    "ece": {name: value.item() for name, value in errors.items()},
-                    "bins": {name: values.tolist() for name, values in calibration.reliability().items()},
-                },
-                "group_sizes": accuracy.group_sizes,
-                "classes_without_images": int((total == 0).sum()),
                 "test_time_averaging": "flip" if split == "test" and self.flip_average else "none",
-                "per_class": {name: values.tolist() for name, values in per_class.items()},
-                "logits": {
-                    name: {group: value.item() for group, value in statistics.by_group(per_class[name]).items()}
-                    for name in ("logits_magnitude", "regularized_std")
-                },
+                **metrics.record(self.head),
             }
-        for metric in self._metrics(split):
-            metric.reset()
+        metrics.reset()
 
     # -- optimisation ------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimise what requires gradients, nothing else."""
         optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        prefer_fused(optimizer)
         scheduler = self.lr_scheduler(optimizer)
         if isinstance(scheduler, CosineLR):
             scheduler.set_epochs(_max_epochs(self))
@@ -289,10 +269,20 @@ class LTModule(LightningModule):
         """Check what only the trainer knows, before anything trains."""
         if self.channels_last:
             self.backbone.to(memory_format=torch.channels_last)
+        allow_tf32(self.tf32, self.trainer.strategy.root_device)
         if stage == "fit":
+            self._trained = False
             self.check(getattr(self.trainer, "datamodule", None))
-            if self.compile_backbone:
-                self.backbone.compile()
+            compile_(self.backbone, self.compile_backbone)
+
+    def on_train_start(self) -> None:
+        """Note that there is something to train."""
+        self._trained = True
+
+    def on_fit_end(self) -> None:
+        """Say so if a resumed run was over already."""
+        if not self._trained and (reason := nothing_left(self.trainer)) is not None:
+            rank_zero_warn(reason)
 
     def check(self, data: object) -> None:
         """Find what cannot be trained before anything is; a pipeline asks this of all stages first.
@@ -316,16 +306,18 @@ class LTModule(LightningModule):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that some arguments are modules
             self.save_hyperparameters()
-        self.save_hyperparameters(ignore=[key for key, value in self.hparams.items() if not _is_plain(value)])
+        self.save_hyperparameters(ignore=[key for key, value in self.hparams.items() if not is_plain(value)])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record what was trained, and on what."""
+        mark_unfinished_epoch(checkpoint)
         checkpoint[RECORD] = {
             "class_counts": self.class_counts,
-            "split": self._split_record(),
+            "head": head_record(self.head),
+            "split": describe_split(self._data()),
             "epochs": self.epochs_trained,
             "input_shape": None if self.input_shape is None else list(self.input_shape),
-            **self._data_record(),
+            **describe_data(self._data()),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -344,35 +336,11 @@ class LTModule(LightningModule):
         Raises:
             UsageError: If they differ and ``allow_changed_data`` is false.
         """
-        if self.allow_changed_data:
-            return
-        counts = record.get("class_counts")
-        if counts is not None and list(counts) != self.class_counts:
-            raise UsageError(
-                f"{what} was trained on {sum(counts)} images in {len(counts)} classes ({_ends(counts)}), but the data "
-                f"have {sum(self.class_counts)} in {len(self.class_counts)} ({_ends(self.class_counts)}); give the "
-                f"same `data`, or set `model.allow_changed_data` to true."
-            )
-        splits = (record.get("split", {}), self._split_record())
-        theirs, ours = (split.get("hashes", {}).get("train") for split in splits)
-        if theirs and ours and theirs != ours:
-            raise UsageError(
-                f"{what} was trained on other images than these data select (split hash {theirs[:12]}…, here "
-                f"{ours[:12]}…), so validation images may have been seen; give the same `data`, or set "
-                f"`model.allow_changed_data` to true."
-            )
+        if not self.allow_changed_data:
+            check_origin(record, self.class_counts, describe_split(self._data()), what)
 
-    def _data_record(self) -> dict[str, Any]:
-        """What whoever uses the weights has to know of the data: names of the classes, pre-processing."""
-        data = getattr(self._trainer, "datamodule", None)
-        names, describe = getattr(data, "class_names", None), getattr(data, "describe_transform", None)
-        record = {"class_names": names and list(map(str, names)), "transform": describe(False) if describe else None}
-        return {key: value for key, value in record.items() if value and _is_plain(value)}
-
-    def _split_record(self) -> dict[str, Any]:
-        # Data and modules know each other by duck type alone; any LightningDataModule may stand here.
-        describe = getattr(getattr(self._trainer, "datamodule", None), "describe_split", None)
-        return cast(dict[str, Any], describe()) if describe else {}
+    def _data(self) -> object:
+        return getattr(self._trainer, "datamodule", None)
 
 
 def _max_epochs(module: LightningModule) -> int:
@@ -380,15 +348,3 @@ def _max_epochs(module: LightningModule) -> int:
     if epochs is None or epochs < 1:
         raise UsageError("`CosineLR` needs to know where training ends: set `trainer.max_epochs`, or its `epochs`.")
     return epochs
-
-
-def _ends(counts: list[int]) -> str:
-    return f"{max(counts)} to {min(counts)} a class"
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(_is_plain(key) and _is_plain(entry) for key, entry in value.items())
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)

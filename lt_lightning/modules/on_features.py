@@ -30,5 +30,5 @@ def on_features(module: RetrainModule) -> Backbone:
     module._start_once()
     backbone = module.backbone
     module.backbone = Identity(backbone.num_features)
-    module.channels_last = module.compile_backbone = False
+    module.channels_last, module.compile_backbone = False, "none"
     return backbone

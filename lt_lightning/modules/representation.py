@@ -10,6 +10,7 @@ from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.mixing import Draws, Mixed, Mixing, NoMixing
 from lt_lightning.modules.base import Batch, HeadFactory, LossFactory, LTModule
+from lt_lightning.modules.speed import Compilation
 from lt_lightning.schedules import CosineLR
 from lt_lightning.seeds import run_seed
 
@@ -29,7 +30,8 @@ class RepresentationModule(LTModule):
         lr_scheduler: Makes the learning-rate schedule from the optimiser; stepped once per epoch.
         group_thresholds: ``(low, high)`` training images that separate few, medium and many; linked from the data.
         channels_last: Whether convolutions run in the channels-last memory format.
-        compile: Whether the backbone is compiled.
+        compile: How ``torch.compile`` compiles the backbone, "none" for not at all; "reduce-overhead" uses CUDA graphs.
+        tf32: Whether fp32 products on a GPU may be of TF32 numbers.
         flip_average: Whether test logits are the mean over an image and its mirror image.
         allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
         allow_changed_data: Whether a checkpoint may have been trained on other class counts or another split.
@@ -49,7 +51,8 @@ class RepresentationModule(LTModule):
         lr_scheduler: LRSchedulerCallable = lambda o: CosineLR(o),
         group_thresholds: tuple[int, int] = (20, 100),
         channels_last: bool = False,
-        compile: bool = False,
+        compile: Compilation = "none",
+        tf32: bool = True,
         flip_average: bool = False,
         allow_double_balancing: bool = False,
         allow_changed_data: bool = False,
@@ -64,6 +67,7 @@ class RepresentationModule(LTModule):
             group_thresholds,
             channels_last,
             compile,
+            tf32,
             flip_average,
             allow_double_balancing,
             allow_changed_data,

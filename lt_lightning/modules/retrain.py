@@ -16,6 +16,7 @@ from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
 from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
+from lt_lightning.modules.speed import Compilation
 from lt_lightning.modules.training_features import training_features
 from lt_lightning.schedules import CosineLR
 
@@ -36,10 +37,12 @@ class RetrainModule(LTModule):
         bn_mode: ``eval`` keeps the backbone's batch-normalisation statistics. ``train`` moves them towards those of the
             batches that stage 2 shows, and normalises by the batch, as published stage-2 code does (MiSLAS's
             ``shift_bn`` included). ``shift`` moves them alike and normalises by them, so that the head trains on what
-            it will be tested on. The backbone's weights stay frozen in each.
+            it will be tested on. The backbone's weights stay frozen in each; where a head trains nothing, no batch is
+            shown and all three are the same.
         group_thresholds: ``(low, high)`` training images that separate few, medium and many; linked from the data.
         channels_last: Whether convolutions run in the channels-last memory format.
-        compile: Whether the backbone is compiled.
+        compile: How ``torch.compile`` compiles the backbone, "none" for not at all; "reduce-overhead" uses CUDA graphs.
+        tf32: Whether fp32 products on a GPU may be of TF32 numbers.
         flip_average: Whether test logits are the mean over an image and its mirror image.
         allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
         allow_changed_data: Whether the checkpoint may have been trained on other class counts or another split.
@@ -66,7 +69,8 @@ class RetrainModule(LTModule):
         bn_mode: Literal["eval", "shift", "train"] = "eval",
         group_thresholds: tuple[int, int] = (20, 100),
         channels_last: bool = False,
-        compile: bool = False,
+        compile: Compilation = "none",
+        tf32: bool = True,
         flip_average: bool = False,
         allow_double_balancing: bool = False,
         allow_changed_data: bool = False,
@@ -83,6 +87,7 @@ class RetrainModule(LTModule):
             group_thresholds,
             channels_last,
             compile,
+            tf32,
             flip_average,
             allow_double_balancing,
             allow_changed_data,

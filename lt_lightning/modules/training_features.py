@@ -37,7 +37,7 @@ def training_features(module: LTModule) -> tuple[Tensor, Tensor]:
     rows, classes = [], []
     with torch.no_grad(), cast(Any, trainer).precision_plugin.forward_context():
         for images, targets in batches("train", module.device):
-            rows.append(module.features(images))
+            rows.append(module.features(images).clone())  # a CUDA graph writes each batch's to the same place
             classes.append(targets)
     module.train(training)
     return _of_all(torch.cat(rows), trainer.world_size), _of_all(torch.cat(classes), trainer.world_size)

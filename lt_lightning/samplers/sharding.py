@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import ceil
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from lt_lightning.errors import UsageError
@@ -47,11 +48,16 @@ class ShardedBatchSampler(Sampler[list[int]]):
         self.skip_batches = skip_batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        indices = self.sampler.indices(self.sampler.epoch)
+        for share in self.shares():
+            yield share.tolist()
+
+    def shares(self, device: torch.device | None = None) -> Iterator[Tensor]:
+        """The batches as tensors ``(B,)``, int64, on ``device``, to which the epoch's order is sent as a whole."""
+        indices = self.sampler.indices(self.sampler.epoch).to(device, non_blocking=True)
         first, self.skip_batches = self.skip_batches, 0
         for step in range(first, len(self)):
             stop = (step + 1) * self.batch_size if step + 1 < len(self) else len(indices)
-            yield indices[step * self.batch_size + self.rank : stop : self.world_size].tolist()
+            yield indices[step * self.batch_size + self.rank : stop : self.world_size]
 
     def __len__(self) -> int:
         """Steps of an epoch, the same in every process."""

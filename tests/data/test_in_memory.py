@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from lt_lightning.augmentations import Cutout, NoAugmentation
 from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT, SetFacts, classes_without
 from lt_lightning.data.sources import ArraySource
 from lt_lightning.data.splits import split_hash
@@ -239,7 +240,37 @@ def test_the_transform_is_described_by_what_changes_it():
     plain = ThreeLT().describe_transform(training=False)
     assert plain == ThreeLT(crop_padding=1, flip=False, batch_size=7).describe_transform(training=False)
     assert plain["mean"] == (0.5, 0.4, 0.3)
-    assert ThreeLT().describe_transform(True) == plain | {"crop_padding": 4, "flip": True}
+    found = ThreeLT().describe_transform(True)
+    assert found.pop("augmentation")["class"].endswith("NoAugmentation")
+    assert found == plain | {"crop_padding": 4, "flip": True}
+    cut = ThreeLT(augmentation=Cutout)
+    assert cut.describe_transform(False) == plain
+    assert cut.describe_transform(True)["augmentation"] == Cutout().describe()
+
+
+def test_other_augmentation_comes_after_crop_and_flip_and_before_normalisation():
+    seen = []
+
+    class Note(NoAugmentation):
+        def __call__(self, images, generator=None):
+            seen.append((images, generator))
+            return 255 - images
+
+    images = torch.randint(0, 256, (40, 3, 6, 6), dtype=torch.uint8)
+    plain, noted = ThreeLT(), ThreeLT(augmentation=Note)
+    generators = [torch.Generator().manual_seed(3) for _ in range(2)]
+    cropped = plain.to_input(images, True, generators[0])
+    negative = noted.to_input(images, True, generators[1])
+    assert [generator for _, generator in seen] == [generators[1]]
+    torch.testing.assert_close(plain.to_input(seen[0][0], False, None), cropped)
+    torch.testing.assert_close(plain.to_input(255 - seen[0][0], False, None), negative)
+    torch.testing.assert_close(noted.to_input(images, False, None), plain.to_input(images, False, None))
+    assert len(seen) == 1
+
+
+def test_all_views_are_refused_where_there_is_other_augmentation():
+    with pytest.raises(UsageError, match=r"`data\.augmentation` Cutout there are more views than can be listed"):
+        ThreeLT(augmentation=Cutout).count_views()
 
 
 def test_held_out_training_images_are_put_back():

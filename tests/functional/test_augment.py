@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lt_lightning.functional.augment import crop_at, normalize, random_crop, random_horizontal_flip
+from lt_lightning.functional.augment import (
+    crop_at,
+    draw_coins,
+    draw_offsets,
+    normalize,
+    random_crop,
+    random_horizontal_flip,
+)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -114,3 +121,22 @@ def test_a_crop_at_a_place_is_one_of_the_random_ones():
     drawn = random_crop(images, 1, torch.Generator().manual_seed(3))
     for image, crop in zip(images, drawn, strict=True):
         assert any(torch.equal(crop_at(image, 1, top, left), crop) for top in range(3) for left in range(3))
+
+
+def test_no_draw_is_made_for_no_border():
+    generator = seeded()
+    before = generator.get_state()
+    assert draw_offsets(3, 0, torch.device("cpu"), generator).tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert torch.equal(generator.get_state(), before)
+    offsets = draw_offsets(500, 2, torch.device("cpu"), generator)
+    assert sorted(offsets.unique().tolist()) == [0, 1, 2, 3, 4]
+    assert draw_coins(500, torch.device("cpu"), generator).dtype == torch.bool
+
+
+@given(st.integers(1, 4), st.integers(2, 5), st.integers(2, 5))
+def test_normalize_gives_the_same_numbers_in_either_memory_format(channels, height, width):
+    images = random_images(3, channels, height, width)
+    mean, std = [0.1 * c + 0.2 for c in range(channels)], [0.1 * c + 0.3 for c in range(channels)]
+    other = normalize(images.contiguous(memory_format=torch.channels_last), mean, std)
+    assert torch.equal(other, normalize(images, mean, std))
+    assert other.is_contiguous(memory_format=torch.channels_last)

@@ -36,8 +36,8 @@ def test_the_backbone_is_compiled_if_asked(trainer, digits, stage1_module):
     with torch.compiler.set_stance("fail_on_recompile"):
         trainer(**options).fit(stage1_module(data), datamodule=data)
         with pytest.raises(RuntimeError, match="recompile"):
-            trainer(**options).fit(stage1_module(data, compile=True), datamodule=data)
-    module = stage1_module(data, compile=True)
+            trainer(**options).fit(stage1_module(data, compile="default"), datamodule=data)
+    module = stage1_module(data, compile="default")
     with torch.compiler.set_stance("force_eager"):
         trainer(**options).fit(module, datamodule=data)
     assert list(module.state_dict()) == list(stage1_module(data).state_dict())  # no `_orig_mod.` in checkpoints

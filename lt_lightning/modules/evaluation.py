@@ -1,0 +1,81 @@
+"""The metrics of long-tailed recognition over one split, and what a results file says of them."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from torch import Tensor, nn
+
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import Head
+from lt_lightning.metrics import CalibrationError, GroupAccuracy, LogitsStatistics, weight_norms
+
+
+class Evaluation(nn.Module):
+    """Accuracy per class and group, statistics of the logits and calibration, updated batch by batch.
+
+    Args:
+        class_counts: Training images per class.
+        group_thresholds: ``(low, high)`` training images that separate few, medium and many.
+    """
+
+    def __init__(self, class_counts: Sequence[int], group_thresholds: tuple[int, int]) -> None:
+        super().__init__()
+        self.accuracy = GroupAccuracy(class_counts, group_thresholds)
+        self.logits_statistics = LogitsStatistics(class_counts, group_thresholds)
+        self.calibration = CalibrationError(class_counts, group_thresholds)
+
+    def update(self, logits: Tensor, probabilities: Tensor, targets: Tensor) -> None:
+        """Count one batch.
+
+        Args:
+            logits: ``(N, K)``.
+            probabilities: What the loss makes of them, ``(N, K)``.
+            targets: ``(N,)``, int64.
+        """
+        self.accuracy.update(logits, targets)
+        self.logits_statistics.update(logits, targets)
+        self.calibration.update(probabilities, targets)
+
+    def scalars(self) -> dict[str, Tensor]:
+        """What is logged: accuracies and calibration error, over all processes."""
+        return {**self.accuracy.compute(), "ece": self.calibration.compute()["all"]}
+
+    def record(self, head: Head) -> dict[str, Any]:
+        """Everything measured as plain values, over all processes.
+
+        Args:
+            head: The classifier, whose weight norms are added if it has weights per class.
+        """
+        correct, total = self.accuracy.counts()
+        per_class = {
+            "correct": correct,
+            "total": total,
+            "accuracy": self.accuracy.per_class(),
+            **self.logits_statistics.compute(),
+        }
+        with suppress(UsageError):  # a head need not have a weight vector per class
+            per_class["weight_norm"] = weight_norms(head)
+        return {
+            "accuracy": _plain(self.accuracy.compute()),
+            "calibration": {
+                "ece": _plain(self.calibration.compute()),
+                "bins": {name: values.tolist() for name, values in self.calibration.reliability().items()},
+            },
+            "group_sizes": self.accuracy.group_sizes,
+            "classes_without_images": int((total == 0).sum()),
+            "per_class": {name: values.tolist() for name, values in per_class.items()},
+            "logits": {
+                name: _plain(self.logits_statistics.by_group(per_class[name]))
+                for name in ("logits_magnitude", "regularized_std")
+            },
+        }
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        for metric in (self.accuracy, self.logits_statistics, self.calibration):
+            metric.reset()
+
+
+def _plain(values: dict[str, Tensor]) -> dict[str, float]:
+    return {name: value.item() for name, value in values.items()}

@@ -1,0 +1,61 @@
+"""What a checkpoint records of the data it was trained on, and whether other data agree with it."""
+
+from typing import Any, cast
+
+from lt_lightning.errors import UsageError
+
+# Data and modules know each other by duck type alone; any LightningDataModule may stand here, or none.
+
+
+def describe_data(data: object) -> dict[str, Any]:
+    """What whoever uses the weights has to know of the data: names of the classes, pre-processing."""
+    names, describe = getattr(data, "class_names", None), getattr(data, "describe_transform", None)
+    record = {"class_names": names and list(map(str, names)), "transform": describe(False) if describe else None}
+    return {key: value for key, value in record.items() if value and is_plain(value)}
+
+
+def describe_split(data: object) -> dict[str, Any]:
+    """The data's own record of their split; empty if they keep none."""
+    describe = getattr(data, "describe_split", None)
+    return cast(dict[str, Any], describe()) if describe else {}
+
+
+def check_origin(record: dict[str, Any], class_counts: list[int], split: dict[str, Any], what: str) -> None:
+    """Compare a checkpoint's record of its training data with the data at hand.
+
+    Args:
+        record: ``class_counts`` and ``split`` as a checkpoint holds them; may be empty.
+        class_counts: Of the data at hand.
+        split: Of the data at hand, as :func:`describe_split` gives it.
+        what: Names the checkpoint at the start of the error.
+
+    Raises:
+        UsageError: If they differ.
+    """
+    counts = record.get("class_counts")
+    if counts is not None and list(counts) != class_counts:
+        raise UsageError(
+            f"{what} was trained on {sum(counts)} images in {len(counts)} classes ({_ends(counts)}), but the data "
+            f"have {sum(class_counts)} in {len(class_counts)} ({_ends(class_counts)}); give the same `data`, or set "
+            f"`model.allow_changed_data` to true."
+        )
+    theirs, ours = (found.get("hashes", {}).get("train") for found in (record.get("split", {}), split))
+    if theirs and ours and theirs != ours:
+        raise UsageError(
+            f"{what} was trained on other images than these data select (split hash {theirs[:12]}…, here "
+            f"{ours[:12]}…), so validation images may have been seen; give the same `data`, or set "
+            f"`model.allow_changed_data` to true."
+        )
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is made of numbers, strings and ``None`` alone, in dictionaries, lists and tuples."""
+    if isinstance(value, dict):
+        return all(is_plain(key) and is_plain(entry) for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _ends(counts: list[int]) -> str:
+    return f"{max(counts)} to {min(counts)} a class"

@@ -1,0 +1,40 @@
+"""A run's place in its training: checkpoints from inside an epoch, and runs that are over already."""
+
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+
+def mark_unfinished_epoch(checkpoint: dict[str, Any]) -> None:
+    """Have a checkpoint say of an epoch that ended early that it has not ended.
+
+    Lightning counts an epoch as done when ``max_steps``, ``max_time`` or a callback has stopped it, so that a run
+    resumed from there would leave the rest of it out. Its count of batches is right; this makes the count of epochs
+    agree with it, as in a checkpoint that was saved between two batches.
+
+    Args:
+        checkpoint: What Lightning is about to save, changed in place.
+    """
+    loop = checkpoint.get("loops", {}).get("fit_loop")
+    if loop is None or loop["epoch_loop.batch_progress"]["is_last_batch"]:
+        return
+    epochs = loop["epoch_progress"]
+    if epochs["current"]["started"] == 0 or epochs["current"]["processed"] < epochs["current"]["started"]:
+        return  # nothing has begun, or the epoch goes on
+    for count in (epochs["total"], epochs["current"]):
+        count["processed"] = count["completed"] = count["started"] - 1
+    checkpoint["epoch"] = epochs["current"]["processed"]
+
+
+def nothing_left(trainer: Trainer) -> str | None:
+    """Why a resumed run did not train, and what to do; ``None`` if it was not resumed."""
+    if trainer.ckpt_path is None:
+        return None
+    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
+        done, limit = f"{trainer.global_step} steps", "max_steps"
+    else:
+        done, limit = f"{trainer.current_epoch} epochs", "max_epochs"
+    return (
+        f"`ckpt_path` {str(trainer.ckpt_path)!r} has had its {done} of training already, so nothing was left to train; "
+        f"raise `trainer.{limit}` to go on."
+    )

@@ -1,0 +1,63 @@
+"""What makes the same training faster on a device: compilation, TF32, optimisers in one kernel."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from lt_lightning.errors import UsageError
+
+Compilation = Literal["none", "default", "reduce-overhead", "max-autotune"]
+"""How the backbone is compiled: not at all, or in one of the modes of ``torch.compile``. ``reduce-overhead`` uses CUDA
+graphs, ``max-autotune`` also measures which kernels are fastest."""
+
+
+def check_compilation(mode: str) -> None:
+    """Refuse an unknown mode.
+
+    Raises:
+        UsageError: If ``mode`` is none of :data:`Compilation`.
+    """
+    if mode not in get_args(Compilation):
+        raise UsageError(f"`model.compile` must be one of {', '.join(get_args(Compilation))}, but got {mode!r}.")
+
+
+def compile_(backbone: nn.Module, mode: Compilation) -> None:
+    """Compile a backbone in place; its parameters keep their names.
+
+    Args:
+        backbone: Compiled when it first runs, anew for each shape of batch: a graph of sizes that are known is faster,
+            and an epoch has two of them.
+        mode: How; "none" leaves it as it is.
+    """
+    if mode != "none":
+        backbone.compile(mode=mode, dynamic=False)
+
+
+def allow_tf32(allowed: bool, device: torch.device) -> None:
+    """Set whether fp32 products may be of TF32 numbers, which have ten bits after the point; a GPU's alone have them.
+
+    Args:
+        allowed: Whether convolutions and matrix products may be.
+        device: Where training takes place; nothing is set for one without TF32.
+    """
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if allowed else "highest")
+        torch.backends.cudnn.allow_tf32 = allowed
+
+
+def prefer_fused(optimizer: Optimizer) -> None:
+    """Let an optimiser update all parameters in one kernel where that is faster: on a GPU.
+
+    Nothing changes where the user has chosen an implementation by ``fused``, ``foreach`` or ``differentiable``.
+
+    Args:
+        optimizer: Before its first step.
+    """
+    if type(optimizer) not in (SGD, Adam, AdamW):
+        return
+    for group in optimizer.param_groups:
+        chosen = group["fused"] is not None or group["foreach"] is not None or group["differentiable"]
+        if not chosen and all(parameter.is_cuda for parameter in group["params"]):
+            group["fused"] = True

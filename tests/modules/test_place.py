@@ -1,0 +1,111 @@
+"""Runs that end inside an epoch, and runs that are over."""
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lt_lightning.modules.place import mark_unfinished_epoch
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+class StopAt(Callback):
+    """Ends a run after some steps, as a time limit does."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *_):
+        trainer.should_stop = trainer.global_step >= self.step
+
+
+def last(folder):
+    return ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True)
+
+
+def again(folder, trainer, **options):
+    return trainer(callbacks=[last(folder / "again")], enable_checkpointing=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("end", "begin"),
+    [
+        ({"max_steps": 7}, {}),  # five steps make an epoch
+        ({"max_steps": 3}, {}),
+        ({"max_steps": 10}, {}),
+        ({"max_steps": 7}, {"max_steps": 15}),
+        ({"stop": 7}, {}),
+        ({"stop": 9}, {}),
+    ],
+)
+def test_a_run_that_was_ended_inside_an_epoch_goes_on_from_there(tmp_path, trainer, digits, stage1_module, end, begin):
+    torch.manual_seed(0)
+    data = digits()
+    whole = stage1_module(data, optimizer=sgd)
+    trainer(3).fit(whole, datamodule=data)
+
+    torch.manual_seed(0)
+    data = digits()
+    first = stage1_module(data, optimizer=sgd)
+    stop = end.get("stop")
+    options = {"max_steps": end.get("max_steps", -1), "enable_checkpointing": True}
+    callbacks = [last(tmp_path), *([StopAt(stop)] if stop else [])]
+    trainer(3, callbacks=callbacks, **options).fit(first, datamodule=data)
+    steps = stop or end["max_steps"]
+    assert first.epochs_trained == steps // 5
+
+    data = digits()
+    resumed = stage1_module(data, optimizer=sgd)
+    run = again(tmp_path, trainer, max_epochs=3, **begin)
+    run.fit(resumed, datamodule=data, ckpt_path=tmp_path / "last.ckpt")
+    assert run.global_step == 15
+    assert resumed.epochs_trained == 3
+    weights = resumed.state_dict()
+    assert all(torch.equal(weights[key], tensor) for key, tensor in whole.state_dict().items())
+
+
+def test_a_file_saved_after_such_a_run_is_as_good(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    run = trainer(2, max_steps=3)
+    run.fit(stage1_module(data), datamodule=data)
+    run.save_checkpoint(tmp_path / "after.ckpt")
+    assert torch.load(tmp_path / "after.ckpt", weights_only=True)["epoch"] == 0
+    run = trainer(2)
+    run.fit(stage1_module(data := digits()), datamodule=data, ckpt_path=tmp_path / "after.ckpt")
+    assert run.global_step == 10
+
+
+def test_what_has_no_place_is_left_alone():
+    checkpoint = {"epoch": 3}
+    mark_unfinished_epoch(checkpoint)
+    assert checkpoint == {"epoch": 3}
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        (
+            {"max_epochs": 2},
+            r"last.ckpt' has had its 2 epochs of training already, so nothing was left to train; raise "
+            r"`trainer\.max_epochs` to go on\.",
+        ),
+        ({"max_epochs": 1}, r"has had its 2 epochs of training already"),
+        ({"max_epochs": 5, "max_steps": 10}, r"has had its 10 steps .* raise `trainer\.max_steps` to go on\."),
+    ],
+)
+def test_resuming_what_is_over_says_so(tmp_path, trainer, digits, stage1_module, limits, sentence):
+    data = digits()
+    trainer(2, callbacks=[last(tmp_path)], enable_checkpointing=True).fit(stage1_module(data), datamodule=data)
+    with pytest.warns(UserWarning, match=sentence):
+        again(tmp_path, trainer, **limits).fit(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "last.ckpt")
+
+
+def test_a_run_that_trains_says_nothing(recwarn, tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    trainer(1, callbacks=[last(tmp_path)], enable_checkpointing=True).fit(stage1_module(data), datamodule=data)
+    again(tmp_path, trainer, max_epochs=2).fit(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "last.ckpt")
+    trainer(1, limit_train_batches=0).fit(stage1_module(data), datamodule=data)
+    assert not [warning for warning in recwarn if "nothing was left" in str(warning.message)]

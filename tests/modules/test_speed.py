@@ -1,0 +1,97 @@
+"""Compilation, TF32, fused optimisers."""
+
+import pytest
+import torch
+from torch import nn
+
+from lt_lightning.errors import UsageError
+from lt_lightning.modules.speed import allow_tf32, check_compilation, compile_, prefer_fused
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+class Compiled(nn.Module):
+    """Keeps what it was to be compiled with."""
+
+    options = None
+
+    def compile(self, **options):
+        self.options = options
+
+
+def test_the_backbone_is_compiled_in_the_mode_asked_for():
+    part = Compiled()
+    compile_(part, "none")
+    assert part.options is None
+    compile_(part, "reduce-overhead")
+    assert part.options == {"mode": "reduce-overhead", "dynamic": False}
+
+
+def test_an_unknown_mode_is_refused(digits, stage1_module):
+    check_compilation("max-autotune")
+    with pytest.raises(UsageError, match=r"`model.compile` must be one of none, default, .*, but got 'fast'"):
+        stage1_module(digits(), compile="fast")
+
+
+def test_a_cpu_keeps_its_products(monkeypatch):
+    called = []
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", called.append)
+    allow_tf32(True, torch.device("cpu"))
+    assert called == []
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    allow_tf32(True, torch.device("cuda"))
+    assert (called, torch.backends.cudnn.allow_tf32) == (["high"], True)
+    allow_tf32(False, torch.device("cuda"))
+    assert (called, torch.backends.cudnn.allow_tf32) == (["high", "highest"], False)
+
+
+class OnGpu(nn.Parameter):
+    """A parameter that says it is on a GPU."""
+
+    is_cuda = True
+
+
+def gpu_parameters():
+    return [OnGpu(torch.zeros(2))]
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_optimisers_on_a_gpu_are_fused_unless_told(kind):
+    def fused(parameters, **options):
+        optimizer = kind(parameters, lr=0.1, **options)
+        prefer_fused(optimizer)
+        return optimizer.param_groups[0]["fused"]
+
+    assert fused(gpu_parameters()) is True
+    assert fused(gpu_parameters(), foreach=False) is None
+    assert fused(gpu_parameters(), fused=False) is False
+    assert fused(gpu_parameters(), differentiable=True) is None
+    assert fused([nn.Parameter(torch.zeros(2))]) is None
+
+
+def test_other_optimisers_stay_as_they_are():
+    class Mine(torch.optim.SGD):
+        pass
+
+    for kind in (Mine, torch.optim.RMSprop):
+        optimizer = kind(gpu_parameters(), lr=0.1)
+        prefer_fused(optimizer)
+        assert optimizer.param_groups[0].get("fused") is None
+
+
+@needs_gpu
+def test_a_fused_run_ends_near_the_other(trainer, digits, stage1_module):
+    weights = []
+    for fused in (None, False):
+        torch.manual_seed(0)
+        data = digits()
+
+        def sgd(parameters, fused=fused):
+            return torch.optim.SGD(parameters, lr=0.1, momentum=0.9, fused=fused)
+
+        module = stage1_module(data, optimizer=sgd, tf32=False)
+        run = trainer(accelerator="gpu", devices=1)
+        run.fit(module, datamodule=data)
+        assert run.optimizers[0].param_groups[0]["fused"] is (fused is None)
+        weights.append(module.head.weight.detach())
+    torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from lt_lightning.devices import fastest_precision
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with a GPU or none, and with a processor of these flags."""
+
+    def make(cuda=None, flags="", mps=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda is not None)
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation: cuda and not including_emulation
+        )
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        read = Path.read_text
+        monkeypatch.setattr(
+            Path,
+            "read_text",
+            lambda path, *args: (
+                f"model name: x\nflags\t: fpu {flags}\n" if str(path) == "/proc/cpuinfo" else read(path)
+            ),
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("options", "accelerator", "expected"),
+    [
+        ({"cuda": True}, "auto", "bf16-mixed"),
+        ({"cuda": True}, "gpu", "bf16-mixed"),
+        ({"cuda": False, "flags": "avx512_bf16"}, "auto", "32-true"),
+        ({"cuda": True}, "cpu", "32-true"),
+        ({"flags": "avx512f"}, "auto", "32-true"),
+        ({"flags": "avx512_bf16"}, "auto", "bf16-mixed"),
+        ({"flags": "avx2 amx_bf16"}, "cpu", "bf16-mixed"),
+        ({"flags": "avx512_bf16", "mps": True}, "auto", "32-true"),
+        ({"flags": "avx512_bf16"}, "mps", "32-true"),
+        ({"flags": "avx512_bf16"}, "tpu", "32-true"),
+    ],
+)
+def test_bf16_is_for_hardware_that_has_it(machine, options, accelerator, expected):
+    machine(**options)
+    assert fastest_precision(accelerator) == expected
+
+
+def test_a_system_that_says_nothing_is_not_relied_on(machine, monkeypatch):
+    machine()
+
+    def fail(path, *args):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    assert fastest_precision("cpu") == "32-true"
