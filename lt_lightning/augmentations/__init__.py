@@ -1,0 +1,17 @@
+"""Strong augmentation of small images in memory: whole batches of uint8 on their device, a draw for each image."""
+
+from lt_lightning.augmentations.auto_augment import AutoAugment
+from lt_lightning.augmentations.base import Augmentation, AugmentationChain, NoAugmentation
+from lt_lightning.augmentations.cutout import Cutout
+from lt_lightning.augmentations.rand_augment import RandAugment
+from lt_lightning.augmentations.trivial_augment import TrivialAugment
+
+__all__ = [
+    "Augmentation",
+    "AugmentationChain",
+    "AutoAugment",
+    "Cutout",
+    "NoAugmentation",
+    "RandAugment",
+    "TrivialAugment",
+]

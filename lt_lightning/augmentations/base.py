@@ -1,0 +1,120 @@
+"""What every augmentation of small images is, and how several make one."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+
+
+class Augmentation(ABC):
+    """Base of what changes a batch of training images, each by draws of its own.
+
+    Data modules of images in memory take one by ``class_path``; it comes after crop and flip and before normalisation.
+    """
+
+    @abstractmethod
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Change a batch.
+
+        Args:
+            images: ``(B, C, H, W)``, uint8, on any device; not changed in place.
+            generator: Source of all draws; ``None`` uses the CPU's default one.
+
+        Returns:
+            ``(B, C, H, W)``, uint8.
+        """
+
+    @property
+    def changes(self) -> bool:
+        """Whether images come out other than they went in, and so have more views than crops and mirror images."""
+        return True
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that tell this augmentation from another: its class and every public option."""
+        options = {name: _plain(value) for name, value in vars(self).items() if not name.startswith("_")}
+        return {"class": f"{type(self).__module__}.{type(self).__qualname__}", **options}
+
+
+class NoAugmentation(Augmentation):
+    """Images as they are."""
+
+    @property
+    def changes(self) -> bool:
+        """It leaves all images alone."""
+        return False
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002
+        """The batch itself."""
+        return images
+
+
+class AugmentationChain(Augmentation):
+    """Several augmentations, one after another.
+
+    Args:
+        steps: In the order they are applied, such as ``AutoAugment`` and ``Cutout``.
+
+    Raises:
+        UsageError: If there is none.
+    """
+
+    def __init__(self, steps: Sequence[Augmentation]) -> None:
+        if not steps:
+            raise UsageError("`steps` of `AugmentationChain` must name at least one augmentation, but is empty.")
+        self.steps = list(steps)
+
+    @property
+    def changes(self) -> bool:
+        """Whether one of the steps does."""
+        return any(step.changes for step in self.steps)
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Apply each to what the one before it has left."""
+        for step in self.steps:
+            images = step(images, generator)
+        return images
+
+
+def host_generator(generator: torch.Generator | None) -> torch.Generator | None:
+    """A generator on the CPU whose draws follow from a given one.
+
+    Which image gets which operation is decided on the CPU: the device then need not be asked how many images an
+    operation is for, which would make the process wait for it.
+
+    Args:
+        generator: On any device; one on the CPU is given back. Another one moves on by a draw, so that the next call
+            gives other draws.
+    """
+    return generator if generator is None or generator.device.type == "cpu" else _derived(generator)
+
+
+def _derived(generator: torch.Generator) -> torch.Generator:
+    # A generator's state lies on the host, whatever its device: reading it makes nobody wait.
+    digest = hashlib.sha256(generator.get_state().numpy().tobytes()).digest()
+    torch.rand(1, generator=generator, device=generator.device)
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+def check_fill(fill: int, name: str) -> None:
+    """Refuse what is no value of a pixel.
+
+    Args:
+        fill: Value of ``fill``.
+        name: Class that has the argument.
+
+    Raises:
+        UsageError: If it does not lie in [0, 255].
+    """
+    if not 0 <= fill <= 255:
+        raise UsageError(f"`fill` of `{name}` must lie in [0, 255], but got {fill}.")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Augmentation):
+        return value.describe()
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

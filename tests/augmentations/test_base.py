@@ -1,0 +1,116 @@
+"""What every augmentation must do: follow its generator, image by image, and change nothing in place."""
+
+import pytest
+import torch
+
+from lt_lightning import augmentations
+from lt_lightning.augmentations import Augmentation, AugmentationChain, AutoAugment, Cutout, NoAugmentation
+from lt_lightning.augmentations.base import _derived, host_generator
+from lt_lightning.errors import UsageError
+
+KINDS = ["AutoAugment", "Cutout", "RandAugment", "TrivialAugment"]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(params=[*KINDS, "chain"])
+def augmentation(request):
+    if request.param == "chain":
+        return AugmentationChain([AutoAugment(), Cutout()])
+    return getattr(augmentations, request.param)()
+
+
+def test_the_generator_decides(augmentation, pictures):
+    images = pictures(64)
+    before = images.clone()
+    found = augmentation(images, seeded())
+    assert found.dtype == torch.uint8
+    assert found.shape == images.shape
+    assert torch.equal(images, before)
+    torch.manual_seed(1)
+    assert torch.equal(augmentation(images, seeded()), found)
+    assert not torch.equal(augmentation(images, seeded(1)), found)
+    generator = seeded()
+    assert not torch.equal(augmentation(augmentation(images, generator) * 0 + images, generator), found)
+
+
+def test_images_do_not_depend_on_each_other(augmentation, pictures):
+    images = pictures(64)
+    found = augmentation(images, seeded())
+    others = images.clone()
+    others[::2] = pictures(32, seed=9)
+    assert torch.equal(augmentation(others, seeded())[1::2], found[1::2])
+
+
+def test_each_image_draws_its_own(augmentation, pictures):
+    same = pictures(1).expand(200, -1, -1, -1)
+    assert len(augmentation(same, seeded()).unique(dim=0)) > 15
+
+
+def test_images_without_colour_and_in_another_format(augmentation, pictures):
+    grey = pictures(64, channels=1)
+    assert augmentation(grey, seeded()).shape == grey.shape
+    images = pictures(64)
+    turned = images.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(augmentation(turned, seeded()), augmentation(images, seeded()))
+
+
+def test_without_a_generator_the_default_one_decides(augmentation, pictures):
+    images = pictures(64)
+    torch.manual_seed(3)
+    found = augmentation(images)
+    torch.manual_seed(3)
+    assert torch.equal(augmentation(images), found)
+
+
+def test_descriptions_tell_augmentations_apart(augmentation):
+    found = augmentation.describe()
+    assert found["class"].endswith(type(augmentation).__name__)
+    assert not any(name.startswith("_") for name in found)
+    assert augmentation.changes
+
+
+def test_a_chain_applies_its_steps_in_order(pictures):
+    images, generator = pictures(32), seeded()
+    by_hand = Cutout(8)(AutoAugment()(images, generator), generator)
+    chain = AugmentationChain([AutoAugment(), Cutout(8)])
+    assert torch.equal(chain(images, seeded()), by_hand)
+    assert chain.describe()["steps"] == [AutoAugment().describe(), Cutout(8).describe()]
+    assert AugmentationChain([Cutout(8)]).describe() != AugmentationChain([Cutout(4)]).describe()
+
+
+def test_no_augmentation(pictures):
+    images = pictures(4)
+    assert NoAugmentation()(images) is images
+    assert not NoAugmentation().changes
+    assert not AugmentationChain([NoAugmentation()]).changes
+
+
+def test_a_chain_of_nothing_is_refused():
+    with pytest.raises(UsageError, match="`steps` of `AugmentationChain` must name at least one augmentation"):
+        AugmentationChain([])
+
+
+def test_draws_for_another_device_follow_from_its_generator():
+    host = seeded()
+    assert host_generator(host) is host
+    assert host_generator(None) is None
+    # As for a generator on a device, whose state is read and moved on.
+    first, second = seeded(), seeded()
+    draws = [torch.rand(4, generator=_derived(generator)) for generator in (first, second, first)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("fill", [-1, 256])
+def test_fill_is_the_value_of_a_pixel(name, fill):
+    with pytest.raises(UsageError, match=rf"`fill` of `{name}` must lie in \[0, 255\], but got {fill}"):
+        getattr(augmentations, name)(fill=fill)
+
+
+def test_every_public_name_is_an_augmentation():
+    assert augmentations.__all__ == sorted(augmentations.__all__)
+    assert all(issubclass(getattr(augmentations, name), Augmentation) for name in augmentations.__all__)
