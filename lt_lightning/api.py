@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.checkpoints import to_linear
-from lt_lightning.comparing.evaluation import accuracies, predict
+from lt_lightning.comparing.evaluation import accuracies, count_correct
 from lt_lightning.comparing.grid import Point, points
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
 from lt_lightning.comparing.settings import SettingsParser
@@ -202,5 +202,8 @@ def _check_counts(counts: list[int], name: str) -> None:
 def _figures(
     head: Head, features: Features, counts: list[int], thresholds: tuple[int, int], device: torch.device
 ) -> dict[str, float]:
-    found = accuracies(predict(head.eval(), features, device), features.targets, counts, thresholds)
+    (correct,) = count_correct([head.eval()], features, device)
+    if correct is None:  # of infinite weights, or an input that is none
+        return dict.fromkeys(_FIGURES, float("nan"))
+    found = accuracies(correct, features.targets, counts, thresholds)
     return {name: found[name] for name in _FIGURES}

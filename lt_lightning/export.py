@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from lt_lightning import __version__
 from lt_lightning.errors import UsageError
+from lt_lightning.interruption import interruptible
 from lt_lightning.losses import Loss
 from lt_lightning.losses.form import form_of
 from lt_lightning.main import sentences
@@ -82,11 +83,12 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
     parser.add_function_arguments(export)
-    with sentences("export --help"):
+    with sentences("export"):
         options = parser.parse_args(list(argv[1:]))
     options.pop("config")
     quiet()
-    export(**options.as_dict())
+    with interruptible("files that were finished before are whole, and no others are left; run the command again."):
+        export(**options.as_dict())
 
 
 def export(

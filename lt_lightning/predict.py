@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning.callbacks import PredictionsWriter, TemperatureScaling
 from lt_lightning.errors import UsageError
+from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI
 from lt_lightning.records import read_record
 
@@ -25,7 +26,8 @@ def main(argv: Sequence[str]) -> None:
     Args:
         argv: Command and options, as on the command line.
     """
-    PredictCLI(args=complete(list(argv)))
+    with interruptible("no predictions are written; run the same command again."):
+        PredictCLI(args=complete(list(argv)))
 
 
 def complete(arguments: list[str]) -> list[str]:

@@ -90,7 +90,10 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
     name = fitting[0].removesuffix("weight")
     keys = [key for key in (fitting[0], name + "bias") if key in found.rest]
     plain = Classifier(name.rstrip("."), found.rest[fitting[0]], found.rest.get(name + "bias"), tuple(keys))
-    return _scaled(plain, found.rest)
+    plain = _scaled(plain, found.rest)
+    if found.source.class_counts is not None and found.source.head is None and not plain.note:
+        plain = replace(plain, note="read as a linear layer, for the file does not say which head it is of")
+    return plain
 
 
 def unexpected(found: Match, classifier: Classifier) -> list[str]:

@@ -48,7 +48,7 @@ class Checkpoint:
     class_names: list[str] | None = None
     """Names of the classes in the order of the classifier's rows, if the file says so."""
     head: dict[str, Any] | None = None
-    """``class_path`` and ``init_args`` of the head, if the file is one of ours made from the command line."""
+    """``class_path`` and ``init_args`` of the head, if the file is one of ours."""
     places: dict[str, Place] = field(default_factory=dict)
     """Where in the file each of ``tensors`` stands."""
 
@@ -90,7 +90,7 @@ def read(path: str | Path) -> Checkpoint:
         class_names=next(
             (list(map(str, value)) for value in names if value and isinstance(value, (list, tuple))), None
         ),
-        head=_mapping(arguments.get("head")) or None if record else None,
+        head=(_mapping(arguments.get("head")) or _mapping(record.get("head")) or None) if record else None,
         places=places,
     )
 

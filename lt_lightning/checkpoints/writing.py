@@ -10,6 +10,10 @@ from lt_lightning.errors import UsageError
 from lt_lightning.results import put_in_place
 
 
+class UnwritableError(UsageError):
+    """A file that cannot be written where it was asked for, whatever it would have held."""
+
+
 def write_new(path: Path, size: int, write: Callable[[Path], None]) -> None:
     """Have a file written under another name, then give it its own.
 
@@ -19,7 +23,7 @@ def write_new(path: Path, size: int, write: Callable[[Path], None]) -> None:
         write: Writes the file that it is given.
 
     Raises:
-        UsageError: If there is a file, no room, or no right to write. Nothing is left behind then.
+        UnwritableError: If there is a file, no room, or no right to write. Nothing is left behind then.
     """
     if path.exists():
         raise _taken(path)
@@ -28,7 +32,7 @@ def write_new(path: Path, size: int, write: Callable[[Path], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free
         if size > free:
-            raise UsageError(
+            raise UnwritableError(
                 f"`output` {str(path)!r} needs {size / 1e6:.3g} MB, but {free / 1e6:.3g} MB are free; make room or "
                 f"choose another folder."
             )
@@ -37,7 +41,7 @@ def write_new(path: Path, size: int, write: Callable[[Path], None]) -> None:
             raise _taken(path)
     except (OSError, RuntimeError) as error:  # torch raises the latter where a disk is full
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UsageError(
+        raise UnwritableError(
             f"`output` {str(path)!r} cannot be written ({reason}); make room or choose another folder."
         ) from error
     finally:
@@ -45,5 +49,5 @@ def write_new(path: Path, size: int, write: Callable[[Path], None]) -> None:
             draft.unlink()
 
 
-def _taken(path: Path) -> UsageError:
-    return UsageError(f"`output` {str(path)!r} exists, and no file is written over; give another name.")
+def _taken(path: Path) -> UnwritableError:
+    return UnwritableError(f"`output` {str(path)!r} exists, and no file is written over; give another name.")

@@ -1,6 +1,7 @@
 """``compare``: which stage-2 method helps a checkpoint's tail, and by how much."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -13,17 +14,18 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lt_lightning import losses, samplers  # noqa: F401  # short class names are looked up in what is imported
 from lt_lightning.backbones import Backbone
 from lt_lightning.comparing.comparison import compare
-from lt_lightning.comparing.keeping import keep_runs, keep_winner
+from lt_lightning.comparing.files import write_all
 from lt_lightning.comparing.leaderboard import leaderboard, ordered, priors_table, show
 from lt_lightning.comparing.outcome import Comparison, Options
-from lt_lightning.comparing.record import test_priors, write
+from lt_lightning.comparing.record import test_priors
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.processes import rank_and_world_size, wait_for_all
+from lt_lightning.features.views import human
+from lt_lightning.interruption import interruptible
 from lt_lightning.main import PresetConfigFile, sentences
 from lt_lightning.quiet import quiet
-from lt_lightning.results import claim_folder
 
 
 def main(argv: Sequence[str]) -> None:
@@ -34,10 +36,10 @@ def main(argv: Sequence[str]) -> None:
     """
     quiet()
     parser = build_parser()
-    with sentences("compare --help"):
+    with sentences("compare"):
         config = parser.parse_args(list(argv[1:]))
     output = Path(config.output)
-    _check_output(output)
+    _check_output(output, Path(config.checkpoint))
     made = parser.instantiate_classes(config)
     options = Options(
         seeds=_seeds(config.seeds),
@@ -56,19 +58,13 @@ def main(argv: Sequence[str]) -> None:
             "`keep_runs` true cannot go with `protocol` paper, whose epochs are chosen on test images; train what you "
             "want to keep with `lt-lightning fit`."
         )
-    with _Processes():
+    with interruptible(_remains(options)), _Processes():
         found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
         if rank_and_world_size()[0] == 0:
-            folder = claim_folder(output)
-            (folder / "config.yaml").write_text(parser.dump(config))
-            write(found, folder)
-            backbone = yaml.safe_load(parser.dump(config))["backbone"]
-            if config.keep_runs:
-                keep_runs(found, folder, backbone)
-            _print(found, config.test_priors)
-            if found.winner is not None:
-                print(keep_winner(found, folder, backbone))
-            print(f"written to {folder}/results.json")
+            _print(found, config.test_priors)  # before anything is written: a full disk costs no figures
+            text = parser.dump(config)
+            for line in write_all(found, output, text, yaml.safe_load(text)["backbone"], config.keep_runs):
+                print(line)
         wait_for_all()
 
 
@@ -135,13 +131,27 @@ def _seeds(given: int | str | list[int]) -> list[int]:
         raise UsageError(f"`seeds` must be numbers, such as 0,1,2, but got {given!r}.") from error
 
 
-def _check_output(output: Path) -> None:
+def _check_output(output: Path, checkpoint: Path) -> None:
     """Find out now what would keep the results from being written."""
     folder = output
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(f"`output` {str(output)!r} cannot be written: {folder} is no folder that takes new files.")
+    need, free = checkpoint.stat().st_size if checkpoint.is_file() else 0, shutil.disk_usage(folder).free
+    if need > free:
+        raise UsageError(
+            f"`output` {str(output)!r} has {human(free)} free, but {human(need)} are needed to hand the checkpoint "
+            f"back; make room or choose another folder."
+        )
+
+
+def _remains(options: Options) -> str:
+    """What an interruption leaves."""
+    cache = options.features.cache
+    if cache:
+        return f"what has been extracted is in `features.cache` {cache!r}, so the same command goes on from there."
+    return "nothing is kept; with a folder as `features.cache` the same command would go on where extraction stopped."
 
 
 class _Processes:

@@ -1,10 +1,13 @@
 """Figures of one head on one split's features."""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lt_lightning.features import Features
 from lt_lightning.functional import (
@@ -17,12 +20,15 @@ from lt_lightning.functional import (
     top_class,
     widest_float,
 )
-from lt_lightning.heads import Head
+from lt_lightning.heads import Head, LinearHead, MaxNormHead
 from lt_lightning.losses import Loss
 from lt_lightning.losses.form import form_of
 
 _BINS = 15
-_ROWS = 4096  # per product: K = 8142 logits of these are 133 MB
+ROWS = 4096
+"""Images per product: K = 8142 logits of these are 133 MB."""
+_ENTRIES = 2**20  # logits per product of several heads: 4 MB stay near the processor
+_LINEAR = (LinearHead, MaxNormHead)  # whose prediction is one product; no derived classes, which may do more
 
 
 @dataclass(frozen=True)
@@ -42,16 +48,69 @@ class Predictions:
 
 def predict(head: Head, features: Features, device: torch.device) -> Tensor:
     """Logits of a split's images, ``(N, K)``, on the CPU."""
-    rows = features.values[0]
-    with torch.inference_mode():
-        return torch.cat([head.predict(part.to(device).float()).cpu() for part in torch.split(rows, _ROWS)])
+    return torch.cat(list(predict_parts(head, features, device)))
+
+
+@torch.inference_mode()
+def predict_parts(head: Head, features: Features, device: torch.device) -> Iterator[Tensor]:
+    """The same, :data:`ROWS` images at a time: all of them may be more than memory holds."""
+    for rows in torch.split(features.values[0], ROWS):
+        yield head.predict(rows.to(device).float()).cpu()
+
+
+@torch.inference_mode()
+def count_correct(heads: Sequence[Head], features: Features, device: torch.device) -> list[Tensor | None]:
+    """How many images of each class each head gets right, in one pass over the features.
+
+    Linear heads share products, and no more logits are kept than one product gives.
+
+    Args:
+        heads: In evaluation mode, on ``device``, of one shape.
+        features: Of a split.
+        device: Where to compute.
+
+    Returns:
+        For each head ``(K,)``, int64, on the CPU; ``None`` where a logit is infinite or none.
+    """
+    classes = heads[0].num_classes
+    correct = torch.zeros(len(heads), classes, dtype=torch.int64, device=device)
+    finite = torch.ones(len(heads), dtype=torch.bool, device=device)
+    teams = list(_teams(heads, max(1, _ENTRIES // (min(ROWS, len(features)) * classes))))
+    for rows, targets in zip(torch.split(features.values[0], ROWS), torch.split(features.targets, ROWS), strict=True):
+        rows, targets = rows.to(device).float(), targets.to(device)
+        for places, forward in teams:
+            logits = forward(rows).view(len(rows) * len(places), classes)
+            right = top_class(logits).view(len(rows), -1) == targets.unsqueeze(1)
+            correct[places] += correct.new_zeros(classes, len(places)).index_add_(0, targets, right.long()).t()
+            if not bool(logits.sum().isfinite()):  # rarely, for asking each logit takes longer than the product
+                finite[places] &= logits.isfinite().all(dim=1).view(len(rows), -1).all(dim=0)
+    return [one if good else None for one, good in zip(correct.cpu(), finite.tolist(), strict=True)]
+
+
+def _teams(heads: Sequence[Head], most: int) -> Iterator[tuple[list[int], Callable[[Tensor], Tensor]]]:
+    """Places of heads, and what gives all their logits, ``(N, D)`` to ``(N, H · K)``."""
+    linear = [place for place, head in enumerate(heads) if type(head) in _LINEAR]
+    for start in range(0, len(linear), most):
+        places = linear[start : start + most]
+        weight, bias = (torch.cat([getattr(heads[place], name) for place in places]) for name in ("weight", "bias"))
+        yield places, partial(F.linear, weight=weight, bias=bias)
+    for place, head in enumerate(heads):
+        if place not in linear:
+            yield [place], head.predict
 
 
 def accuracies(
-    logits: Tensor, targets: Tensor, class_counts: list[int], thresholds: tuple[int, int]
+    correct: Tensor, targets: Tensor, class_counts: list[int], thresholds: tuple[int, int]
 ) -> dict[str, float]:
-    """Accuracy over all classes and over groups, of logits ``(N, K)``."""
-    correct, total = _counts(top_class(logits), targets, len(class_counts))
+    """Accuracy over all classes and over groups.
+
+    Args:
+        correct: Images of each class that are right, ``(K,)``, of :func:`count_correct`.
+        targets: Class of each image, ``(N,)``, int64.
+        class_counts: Training images per class.
+        thresholds: ``(low, high)`` training images that separate few, medium and many.
+    """
+    total = torch.bincount(targets, minlength=len(class_counts))
     found = group_accuracies(correct, total, group_of(class_counts, thresholds))
     return {name: value.item() for name, value in found.items()}
 
@@ -62,7 +121,7 @@ def temperature(logits: Tensor, targets: Tensor, loss: Loss) -> float:
 
 
 def evaluate(
-    logits: Tensor,
+    logits: Iterable[Tensor],
     targets: Tensor,
     loss: Loss,
     class_counts: list[int],
@@ -72,39 +131,43 @@ def evaluate(
     """Everything that is said of a head on a split.
 
     Args:
-        logits: ``(N, K)``, of ``head.predict``.
+        logits: ``(n, K)`` of some images after the other, in the order of ``targets``, as :func:`predict_parts` gives
+            them.
         targets: ``(N,)``, int64.
         loss: What the head was trained with; it makes probabilities.
         class_counts: Training images per class.
         thresholds: ``(low, high)`` training images that separate few, medium and many.
         scaled_by: A temperature; ``None`` where there was nothing to fit one on.
     """
-    classes = top_class(logits)
-    correct, total = _counts(classes, targets, len(class_counts))
-    masks = group_of(class_counts, thresholds)
-    probabilities = loss.probabilities(logits)
-    groups = group_accuracies(correct, total, masks)
+    classes, confidences, start = [], [], 0
+    bins: list[list[Tensor]] = [[], []]
+    for part in logits:
+        own = targets[start : start + len(part)]
+        start += len(part)
+        probabilities = loss.probabilities(part)
+        classes.append(top_class(part))
+        confidences.append(probabilities.gather(1, classes[-1].unsqueeze(1)).squeeze(1).float())
+        bins[0].append(_bins(probabilities, own))
+        if scaled_by is not None:
+            bins[1].append(_bins(loss.probabilities(part / scaled_by), own))
+    predicted = torch.cat(classes)
+    total = torch.bincount(targets, minlength=len(class_counts))
+    correct = torch.bincount(targets[predicted == targets], minlength=len(class_counts))
+    ece, scaled = (float(calibration_error(torch.stack(each).sum(dim=0))[0]) if each else None for each in bins)
     figures = {
-        "accuracy": {name: value.item() for name, value in groups.items()},
-        "ece": _ece(probabilities, targets),
+        "accuracy": accuracies(correct, targets, class_counts, thresholds),
+        "ece": ece,
         "temperature": scaled_by,
-        "ece_scaled": None if scaled_by is None else _ece(loss.probabilities(logits / scaled_by), targets),
+        "ece_scaled": scaled,
         "per_class": {
             "correct": correct.tolist(),
             "total": total.tolist(),
             "accuracy": class_accuracies(correct, total).tolist(),
         },
     }
-    confidence = probabilities.gather(1, classes.unsqueeze(1)).squeeze(1)
-    return Predictions(classes, confidence.float(), figures)
+    return Predictions(predicted, torch.cat(confidences), figures)
 
 
-def _counts(classes: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    total = torch.bincount(targets, minlength=num_classes)
-    return torch.bincount(targets[classes == targets], minlength=num_classes), total
-
-
-def _ece(probabilities: Tensor, targets: Tensor) -> float:
+def _bins(probabilities: Tensor, targets: Tensor) -> Tensor:
     group = torch.zeros(probabilities.shape[1], dtype=torch.int64)
-    bins = reliability_bins(probabilities, targets, group, 1, _BINS, widest_float(probabilities.device))
-    return float(calibration_error(bins)[0])
+    return reliability_bins(probabilities, targets, group, 1, _BINS, widest_float(probabilities.device))

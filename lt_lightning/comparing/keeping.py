@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lt_lightning.checkpoints import hand_back_file
+from lt_lightning.checkpoints import UnwritableError, hand_back_file
 from lt_lightning.comparing.outcome import Comparison, Row
 from lt_lightning.comparing.settings import Plain
 from lt_lightning.comparing.training import Trained
@@ -21,6 +21,9 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> str:
 
     Returns:
         What was written, in one sentence.
+
+    Raises:
+        UnwritableError: If there is no room for it.
     """
     assert found.winner is not None
     try:
@@ -32,6 +35,8 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> str:
             found.data.class_names,
             found.options.checkpoint_class_names,
         )
+    except UnwritableError:
+        raise
     except UsageError as error:  # nothing that the user could have known before
         path = folder / "better.ckpt"
         _save(found, found.winner, found.winner.heads[0], path, backbone)

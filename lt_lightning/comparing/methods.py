@@ -18,7 +18,7 @@ from lt_lightning.losses import Loss
 BUILT_IN = "cifar100_lt/"
 """The presets whose stage-2 methods go by their names alone: every method has one there."""
 
-_NOT_METHODS = ("stage1/", "pipeline_")
+_NOT_METHODS = ("stage1/", "pipeline_", "best")
 _PARTS = ("head", "loss", "optimizer", "lr_scheduler", "allow_double_balancing")
 _YAML = (".yaml", ".yml")
 _MANY_CLASSES = 100  # above, LORT's paper has another δ

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
-from lt_lightning.comparing.evaluation import Predictions, accuracies, evaluate
+from lt_lightning.comparing.evaluation import ROWS, Predictions, accuracies, evaluate
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.outcome import Options, Run
 from lt_lightning.comparing.reading import Source
@@ -23,6 +23,7 @@ from lt_lightning.comparing.training import Stage1, Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.features.processes import rank_and_world_size
+from lt_lightning.functional import top_class
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules import RetrainModule
@@ -72,6 +73,7 @@ def train_on_images(
     source: Source,
     data: LTDataModule,
     device: torch.device,
+    channels_last: bool,
     on_epoch: Callable[[int], None],
 ) -> tuple[Trained, Run, Predictions | None]:
     """Train a method as ``fit`` does, with batch normalisation in training mode, and test it after every epoch.
@@ -83,6 +85,7 @@ def train_on_images(
         source: What it starts from; left as it is.
         data: Its images; left as they are.
         device: Where to train.
+        channels_last: Whether convolutions run in the channels-last memory format.
         on_epoch: Called with 1 after each epoch.
 
     Returns:
@@ -94,7 +97,7 @@ def train_on_images(
     data.sampler, data.batch_size = settings.sampler, settings.batch_size
     with warnings.catch_warnings(), _seeded(seed):
         quiet()  # from Python nobody has called it yet
-        module = _Module(source, data, settings)
+        module = _Module(source, data, settings, channels_last)
         best = _BestOnTest(data, on_epoch)
         trainer = Trainer(
             accelerator=device.type,
@@ -132,7 +135,7 @@ def test_untrained(head: Head, loss: Loss, source: Source, data: LTDataModule, d
 class _Module(RetrainModule):
     """Stage 2 from a checkpoint that has been read already, so that each run does not report on it again."""
 
-    def __init__(self, source: Source, data: LTDataModule, settings: Settings) -> None:
+    def __init__(self, source: Source, data: LTDataModule, settings: Settings, channels_last: bool) -> None:
         super().__init__(
             data.class_counts,
             source.path,
@@ -143,6 +146,7 @@ class _Module(RetrainModule):
             settings.lr_scheduler,
             bn_mode="train",
             group_thresholds=data.group_thresholds,
+            channels_last=channels_last,
             flip_average=True,
             allow_double_balancing=settings.allow_double_balancing,
         )
@@ -173,7 +177,8 @@ class _BestOnTest(Callback):
         score = float("nan")
         if bool(logits.isfinite().all()):
             targets = _targets(self.data)
-            score = accuracies(logits, targets, self.data.class_counts, self.data.group_thresholds)["all"]
+            correct = targets[top_class(logits) == targets].bincount(minlength=self.data.num_classes)
+            score = accuracies(correct, targets, self.data.class_counts, self.data.group_thresholds)["all"]
             if self.logits is None or score > max(earlier for earlier in self.scores if earlier == earlier):
                 self.logits, self.epoch = logits, len(self.scores) + 1
                 self.head = deepcopy(module.head)
@@ -204,7 +209,8 @@ def _flip_averaged(forward: Images, data: LTDataModule, device: torch.device) ->
 
 
 def _evaluate(logits: Tensor, data: LTDataModule, loss: Loss, epoch: int) -> Predictions:
-    found = evaluate(logits, _targets(data), loss, data.class_counts, data.group_thresholds, None)
+    parts = torch.split(logits, ROWS)
+    found = evaluate(parts, _targets(data), loss, data.class_counts, data.group_thresholds, None)
     found.figures["epoch"] = epoch
     return found
 

@@ -8,6 +8,7 @@ from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
 from lt_lightning.comparing.training import Stage1
 from lt_lightning.data import LTDataModule
+from lt_lightning.errors import UsageError
 from lt_lightning.modules import RetrainModule, on_features
 
 
@@ -50,7 +51,10 @@ def read_source(
     )
     # The module looks for class names in the data of its trainer; no trainer is needed for anything else.
     module.trainer = cast(Any, SimpleNamespace(datamodule=data))
-    frozen = on_features(module)
+    try:
+        frozen = on_features(module)
+    except UsageError as error:  # the options of `fit` have a group in front of their names
+        raise UsageError(str(error).replace("`model.", "`")) from error
     layer = module.head.to_linear()
     bias = None if layer.bias is None else layer.bias.detach()
     source = checkpoints.read(path)

@@ -101,7 +101,7 @@ class SettingsParser:
         key = _key(plain)
         if key not in self._checked:  # parsing takes longer than anything else before training
             try:
-                with sentences("fit --model.help RetrainModule"):
+                with sentences("fit", "method", "model"):
                     self._checked[key] = self._parser.parse_object({"method": dict(plain)})
             except UsageError as error:
                 raise UsageError(f"`methods` {name}: {error}") from error

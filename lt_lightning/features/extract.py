@@ -1,15 +1,12 @@
 """Passing a split's images through a frozen backbone once."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -19,6 +16,8 @@ from lt_lightning.data.base import LabelledImages, Split
 from lt_lightning.errors import UsageError
 from lt_lightning.features.keys import key, weights_hash
 from lt_lightning.features.processes import local_rank, on_first, rank_and_world_size
+from lt_lightning.features.progress import progress_bar
+from lt_lightning.features.room import check_memory
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views
 from lt_lightning.seeds import seed_from
@@ -94,19 +93,16 @@ def extract(
         Features in the order of the split's images.
 
     Raises:
-        UsageError: If the split is missing, its views cannot be made, the cache has no room, or a feature is infinite.
+        UsageError: If the split is missing, its views cannot be made, cache or memory have no room, or a feature is
+            infinite.
     """
-    check_views(views)
-    if views != 1 and split != "train":
-        raise UsageError(f"`views` {views} augment, which is for training images, but `split` is {split!r}; use 1.")
-    images = data.undistorted(split) if views == 1 else data.split(split)
-    if images is None:
-        raise UsageError(f"`{type(data).__name__}` has no {split} images to extract features of.")
-    count = views if isinstance(views, int) else data.count_views()
-    layout = Layout(count, len(images), backbone.num_features, getattr(torch, options.dtype))
+    layout = layout_of(backbone, data, split, views, options)
+    if not options.cache:
+        check_memory([layout])
+    images = _images(data, split, views)
     record = {
         "views": views,
-        "seed": seed if count > 1 and views != "all" else None,
+        "seed": seed if layout.views > 1 and views != "all" else None,
         "precision": options.precision,
         "dtype": options.dtype,
     }
@@ -120,6 +116,29 @@ def extract(
     if rank_and_world_size()[0] == 0:
         _say(split, layout, found, time.perf_counter() - started, store)
     return Features(values, images.targets, views, seed, record)
+
+
+def layout_of(
+    backbone: Backbone, data: LTDataModule, split: Split, views: Views = 1, options: ExtractionOptions = _DEFAULTS
+) -> Layout:
+    """Shape, and so size, of what :func:`extract` would give for the same arguments.
+
+    Raises:
+        UsageError: If the split is missing or its views cannot be made.
+    """
+    check_views(views)
+    if views != 1 and split != "train":
+        raise UsageError(f"`views` {views} augment, which is for training images, but `split` is {split!r}; use 1.")
+    number = len(_images(data, split, views))
+    count = views if isinstance(views, int) else data.count_views()
+    return Layout(count, number, backbone.num_features, getattr(torch, options.dtype))
+
+
+def _images(data: LTDataModule, split: Split, views: Views) -> LabelledImages:
+    images = data.undistorted(split) if views == 1 else data.split(split)
+    if images is None:
+        raise UsageError(f"`{type(data).__name__}` has no {split} images to extract features of.")
+    return images
 
 
 def _store(
@@ -171,8 +190,8 @@ def _fill(
         collate_fn=_as_is,
         pin_memory=device.type == "cuda",
     )
-    shown = options.progress and rank == 0
-    with _bar(title, sum(block.stop - block.start for block in share), shown) as advance, torch.inference_mode():
+    total = sum(block.stop - block.start for block in share)
+    with progress_bar(title, total, options.progress) as advance, torch.inference_mode():
         for block, pixels in zip(share, loader, strict=True):
             pixels = pixels.to(device, non_blocking=True)
             if views == "all":
@@ -240,14 +259,6 @@ def _device(name: str) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", local_rank())
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-@contextmanager
-def _bar(title: str, total: int, shown: bool) -> Iterator[Any]:
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not shown, transient=True) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda images: progress.advance(task, images)
 
 
 def _say(split: Split, layout: Layout, found: int, seconds: float, store: Store) -> None:

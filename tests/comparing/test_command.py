@@ -92,8 +92,10 @@ def test_an_interrupted_run_leaves_nothing(arguments, here, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "compare", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(UsageError, match=r"^Interrupted: nothing is kept; with a folder as `features.cache`"):
         command.main([*arguments, "--methods=lort"])
+    with pytest.raises(UsageError, match=r"^Interrupted: what has been extracted is in `features.cache` 'kept'"):
+        command.main([*arguments, "--methods=lort", "--features.cache=kept"])
     assert not (here / "better").exists()
 
 
@@ -105,7 +107,7 @@ def test_an_interrupted_run_leaves_nothing(arguments, here, monkeypatch):
         (["--seeds=a,b"], "`seeds` must be numbers, such as 0,1,2"),
         (["--views=some"], "views"),
         (["--checkpoint=nowhere.pth"], "nowhere.pth"),
-        (["--backbone=SmallCNN", "--backbone.num_features=4"], "does not fit `model.backbone` SmallCNN"),
+        (["--backbone=SmallCNN", "--backbone.num_features=4"], "does not fit `backbone` SmallCNN"),
         (["--output=file/below"], "`output` 'file/below' cannot be written"),
         (["--data.batch=3"], "batch"),
     ],
@@ -146,7 +148,17 @@ def test_two_processes_give_what_one_gives(arguments, here, tmp_path):
     command.main([*arguments, "--methods=lort,focal", "--oracle=false", "--views=2"])
     torch.multiprocessing.spawn(_in_a_process, (tmp_path / "meeting", arguments, here), nprocs=2)
     assert sorted(path.name for path in (here / "better").iterdir()) == ["version_0", "version_1"]
-    one, two = (results(here / f"better/version_{number}") for number in (0, 1))
-    for name, row in one["rows"].items():
-        assert row["validation"] == two["rows"][name]["validation"]
-        assert row["mean"] == two["rows"][name]["mean"]
+    one, two = (_without_times(results(here / f"better/version_{number}")) for number in (0, 1))
+    assert one == two
+    first, second = (np.load(here / f"better/version_{number}/predictions.npz") for number in (0, 1))
+    assert first.files == second.files
+    for name in first.files:
+        assert np.array_equal(first[name], second[name])
+
+
+def _without_times(record):
+    """A record without what no two runs have in common."""
+    if isinstance(record, dict):
+        aside = ("seconds", "environment", "command")
+        return {key: _without_times(value) for key, value in record.items() if key not in aside}
+    return [_without_times(value) for value in record] if isinstance(record, list) else record

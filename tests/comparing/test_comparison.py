@@ -151,11 +151,11 @@ def test_our_own_checkpoint_allows_images_held_out_of_the_pool(run, stage1, digi
     ],
 )
 def test_mistakes_cost_no_extraction(run, monkeypatch, arguments, message):
-    from lt_lightning.comparing import comparison
+    from lt_lightning.comparing import extraction
 
     def never(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr(comparison, "extract", never)
+    monkeypatch.setattr(extraction, "extract", never)
     with pytest.raises(UsageError, match=message):
         run(**arguments)

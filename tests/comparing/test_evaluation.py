@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from lt_lightning.comparing.evaluation import accuracies, evaluate, predict, temperature
+from lt_lightning.comparing import evaluation
+from lt_lightning.comparing.evaluation import accuracies, count_correct, evaluate, predict, predict_parts, temperature
 from lt_lightning.features import Features
-from lt_lightning.heads import LinearHead, LogitAdjustmentHead
+from lt_lightning.heads import CosineHead, LinearHead, LogitAdjustmentHead, MaxNormHead, TauNormHead
 from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, LDAMLoss
 from lt_lightning.losses.form import form_of
 from lt_lightning.metrics import CalibrationError, GroupAccuracy
@@ -18,7 +19,7 @@ TARGETS = torch.arange(90) % 3
 
 def test_figures_are_those_of_the_metrics():
     loss = CrossEntropyLoss(COUNTS)
-    found = evaluate(LOGITS, TARGETS, loss, COUNTS, THRESHOLDS, 2.0).figures
+    found = evaluate(LOGITS.split(17), TARGETS, loss, COUNTS, THRESHOLDS, 2.0).figures
     accuracy, calibration, scaled = (
         GroupAccuracy(COUNTS, THRESHOLDS),
         CalibrationError(COUNTS, THRESHOLDS),
@@ -30,8 +31,9 @@ def test_figures_are_those_of_the_metrics():
     assert found["accuracy"] == pytest.approx({name: value.item() for name, value in accuracy.compute().items()})
     assert found["ece"] == pytest.approx(calibration.compute()["all"].item())
     assert found["ece_scaled"] == pytest.approx(scaled.compute()["all"].item())
-    assert accuracies(LOGITS, TARGETS, COUNTS, THRESHOLDS) == found["accuracy"]
-    assert evaluate(LOGITS, TARGETS, loss, COUNTS, THRESHOLDS, None).figures["ece_scaled"] is None
+    correct = torch.tensor(found["per_class"]["correct"])
+    assert accuracies(correct, TARGETS, COUNTS, THRESHOLDS) == found["accuracy"]
+    assert evaluate([LOGITS], TARGETS, loss, COUNTS, THRESHOLDS, None).figures["ece_scaled"] is None
 
 
 def test_predictions_are_adjusted_ones():
@@ -52,3 +54,20 @@ def test_the_loss_says_what_probabilities_are():
 def test_half_precision_features_are_raised():
     features = Features(torch.randn(1, 9, 4).half(), TARGETS[:9])
     assert predict(LinearHead(4, COUNTS), features, torch.device("cpu")).dtype == torch.float32
+
+
+def test_one_pass_judges_all_heads(monkeypatch):
+    """Linear heads in shared products, others by themselves, over several parts of the images."""
+    monkeypatch.setattr(evaluation, "ROWS", 40)
+    monkeypatch.setattr(evaluation, "_ENTRIES", 2 * 40 * 3)
+    features = Features(torch.randn(1, 90, 4, generator=torch.Generator().manual_seed(0)), TARGETS)
+    heads = [kind(4, COUNTS).eval() for kind in (LinearHead, CosineHead, MaxNormHead, LinearHead, TauNormHead)]
+    broken = LinearHead(4, COUNTS).eval()
+    torch.nn.init.constant_(broken.bias, torch.inf)
+    found = count_correct([*heads, broken], features, torch.device("cpu"))
+    assert found[-1] is None
+    for head, correct in zip(heads, found, strict=False):
+        classes = head.predict(features.values[0]).argmax(dim=1)
+        assert correct.tolist() == torch.bincount(TARGETS[classes == TARGETS], minlength=3).tolist()
+    parts = list(predict_parts(heads[1], features, torch.device("cpu")))
+    assert [len(part) for part in parts] == [40, 40, 10]

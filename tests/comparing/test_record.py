@@ -32,7 +32,7 @@ def test_stage1_and_protocol(run):
     assert found["features"]["val"]["views"] == 1
 
 
-def test_a_full_disk_leaves_no_half_written_file(run, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_half_written_predictions(run, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("No space left on device")
 

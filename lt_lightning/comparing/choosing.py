@@ -1,0 +1,105 @@
+"""Rows whose heads are trained on features and whose settings validation images choose."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lt_lightning.comparing.evaluation import accuracies, count_correct
+from lt_lightning.comparing.grid import Point
+from lt_lightning.comparing.judging import fit_to_validation
+from lt_lightning.comparing.methods import Method, recipe
+from lt_lightning.comparing.outcome import ORACLE, STAGE1, Row, TriedPoint
+from lt_lightning.comparing.selection import choose, memorised
+from lt_lightning.comparing.setup import Setup
+from lt_lightning.comparing.training import Trained, train
+from lt_lightning.data import LTDataModule
+from lt_lightning.features import Features
+from lt_lightning.features.progress import progress_bar
+
+_SeenFeatures = dict[str, Features]
+
+
+def stage1_row(setup: Setup, features: _SeenFeatures) -> Row:
+    """The checkpoint's own classifier."""
+    head = setup.stage1()
+    tried = [TriedPoint({}, _scores(setup, [head], features))] if setup.selection.allowed else []
+    return Row(STAGE1, "none", None, tried, [head])
+
+
+def method_rows(setup: Setup, features: _SeenFeatures) -> list[Row]:
+    """Each method, trained with every setting and seed, and the settings chosen."""
+    heads = _train(setup, setup.every_point, setup.data, features["shown"], features["train"])
+    scores = dict(zip(heads, _scores(setup, heads, features), strict=True)) if setup.selection.allowed else {}
+    rows = []
+    for name, tried in setup.points.items():
+        runs = [[head for head in heads if head.point is point] for point in tried]
+        seconds = sum(head.seconds for run in runs for head in run)
+        if setup.selection.allowed:
+            found = [TriedPoint(p.values, [scores[head] for head in run]) for p, run in zip(tried, runs, strict=True)]
+            best = choose([each.mean for each in found])
+        else:
+            found, best = [], 0 if not any(head.diverged for head in runs[0]) else None
+        point, chosen = (tried[0], []) if best is None else (tried[best], runs[best])
+        if best is None:
+            setup.warn(f"Training of {name} diverged with every setting; give it smaller ones by `grid.lr`.")
+        rows.append(Row(name, setup.selection.label, point, found, chosen, seconds=seconds))
+    return rows if setup.whole is None else _refitted(setup, setup.whole, rows, features)
+
+
+def oracle_row(setup: Setup, pool: LTDataModule, features: _SeenFeatures) -> Row:
+    """A linear head trained on the balanced pool."""
+    point = Point(Method(ORACLE, recipe()), {})
+    heads = _train(setup, [point], pool, features["pool"], features["pool"])
+    return Row(ORACLE, "none", point, [], heads, seconds=sum(head.seconds for head in heads))
+
+
+def check_memorised(setup: Setup, features: _SeenFeatures) -> None:
+    """Warn where stage 1 seems to have been trained on the validation images."""
+    if "val" not in features:
+        return
+    head = setup.stage1().head
+    seen = torch.bincount(features["val"].targets, minlength=len(setup.counts)) > 0
+    found = []
+    for part in (features["val"], features["train"]):
+        (correct,) = count_correct([head], part, setup.device)
+        total = torch.bincount(part.targets, minlength=len(setup.counts))
+        found.append(float("nan") if correct is None else float((correct / total)[seen].mean()))
+    warning = memorised(*found)
+    if warning is not None:
+        setup.warn(warning)
+
+
+def _train(
+    setup: Setup, wanted: Sequence[Point], data: LTDataModule, shown: Features, plain: Features
+) -> list[Trained]:
+    seeds = setup.options.seeds
+    total = sum(setup.epochs(point.method) * len(seeds) for point in wanted if point.method.trains)
+    with progress_bar(f"training of {len(wanted)} settings", total, setup.options.features.progress) as advance:
+        return train(
+            wanted, seeds, shown, plain, setup.source.classifier, data.class_counts, setup.parser, setup.device, advance
+        )
+
+
+def _scores(setup: Setup, heads: Sequence[Trained], features: _SeenFeatures) -> list[float]:
+    """Accuracy of heads on validation images, the mean over classes that have some; NaN if training diverged."""
+    val = features["val"]
+    correct: list[Tensor | None] = count_correct([trained.head for trained in heads], val, setup.device)
+    return [
+        float("nan")
+        if right is None or trained.diverged
+        else accuracies(right, val.targets, setup.counts, setup.data.group_thresholds)["all"]
+        for trained, right in zip(heads, correct, strict=True)
+    ]
+
+
+def _refitted(setup: Setup, whole: LTDataModule, rows: list[Row], features: _SeenFeatures) -> list[Row]:
+    """Rows whose heads are trained anew on the training images with the validation images that came from them."""
+    wanted = [row.point for row in rows if row.point and row.heads]
+    heads = _train(setup, wanted, whole, features["whole_shown"], features["whole"])
+    for row in rows:
+        before, row.heads = row.heads, [head for head in heads if head.point is row.point]
+        for head, old in zip(row.heads, before, strict=True):
+            head.temperature = fit_to_validation(setup, old, features)
+            row.seconds += head.seconds
+    return rows

@@ -1,0 +1,66 @@
+"""All features that a comparison needs, extracted before anything trains."""
+
+from typing import cast
+
+from lt_lightning.comparing.setup import Setup
+from lt_lightning.data import LTDataModule
+from lt_lightning.data.base import Split
+from lt_lightning.features import ExtractionOptions, Features, Views, extract
+from lt_lightning.features.extract import layout_of
+from lt_lightning.features.processes import rank_and_world_size
+from lt_lightning.features.room import check_memory
+from lt_lightning.features.views import human
+
+_Wanted = tuple[LTDataModule, Split, Views]
+
+
+def extract_all(setup: Setup) -> dict[str, Features]:
+    """Pass every image through the backbone as often as any method wants it.
+
+    One extraction of as many views as the longest method has epochs serves all methods: shorter ones see the first of
+    them. Sizes are said, and held against the memory there is, before the first pass.
+
+    Returns:
+        ``shown``, the training images as training shows them, and, without augmentation, ``train``, ``val`` if there is
+        any, and ``test``; where settings are trained once more on images put back, ``whole`` and ``whole_shown``; where
+        there is a balanced pool, ``pool``.
+
+    Raises:
+        UsageError: If features have no room, an image cannot be read, or the backbone gives numbers that are none.
+    """
+    options, backbone, seed = setup.options.features, setup.source.backbone, setup.options.seeds[0]
+    wanted = _wanted(setup)
+    _announce(setup, wanted, options)
+    found: dict[str, Features] = {}
+    made: dict[tuple[int, Split, Views], Features] = {}
+    for name, (data, split, views) in wanted.items():
+        key = (id(data), split, views)
+        if key not in made:
+            made[key] = extract(backbone, data, split, views, seed, options)
+        found[name] = made[key]
+    return found
+
+
+def _wanted(setup: Setup) -> dict[str, _Wanted]:
+    """What to extract, the largest first: it is what may find no room."""
+    data, views = setup.data, cast(Views, setup.views)
+    wanted: dict[str, _Wanted] = {"shown": (data, "train", views), "train": (data, "train", 1)}
+    if data.has_validation:
+        wanted["val"] = (data, "val", 1)
+    wanted["test"] = (data, "test", 1)
+    if setup.whole is not None:
+        wanted |= {"whole_shown": (setup.whole, "train", views), "whole": (setup.whole, "train", 1)}
+    if setup.pool is not None:
+        wanted["pool"] = (setup.pool, "train", 1)
+    return wanted
+
+
+def _announce(setup: Setup, wanted: dict[str, _Wanted], options: ExtractionOptions) -> None:
+    """Say how much there is to do, and refuse what has no room."""
+    layouts = [layout_of(setup.source.backbone, *what, options) for what in dict.fromkeys(wanted.values())]
+    if not options.cache:
+        check_memory(layouts)
+    if rank_and_world_size()[0] == 0:
+        passes, size = sum(layout.views * layout.images for layout in layouts), sum(layout.nbytes for layout in layouts)
+        where = f"in {options.cache}, where what is there already is not computed again" if options.cache else "memory"
+        print(f"features: {passes:,} images pass through the backbone, {human(size)} {where}", flush=True)

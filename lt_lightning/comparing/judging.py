@@ -1,0 +1,64 @@
+"""What test images say of the chosen heads, once all choices are made."""
+
+import torch
+
+from lt_lightning.comparing.evaluation import evaluate, predict, predict_parts, temperature
+from lt_lightning.comparing.outcome import ORACLE, Row
+from lt_lightning.comparing.selection import choose
+from lt_lightning.comparing.setup import Setup
+from lt_lightning.comparing.training import Trained
+from lt_lightning.features import Features
+from lt_lightning.functional import Difference, paired_bootstrap
+
+
+def fit_to_validation(setup: Setup, trained: Trained, features: dict[str, Features]) -> float | None:
+    """The temperature that suits a head on images that trained nothing; ``None`` where there are none."""
+    if not setup.selection.allowed:
+        return None
+    logits = predict(trained.head, features["val"], setup.device)
+    return temperature(logits, features["val"].targets, trained.loss.cpu())
+
+
+def judge_rows(setup: Setup, rows: list[Row], features: dict[str, Features]) -> None:
+    """Test every head of every row."""
+    test = features["test"]
+    for row in rows:
+        for trained in row.heads:
+            if trained.temperature is None and row.name != ORACLE:  # which has trained on the validation images
+                trained.temperature = fit_to_validation(setup, trained, features)
+            logits = predict_parts(trained.head, test, setup.device)
+            loss, thresholds = trained.loss.cpu(), setup.data.group_thresholds
+            row.tests.append(evaluate(logits, test.targets, loss, setup.counts, thresholds, trained.temperature))
+
+
+def find_winner(setup: Setup, rows: list[Row]) -> Row | None:
+    """The method that is best on the validation images."""
+    if not setup.selection.allowed:
+        return None
+    methods = [row for row in rows[1:] if row.heads and row.name != ORACLE]
+    best = choose([row.score for row in methods])
+    if best is None:
+        return None
+    if methods[best].score <= rows[0].score:
+        setup.warn("No method is better than stage 1 on the validation images; the best of them is no gain.")
+    return methods[best]
+
+
+def compare_rows(setup: Setup, rows: list[Row], winner: Row | None) -> None:
+    """Say how sure each row's difference to stage 1 and to the winner is."""
+    test = setup.data.split("test")
+    assert test is not None
+    judged = [row for row in rows if row.tests]
+    scores = torch.stack([row.correct(test.targets) for row in judged])
+    references = [(rows[0], "to_stage1")] + ([] if winner is None else [(winner, "to_winner")])
+    # Both at once, for drawing test sets takes longer than judging on them.
+    against = torch.cat([scores[judged.index(row)].expand_as(scores) for row, _ in references])
+    found = paired_bootstrap(scores.repeat(len(references), 1), against, test.targets, setup.options.draws)
+    for number, (reference, name) in enumerate(references):
+        for place, row in enumerate(judged):
+            if row is not reference:
+                setattr(row, name, _plain(found, number * len(judged) + place))
+
+
+def _plain(found: Difference, place: int) -> dict[str, float]:
+    return {name: float(getattr(found, name)[place]) for name in ("mean", "low", "high", "p_value")}

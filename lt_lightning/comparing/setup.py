@@ -1,0 +1,128 @@
+"""What a comparison works on: everything that is known, and found fit, before any image passes through a network."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lt_lightning.backbones import Backbone
+from lt_lightning.comparing import paper
+from lt_lightning.comparing.grid import Point, points, read_grid
+from lt_lightning.comparing.methods import Method, find_methods
+from lt_lightning.comparing.outcome import STAGE1, Options
+from lt_lightning.comparing.reading import read_source
+from lt_lightning.comparing.selection import may_select
+from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.comparing.training import Trained
+from lt_lightning.data import LTDataModule
+from lt_lightning.errors import UsageError
+from lt_lightning.features.processes import rank_and_world_size
+from lt_lightning.heads import LinearHead
+from lt_lightning.losses import CrossEntropyLoss
+
+
+class Setup:
+    """Checkpoint, data, methods and their settings, checked.
+
+    Args:
+        checkpoint: See :func:`compare`, also for the others.
+        backbone: Gets the checkpoint's weights.
+        data: Under the papers' protocol what it holds out is put back, for nothing is validated on.
+        methods: Names.
+        grid: Values by key.
+        options: How methods are compared.
+
+    Attributes:
+        data: Training, validation and test images.
+        whole: The same with validation images put back that came from the training images, where the chosen settings
+            are trained once more on them; ``None`` elsewhere.
+        pool: Balanced images for the oracle; ``None`` without one.
+        counts: Training images per class.
+        methods: In the order of the rows.
+        points: Settings to try, by method.
+        selection: Whether settings are selected, and why.
+        source: The checkpoint, read.
+        device: Where heads are trained.
+        warnings: What to mind; grows.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str,
+        backbone: Backbone,
+        data: LTDataModule,
+        methods: str | Sequence[str],
+        grid: Mapping[str, Any],
+        options: Options,
+    ) -> None:
+        self.on_images = options.protocol == "paper"
+        if self.on_images:
+            paper.check(grid, options)
+            data = data.with_held_out()
+        self.data, self.options = data, options
+        self.counts = data.class_counts
+        self.parser = SettingsParser()
+        self.grid = read_grid(grid)
+        found = find_methods(methods, self.counts, self.parser)
+        if options.batch_size:
+            found = [method.with_settings(batch_size=options.batch_size) for method in found]
+        self.methods = found
+        self.points = points(found, self.grid, self.parser, default=not self.on_images)
+        for point in self.every_point:
+            self.parser.make(point.method.plain, point.method.name).parts(backbone.num_features, self.counts)
+        self.pool = data.balanced_pool() if options.oracle is not False and not self.on_images else None
+        if options.oracle and self.pool is None:
+            raise UsageError(
+                f"`oracle` needs a balanced pool that the long tail was cut from, and `{type(data).__name__}` has "
+                f"none; leave it out."
+            )
+        for name in ("train", "test"):
+            if data.split(name) is None:
+                raise UsageError(f"`{type(data).__name__}` has no {name} images, and `compare` needs some.")
+        self.source = read_source(checkpoint, backbone, data, options.checkpoint_class_names, options.allow_partial)
+        split = data.describe_split()
+        self.selection = may_select(data.has_validation, split, self.source.split, options.unseen)
+        if self.on_images:
+            self.selection = paper.BEST_ON_TEST
+        refits = self.selection.allowed and split.get("val_from") == "train"
+        self.whole = data.with_held_out() if refits else None
+        if not self.selection.allowed:
+            self.points = points(found, {}, self.parser, default=False)  # a grid without images to choose by
+        self.device = _device(options.features.device)
+        self.warnings: list[str] = []
+
+    @property
+    def every_point(self) -> list[Point]:
+        """The settings of all methods."""
+        return [point for tried in self.points.values() for point in tried]
+
+    @property
+    def views(self) -> int | str:
+        """Views of the training images that heads train on: by default one for each epoch of the longest method."""
+        lengths = [self.epochs(method) for method in self.methods if method.trains]
+        return max(lengths, default=1) if self.options.views == "published" else self.options.views
+
+    def epochs(self, method: Method) -> int:
+        """Length of a method's training."""
+        return self.parser.make(method.plain, method.name).epochs
+
+    def stage1(self) -> Trained:
+        """The checkpoint's own classifier, as a head that has been trained."""
+        classifier = self.source.classifier
+        head = LinearHead(classifier.weight.shape[1], self.counts)
+        head.init_from(classifier.weight, classifier.bias)
+        point = Point(Method(STAGE1, {}, trains=False), {})
+        return Trained(point, self.options.seeds[0], head.to(self.device).eval(), CrossEntropyLoss(self.counts))
+
+    def warn(self, text: str) -> None:
+        """Say something to mind, once, and record it."""
+        self.warnings.append(text)
+        if rank_and_world_size()[0] == 0:
+            warnings.warn(text, stacklevel=4)
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")

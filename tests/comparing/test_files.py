@@ -1,0 +1,83 @@
+"""A comparison's folder holds everything or is not there."""
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+
+from lt_lightning.comparing.files import write_all
+from lt_lightning.errors import UsageError
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
+)
+BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8, "in_channels": 3}}
+
+
+@pytest.fixture(scope="module")
+def found(run):
+    return run("lort", {"lr": [0.1]})
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_is_written_is_said(found, here):
+    lines = list(write_all(found, Path("a/better"), "seeds: 0\n", BACKBONE, with_runs=True))
+    assert lines[0] == "written to a/better/version_0/results.json"
+    assert "better_model.pth" in lines[1]
+    assert names(here / "a/better/version_0") == [
+        "better_model.pth",
+        "config.yaml",
+        "predictions.npz",
+        "results.json",
+        "runs/lort/seed_0.ckpt",
+    ]
+
+
+@pytest.mark.parametrize("writer", ["pathlib.Path.write_text", "numpy.savez_compressed", "pathlib.Path.mkdir"])
+def test_results_without_room_go_whole(found, here, monkeypatch, writer):
+    (here / "there").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, full)
+        sentence = (
+            r"`output` 'there/better' cannot be written \(No space left on device\), so nothing is kept there but "
+        )
+        with pytest.raises(UsageError, match=sentence):
+            list(write_all(found, Path("there/better"), "", BACKBONE))
+    assert list((here / "there").iterdir()) == []
+
+
+def test_an_interruption_leaves_nothing_half_written(found, here, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    (here / "better/version_0").mkdir(parents=True)  # of an earlier run
+    monkeypatch.setattr("numpy.savez_compressed", stop)
+    with pytest.raises(KeyboardInterrupt):
+        list(write_all(found, Path("better"), "", BACKBONE))
+    assert [path.name for path in (here / "better").iterdir()] == ["version_0"]
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_results_stay_when_the_checkpoint_has_no_room(found, here, monkeypatch, kind):
+    """A full disk is no reason to try another format."""
+
+    def crash(contents, file, **_):
+        file.write(b"half")
+        raise kind("No space left on device")
+
+    monkeypatch.setattr(torch, "save", crash)
+    sentence = (
+        r"^`output` 'better/version_0/better_model.pth' cannot be written \(No space left on device\); make room or "
+        r"choose another folder; the results are in better/version_0 all the same\.$"
+    )
+    with pytest.raises(UsageError, match=sentence):
+        list(write_all(found, Path("better"), "", BACKBONE))
+    assert names(here) == [f"better/version_0/{name}" for name in ("config.yaml", "predictions.npz", "results.json")]

@@ -1,0 +1,32 @@
+"""The papers' protocol says how long it will take before it begins."""
+
+import pytest
+
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.comparing import Options, on_images
+from lt_lightning.comparing.on_images import duration, estimate
+from lt_lightning.comparing.setup import Setup
+from lt_lightning.features import ExtractionOptions
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 s"), (80, "80 s"), (300, "5.0 minutes"), (5400, "1.5 hours"), (90000, "25.0 hours")]
+)
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_an_estimate_counts_every_pass(foreign, make_data, monkeypatch, channels_last):
+    quiet = ExtractionOptions(progress=False, device="cpu", channels_last=channels_last)
+    options = Options(protocol="paper", seeds=(0, 1), features=quiet)
+    data = make_data()
+    setup = Setup(str(foreign), SmallCNN(8, in_channels=3), data, "crt,lws,tau_norm", {}, options)
+    clock = iter(range(100))
+    monkeypatch.setattr(on_images.time, "perf_counter", lambda: float(next(clock)))  # each timing takes a second
+    number = sum(data.class_counts)  # at most as many as are timed
+    assert number < on_images._TIMED
+    per_image = 1 / on_images._REPEATS / number
+    tests = 2 * 80
+    assert estimate(setup) == pytest.approx(per_image * (2 * (10 + 5) * (number + tests) + 2 * tests))
+    assert not setup.source.backbone.training

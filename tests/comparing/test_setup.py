@@ -1,0 +1,38 @@
+"""What is known before any image passes through a network."""
+
+import pytest
+
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.comparing import Options
+from lt_lightning.comparing.setup import Setup
+from lt_lightning.errors import UsageError
+
+
+@pytest.fixture
+def setup(foreign, make_data):
+    def make(methods="crt,tau_norm", data=None, **options):
+        return Setup(str(foreign), SmallCNN(8, in_channels=3), data or make_data(), methods, {}, Options(**options))
+
+    return make
+
+
+@pytest.mark.parametrize(("views", "expected"), [("published", 10), ("all", "all"), (3, 3)])
+def test_views_are_as_many_as_the_longest_method_has_epochs(setup, views, expected):
+    assert setup(views=views).views == expected
+    assert setup("tau_norm").views == 1
+
+
+def test_batch_size_reaches_every_method(setup):
+    assert {point.method.plain["batch_size"] for point in setup(batch_size=7).every_point} == {7}
+
+
+def test_what_is_trained_once_more(setup, make_data):
+    assert setup().whole is None
+    held_out = make_data(val_from="train")
+    assert setup(data=held_out, unseen=True).whole.class_counts == make_data(val_from="none").class_counts
+    assert setup(data=held_out).whole is None  # nothing is selected
+
+
+def test_a_backbone_that_does_not_fit_is_named_as_it_is_here(foreign, make_data):
+    with pytest.raises(UsageError, match=r"^`checkpoint` '.*' does not fit `backbone` SmallCNN \("):
+        Setup(str(foreign), SmallCNN(4, in_channels=3), make_data(), "lort", {}, Options())

@@ -1,0 +1,64 @@
+"""An interrupted command says so, and leaves signals as they were."""
+
+import os
+import signal
+import sys
+import threading
+
+import pytest
+
+from lt_lightning.errors import UsageError
+from lt_lightning.interruption import interruptible
+
+
+def test_both_signals_become_a_sentence():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    cleaned = []
+
+    def work(number):
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        finally:
+            cleaned.append(number)
+
+    for number in before:
+        with pytest.raises(UsageError, match=r"^Interrupted: nothing is left\.$"), interruptible("nothing is left."):
+            work(number)
+    assert cleaned == list(before)
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_what_a_trainer_makes_of_it_counts_as_well():
+    before = signal.getsignal(signal.SIGINT)
+
+    def fit():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            sys.exit(1)
+
+    with pytest.raises(UsageError, match=r"^Interrupted: again\.$"), interruptible("again."):
+        fit()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_ends_pass_through():
+    with pytest.raises(SystemExit, match="3"), interruptible("nothing."):
+        raise SystemExit(3)
+    with pytest.raises(ZeroDivisionError), interruptible("nothing."):
+        _ = 1 / 0
+
+
+def test_threads_leave_signals_alone():
+    found = []
+
+    def work():
+        with interruptible("nothing."):
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGTERM)]
