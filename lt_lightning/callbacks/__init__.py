@@ -1,5 +1,6 @@
 """Schedules and records that hang on the training loop."""
 
+from lt_lightning.callbacks.averaging import WeightEMA
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.deferred_loss import DeferredLoss
 from lt_lightning.callbacks.distraction import NegativeDistraction
@@ -20,4 +21,5 @@ __all__ = [
     "PredictionsWriter",
     "ResultsWriter",
     "TemperatureScaling",
+    "WeightEMA",
 ]

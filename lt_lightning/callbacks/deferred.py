@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from math import inf
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.errors import UsageError
 
@@ -18,7 +20,8 @@ class DeferredCallback(Callback, ABC):
             change comes.
 
     Raises:
-        UsageError: If ``start`` is negative or no whole number above 1.
+        UsageError: If ``start`` is negative or no whole number above 1; before training, if it is an epoch that does
+            not come (of a run on part of the training images, which is for finding mistakes, nothing is asked).
     """
 
     def __init__(self, start: float) -> None:
@@ -46,9 +49,29 @@ class DeferredCallback(Callback, ABC):
         """Whether the change is in force in the trainer's current epoch."""
         return trainer.current_epoch >= self.first_epoch(trainer.max_epochs)
 
+    def check_run(self, trainer: Trainer, pl_module: LightningModule, data: object = None) -> None:
+        """Find what cannot work before anything trains; a pipeline asks this of all stages first.
+
+        Args:
+            trainer: That is to train.
+            pl_module: What is trained.
+            data: The data module, or anything with a ``rebalances`` flag.
+
+        Raises:
+            UsageError: If the change could not come, or would not before training ends.
+        """
+        epochs = trainer.max_epochs
+        self.check(pl_module, epochs, data)
+        if epochs is None or epochs < 1 or self.first_epoch(epochs) < epochs or _is_trial(trainer):
+            return
+        run = f"`start` {self.start:g} of `{type(self).__name__}` changes nothing in a run of epochs 0 to {epochs - 1}"
+        if self.start >= 1:
+            raise UsageError(f"{run}; give an epoch below `trainer.max_epochs`, or a fraction such as 0.8.")
+        rank_zero_warn(f"{run}: too few for that fraction.")
+
     @abstractmethod
     def check(self, pl_module: LightningModule, max_epochs: int | None, data: object = None) -> None:
-        """Find what cannot work before anything trains; a pipeline asks this of all stages first.
+        """Find parts that do not go together.
 
         Args:
             pl_module: What is trained.
@@ -66,7 +89,7 @@ class DeferredCallback(Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check before training."""
         if stage == "fit":
-            self.check(pl_module, trainer.max_epochs, getattr(trainer, "datamodule", None))
+            self.check_run(trainer, pl_module, getattr(trainer, "datamodule", None))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the right thing in force for what is left of an epoch that a resumed run goes on with."""
@@ -75,3 +98,10 @@ class DeferredCallback(Callback, ABC):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the right thing in force for this epoch."""
         self.apply(trainer, pl_module)
+
+
+def _is_trial(trainer: Trainer) -> bool:
+    """Whether a run sees part of the training images only."""
+    options = cast(Any, trainer)
+    limit = options.limit_train_batches  # a whole number counts batches, so that 1 is one, and 1.0 all
+    return bool(options.fast_dev_run or options.overfit_batches) or isinstance(limit, int) or limit < 1

@@ -15,8 +15,9 @@ class NegativeDistraction(Callback):
     """Log positive-class loss, negative-class loss and gradient ratio of training batches (DLR, Figure 2).
 
     As ``train/positive_loss``, ``train/negative_loss`` and ``train/gradient_ratio``, at each step that the trainer logs
-    (``trainer.log_every_n_steps``), of that step's batch; steps in between cost nothing, and no step waits for the
-    host. Gradients are those that training itself takes with respect to the logits, whatever the loss. Under several
+    (``trainer.log_every_n_steps``), of that step's batch, and with ``_epoch_end`` behind the name of the last batch of
+    each epoch, since an epoch may be shorter than that. Other steps cost nothing, and none waits for the host.
+    Gradients are those that training itself takes with respect to the logits, whatever the loss. Under several
     processes values are means over them; of mixed images (mixup) the first of the two classes counts as the target.
     Steps with multi-label targets are left out.
     """
@@ -26,6 +27,7 @@ class NegativeDistraction(Callback):
         self._found: Distraction | None = None
         self._loss: Loss | None = None
         self._one_vs_all = False
+        self._logs = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Check before training."""
@@ -38,15 +40,22 @@ class NegativeDistraction(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
         """Watch what the loss is given, if the trainer will log this step."""
         interval = cast(Any, trainer).log_every_n_steps
-        if interval and (trainer.global_step + 1) % interval == 0:
+        self._logs = bool(interval) and (trainer.global_step + 1) % interval == 0
+        if self._logs or cast(Any, trainer).is_last_batch:
             self.watch(cast(Loss, getattr(pl_module, "training_loss", pl_module.loss)))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
         """Log what was found."""
         self._leave()
         if self._found is not None:
+            ends = cast(Any, trainer).is_last_batch
             for name, value in self._found._asdict().items():
-                pl_module.log(f"train/{name}", value, sync_dist=True)
+                if self._logs:
+                    pl_module.log(f"train/{name}", value, sync_dist=True)
+                if ends:
+                    pl_module.log(
+                        f"train/{name}_epoch_end", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=1
+                    )
         self._found = None
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002

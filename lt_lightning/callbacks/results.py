@@ -42,6 +42,8 @@ class ResultsWriter(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Start the clock."""
         self._started = time.perf_counter()
+        if stage == "fit":
+            self.seconds.pop("first_step", None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of an epoch that a resumed run goes on with."""
@@ -52,12 +54,16 @@ class ResultsWriter(Callback):
         self._epoch_started = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
-        """Count images."""
+        """Count images; the first step, in which a network is compiled and memory allocated, has a time of its own."""
+        if "first_step" not in self.seconds:
+            self.seconds["first_step"] = time.perf_counter() - self._epoch_started
+            self._epoch_started = time.perf_counter()
+            return
         batch = args[1]
         self._images += len(batch[1]) * trainer.world_size
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Add the epoch's time; validation in between is counted in, as a user would."""
+        """Add the epoch's time, without that of the run's first step; validation in between is counted in."""
         self._train_seconds += time.perf_counter() - self._epoch_started
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -112,6 +118,9 @@ class ResultsWriter(Callback):
             "backbone": type(module.backbone).__name__,
             "head": type(module.head).__name__,
             "loss": type(module.loss).__name__,
+            "channels_last": module.channels_last,
+            "compile": module.compile_backbone,
+            "tf32": module.tf32,
             "mixing": type(module.mixing).__name__ if isinstance(module, RepresentationModule) else None,
             "schedules": [type(found).__name__ for found in callbacks if isinstance(found, DeferredCallback)],
             "data": data.describe_split() if data is not None and hasattr(data, "describe_split") else {},
@@ -127,5 +136,5 @@ class ResultsWriter(Callback):
                 name: found for callback in callbacks for name, found in getattr(callback, "diagnostics", {}).items()
             },
             "seconds": self.seconds,
-            "training_images_per_second": training_rate,
+            "training_images_per_second": training_rate,  # of all steps but the first
         }

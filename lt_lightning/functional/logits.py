@@ -24,17 +24,21 @@ def top_class(values: Tensor) -> Tensor:
     Returns:
         ``(N,)``, int64; the first of equal classes.
     """
-    classes = values.shape[1]
-    if classes < 4 * BLOCK or values.device.type != "cpu":
+    if values.shape[1] < 4 * BLOCK or values.device.type != "cpu":
         return values.argmax(dim=1)
-    whole = classes // BLOCK * BLOCK
-    maxima = [values[:, :whole].view(len(values), -1, BLOCK).amax(dim=2)]
-    if whole < classes:
-        maxima.append(values[:, whole:].amax(dim=1, keepdim=True))
     # The last block may be short: it is read together with the end of the one before, where nothing is as large.
-    start = (torch.cat(maxima, dim=1).argmax(dim=1) * BLOCK).clamp_max(classes - BLOCK)
+    start = (block_maxima(values, BLOCK).argmax(dim=1) * BLOCK).clamp_max(values.shape[1] - BLOCK)
     block = values.gather(1, start.unsqueeze(1) + torch.arange(BLOCK, device=values.device))
     return start + block.argmax(dim=1)
+
+
+def block_maxima(values: Tensor, block: int) -> Tensor:
+    """Maximum of each ``block`` classes in a row, the last maybe of fewer: ``(N, K)`` to ``(N, ceil(K / block))``."""
+    whole = values.shape[1] // block * block
+    maxima = [values[:, :whole].view(len(values), whole // block, block).amax(dim=2)]
+    if whole < values.shape[1]:
+        maxima.append(values[:, whole:].amax(dim=1, keepdim=True))
+    return torch.cat(maxima, dim=1)
 
 
 class Moments(NamedTuple):

@@ -1,7 +1,51 @@
-"""Average precision of rankings."""
+"""Average precision of rankings, and the rank of a class among all."""
 
 import torch
 from torch import Tensor
+
+from lt_lightning.functional.logits import block_maxima
+
+BLOCK = 32
+"""Classes per block of :func:`classes_ahead`; few, since each block that matters is read again."""
+
+
+def classes_ahead(scores: Tensor, targets: Tensor, limit: int) -> Tensor:
+    """How many classes come before the target's when an image's scores are sorted, as far as ``limit``.
+
+    Of equal scores the first class comes first, as for ``argmax``: the target is its answer where none is ahead. With
+    many classes a block that has none ahead is not looked into, and of the others ``limit + 1`` are enough: each but
+    the target's own has at least one.
+
+    Args:
+        scores: Logits or probabilities, ``(N, K)``. A NaN is ahead of everything, also of itself.
+        targets: Classes, ``(N,)``, int64.
+        limit: Up to which the number matters, at least 1.
+
+    Returns:
+        ``(N,)``, int64: the number where it is below ``limit``, and something from ``limit`` on elsewhere.
+    """
+    number, classes = scores.shape
+    own, targets = scores.gather(1, targets.unsqueeze(1)), targets.unsqueeze(1)
+    places = torch.arange(classes, device=scores.device)
+    if number == 0 or classes < 8 * BLOCK or scores.device.type != "cpu":
+        return _are_ahead(scores, own, places < targets).sum(dim=1)
+    maxima = block_maxima(scores, BLOCK)
+    # In the target's own block, which stands neither before nor after it, something may be ahead.
+    matter = _are_ahead(maxima, own, places[: maxima.shape[1]] <= targets // BLOCK)
+    first = BLOCK * matter.float().topk(min(limit + 1, maxima.shape[1]), dim=1, sorted=False).indices
+    # The last block may be short: it is read together with the end of the one before, which is then left out.
+    start = first.clamp_max(classes - BLOCK)
+    rows = classes * torch.arange(number, device=scores.device).unsqueeze(1)
+    windows = scores.contiguous().as_strided((number * classes - BLOCK + 1, BLOCK), (1, 1))  # one at every entry
+    blocks = windows.index_select(0, (rows + start).flatten()).view(number, -1, BLOCK)
+    inside = start.unsqueeze(2) + places[:BLOCK]
+    ahead = _are_ahead(blocks, own.unsqueeze(2), inside < targets.unsqueeze(2))
+    return (ahead & (inside >= first.unsqueeze(2))).sum(dim=(1, 2))
+
+
+def _are_ahead(scores: Tensor, own: Tensor, wins_ties: Tensor) -> Tensor:
+    """Whether a score is above the target's, or as large where it stands before; written so that NaN is."""
+    return torch.where(wins_ties, scores < own, scores <= own).logical_not()
 
 
 def average_precision(scores: Tensor, relevant: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What heads with a weight vector per class share."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -29,8 +30,9 @@ class AffineHead(Head):
         self.weight = nn.Parameter(fresh.weight.detach())
         self.register_parameter("bias", nn.Parameter(fresh.bias.detach()) if bias else None)
 
+    @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
-        """Logits ``Wx + b``, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
+        """Logits ``Wx + b``, ``(N, D)`` to ``(N, K)``, in fp32 at least; each head says what it makes of them."""
         return linear(features, self.weight, self.bias)
 
     def init_from(self, weight: Tensor, bias: Tensor | None) -> None:

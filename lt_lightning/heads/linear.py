@@ -23,6 +23,10 @@ class LinearHead(AffineHead):
         super().__init__(in_features, class_counts)
         self.reset = reset
 
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``Wx + b``, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
+        return super().forward(features)
+
     def init_from(self, weight: Tensor, bias: Tensor | None) -> None:
         """Copy a stage-1 classifier, unless ``reset`` is set.
 

@@ -37,6 +37,10 @@ class LogitAdjustmentHead(AffineHead):
         # Integers, so that casting the head to half precision leaves the prior exact.
         self.register_buffer("counts", torch.tensor(self.class_counts), persistent=False)
 
+    def forward(self, features: Tensor) -> Tensor:
+        """Training logits ``Wx + b``, unadjusted, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
+        return super().forward(features)
+
     def predict(self, features: Tensor) -> Tensor:
         """Adjusted logits, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
         logits: Tensor = self(features)

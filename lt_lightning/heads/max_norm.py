@@ -52,6 +52,10 @@ class MaxNormHead(AffineHead):
         self.register_buffer("radius", torch.tensor(0.0 if radius is None else radius))
         self._measure()
 
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``Wx + b``, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
+        return super().forward(features)
+
     def init_from(self, weight: Tensor, bias: Tensor | None) -> None:
         """Copy a stage-1 classifier, and measure the radius from it unless one was given.
 

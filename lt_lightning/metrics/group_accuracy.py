@@ -7,21 +7,24 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.groups import GROUPS, class_accuracies, group_accuracies, group_of
-from lt_lightning.functional.logits import top_class
+from lt_lightning.functional.groups import GROUPS, class_accuracies, group_accuracies, group_means, group_of
+from lt_lightning.functional.ranking import classes_ahead
 
 
 class GroupAccuracy(Metric):
     """Accuracy of groups of classes, from how many images of each class there were and how many were right.
 
-    The state is two numbers per class, summed over processes; nothing waits for the host.
+    The state is two numbers per class, and one for each entry of ``top_k``, summed over processes; nothing waits for
+    the host. Of classes with equal logits the first counts as the larger, as for ``argmax``.
 
     Args:
         class_counts: Training images per class, length K; they decide the groups.
         thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+        top_k: For each k also the share of images whose class is among the k largest logits; a k that reaches the
+            number of classes, where that is every image, is left out. 5 is what ImageNet's tables give beside top 1.
 
     Raises:
-        UsageError: If the thresholds do not rise from 0.
+        UsageError: If the thresholds do not rise from 0, or a k is below 2.
     """
 
     is_differentiable = False
@@ -30,14 +33,24 @@ class GroupAccuracy(Metric):
 
     correct: Tensor
     total: Tensor
+    correct_within: Tensor
     masks: Tensor
+    ranks: Tensor
 
-    def __init__(self, class_counts: Sequence[int], thresholds: tuple[int, int] = (20, 100)) -> None:
+    def __init__(
+        self, class_counts: Sequence[int], thresholds: tuple[int, int] = (20, 100), top_k: Sequence[int] = (5,)
+    ) -> None:
         super().__init__()
         self.num_classes = len(class_counts)
+        if any(k < 2 for k in top_k):
+            raise UsageError(f"`top_k` must hold numbers from 2 on (1 is always there), but got {tuple(top_k)}.")
+        self.top_k = tuple(sorted({k for k in top_k if k < self.num_classes}))
+        self.register_buffer("ranks", torch.tensor([[1], *([k] for k in self.top_k)]), persistent=False)
         self.register_buffer("masks", group_masks(class_counts, thresholds), persistent=False)
         self.group_sizes = dict(zip(GROUPS, self.masks.sum(dim=1).tolist(), strict=True))
         self.add_state("correct", torch.zeros(self.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+        within = torch.zeros(len(self.top_k), self.num_classes, dtype=torch.int64)
+        self.add_state("correct_within", within, dist_reduce_fx="sum")
         self.add_state("total", torch.zeros(self.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
@@ -51,8 +64,9 @@ class GroupAccuracy(Metric):
             UsageError: If ``logits`` has another number of classes.
         """
         check_logits(logits, self.num_classes)
-        hits = (top_class(logits) == targets).to(torch.int64)
-        self.correct = self.correct.index_add(0, targets, hits)
+        hits = (classes_ahead(logits, targets, max((1, *self.top_k))) < self.ranks).to(torch.int64)
+        self.correct = self.correct.index_add(0, targets, hits[0])
+        self.correct_within = self.correct_within.index_add(1, targets, hits[1:])
         self.total = self.total.index_add(0, targets, torch.ones_like(targets))
 
     def compute(self) -> dict[str, Tensor]:
@@ -61,9 +75,14 @@ class GroupAccuracy(Metric):
         Returns:
             ``all``, ``many``, ``medium``, ``few``: means of the accuracies of classes with images, NaN without any;
             ``micro``: share of all images; ``harmonic`` and ``geometric``: means over the same classes, 0 if one of
-            them has accuracy 0; ``worst``: the least accuracy of a class.
+            them has accuracy 0; ``worst``: the least accuracy of a class; ``top5`` and so on for each k of ``top_k``:
+            mean over the same classes, as ``all``.
         """
-        return group_accuracies(self.correct, self.total, self.masks)
+        found = group_accuracies(self.correct, self.total, self.masks)
+        everything = torch.ones_like(self.masks[:1])
+        for k, correct in zip(self.top_k, self.correct_within.unbind(), strict=True):
+            found[f"top{k}"] = group_means(class_accuracies(correct, self.total), everything).squeeze(0)
+        return found
 
     def counts(self) -> tuple[Tensor, Tensor]:
         """Images of each class that were right, and all of them, ``(K,)`` each, over all processes.

@@ -40,3 +40,31 @@ def test_its_sentences_name_the_callback():
         Noting(-1)
     with pytest.raises(UsageError, match=r"`start` 0.5 of `Noting` is a fraction of training: set"):
         Noting(0.5).first_epoch(-1)
+
+
+def test_an_epoch_that_does_not_come_is_refused_before_training(trainer, digits, stage1_module):
+    data, noting = digits(), Noting(4)
+    sentence = r"`start` 4 of `Noting` changes nothing in a run of epochs 0 to 3; give an epoch below `trainer.max"
+    with pytest.raises(UsageError, match=sentence):
+        trainer(max_epochs=4, callbacks=[noting]).fit(stage1_module(data), datamodule=data)
+    assert noting.seen == []
+    noting.start = 3
+    noting.check_run(trainer(max_epochs=4), stage1_module(data))
+
+
+@pytest.mark.parametrize(
+    "option", [{"fast_dev_run": 1}, {"limit_train_batches": 1}, {"limit_train_batches": 0.5}, {"overfit_batches": 1}]
+)
+def test_a_trial_run_may_be_shorter(trainer, option):
+    noting = Noting(160)
+    noting.check_run(trainer(**option), None)
+    assert noting.checked == [(1, "NoneType")]
+
+
+def test_a_fraction_of_too_few_epochs_is_a_warning(trainer):
+    with pytest.warns(UserWarning, match=r"`start` 0.8 of `Noting` changes nothing in a run of epochs 0 to 1.*too few"):
+        Noting(0.8).check_run(trainer(max_epochs=2), None)
+
+
+def test_a_run_that_ends_otherwise_is_not_asked(trainer):
+    Noting(160).check_run(trainer(max_epochs=-1, max_steps=3), None)

@@ -49,7 +49,7 @@ def sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.1)
 
 
-@pytest.mark.parametrize(("start", "first"), [(2, 2), (0.5, 2), (0.75, 3), (0, 0), (9, 9)])
+@pytest.mark.parametrize(("start", "first"), [(2, 2), (0.5, 2), (0.75, 3), (0, 0)])
 def test_the_loss_comes_with_its_epoch(trainer, digits, stage1_module, start, first):
     data, in_force = digits(batch_size=276), InForce()
     module = stage1_module(data, loss=Influence)
@@ -66,7 +66,7 @@ def test_until_then_training_is_that_of_the_first_loss(trainer, digits, stage1_m
         torch.manual_seed(0)
         data = digits()
         module = stage1_module(data, loss=loss, optimizer=sgd)
-        trainer(callbacks=callbacks).fit(module, datamodule=data)
+        trainer(callbacks=callbacks, limit_train_batches=4).fit(module, datamodule=data)
         final.append(module)
     assert all(torch.equal(final[0].state_dict()[key], tensor) for key, tensor in final[1].state_dict().items())
     # Probabilities are the module's own loss's, before it starts as after.

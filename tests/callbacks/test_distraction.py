@@ -44,6 +44,22 @@ def test_values_are_those_of_the_steps_that_are_logged(tmp_path, trainer, digits
     assert not module.loss._forward_pre_hooks
 
 
+def test_a_run_shorter_than_the_interval_has_the_last_batch_of_each_epoch(tmp_path, trainer, digits, stage1_module):
+    data = digits(batch_size=100)
+    module = stage1_module(data, loss=Recorded)
+    options = {"logger": CSVLogger(tmp_path, name="", version=""), "log_every_n_steps": 50}
+    callbacks = [NegativeDistraction()]
+    trainer(max_epochs=2, callbacks=callbacks, limit_val_batches=0, **options).fit(module, datamodule=data)
+    assert logged(tmp_path) == []
+    names = [f"{name}_epoch_end" for name in NAMES]
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row[names[0]]]
+    assert [int(row["epoch"]) for row in rows] == [0, 1]
+    for row, (logits, targets) in zip(rows, module.loss.seen[2::3], strict=True):
+        expected = distraction(logits.detach(), targets, logits.grad, one_vs_all=False)
+        assert [float(row[name]) for name in names] == pytest.approx([value.item() for value in expected], rel=1e-4)
+
+
 def test_one_vs_all_losses_are_recognised(tmp_path, trainer, digits, stage1_module):
     data = digits()
     module = stage1_module(data, loss=lambda counts: ClassBalancedLoss(counts, kind="sigmoid"))

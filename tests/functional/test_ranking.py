@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from lt_lightning.functional import average_precision
+from lt_lightning.functional import average_precision, classes_ahead
 
 
 @settings(deadline=None, max_examples=30)
@@ -27,3 +27,38 @@ def test_a_row_with_nothing_relevant_is_nan() -> None:
 def test_scores_at_minus_infinity_come_last() -> None:
     scores = torch.tensor([[0.3, -torch.inf, 0.2, -torch.inf]])
     assert average_precision(scores, torch.tensor([[False, False, True, False]])).item() == 0.5
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 12),
+    st.one_of(st.integers(1, 40), st.integers(250, 700)),
+    st.integers(1, 7),
+    st.sampled_from([1, 2, 5, 10**6]),
+    st.booleans(),
+    st.integers(0, 10_000),
+)
+def test_classes_ahead_written_out(n: int, k: int, limit: int, levels: int, nan: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randint(levels, (n, k), generator=generator).float()
+    targets = torch.randint(k, (n,), generator=generator)
+    if nan and n:
+        scores[0, k // 2] = torch.nan
+    expected = []
+    for row, target in zip(scores.tolist(), targets.tolist(), strict=True):
+        own = row[target]
+        ahead = [not value <= own or (value == own and c < target) for c, value in enumerate(row)]
+        expected.append(min(sum(ahead), limit))
+    assert classes_ahead(scores, targets, limit).clamp_max(limit).tolist() == expected
+    if not scores.isnan().any():
+        assert torch.equal(classes_ahead(scores, targets, 1) == 0, scores.argmax(1) == targets)
+
+
+@pytest.mark.parametrize("classes", [10, 300])
+def test_columns_of_a_larger_matrix_are_read_as_they_are(classes: int) -> None:
+    scores = torch.randn(5, 2 * classes, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(5)
+    assert torch.equal(
+        classes_ahead(scores[:, ::2], targets, 5).clamp_max(5),
+        classes_ahead(scores[:, ::2].contiguous(), targets, 5).clamp_max(5),
+    )

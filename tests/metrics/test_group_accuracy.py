@@ -31,6 +31,10 @@ def fed(*batches: slice) -> GroupAccuracy:
 def test_reference_numbers() -> None:
     metric = fed(slice(None))
     results = {name: value.item() for name, value in metric.compute().items()}
+    top5 = results.pop("top5")
+    within = (LOGITS.topk(5, dim=1).indices == TARGETS.unsqueeze(1)).any(dim=1)
+    by_class = [within[c == TARGETS].double().mean().item() for c in range(7)]
+    assert top5 == pytest.approx(sum(by_class) / 7, abs=1e-12)
     known = list(GOLDEN["per_class"].values())
     assert results.pop("worst") == pytest.approx(min(known), abs=1e-12)
     assert results.pop("harmonic") == pytest.approx(7 / sum(1 / value for value in known), abs=1e-12)
@@ -96,6 +100,34 @@ def test_sums_written_out(k: int, n: int, seed: int) -> None:
         expected = sum(accuracies) / len(accuracies) if accuracies else math.nan
         assert results[name].item() == pytest.approx(expected, nan_ok=True)
     assert results["micro"].item() == pytest.approx(sum(map(sum, hits)) / n)
+
+
+def test_a_class_is_within_the_top_k_if_fewer_than_k_are_ahead() -> None:
+    metric = GroupAccuracy([5] * 4, top_k=(3, 2, 9, 2))
+    assert metric.top_k == (2, 3)  # nine of four classes are all
+    logits = torch.tensor([[4.0, 3.0, 2.0, 1.0]] * 4)
+    metric.update(logits, torch.arange(4))
+    found = {name: value.item() for name, value in metric.compute().items()}
+    assert (found["all"], found["top2"], found["top3"]) == (0.25, 0.5, 0.75)
+    metric.reset()
+    metric.update(torch.zeros(4, 4), torch.arange(4))  # equal logits are in the order of the classes, as for argmax
+    found = {name: value.item() for name, value in metric.compute().items()}
+    assert (found["all"], found["top2"], found["top3"]) == (0.25, 0.5, 0.75)
+
+
+def test_a_diverged_network_is_never_right() -> None:
+    metric = GroupAccuracy([5] * 6)
+    metric.update(torch.full((6, 6), torch.nan), torch.arange(6))
+    assert metric.compute()["top5"].item() == metric.compute()["all"].item() == 0
+
+
+def test_top_k_beyond_the_classes_is_left_out_and_1_is_refused() -> None:
+    assert GroupAccuracy([3, 2, 1, 1, 1]).top_k == ()
+    assert GroupAccuracy([3, 2, 1, 1, 1, 1]).top_k == (5,)
+    with pytest.raises(
+        UsageError, match=r"`top_k` must hold numbers from 2 on \(1 is always there\), but got \(1, 5\)"
+    ):
+        GroupAccuracy(COUNTS, top_k=(1, 5))
 
 
 def test_other_thresholds() -> None:
