@@ -1,0 +1,105 @@
+"""The ablation runs, stops and goes on; what it calls the best recipe is the preset."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lt_lightning
+from lt_lightning import presets
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+OVERLAY = Path(__file__).parents[1] / "conf" / "cifar100_lt.yaml"
+
+
+# One process for everything: its classes stay out of this one, whose parsers would meet them, and it starts once.
+DRIVER = """
+import json, sys
+import best_ablation
+from lt_lightning.errors import UsageError
+names = [best_ablation.BASELINE, *best_ablation.VARIANTS[-2:]]
+print("configs", json.dumps([best_ablation.stage1_config(name) for name in names]))
+options, steps = json.loads(sys.argv[1])
+for step in steps:
+    print("step", *step)
+    try:
+        best_ablation.main([*options, *step])
+    except UsageError as error:
+        print("refused", error)
+"""
+BOTH = ("--variants", "baseline,augmentation+mixup+ema")
+STEPS = [
+    (*BOTH, "--budget", "0"),
+    ("--variants", "baseline"),
+    BOTH,
+    ("--views", "3"),
+    ("--variants", "mixup+colour"),
+    ("--variants", "mixup+cutmix"),
+]
+
+
+@pytest.fixture(scope="module")
+def found(cifar100_root, tmp_path_factory):
+    """What each step says, the configurations, and the file that is left."""
+    if not (FOLDER / "best_ablation.py").exists():
+        pytest.skip("the scripts of the source tree are not here")
+    here = tmp_path_factory.mktemp("ablation")
+    options = ["--root", str(cifar100_root), "--over", str(OVERLAY), "--runs", str(here / "runs")]
+    options += ["--methods", "tau_norm,logit_adjustment", "--stage2-seeds", "1", "--views", "2"]
+    options += ["--accelerator", "cpu", "--device", "cpu", "--output", str(here / "found.json")]
+    paths = os.pathsep.join((str(Path(lt_lightning.__file__).parents[1]), str(FOLDER)))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    command = [sys.executable, "-c", DRIVER, json.dumps([options, STEPS])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    configs, *said = done.stdout.split("step ")
+    return said, json.loads(configs.removeprefix("configs ")), json.loads((here / "found.json").read_text())
+
+
+def test_the_last_variant_is_the_preset(found):
+    baseline, without, best = found[1]
+    assert best == presets.load("cifar100_lt/stage1/best")
+    assert baseline == presets.load("cifar100_lt/stage1/ce")
+    assert "augmentation" not in without["data"]["init_args"]
+    assert without["model"] == best["model"]
+    assert without["trainer"] == best["trainer"]
+
+
+def test_it_stops_and_goes_on(found):
+    said, _, held = found
+    assert "unfinished: baseline (seed 0), augmentation+mixup+ema (seed 0)" in said[0]
+    assert "baseline, seed 0: 1 of 1 left" in said[1]
+    assert "augmentation+mixup+ema, seed 0: 1 of 2 left" in said[2]
+    assert "unfinished" not in said[2]
+    assert "★" in said[2]
+    assert [run["variant"] for run in held["runs"]] == ["baseline", "augmentation+mixup+ema"]
+
+
+def test_stage_2_is_chosen_on_validation_images(found):
+    plain, best = found[2]["runs"]
+    assert list(plain["stage2"]) == ["plain"]
+    assert list(best["stage2"]) == ["plain", "as stage 1"]
+    for run in (plain, best):
+        rows = [row for compared in run["stage2"].values() for row in compared["rows"].values()]
+        assert len(rows) == 3 * len(run["stage2"])
+        assert run["best"]["validation"] == max(row["validation"] for row in rows)
+        assert all(compared["protocol"]["selection"] == "val" for compared in run["stage2"].values())
+
+
+def test_what_cannot_be_run_is_refused(found):
+    said = found[0]
+    assert "holds runs with another value of views" in said[3]
+    assert "has no part 'colour'" in said[4]
+    assert "mixes images in two ways" in said[5]
+
+
+def test_the_pipeline_is_made_of_the_two_presets():
+    plan = presets.load("cifar100_lt/pipeline_best")
+    for name, stage in (("stage1/best", plan["stage1"]), ("best", plan["stage2"]["lort"])):
+        preset = presets.load(f"cifar100_lt/{name}")
+        assert stage["model"] == preset["model"]
+        assert stage["trainer"] == preset["trainer"]
+        assert plan["data"] == preset["data"]

@@ -1,0 +1,62 @@
+import json
+import runpy
+import sys
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fast_path_accuracy.py"
+
+
+@pytest.fixture
+def run(parquet_root, tmp_path, monkeypatch, capsys):
+    if not SCRIPT.exists():
+        pytest.skip("the scripts of the source tree are not here")
+    for name, value in {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    options = ["--root", str(parquet_root), "--max-count", "16", "--imbalance-ratio", "4", "--epochs", "1"]
+
+    def started(*more: str) -> str:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *options, "--output", str(tmp_path / "found.json"), *more])
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+        return capsys.readouterr().out
+
+    return started
+
+
+def test_it_goes_on_where_it_stopped_and_compares_both_paths(run, tmp_path):
+    output = tmp_path / "found.json"
+    run("--seeds", "1")
+    record = json.loads(output.read_text())
+    assert "comparison" not in record
+    for path in ("slow", "fast"):
+        (one,) = record["runs"][path]
+        # 40 test images of ten classes; the classes keep 16 to 4 training images, so none has many.
+        assert one["many"] is None
+        assert one["all"] * 40 == pytest.approx(round(one["all"] * 40))
+
+    # Figures that no run gives tell whether a run is repeated.
+    record["runs"]["slow"][0]["all"], record["runs"]["fast"][0]["all"] = 0.876, 0.123
+    output.write_text(json.dumps(record))
+    printed = run("--seeds", "2")
+    assert "seed 0" not in printed
+    assert printed.count("seed 1") == 2
+    record = json.loads(output.read_text())
+    row = record["comparison"]["all"]
+    for path, first in (("slow", 0.876), ("fast", 0.123)):
+        assert [one["seed"] for one in record["runs"][path]] == [0, 1]
+        assert record["runs"][path][0]["all"] == first
+        assert row[path]["mean"] == pytest.approx(mean(one["all"] for one in record["runs"][path]))
+    assert row["difference"] == pytest.approx(row["fast"]["mean"] - row["slow"]["mean"])
+    squares = row["slow"]["sd"] ** 2 + row["fast"]["sd"] ** 2
+    assert row["standard_error"] == pytest.approx((squares / 2) ** 0.5)
+    assert row["interval_95"][0] < row["difference"] < row["interval_95"][1]
+    assert "many" not in record["comparison"]
+
+
+def test_runs_of_other_settings_are_not_mixed(run, tmp_path):
+    (tmp_path / "found.json").write_text(json.dumps({"protocol": {"epochs": 3}, "runs": {"slow": [], "fast": []}}))
+    with pytest.raises(SystemExit, match="holds runs of other settings"):
+        run("--seeds", "1")
