@@ -14,13 +14,21 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lt_lightning import backbones, callbacks, data, heads, losses, mixing, modules, presets, samplers
 from lt_lightning.data import LTDataModule
+from lt_lightning.devices import fastest_precision
 from lt_lightning.errors import UsageError
+from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder
+
+WHAT_REMAINS = (
+    "`last.ckpt` of the run's folder holds the last epoch that ended, if one has; `fit --ckpt_path` goes on from it."
+)
 
 TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shards by itself, without repeating images
@@ -29,13 +37,25 @@ TRAINER_DEFAULTS = {
 
 
 _NOISE = (
-    re.compile(r"Type collections\.abc\.Callable\[.*?\] expects a function or a callable class: "),
+    re.compile(r"Type [\w.]*Callable\[.*?\] expects a function or a callable class: "),
     re.compile(r"\. Got value: Namespace\(.*\)$"),
 )
 """What jsonargparse's messages can do without."""
 
+_UNION = re.compile(
+    r"(?:- Expected a path but \S* either not accessible or invalid - )?"
+    r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors: - (?P<reasons>.*?) "
+    r"Given value type: <class '[^']*'> Given value: (?P<value>NestedArg\(.*?\)|\S*)"
+)
+"""What jsonargparse says of a value where several types would do."""
+
+_TYPE = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
+
 _NO_CLASS = re.compile(r"Expected a dot import path string: (\w+)")
 """What jsonargparse says of a name without dots that no class has."""
+
+_PART = re.compile(r"Parser key \"([^\"]+)\"|(?:given class_path |Namespace\(class_path=)'(?:\w+\.)*(\w+)'")
+"""Where jsonargparse was, and of which class."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -44,7 +64,8 @@ def main(argv: Sequence[str]) -> None:
     Args:
         argv: Command and options, as on the command line.
     """
-    LTCLI(args=list(argv))
+    with interruptible(WHAT_REMAINS, on_sigterm=False), sigterm_interrupts():
+        LTCLI(args=list(argv))
 
 
 class PresetConfigFile(ActionConfigFile):
@@ -72,6 +93,7 @@ class LTCLI(LightningCLI):
 
     def __init__(self, args: list[str] | dict[str, Any], run: bool = True, folder: Path | None = None) -> None:
         self.folder = folder
+        self._typed = args[0] if isinstance(args, list) and args and args[0] in self.subcommands() else None
         quiet()
         super().__init__(
             model_class=LTModule,
@@ -96,6 +118,13 @@ class LTCLI(LightningCLI):
         parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file or the name of a preset.")
         return parser
 
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        """The parser of one command; commands that were not typed need only be there by name, which saves time."""
+        if self._typed in (None, subcommand):
+            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        self._subcommand_method_arguments[subcommand] = []
+        return self.init_parser(**kwargs)
+
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Trainer, model and data; the bases are named so that errors and help stay about them."""
         parser.add_lightning_class_args(self.trainer_class, "trainer")
@@ -109,7 +138,8 @@ class LTCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse a command line or a dictionary."""
-        with sentences("fit --model.help RetrainModule"):
+        command = args[0] if isinstance(args, list) and args and args[0] in self.subcommands() else "fit"
+        with sentences(command):
             self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
 
     @staticmethod
@@ -149,6 +179,8 @@ class LTCLI(LightningCLI):
                 "`trainer.max_epochs` is not set, so training would have no end; give `--trainer.max_epochs`."
             )
         preset = self._preset()
+        if self.subcommand == "fit":
+            kwargs |= training_precision(options)
         added: list[Callback] = [
             callbacks.ResultsWriter(
                 preset, self._get(self.config, "seed_everything"), print_table=self.subcommand is not None
@@ -184,16 +216,57 @@ class LTCLI(LightningCLI):
 
 
 @contextmanager
-def sentences(advice: str) -> Iterator[None]:
-    """Turn what a parser complains of, over several lines and below a page of usage, into one sentence."""
+def sentences(command: str, key: str = "model", shown_as: str = "model") -> Iterator[None]:
+    """Turn what a parser complains of, over several lines and below a page of usage, into one sentence.
+
+    It ends with the option that shows what there is: of the class that was given what it does not know.
+
+    Args:
+        command: Whose parser it is.
+        key: A key that stands in the parser's messages for another one on the command line.
+        shown_as: That one.
+    """
     try:
         yield
     except ArgumentError as error:
-        message = " ".join(str(error.message).split())
+        whole = " ".join(str(error.message).split())
+        message = _UNION.sub(_reasons, whole)
         for noise in _NOISE:
             message = noise.sub("", message)
-        message = _NO_CLASS.sub(_no_class, message).rstrip(".")
+        message = _TYPE.sub(r"\1", _NO_CLASS.sub(_no_class, message)).rstrip(".")
+        advice = f"{command} {_help_option(whole, key, shown_as)}"
         raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from error
+
+
+def _reasons(found: re.Match[str]) -> str:
+    """Each reason once; of those that look for another class or for nothing, none."""
+    reasons = [
+        reason
+        for reason in dict.fromkeys(found["reasons"].split(" - "))
+        if "NoneType" not in reason and "'lightning.Callback'" not in reason
+    ]
+    value = "" if found["value"].startswith("NestedArg") else f". Got value: {found['value']}"
+    return " or ".join(reasons) + value
+
+
+def _help_option(message: str, key: str, shown_as: str) -> str:
+    """The option that describes the innermost class that the message is about, where it is one of ours or known.
+
+    A name that no class has is a matter of the class whose argument it was, whose help lists what it takes.
+    """
+    keys: list[str] = []
+    classes: dict[tuple[str, ...], str] = {}
+    for part in _PART.finditer(message):
+        if part[1]:
+            keys.append(re.sub(rf"^{key}(?=\.|$)", shown_as, part[1]))
+        elif part[2] != "Callback":
+            # A factory's class comes after the message about it, with the keys that lead there: two at most.
+            classes[tuple(keys[:2] if part[0].startswith("Namespace") else keys)] = part[2]
+    if not classes:
+        return "--help"
+    at = max(classes, key=len)
+    outer = [f"--{at[0]} {classes[at[:1]]}"] if len(at) > 1 and at[:1] in classes else []
+    return " ".join([*outer, f"--{'.'.join(at)}.help {classes[at]}"])
 
 
 def _no_class(found: re.Match[str]) -> str:
@@ -214,6 +287,29 @@ def _ends_otherwise(options: Mapping[str, Any]) -> bool:
     return (
         options.get("max_steps", -1) != -1 or options.get("max_time") is not None or bool(options.get("fast_dev_run"))
     )
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Have SIGTERM end a command as Ctrl-C does.
+
+    A Trainer notes the signal and stops after the batch, all processes together; what it then raises would leave with
+    status 0, and a scheduler would call the job done.
+    """
+    try:
+        yield
+    except SIGTERMException as error:
+        raise KeyboardInterrupt from error
+
+
+def training_precision(options: Mapping[str, Any]) -> dict[str, str]:
+    """The precision that a Trainer of these options is to train in, where they say nothing of it; printed if not fp32."""
+    if options.get("precision") is not None or options.get("plugins"):
+        return {}
+    found = fastest_precision(options.get("accelerator", "auto"))
+    if found != "32-true":
+        rank_zero_only(print)(f"training in {found}; `--trainer.precision 32-true` chooses fp32", flush=True)
+    return {"precision": found}
 
 
 def add_data_links(parser: LightningArgumentParser, model: str) -> None:

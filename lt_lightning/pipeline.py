@@ -36,7 +36,17 @@ from lt_lightning import presets
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
-from lt_lightning.main import LTCLI, TRAINER_DEFAULTS, PresetConfigFile, add_data_links, sentences
+from lt_lightning.interruption import interruptible
+from lt_lightning.main import (
+    LTCLI,
+    TRAINER_DEFAULTS,
+    WHAT_REMAINS,
+    PresetConfigFile,
+    add_data_links,
+    sentences,
+    sigterm_interrupts,
+    training_precision,
+)
 from lt_lightning.modules import LTModule, RetrainModule
 from lt_lightning.results import claim_folder, environment, write_json
 from lt_lightning.samplers import EpochSampler
@@ -59,11 +69,12 @@ def main(argv: Sequence[str]) -> None:
     arguments = list(argv[1:])
     methods = method_names(arguments)
     parser = build_parser(methods)
-    if not methods and not {"-h", "--help"} & set(arguments):
+    if not methods and not any(word == "-h" or word.partition("=")[0].endswith("help") for word in arguments):
         raise UsageError("`stage2` names no method; give a configuration with `-c`, such as `-c quickstart`.")
-    with sentences("pipeline -c quickstart"):
+    with sentences("pipeline"):
         config = parser.parse_args(arguments)
-    Pipeline(parser, config, methods).run()
+    with interruptible(WHAT_REMAINS, on_sigterm=False), sigterm_interrupts():
+        Pipeline(parser, config, methods).run()
 
 
 def method_names(arguments: Sequence[str]) -> list[str]:
@@ -150,8 +161,9 @@ class Pipeline:
     """
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, methods: Sequence[str]) -> None:
-        self.text = parser.dump(config)
+        self.text = parser.dump(config, skip_validation=True)  # it comes from the parser; validating takes seconds
         self.plan: dict[str, Any] = yaml.safe_load(self.text)
+        self.plan["trainer"] |= training_precision(self.plan["trainer"])
         self.preset = presets.name_among(map(str, config.config or []), "pipeline")
         self.methods = list(methods)
         self.rows: dict[str, dict[str, Any]] = {}
@@ -268,4 +280,4 @@ def _check_stage(stage: LTCLI) -> None:
     stage.model.check(stage.datamodule)
     for callback in cast(Any, stage.trainer).callbacks:
         if isinstance(callback, DeferredCallback):
-            callback.check(stage.model, stage.trainer.max_epochs, stage.datamodule)
+            callback.check_run(stage.trainer, stage.model, stage.datamodule)

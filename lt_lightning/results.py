@@ -40,8 +40,12 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     text = json.dumps(_finite(data), indent=1, allow_nan=False)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft.write_text(text + "\n")
-    draft.replace(path)
+    try:
+        draft.write_text(text + "\n")
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def put_in_place(draft: Path, path: Path, overwrite: bool = False) -> bool:

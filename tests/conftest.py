@@ -27,6 +27,7 @@ TINY = (
     "--data.batch_size=64",
     "--trainer.enable_progress_bar=false",
     "--trainer.accelerator=cpu",
+    "--trainer.precision=32-true",  # not what the machine is fastest in
 )
 
 

@@ -1,5 +1,8 @@
 """The dispatcher: fast, free of torch, and one sentence per mistake."""
 
+import atexit
+import gc
+import os
 import subprocess
 import sys
 
@@ -43,7 +46,7 @@ def test_unknown_command(capsys):
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
         "lt-lightning: error: `fitt` is not a command; choose one of fit, validate, test, predict, export, pipeline, "
-        "compare.\n"
+        "compare, report.\n"
     )
 
 
@@ -55,3 +58,78 @@ def test_a_users_mistake_is_one_sentence(capsys, monkeypatch):
     monkeypatch.setenv("LT_LIGHTNING_TRACEBACK", "1")
     with pytest.raises(UsageError, match="neither a file nor a preset"):
         cli.main(["fit", "-c", "cifar100_lt/lortt"])
+
+
+class Left(Exception):
+    """In place of the end of the process."""
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Make ``lt-lightning fit`` do something else, as if it had been typed; where it leaves at once, that shows."""
+
+    def leave(code):
+        raise Left(code)
+
+    monkeypatch.setattr(sys, "argv", ["lt-lightning", "fit"])
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: None)
+    return lambda command: monkeypatch.setattr(cli, "_imported", lambda place: command)
+
+
+@pytest.mark.parametrize("code", [0, None])
+def test_a_typed_command_that_only_shows_something_ends_at_once(typed, code):
+    typed(lambda arguments: sys.exit(code))
+    with pytest.raises(Left):
+        cli.main()
+    with pytest.raises(SystemExit):  # within somebody's Python nothing ends at once
+        cli.main(["fit"])
+
+
+def test_other_ends_are_ordinary(typed, monkeypatch):
+    typed(lambda arguments: sys.exit(3))
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 3
+    typed(lambda arguments: None)
+    cli.main()
+
+    class Closed:
+        def flush(self):
+            raise BrokenPipeError
+
+    typed(lambda arguments: sys.exit(0))
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Closed())
+        with pytest.raises(SystemExit):
+            cli.main()
+
+
+def test_what_is_registered_for_the_end_is_done_and_output_complete():
+    program = (
+        "import atexit, sys\n"
+        "from lt_lightning import cli\n"
+        "atexit.register(print, 'done')\n"
+        "def show(arguments):\n"
+        "    print('shown', end=' ')\n"
+        "    sys.exit(0)\n"
+        "cli._imported = lambda place: show\n"
+        "cli.main()\n"
+    )
+    done = run("-c", program, "fit")
+    assert (done.returncode, done.stdout) == (0, "shown done\n")
+
+
+def test_importing_a_command_leaves_collection_of_garbage_as_it_was():
+    assert gc.isenabled()
+    assert cli._imported("lt_lightning.presets:names")
+    assert gc.isenabled()
+    with pytest.raises(ImportError):
+        cli._imported("lt_lightning.nothing:main")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        cli._imported("lt_lightning.presets:names")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

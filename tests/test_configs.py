@@ -30,7 +30,7 @@ OVERLAY_OF = {
     "inaturalist2018": "files",
     "places_lt": "files",
 }
-PIPELINES = {"quickstart", "cifar100_lt/pipeline_lort", "cifar100_lt/pipeline_all"}
+PIPELINES = {"quickstart", "cifar100_lt/pipeline_lort", "cifar100_lt/pipeline_all", "cifar100_lt/pipeline_best"}
 SINGLE = sorted(set(presets.names()) - PIPELINES)
 FREE = {name for name in SINGLE if name.endswith(("/tau_norm", "/logit_adjustment", "/ncm"))}
 STAGE1 = {name for name in SINGLE if "/stage1/" in name}
@@ -252,6 +252,16 @@ def test_pipeline_of_cifar100(here, cifar100_root):
     assert record["preset"] == "cifar100_lt/pipeline_lort"
 
 
+def test_pipeline_of_our_recipe(here, cifar100_root):
+    names = ("-c", "cifar100_lt/pipeline_best", "-c", str(OVERLAYS / "pipeline.yaml"))
+    pipeline(["pipeline", *names, f"--data.root={cifar100_root}"])
+    (record,) = results(here, "tiny")
+    assert list(record["stages"]) == ["stage1", "lort"]
+    (stage1,) = (json.loads(path.read_text()) for path in here.rglob("stage1/results.json"))
+    assert stage1["mixing"] == "Mixup"
+    assert stage1["diagnostics"]["weight_ema"] == {"decay": 0.999}
+
+
 def test_quickstart(here):
     pipeline(["pipeline", "-c", "quickstart", "-c", str(OVERLAYS / "quickstart.yaml")])
     (record,) = results(here, "tiny")
@@ -260,7 +270,7 @@ def test_quickstart(here):
 
 def test_the_pipeline_of_all_methods_is_made_of_their_presets():
     plan = presets.load("cifar100_lt/pipeline_all")
-    methods = {name.partition("/")[2] for name in set(SINGLE) - STAGE1 if dataset_of(name) == "cifar100_lt"}
+    methods = {name.partition("/")[2] for name in set(SINGLE) - STAGE1 if dataset_of(name) == "cifar100_lt"} - {"best"}
     assert set(plan["stage2"]) == methods
     for method, stage in plan["stage2"].items():
         preset = presets.load(f"cifar100_lt/{method}")
@@ -359,6 +369,7 @@ def recipe(name):
 # (epochs, batch size, learning rate, momentum, weight decay, epochs after which the rate falls, by what)
 RECIPES = {
     "cifar100_lt/stage1/ce": (200, 64, 0.01, 0.9, 5e-3, None, None),
+    "cifar100_lt/stage1/best": (200, 64, 0.01, 0.9, 5e-3, None, None),
     "imagenet_lt/stage1/ce": (200, 128, 0.03, 0.9, 5e-4, None, None),
     "inaturalist2018/stage1/ce": (200, 256, 0.1, 0.9, 1e-4, None, None),
     "cifar10/stage1/ss_lr": (300, 128, 0.1, 0.9, 1e-4, None, None),

@@ -102,6 +102,72 @@ def test_torchrun(plan):
     assert [path.name for path in (plan / "runs/two").iterdir()] == ["version_0"]
 
 
+CLUSTER = Path(__file__).resolve().parents[1] / "configs/cluster"
+DIGITS = (
+    "--model.backbone=SmallCNN",
+    "--model.backbone.num_features=8",
+    "--data=DigitsLT",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+)
+
+
+def test_the_torchrun_script(here, monkeypatch):
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    for option in ("NPROC", "NNODES", "HEAD", "RUN_ID"):
+        monkeypatch.delenv(option, raising=False)
+    model = ("--model=RepresentationModule", "--trainer.max_epochs=1", *DIGITS)
+    shell(here, "bash", str(CLUSTER / "torchrun.sh"), "fit", *model)
+    record = results(here / "runs/RepresentationModule/version_0")
+    assert record["environment"]["processes"] == 2
+    assert record["evaluation"]["val"]["per_class"]["total"] == [20] * 10
+    monkeypatch.setenv("NNODES", "2")
+    done = subprocess.run(
+        ["bash", CLUSTER / "torchrun.sh", "fit"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.startswith("torchrun.sh: error: `HEAD` is not set")) == (2, True)
+
+
+def test_the_array_script_trains_tests_and_goes_on(here, monkeypatch):
+    (here / "bin").mkdir()
+    command = here / "bin/lt-lightning"
+    command.write_text(f'#!/usr/bin/env bash\nexec {sys.executable} -m lt_lightning "$@"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{here / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    (here / "mine.yaml").write_text(yaml.safe_dump({"model": "RepresentationModule", "trainer": {"max_epochs": 2}}))
+    for name, value in {
+        "PRESETS": "other mine.yaml",
+        "SEEDS": "0 5",
+        "NAME": "array",
+        "SLURM_ARRAY_TASK_ID": "3",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    script = ("bash", str(CLUSTER / "slurm.sh"), *DIGITS)
+    shell(here, *script, "--trainer.max_epochs=1")
+    folder = here / "runs/array/mine.yaml/seed_5"
+    assert (folder / "done").is_file()
+    records = [json.loads(path.read_text()) for path in sorted(folder.rglob("results.json"))]
+    assert [(record["seed"], record["epochs"], list(record["evaluation"])) for record in records] == [
+        (5, 1, ["val"]),
+        (5, 1, ["test"]),
+    ]
+    assert "is done" in shell(here, *script)
+    (folder / "done").unlink()  # as if its time had been over after the first epoch
+    shell(here, *script, "--trainer.max_epochs=2")
+    epochs = {json.loads(path.read_text())["epochs"] for path in folder.rglob("results.json")}
+    assert epochs == {1, 2}
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
+    done = subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "2 presets × 2 seeds are tasks 0 to 3; give `--array=0-3`" in done.stderr
+
+
+@pytest.mark.parametrize("script", sorted(CLUSTER.glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_are_sound(script):
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
 def test_fit_test_and_predict_on_two_processes(here):
     model = ("--model=RepresentationModule", "--model.backbone=SmallCNN", "--data=DigitsLT", "--data.batch_size=64")
     quiet = ("--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu", *TWO)

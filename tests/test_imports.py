@@ -1,6 +1,9 @@
 """The house's rule of who may import whom; a new arrow upwards fails here."""
 
 import ast
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +14,12 @@ PACKAGE = Path(lt_lightning.__file__).parent
 ANYONE = {"errors", "__init__"}
 MAY_IMPORT = {
     "errors": set(),
+    "devices": set(),
     "cli": set(),
     "presets": set(),
     "__main__": {"cli"},
     "functional": set(),
+    "augmentations": {"functional"},
     "samplers": {"functional"},
     "schedules": set(),
     "checkpoints": {"heads", "results"},
@@ -28,17 +33,19 @@ MAY_IMPORT = {
     "backbones": {"functional"},
     "metrics": {"functional"},
     "mixing": {"losses", "seeds"},
-    "data": {"functional", "records", "samplers", "seeds"},
+    "data": {"augmentations", "functional", "records", "samplers", "seeds"},
     "features": {"backbones", "data", "samplers", "seeds"},
-    "retraining": {"heads", "losses", "samplers"},
+    "retraining": {"functional", "heads", "losses", "samplers"},
     "modules": {"heads", "losses", "backbones", "metrics", "mixing", "checkpoints", "schedules", "seeds"},
     "callbacks": {"data", "functional", "losses", "metrics", "modules", "results", "tables"},
-    "predict": {"callbacks", "main", "records"},
-    "export": {"losses", "main", "modules", "quiet", "records", "results"},
+    "interruption": set(),
+    "predict": {"callbacks", "interruption", "main", "records"},
+    "export": {"interruption", "losses", "main", "modules", "quiet", "records", "results"},
     "main": {
         "backbones",
         "callbacks",
         "data",
+        "devices",
         "heads",
         "losses",
         "mixing",
@@ -55,6 +62,7 @@ MAY_IMPORT = {
         "features",
         "functional",
         "heads",
+        "interruption",
         "losses",
         "main",
         "modules",
@@ -67,6 +75,7 @@ MAY_IMPORT = {
         "tables",
     },
     "pipeline": {"callbacks", "data", "main", "modules", "presets", "results", "samplers", "tables"},
+    "report": {"tables"},
     "last_layers": set(),
     "api": {"checkpoints", "comparing", "features", "functional", "heads", "last_layers"},
     "__init__": {"api", "backbones", "data", "heads", "losses", "modules"},  # for type checkers alone
@@ -111,3 +120,18 @@ def test_public_names_arrive_when_used():
         assert name in dir(lt_lightning)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         lt_lightning.Nothing  # noqa: B018
+
+
+def test_commands_import_no_heavy_package_that_lightning_does_not():
+    heavy = ("joblib", "onnx", "onnxruntime", "pyarrow", "safetensors", "sklearn", "timm", "torchvision.transforms.v2")
+    program = (
+        "import json, sys\n"
+        "import lightning.pytorch.cli\n"
+        "known = set(sys.modules)\n"
+        "import lt_lightning.comparing.command, lt_lightning.export, lt_lightning.pipeline, lt_lightning.predict\n"
+        "print(json.dumps(sorted(set(sys.modules) - known)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    ours = json.loads(done.stdout.splitlines()[-1])
+    assert "lt_lightning.main" in ours
+    assert [name for name in ours if name in heavy] == []

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import signal
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def test_fit_leaves_results_configuration_and_checkpoint(here, tiny, capsys):
     validation = record["evaluation"]["val"]
     assert validation["group_sizes"] == {"many": 3, "medium": 3, "few": 4}
     groups = {"all", "many", "medium", "few"}
-    assert set(validation["accuracy"]) == groups | {"micro", "harmonic", "geometric", "worst"}
+    assert set(validation["accuracy"]) == groups | {"micro", "harmonic", "geometric", "worst", "top5"}
     assert set(validation["calibration"]["ece"]) == groups
     assert len(validation["per_class"]["weight_norm"]) == 10
     assert sum(validation["per_class"]["total"]) == 200
@@ -161,6 +162,51 @@ def test_unknown_keys_and_wrong_types_are_named_before_training(here, tiny, caps
 
 
 @pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("--model.lrr=1",), "--model.help RepresentationModule"),
+        (
+            ("--model.head=LinearHead", "--model.head.resett=true"),
+            "--model RepresentationModule --model.head.help LinearHead",
+        ),
+        (
+            ("--model.loss=FocalLoss", "--model.loss.gamma=x"),
+            "--model RepresentationModule --model.loss.help FocalLoss",
+        ),
+        (("--model.loss=FocalLos",), "--model.help RepresentationModule"),
+        (
+            ("--model.optimizer=SGD", "--model.optimizer.lr=x"),
+            "--model RepresentationModule --model.optimizer.help SGD",
+        ),
+        (("--data.imbalance_ratio=big",), "--data.help DigitsLT"),
+        (
+            ("--data.sampler=ClassBalancedSampler", "--data.sampler.x=1"),
+            "--data DigitsLT --data.sampler.help ClassBalancedSampler",
+        ),
+        (("--trainer.callbacks+=DRW", "--trainer.callbacks.strt=3"), "--trainer.callbacks.help DRW"),
+        (("--trainer.max_epochs=many",), "--help"),
+        (("--no_such_option=1",), "--help"),
+    ],
+)
+def test_a_mistake_is_answered_with_the_help_that_exists(tiny, capsys, arguments, option):
+    with pytest.raises(UsageError, match=rf"; `lt-lightning fit {option}` and `--print_config` show what there is"):
+        main(tiny("fit", "RepresentationModule", *arguments))
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *option.split()])
+    assert stop.value.code == 0
+    assert "usage" in capsys.readouterr().out
+
+
+def test_of_several_types_that_would_do_the_sentence_names_each_once(tiny):
+    with pytest.raises(UsageError, match=r'^Parser key "trainer.max_epochs": Expected a int. Got value: many; '):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=many"))
+    with pytest.raises(
+        UsageError, match=r'"trainer.callbacks": Problem with [^:]*DRW\': Option \'strt\' is not acc[^:]*$'
+    ):
+        main(tiny("fit", "RepresentationModule", "--trainer.callbacks+=DRW", "--trainer.callbacks.strt=3"))
+
+
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("--data.imbalance_ratio=0.5",), "imbalance_ratio"),
@@ -243,3 +289,57 @@ def test_data_that_are_not_there_are_named_before_training(here, tiny, folder_ro
     arguments = ("--data=ImageFolderLT", f"--data.root={folder_root}", "--model.backbone=SmallCNN")
     with pytest.raises(UsageError, match="train"):
         main(["fit", "--model=RepresentationModule", *arguments, "--trainer.max_epochs=1"])
+
+
+def test_only_the_typed_command_gets_its_options(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(LTCLI, "add_arguments_to_parser", lambda self, parser: asked.append(parser))
+    with pytest.raises(SystemExit):
+        main(["validate", "--help"])
+    assert "--verbose" not in capsys.readouterr().out
+    assert len(asked) == 1
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "{fit,validate,test,predict}" in capsys.readouterr().out
+    assert len(asked) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [(["--trainer.precision=null"], "bf16-mixed"), (["--trainer.precision=32-true"], "32-true")],
+)
+def test_training_is_in_the_precision_the_device_is_fastest_in(monkeypatch, here, capsys, tiny, options, expected):
+    monkeypatch.setattr("lt_lightning.main.fastest_precision", lambda accelerator: "bf16-mixed")
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
+    (path,) = here.rglob("results.json")
+    assert json.loads(path.read_text())["environment"]["precision"] == expected
+    assert ("training in bf16-mixed; `--trainer.precision 32-true`" in capsys.readouterr().out) == (
+        expected == "bf16-mixed"
+    )
+
+
+INTERRUPTS = """
+import os
+from lightning.pytorch import Callback
+
+class Interrupts(Callback):
+    def __init__(self, signal: int):
+        self.signal = signal
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.current_epoch == 1:
+            os.kill(os.getpid(), self.signal)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_says_what_is_left(here, tiny, monkeypatch, number):
+    (here / "interrupts.py").write_text(INTERRUPTS)
+    monkeypatch.syspath_prepend(here)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    callback = ("--trainer.callbacks=interrupts.Interrupts", f"--trainer.callbacks.signal={int(number)}")
+    with pytest.raises(UsageError, match=r"^Interrupted: `last\.ckpt` of the run's folder holds the last epoch"):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", *callback))
+    (last,) = here.rglob("last.ckpt")
+    assert torch.load(last, weights_only=True)["epoch"] == 0
+    assert {number: signal.getsignal(number) for number in before} == before

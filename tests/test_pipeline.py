@@ -145,3 +145,29 @@ def test_invalid_yaml_is_named(here):
     (here / "broken.yaml").write_text("stage2: [unclosed")
     with pytest.raises(UsageError, match=r"'broken\.yaml' is not valid YAML"):
         pipeline.main(["pipeline", "-c", "broken.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("mistake", "option"),
+    [
+        ("--stage1.model.lrr=1", "--stage1.model.help RepresentationModule"),
+        ("--stage2.lort.model.loss=Nope", "--stage2.lort.model.help RetrainModule"),
+        ("--data.nope=1", "--data.help DigitsLT"),
+    ],
+)
+def test_a_mistake_is_answered_with_the_help_that_exists(here, capsys, mistake, option):
+    with pytest.raises(UsageError, match=f"`lt-lightning pipeline {option}` and `--print_config` show what there is"):
+        pipeline.main(["pipeline", "-c", "quickstart", mistake])
+    with pytest.raises(SystemExit) as stop:
+        pipeline.main(["pipeline", *option.split()])
+    assert stop.value.code == 0
+    assert "usage" in capsys.readouterr().out
+
+
+def test_stages_train_in_the_precision_the_device_is_fastest_in(here, monkeypatch, capsys):
+    monkeypatch.setattr("lt_lightning.main.fastest_precision", lambda accelerator: "bf16-mixed")
+    pipeline.main(write(here, lort=retrain(loss="LORTLoss")))
+    folder = here / "runs/tiny/version_0"
+    used = [json.loads((folder / name / "results.json").read_text())["environment"] for name in ("stage1", "lort")]
+    assert [environment["precision"] for environment in used] == ["bf16-mixed", "bf16-mixed"]
+    assert capsys.readouterr().out.count("training in bf16-mixed") == 1

@@ -1,5 +1,6 @@
 """What README and docs tell a user to type works as typed."""
 
+import json
 import re
 import shlex
 import shutil
@@ -19,7 +20,13 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 COMMANDS = sorted(
-    {line for page in PAGES for block in blocks(page, "bash") for line in block.splitlines() if "lt-lightning" in line}
+    {
+        line
+        for page in PAGES
+        for block in blocks(page, "bash")
+        for line in block.splitlines()
+        if "lt-lightning" in line and "lt-lightning report" not in line  # which has no configuration to show
+    }
 )
 
 
@@ -67,8 +74,9 @@ def test_parts_of_the_extension_page_train(part, here, monkeypatch, tiny, stage1
         (here / block.split(".py")[0].removeprefix("# ")).with_suffix(".py").write_text(block)
     monkeypatch.syspath_prepend(here)
     options = (f"--model.checkpoint={stage1}", "--trainer.max_epochs=1", "--data.sampler=my_sampler.CappedSampler")
-    main(tiny("fit", "RetrainModule", part, *options))
-    assert list(here.rglob("results.json"))
+    main(tiny("fit", "RetrainModule", part, "--trainer.callbacks+=my_callback.TrainingAccuracy", *options))
+    (path,) = here.rglob("results.json")
+    assert 0 <= json.loads(path.read_text())["diagnostics"]["training_accuracy"]["few"] <= 1
 
 
 def test_python_of_the_readme_runs(here, monkeypatch):
