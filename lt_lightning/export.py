@@ -155,7 +155,7 @@ def rebuild(record: Record) -> LTModule:
         )
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=LTModule)
-    arguments = {**record.model["init_args"], "compile": False}
+    arguments = {**record.model["init_args"], "compile": "none"}
     try:
         parsed = parser.parse_object({"model": {**record.model, "init_args": arguments}})
         module = cast(LTModule, parser.instantiate_classes(parsed).model)

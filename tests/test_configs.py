@@ -233,6 +233,7 @@ def test_methods_that_do_not_train(here, cifar100_root, cifar100_stage1, name):
     assert results(here, name)[0]["evaluation"]["test"]["per_class"]["total"] == [1] * 100
 
 
+@pytest.mark.filterwarnings("ignore:.*`DRW` changes nothing in a run of epochs 0 to 0")
 @pytest.mark.parametrize("name", ["cifar10_lt/stage1/ce", "cifar10_lt/stage1/elm_drw"])
 def test_stage1_of_cifar10(here, parquet_root, name):
     main(typed("fit", name, f"--data.root={parquet_root}"))
