@@ -147,7 +147,7 @@ def test_stage1_is_that_of_another_set(name):
     ours = presets.load(name)
     theirs = presets.load(name.replace(dataset_of(name), TWIN_SETS[dataset_of(name)]))
     assert {**ours, "data": None} == {**theirs, "data": None}
-    batches = ("batch_size", "color_jitter", "sampler")
+    batches = ("batch_size", "augmentation", "sampler")
     first, second = (config["data"]["init_args"] for config in (ours, theirs))
     assert [first.get(key) for key in batches] == [second.get(key) for key in batches]
 

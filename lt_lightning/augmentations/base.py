@@ -1,4 +1,4 @@
-"""What every augmentation of small images is, and how several make one."""
+"""What every augmentation is, and how several make one."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from lt_lightning.errors import UsageError
 class Augmentation(ABC):
     """Base of what changes a batch of training images, each by draws of its own.
 
-    Data modules of images in memory take one by ``class_path``; it comes after crop and flip and before normalisation.
+    Data modules take one by ``class_path``; it comes after crop and flip and before normalisation.
     """
 
     @abstractmethod

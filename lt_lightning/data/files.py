@@ -1,6 +1,7 @@
 """Images that stay on disk: read, cropped and stacked by worker processes, normalised on the device."""
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
@@ -9,15 +10,18 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.base import Batch, LabelledImages, LTDataModule, Split
 from lt_lightning.data.in_memory import classes_without
 from lt_lightning.data.splits import file_hash, split_pool
+from lt_lightning.data.unreadable import find_unreadable
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.augment import normalize
+from lt_lightning.functional.augment import normalize, random_horizontal_flip
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.seeds import run_seed, seed_from
 
@@ -27,6 +31,8 @@ the training images; ``none``: nowhere."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_NAMED = 5  # of the images that are left out
 
 
 @dataclass(frozen=True)
@@ -123,15 +129,17 @@ def read_rgb(path: Path) -> Image.Image:
             return via.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         # (Pillow reports a damaged PNG as a SyntaxError.)
-        raise UsageError(f"The image {path} cannot be read ({error}); replace it or take it off the list.") from error
+        raise UsageError(
+            f"The image {path} cannot be read ({error}); replace it, take it off the list, or leave such images out "
+            f"with `data.skip_unreadable`."
+        ) from error
 
 
-def train_transform(image_size: int, color_jitter: float) -> Callable[[Image.Image], Tensor]:
-    """Random crop of 8 to 100 % of the area, mirror, optional jitter of brightness, contrast and saturation."""
+def train_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
+    """Random crop of 8 to 100 % of the area; what else training images go through is done to whole batches."""
     from torchvision.transforms import v2  # here, because sets in memory do without
 
-    jitter = [v2.ColorJitter(color_jitter, color_jitter, color_jitter)] if color_jitter else []
-    steps = [v2.RandomResizedCrop(image_size), v2.RandomHorizontalFlip(), *jitter, v2.PILToTensor()]
+    steps = [v2.RandomResizedCrop(image_size), v2.PILToTensor()]
     transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
     return transform
 
@@ -144,6 +152,12 @@ def eval_transform(image_size: int, resize: int | None = None) -> Callable[[Imag
     steps = [v2.Resize(shorter), v2.CenterCrop(image_size), v2.PILToTensor()]
     transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
     return transform
+
+
+def worker_processes(wanted: int) -> int:
+    """As many as wanted, but no more than this process has cores, for torch warns of more."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
+    return min(wanted, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
 def resized_side(image_size: int) -> int:
@@ -160,12 +174,16 @@ class ImageFilesLT(LTDataModule, ABC):
             ``train`` images, or ``none``.
         val_fraction: Share of the training images that ``val_from="train"`` takes.
         image_size: Side of the network's input, in pixels.
-        color_jitter: Strength of brightness, contrast and saturation jitter while training; 0 for none.
+        resize: Shorter side of an image before its middle is cut out for evaluation, in pixels; by default 256/224 of
+            ``image_size``, as is usual for ImageNet.
+        augmentation: Makes what changes training images besides crops and mirroring; by default nothing does.
         mean: Mean of each channel on the scale of [0, 1]; ImageNet's by default.
         std: Standard deviation of each channel; ImageNet's by default.
+        skip_unreadable: Whether images that cannot be read are left out, counted and named, instead of ending the run;
+            each image is decoded once for that before anything else.
         batch_size: Images per optimiser step, over all processes together.
         eval_batch_size: Images per evaluation batch and process.
-        num_workers: Worker processes that read images, per process.
+        num_workers: Worker processes that read images, per process; never more than there are cores.
         sampler: Makes the training sampler from ``(targets, seed)``.
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
 
@@ -179,30 +197,38 @@ class ImageFilesLT(LTDataModule, ABC):
         val_from: FileValFrom = "source",
         val_fraction: float = 0.1,
         image_size: int = 224,
-        color_jitter: float = 0.0,
+        resize: int | None = None,
+        augmentation: Callable[[], Augmentation] = NoAugmentation,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
+        skip_unreadable: bool = False,
         batch_size: int = 128,
         eval_batch_size: int = 256,
         num_workers: int = 4,
         sampler: Callable[[Tensor, int], EpochSampler] = InstanceSampler,
         group_thresholds: tuple[int, int] = (20, 100),
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, sampler, group_thresholds)
+        super().__init__(batch_size, eval_batch_size, worker_processes(num_workers), sampler, group_thresholds)
         if image_size < 1:
             raise UsageError(f"`data.image_size` must be at least 1, but got {image_size}.")
-        if color_jitter < 0:
-            raise UsageError(f"`data.color_jitter` must be at least 0, but got {color_jitter}.")
+        if resize is not None and resize < image_size:
+            raise UsageError(
+                f"`data.resize` must be at least `data.image_size`, {image_size}, which is cut out of it, but got "
+                f"{resize}."
+            )
         self.root = root
         self.val_from: FileValFrom = val_from
         self.val_fraction = val_fraction
         self.image_size = image_size
-        self.color_jitter = color_jitter
+        self.resize = resized_side(image_size) if resize is None else resize
+        self.augmentation = augmentation()
         self.mean = tuple(mean)
         self.std = tuple(std)
+        self.skip_unreadable = skip_unreadable
         self._train: FileList | None = None
         self._held_out: FileList | None = None
         self._hashes: dict[Split, str] = {}
+        self._left_out: dict[Split, list[str]] = {}
 
     # -- what a subclass provides ------------------------------------------------------------------------------------
 
@@ -227,13 +253,14 @@ class ImageFilesLT(LTDataModule, ABC):
         if files is None:
             return None
         self._hashes[split] = file_hash(zip(files.paths, self._sizes(files), strict=True))
-        transform = (
-            train_transform(self.image_size, self.color_jitter) if split == "train" else eval_transform(self.image_size)
-        )
+        training = split == "train"
+        transform = train_transform(self.image_size) if training else self._eval_transform()
         return FileImages(Path(self.root), files, transform)
 
-    def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:  # noqa: ARG002
-        """Normalise; workers have cropped already: ``(B, 3, H, W)``, fp32."""
+    def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
+        """Mirror and augment (while training), then normalise; workers have cropped already: ``(B, 3, H, W)``, fp32."""
+        if training:
+            images = self.augmentation(random_horizontal_flip(images, generator), generator)
         return normalize(images, self.mean, self.std)
 
     def undistorted(self, name: Split) -> FileImages | None:
@@ -241,7 +268,7 @@ class ImageFilesLT(LTDataModule, ABC):
         images = cast(FileImages | None, self.split(name))
         if images is None:
             return None
-        return FileImages(images.root, FileList(images.paths, images.targets), eval_transform(self.image_size))
+        return FileImages(images.root, FileList(images.paths, images.targets), self._eval_transform())
 
     def fingerprint(self, name: Split) -> str:
         """SHA-256 over the files' paths, sizes and times of change, in order."""
@@ -253,20 +280,21 @@ class ImageFilesLT(LTDataModule, ABC):
         return digest.hexdigest()
 
     def describe_transform(self, training: bool) -> dict[str, Any]:
-        """Size, normalisation and, while training, jitter; a subclass with transforms of its own adds to it."""
+        """Size, normalisation and, while training, augmentation; a subclass with transforms of its own adds to it."""
         described: dict[str, Any] = {
             "class": f"{type(self).__module__}.{type(self).__qualname__}",
             "image_size": self.image_size,
-            "resize": resized_side(self.image_size),
+            "resize": self.resize,
             "mean": self.mean,
             "std": self.std,
         }
-        return described | ({"color_jitter": self.color_jitter} if training else {})
+        return described | ({"augmentation": self.augmentation.describe()} if training else {})
 
     def describe_split(self) -> dict[str, Any]:
         """Sizes and, of the splits loaded so far, hashes over the files' paths and sizes."""
         counts = self.class_counts
         val = self._splits.get("val")
+        left_out = self._left_out
         return {
             "dataset": Path(self.root).resolve().name,
             "profile": "as found",
@@ -279,6 +307,7 @@ class ImageFilesLT(LTDataModule, ABC):
             "sizes": super().describe_split(),
             "hashes": dict(self._hashes),
             "hash_of": "paths and sizes of files",
+            "left_out": {name: {"images": len(paths), "first": paths[:_NAMED]} for name, paths in left_out.items()},
             "classes_without_validation": [] if val is None else classes_without(val.targets, len(counts)),
         }
 
@@ -297,7 +326,7 @@ class ImageFilesLT(LTDataModule, ABC):
     def train_files(self) -> FileList:
         """Training files, those without the ones that ``val_from="train"`` takes; listed once."""
         if self._train is None:
-            files = self.list_files("train")
+            files = self._listed("train")
             if files is None:
                 raise UsageError(f"`{type(self).__name__}` has no training images in `root` {self.root}.")
             if self.val_from == "train":
@@ -312,9 +341,49 @@ class ImageFilesLT(LTDataModule, ABC):
 
     def _files(self, split: Split) -> FileList | None:
         if split == "test" or (split == "val" and self.val_from == "source"):
-            return self.list_files(split)
+            return self._listed(split)
         train = self.train_files()
         return train if split == "train" else self._held_out
+
+    def _eval_transform(self) -> Callable[[Image.Image], Tensor]:
+        return eval_transform(self.image_size, self.resize)
+
+    def _listed(self, split: Split) -> FileList | None:
+        """A split's files as listed, or those of them that can be read."""
+        files = self.list_files(split)
+        if files is None or not self.skip_unreadable:
+            return files
+        unreadable = find_unreadable(Path(self.root), files.paths, read_rgb, f"decoding images of {split}")
+        if not unreadable:
+            return files
+        left = files.rows(torch.tensor([i for i, path in enumerate(files.paths) if path not in unreadable]).long())
+        self._check_left(split, files, left)
+        out = [path for path in files.paths if path in unreadable]
+        if split not in self._left_out and not rank_zero_only.rank:  # type: ignore[attr-defined]
+            more = f" and {len(out) - _NAMED} more" if len(out) > _NAMED else ""
+            print(
+                f"{len(out)} of {len(files.paths)} {split} images cannot be read and are left out: "
+                f"{', '.join(out[:_NAMED])}{more}",
+                flush=True,
+            )
+        self._left_out[split] = out
+        return left
+
+    def _check_left(self, split: Split, files: FileList, left: FileList) -> None:
+        before, after = self._counts(files), self._counts(left)
+        lost = [label for label, (had, has) in enumerate(zip(before, after, strict=True)) if had and not has]
+        if lost and split == "train":
+            label = lost[0]
+            path = files.paths[files.targets.tolist().index(label)]
+            raise UsageError(
+                f"None of the {before[label]} training images of class {self.class_names[label]!r} can be read, {path} "
+                f"for one; replace them, remove the class, or check `data.root` {self.root!r}."
+            )
+        if not left.paths:
+            raise UsageError(
+                f"None of the {len(files.paths)} {split} images can be read, {files.paths[0]} for one; replace them, "
+                f"or check `data.root` {self.root!r}."
+            )
 
     def _counts(self, files: FileList) -> list[int]:
         return [int(n) for n in torch.bincount(files.targets, minlength=len(self.class_names))]

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.base import Split
 from lt_lightning.data.files import IMAGENET_MEAN, IMAGENET_STD, FileList, FileValFrom, ImageFilesLT
 from lt_lightning.errors import UsageError
@@ -28,12 +29,16 @@ class ImageListLT(ImageFilesLT):
             the training images, ``none`` nowhere.
         val_fraction: Share of the training images that ``val_from="train"`` takes.
         image_size: Side of the network's input, in pixels.
-        color_jitter: Strength of brightness, contrast and saturation jitter while training; 0 for none.
+        resize: Shorter side of an image before its middle is cut out for evaluation, in pixels; by default 256/224 of
+            ``image_size``, as is usual for ImageNet.
+        augmentation: Makes what changes training images besides crops and mirroring; by default nothing does.
         mean: Mean of each channel on the scale of [0, 1]; ImageNet's by default.
         std: Standard deviation of each channel; ImageNet's by default.
+        skip_unreadable: Whether images that cannot be read are left out, counted and named, instead of ending the run;
+            each image is decoded once for that before anything else.
         batch_size: Images per optimiser step, over all processes together.
         eval_batch_size: Images per evaluation batch and process.
-        num_workers: Worker processes that read images, per process. More than cores gains nothing; figures do not
+        num_workers: Worker processes that read images, per process; never more than there are cores. Figures do not
             depend on it.
         sampler: Makes the training sampler from ``(targets, seed)``.
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
@@ -49,9 +54,11 @@ class ImageListLT(ImageFilesLT):
         val_from: FileValFrom = "source",
         val_fraction: float = 0.1,
         image_size: int = 224,
-        color_jitter: float = 0.0,
+        resize: int | None = None,
+        augmentation: Callable[[], Augmentation] = NoAugmentation,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
+        skip_unreadable: bool = False,
         batch_size: int = 128,
         eval_batch_size: int = 256,
         num_workers: int = 4,
@@ -63,9 +70,11 @@ class ImageListLT(ImageFilesLT):
             val_from=val_from,
             val_fraction=val_fraction,
             image_size=image_size,
-            color_jitter=color_jitter,
+            resize=resize,
+            augmentation=augmentation,
             mean=mean,
             std=std,
+            skip_unreadable=skip_unreadable,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,

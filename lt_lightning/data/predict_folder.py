@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from lt_lightning.data.base import Batch, LTDataModule, Split
-from lt_lightning.data.files import eval_transform, read_rgb
+from lt_lightning.data.files import eval_transform, read_rgb, worker_processes
 from lt_lightning.data.folder import images_below
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import normalize
@@ -86,7 +86,7 @@ class PredictFolder(LTDataModule):
         skip_unreadable: Whether images that cannot be read are left out, counted and named at the end, instead of
             ending the run.
         eval_batch_size: Images per batch and process.
-        num_workers: Worker processes that read images, per process.
+        num_workers: Worker processes that read images, per process; never more than there are cores.
 
     Raises:
         UsageError: When a run starts, if there is no image, or the checkpoint does not say what is needed.
@@ -103,7 +103,7 @@ class PredictFolder(LTDataModule):
         eval_batch_size: int = 256,
         num_workers: int = 4,
     ) -> None:
-        super().__init__(eval_batch_size=eval_batch_size, num_workers=num_workers)
+        super().__init__(eval_batch_size=eval_batch_size, num_workers=worker_processes(num_workers))
         self.root = root
         self.checkpoint = checkpoint
         self.skip_unreadable = skip_unreadable

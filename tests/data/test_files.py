@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 
+from lt_lightning.augmentations import ColorJitter, NoAugmentation
 from lt_lightning.data import ImageFolderLT
 from lt_lightning.data.files import (
     FileImages,
@@ -47,7 +48,7 @@ def test_an_unreadable_image_is_named(tmp_path, content):
     path = tmp_path / "broken.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"The image .*broken\.png cannot be read \(.*\); replace it or take it off"):
+    with pytest.raises(UsageError, match=r"The image .*broken\.png cannot be read \(.*\); replace it, take it off"):
         read_rgb(path)
 
 
@@ -68,17 +69,29 @@ def test_the_evaluation_crop_is_the_middle_of_the_resized_image():
     assert tensor[:, 0, 0].tolist() == [9] * 3
 
 
-def test_jitter_changes_colours_only_if_asked():
-    image = Image.new("RGB", (40, 40), (100, 150, 50))
-    torch.manual_seed(0)
-    assert train_transform(16, 0.0)(image).flatten(1).unique(dim=1).flatten().tolist() == [100, 150, 50]
-    assert train_transform(16, 0.4)(image).flatten(1).unique(dim=1).flatten().tolist() != [100, 150, 50]
+def test_batches_are_mirrored_image_by_image_while_training(folder_root):
+    data = ImageFolderLT(root=str(folder_root))
+    images = torch.randint(0, 256, (400, 3, 2, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    plain = data.to_input(images, False, None)
+    seen = data.to_input(images, True, torch.Generator().manual_seed(0))
+    mirrored = (seen == plain.flip(-1)).flatten(1).all(dim=1)
+    assert torch.equal(mirrored, ~(seen == plain).flatten(1).all(dim=1))
+    assert 170 < int(mirrored.sum()) < 230
+    assert torch.equal(seen, data.to_input(images, True, torch.Generator().manual_seed(0)))
+
+
+def test_augmentation_changes_colours_only_if_asked(folder_root):
+    images = torch.tensor([100, 150, 50], dtype=torch.uint8).view(1, 3, 1, 1).expand(6, 3, 5, 5).contiguous()
+    made = [ImageFolderLT(root=str(folder_root), augmentation=kind) for kind in (NoAugmentation, ColorJitter)]
+    plain, jittered = (data.to_input(images, True, torch.Generator().manual_seed(0)) for data in made)
+    assert torch.equal(plain, made[1].to_input(images, False, None))
+    assert len(jittered.flatten(1).unique(dim=0)) == 6
 
 
 @pytest.fixture
 def images(folder_root):
     return FileImages(
-        folder_root, FileList([f"train/ant/{i}.png" for i in range(9)], torch.arange(9)), train_transform(12, 0.2)
+        folder_root, FileList([f"train/ant/{i}.png" for i in range(9)], torch.arange(9)), train_transform(12)
     )
 
 
@@ -164,7 +177,6 @@ def test_inputs_are_normalised_with_imagenets_statistics(folder_root):
     ("arguments", "message"),
     [
         ({"image_size": 0}, r"`data\.image_size` must be at least 1, but got 0"),
-        ({"color_jitter": -0.1}, r"`data\.color_jitter` must be at least 0, but got -0\.1"),
     ],
 )
 def test_values_out_of_range_are_refused(arguments, message):
@@ -249,7 +261,7 @@ def test_fingerprints_notice_changed_files(folder_root):
 
 
 def test_the_transform_is_described_by_what_changes_it():
-    made = [ImageFolderLT(root=".", image_size=size, color_jitter=0.4) for size in (8, 9)]
+    made = [ImageFolderLT(root=".", image_size=size, augmentation=ColorJitter) for size in (8, 9)]
     plain = [data.describe_transform(training=False) for data in made]
     assert plain[0] != plain[1]
-    assert made[0].describe_transform(training=True) == plain[0] | {"color_jitter": 0.4}
+    assert made[0].describe_transform(training=True) == plain[0] | {"augmentation": ColorJitter().describe()}

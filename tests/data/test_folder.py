@@ -127,3 +127,20 @@ def test_held_out_training_images_are_put_back(folder_root):
     assert data.balanced_pool() is None
     plain = ImageFolderLT(root=str(folder_root))
     assert plain.with_held_out() is plain
+
+
+def test_the_shorter_side_is_what_stage_1_was_tested_with(folder_root):
+    usual, other = (
+        ImageFolderLT(root=str(folder_root), image_size=16, resize=side, num_workers=0) for side in (None, 16)
+    )
+    assert (usual.describe_transform(False)["resize"], other.describe_transform(False)["resize"]) == (18, 16)
+    shown = [data.undistorted("test").__getitems__([0])[0] for data in (usual, other)]
+    assert shown[0].shape == shown[1].shape == (1, 3, 16, 16)
+    assert not torch.equal(*shown)
+    with pytest.raises(UsageError, match=r"`data\.resize` must be at least `data\.image_size`, 16, .* but got 15\."):
+        ImageFolderLT(root=str(folder_root), image_size=16, resize=15)
+
+
+def test_there_are_no_more_workers_than_cores(folder_root):
+    assert 1 <= ImageFolderLT(root=str(folder_root), num_workers=10_000).num_workers < 10_000
+    assert ImageFolderLT(root=str(folder_root), num_workers=0).num_workers == 0

@@ -1,0 +1,109 @@
+"""Which images of a list cannot be read, found out once."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lt_lightning.errors import UsageError
+
+_SHARE = 64  # images that a thread takes at a time: a future for each of a million would cost a gigabyte
+_FOUND: dict[str, frozenset[str]] = {}
+
+
+def find_unreadable(root: Path, paths: Sequence[str], read: Callable[[Path], object], title: str) -> frozenset[str]:
+    """Decode every image of a list, and say which cannot be read.
+
+    It is remembered of a list, known by its files' paths, sizes and times of change, for the rest of the process and in
+    ``$XDG_CACHE_HOME/lt_lightning`` (``~/.cache/lt_lightning`` by default) for other processes and later runs. Those
+    look again at the unreadable images alone: what kept them from being read may have passed. Of processes that start
+    together one looks, and the others wait. Without a folder that takes files each looks for itself.
+
+    Args:
+        root: Folder that the paths are relative to.
+        paths: With forward slashes.
+        read: Reads one image, and raises :class:`UsageError` if it cannot.
+        title: What the progress bar says; there is one if the output is a terminal.
+
+    Returns:
+        The paths that cannot be read.
+    """
+    key = _key(root, paths)
+    if key not in _FOUND:
+        _FOUND[key] = _remembered(key, lambda among: _decode(root, among, read, title), paths)
+    return _FOUND[key]
+
+
+def _key(root: Path, paths: Sequence[str]) -> str:
+    digest = hashlib.sha256(f"{root.resolve()}\n".encode(errors="surrogateescape"))
+    for path in paths:
+        try:
+            found = (root / path).stat()
+            state = f"{found.st_size}\0{found.st_mtime_ns}"
+        except OSError:
+            state = "missing"
+        digest.update(f"{path}\0{state}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _remembered(key: str, look: Callable[[Sequence[str]], list[str]], paths: Sequence[str]) -> frozenset[str]:
+    lock: FileLock | None = None
+    with suppress(OSError, RuntimeError):  # no home, or none that takes files
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lt_lightning" / "unreadable"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{key}.lock")
+        lock.acquire()
+    if lock is None or not lock.is_locked:
+        return frozenset(look(paths))
+    with lock:
+        lock.release()  # of the two holds, that of `acquire`
+        file = folder / f"{key}.json"
+        with suppress(OSError, ValueError):
+            known = set(json.loads(file.read_text(encoding="utf-8")))
+            if known <= set(paths):
+                return frozenset(look(sorted(known)))
+        found = look(paths)
+        with suppress(OSError):
+            draft = file.with_suffix(f".{os.getpid()}")
+            draft.write_text(json.dumps(found), encoding="utf-8")
+            draft.replace(file)
+        return frozenset(found)
+
+
+def _decode(root: Path, paths: Sequence[str], read: Callable[[Path], object], title: str) -> list[str]:
+    def fails(path: str) -> bool:
+        try:
+            read(root / path)
+        except UsageError:
+            return True
+        return False
+
+    shares = [paths[start : start + _SHARE] for start in range(0, len(paths), _SHARE)]
+    pool = ThreadPoolExecutor(min(32, os.cpu_count() or 1))  # decoding leaves other threads alone
+    try:
+        done = pool.map(lambda share: [path for path in share if fails(path)], shares)
+        return [path for found in _shown(done, title, len(paths)) for path in found]
+    finally:
+        pool.shutdown(cancel_futures=True)  # interrupted, it does not go through the rest
+
+
+def _shown(shares: Iterable[list[str]], title: str, total: int) -> Iterable[list[str]]:
+    """Pass results on behind a progress bar, in the first process of a terminal."""
+    console = Console()
+    if total <= _SHARE or rank_zero_only.rank or not console.is_terminal:  # type: ignore[attr-defined]
+        yield from shares
+        return
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        for found in shares:
+            yield found
+            progress.advance(task, _SHARE)
