@@ -83,8 +83,10 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
     parser.add_function_arguments(export)
+    # Lightning's commands, `predict` among them, call the checkpoint --ckpt_path.
+    words = [f"--checkpoint{word[11:]}" if word.split("=")[0] == "--ckpt_path" else word for word in argv[1:]]
     with sentences("export"):
-        options = parser.parse_args(list(argv[1:]))
+        options = parser.parse_args(words)
     options.pop("config")
     quiet()
     with interruptible("files that were finished before are whole, and no others are left; run the command again."):

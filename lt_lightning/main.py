@@ -303,7 +303,7 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 def training_precision(options: Mapping[str, Any]) -> dict[str, str]:
-    """The precision that a Trainer of these options is to train in, where they say nothing of it; printed if not fp32."""
+    """The precision that a Trainer is to train in where its options say nothing of it; printed if it is not fp32."""
     if options.get("precision") is not None or options.get("plugins"):
         return {}
     found = fastest_precision(options.get("accelerator", "auto"))

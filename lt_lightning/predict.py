@@ -18,6 +18,8 @@ from lt_lightning.records import read_record
 
 _LINKED = ("class_counts", "group_thresholds")
 """Arguments of a model that the command line takes from the data."""
+_CONFIGURED = ("-c", "--config", "-h", "--help")
+"""Options that leave nothing to be filled in."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -31,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def complete(arguments: list[str]) -> list[str]:
-    """Add what the checkpoint knows and was not typed: the model, and where a ``PredictFolder`` gets its classes from.
+    """Add what was not typed: a ``PredictFolder``, where it gets its classes from, and the checkpoint's model.
 
     Args:
         arguments: Command and options; not changed, since every process of a run completes them for itself.
@@ -39,11 +41,14 @@ def complete(arguments: list[str]) -> list[str]:
     Raises:
         UsageError: If a model is needed, and the checkpoint is none of ours or was made in Python.
     """
+    arguments = [_renamed(word) for word in arguments]
+    if _of_data(arguments) and not any(_is_given(arguments, option) for option in ("--data", *_CONFIGURED)):
+        arguments.insert(1, "--data=PredictFolder")
     checkpoint = _value(arguments, "--ckpt_path")
     if checkpoint is None:
         return arguments
     added = []
-    if not any(_is_given(arguments, option) for option in ("--model", "-c", "--config", "-h", "--help")):
+    if not any(_is_given(arguments, option) for option in ("--model", *_CONFIGURED)):
         model = read_record(checkpoint, "ckpt_path").model
         if model is None:
             raise UsageError(
@@ -56,6 +61,16 @@ def complete(arguments: list[str]) -> list[str]:
     if data == "PredictFolder" and not _is_given(arguments, "--data.checkpoint"):
         added.append(f"--data.checkpoint={checkpoint}")
     return [*arguments, *added]
+
+
+def _renamed(word: str) -> str:
+    """``--checkpoint``, as other commands call it, is ``--ckpt_path`` here, as Lightning calls it."""
+    name, equals, value = word.partition("=")
+    return f"--ckpt_path{equals}{value}" if name == "--checkpoint" else word
+
+
+def _of_data(arguments: Sequence[str]) -> bool:
+    return any(word.startswith("--data.") for word in arguments)
 
 
 def _is_given(arguments: Sequence[str], option: str) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from lt_lightning.errors import UsageError
@@ -276,6 +277,14 @@ def _sections(rows: Sequence[Row]) -> dict[tuple[str, tuple[str, ...]], list[Row
     found: dict[tuple[str, tuple[str, ...]], list[Row]] = {}
     for row in rows:
         found.setdefault((row.names[0], row.protocol), []).append(row)
+    # What a comparison starts from has nothing to select: it heads the tables of what was selected.
+    for place in [(data, how) for data, how in found if how[0] == "none"]:
+        others = [other for other in found if other[0] == place[0] and other != place and other[1][1:] == place[1][1:]]
+        starts = [row for row in found[place] if row.names[1] == "compare"]
+        if others and len(starts) == len(found[place]):
+            del found[place]
+            for other in others:
+                found[other] = [*starts, *found[other]]
     return found
 
 
@@ -323,7 +332,7 @@ def tables(rows: Sequence[Row], split: str) -> Iterator[Table]:
         for name in (*columns, "runs"):
             table.add_column(name, justify="right")
         for label, row in zip(_labels(members), members, strict=True):
-            table.add_row(label, *(_cell(row, name) for name in columns), str(len(row.runs)))
+            table.add_row(escape(label), *(_cell(row, name) for name in columns), str(len(row.runs)))
         yield table
 
 

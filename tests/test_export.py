@@ -213,3 +213,10 @@ def test_a_network_that_cannot_be_traced_is_named(here, stage1):
     with pytest.raises(UsageError, match=r"has a network of Fickle and LinearHead that torch.export cannot trace"):
         export.write(classifier, here / "model.pt2", description)
     assert list(here.iterdir()) == []
+
+
+def test_the_checkpoint_may_be_called_as_predict_calls_it(here, stage1):
+    cli.main(["export", "--ckpt_path", str(stage1), "--output=one.pt2"])
+    cli.main(["export", f"--ckpt_path={stage1}", "--output=two.pt2"])
+    assert (here / "one.pt2").is_file()
+    assert (here / "two.pt2").is_file()

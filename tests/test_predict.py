@@ -150,3 +150,11 @@ def test_what_was_typed_is_left_alone(stage1):
     assert model["class_path"].endswith("RepresentationModule")
     assert "class_counts" not in model["init_args"]
     assert added[1] == f"--data.checkpoint={stage1}"
+
+
+def test_a_folder_needs_no_class_and_the_checkpoint_may_be_called_as_elsewhere(here, stage1, photos):
+    folder, _ = photos
+    options = [f"--data.root={folder}", "--data.num_workers=0", "--output=found.csv", *ON_CPU]
+    cli.main(["predict", "--checkpoint", str(stage1), *options])
+    assert len(rows_of(here / "found.csv")) == 12
+    assert complete(["predict", "--data.root=x", "-c", "mine.yaml"]) == ["predict", "--data.root=x", "-c", "mine.yaml"]

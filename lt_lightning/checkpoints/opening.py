@@ -110,4 +110,5 @@ def _open_safetensors(path: Path) -> object:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line.partition(". ")[0].rstrip(".")[:200]  # torch adds advice for its own developers

@@ -62,5 +62,19 @@ def _announce(setup: Setup, wanted: dict[str, _Wanted], options: ExtractionOptio
         check_memory(layouts)
     if rank_and_world_size()[0] == 0:
         passes, size = sum(layout.views * layout.images for layout in layouts), sum(layout.nbytes for layout in layouts)
-        where = f"in {options.cache}, where what is there already is not computed again" if options.cache else "memory"
+        kept = f"in {options.cache}, where what is there already is not computed again"
+        where = kept if options.cache else "of memory"
+        _say_how_images_are_prepared(setup.data)
         print(f"features: {passes:,} images pass through the backbone, {human(size)} {where}", flush=True)
+
+
+def _say_how_images_are_prepared(data: LTDataModule) -> None:
+    """Nothing in a foreign checkpoint tells, and prepared otherwise its own accuracy is another."""
+    how = data.describe_transform(training=False)
+    if {"image_size", "resize", "mean", "std"} <= how.keys():
+        print(
+            f"images: shorter side {how['resize']}, middle {how['image_size']} × {how['image_size']}, mean "
+            f"{how['mean']}, std {how['std']}; if stage 1 was tested otherwise, say so by `data.resize`, "
+            f"`data.image_size`, `data.mean` and `data.std`",
+            flush=True,
+        )

@@ -39,7 +39,12 @@ def write_all(
     yield f"written to {folder}/results.json"
     try:
         if found.winner is not None:
-            yield keep_winner(found, folder, backbone)
+            yield from keep_winner(found, folder, backbone)
+        elif not with_runs and not found.selection.on_test:
+            yield (
+                "no checkpoint is handed back, for without a selection there is no winner; `--keep_runs true` writes "
+                "one of each method"
+            )
         if with_runs:
             keep_runs(found, folder, backbone)
             yield f"checkpoints of all methods and seeds written to {folder}/runs"

@@ -1,5 +1,6 @@
 """Checkpoints of what a comparison has trained."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,27 @@ from lt_lightning.errors import UsageError
 from lt_lightning.modules import save_retrained
 
 
-def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> str:
-    """Write the winner, trained with the first seed: in the checkpoint's own format where that can take its head.
+def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Iterator[str]:
+    """Write the winner, trained with the first seed.
+
+    In the checkpoint's own format where that can take its head; and, unless that is a Lightning checkpoint of ours, as
+    one, which ``test``, ``predict`` and ``export`` load.
 
     Args:
         found: What :func:`compare` returned; it has a winner.
         folder: Of this comparison.
         backbone: Plain settings that make such a backbone.
 
-    Returns:
-        What was written, in one sentence.
+    Yields:
+        What was written, a sentence each.
 
     Raises:
         UnwritableError: If there is no room for it.
     """
     assert found.winner is not None
+    why = ""
     try:
-        return hand_back_file(
+        said = hand_back_file(
             found.source.path,
             found.source.backbone,
             found.winner.heads[0].head.cpu(),
@@ -38,9 +43,22 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> str:
     except UnwritableError:
         raise
     except UsageError as error:  # nothing that the user could have known before
-        path = folder / "better.ckpt"
-        _save(found, found.winner, found.winner.heads[0], path, backbone)
-        return f"{path}: {found.winner.name} as a Lightning checkpoint, for the file's format cannot take it ({error})"
+        # The rest of the sentence says to do what is done here.
+        reason = str(error).partition("; ")[0].partition(", so no linear layer")[0].rstrip(".")
+        why = f"; {Path(found.source.path).name} cannot take it: {reason}"
+    else:
+        yield f"{said}, that of {_whose(found)}"
+        if found.source.class_counts is not None:
+            return
+    path = folder / "better.ckpt"
+    _save(found, found.winner, found.winner.heads[0], path, backbone)
+    yield f"{path}: {_whose(found)} as a Lightning checkpoint for `lt-lightning test`, `predict` and `export`{why}"
+
+
+def _whose(found: Comparison) -> str:
+    assert found.winner is not None
+    seeds = f" and seed {found.winner.heads[0].seed}" if len(found.winner.heads) > 1 else ""
+    return f"{found.winner.name}{seeds}"
 
 
 def keep_runs(found: Comparison, folder: Path, backbone: str | Plain) -> None:

@@ -13,6 +13,7 @@ from lt_lightning.tables import percent
 
 _COLUMNS = ("all", *GROUPS)
 _WIDE = 160
+_EDGE = {None: "", "largest": " ↑", "smallest": " ↓"}
 
 
 def leaderboard(found: Comparison) -> Table:
@@ -84,7 +85,8 @@ def describe_point(row: Row) -> str:
         return ""
     if not row.heads:
         return "diverged"
-    values = ", ".join(f"{key} {_short(value)}" for key, value in row.point.values.items())
+    edge = row.at_edge
+    values = ", ".join(f"{key} {_short(value)}{_EDGE[edge.get(key)]}" for key, value in row.point.values.items())
     if row.runs:
         return f"as published; seed {row.heads[0].seed}, epoch {row.tests[0].figures['epoch']}"
     return values or ("as published" if row.selection != "none" else "")
@@ -116,6 +118,8 @@ def _caption(found: Comparison) -> str:
     lines = ["a group's accuracy is the mean of its classes'; below the groups their number of classes"]
     if found.winner is not None:
         lines.append("★ best on the validation images, which chose all settings; val: its accuracy there")
+        if any(row.at_edge for row in found.rows):
+            lines.append("↑ ↓ the largest, the smallest that was tried: `--grid` can go further")
     elif found.selection.allowed:
         lines.append("every method diverged")
     elif found.selection.on_test:

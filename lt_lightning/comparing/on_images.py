@@ -15,6 +15,7 @@ from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained
 from lt_lightning.features import extract
 from lt_lightning.features.progress import progress_bar
+from lt_lightning.features.views import duration
 from lt_lightning.tables import percent
 
 _TIMED = 128  # images: a pass of which tells how long all will take
@@ -43,14 +44,6 @@ def paper_rows(setup: Setup) -> list[Row]:
                 says = f"{percent(row.values('all')[0])} % on test images" if row.tests else "diverged"
                 print(f"{number} of {len(wanted)}: {row.name} {says}, {row.seconds:.0f} s", flush=True)
     return rows
-
-
-def duration(seconds: float) -> str:
-    """A time in words: ``3.2 hours``."""
-    for unit, length in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{max(1, round(seconds))} s"
 
 
 def estimate(setup: Setup) -> float:

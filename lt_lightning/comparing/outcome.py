@@ -134,6 +134,20 @@ class Row:
         best = choose([tried.mean for tried in self.tried])
         return float("nan") if best is None else self.tried[best].mean
 
+    @property
+    def at_edge(self) -> dict[str, Literal["largest", "smallest"]]:
+        """Keys whose chosen number ends a row of three or more that were tried: one beyond it may be better."""
+        found: dict[str, Literal["largest", "smallest"]] = {}
+        for key, value in (self.point.values if self.point else {}).items():
+            tried = {point.values[key] for point in self.tried}
+            if len(tried) < 3 or any(isinstance(one, bool | str) for one in tried):
+                continue
+            if value == max(tried):
+                found[key] = "largest"
+            elif value == min(tried) != 0:  # there is nothing below 0
+                found[key] = "smallest"
+        return found
+
     def linear(self) -> nn.Linear | None:
         """A plain linear layer that predicts as the first seed's head does; ``None`` where there is none.
 

@@ -102,6 +102,7 @@ def _row(row: Row, priors: dict[str, float] | None, best_on_test: bool) -> dict[
         "selection": row.selection,
         "settings": row.point.method.plain if row.point else None,
         "chosen": row.point.values if row.point else None,
+        "chosen_at_edge": row.at_edge,
         "diverged": not row.heads,
         "validation": [
             {"point": tried.values, "seeds": tried.scores, "mean": tried.mean, "diverged": tried.mean != tried.mean}

@@ -19,8 +19,11 @@ from lt_lightning.features.processes import local_rank, on_first, rank_and_world
 from lt_lightning.features.progress import progress_bar
 from lt_lightning.features.room import check_memory
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
-from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views
+from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, duration
 from lt_lightning.seeds import seed_from
+
+_LOOK = 10.0  # seconds after which the rest is estimated; the first ones go into starting workers
+_LONG = 120.0  # seconds that are worth a word
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,7 @@ def _fill(
         pin_memory=device.type == "cuda",
     )
     total = sum(block.stop - block.start for block in share)
+    foresight = _Foresight(title, total, len({block.view for block in share}), options.progress and rank == 0)
     with progress_bar(title, total, options.progress) as advance, torch.inference_mode():
         for block, pixels in zip(share, loader, strict=True):
             pixels = pixels.to(device, non_blocking=True)
@@ -202,6 +206,7 @@ def _fill(
             rows = _pass(network, inputs, options)
             store.put(block, _checked(rows, store.layout, options))
             advance(len(rows))
+            foresight.advance(len(rows))
 
 
 def _pass(network: Backbone, inputs: Tensor, options: ExtractionOptions) -> Tensor:
@@ -228,6 +233,33 @@ def _checked(rows: Tensor, layout: Layout, options: ExtractionOptions) -> Tensor
             f"`dtype` {options.dtype}; use fp32 and float32, or check its weights."
         )
     return rows
+
+
+class _Foresight:
+    """Says once, after the first seconds, how long an extraction will be, if long; who can wait need not guess.
+
+    Args:
+        title: What is going on.
+        total: Images to pass.
+        views: How many views of each.
+        wanted: Whether it is to be said.
+    """
+
+    def __init__(self, title: str, total: int, views: int, wanted: bool) -> None:
+        self.title, self.total, self.views, self.wanted = title, total, views, wanted
+        self.done, self.started = 0, time.perf_counter()
+
+    def advance(self, images: int) -> None:
+        """Count images that have passed."""
+        self.done += images
+        seconds = time.perf_counter() - self.started
+        if not self.wanted or seconds < _LOOK:
+            return
+        self.wanted = False
+        whole = seconds / self.done * self.total
+        if whole > _LONG:
+            less = f"; `views` 1 would take {duration(whole / self.views)}" if self.views > 1 else ""
+            print(f"{self.title}: about {duration(whole)}{less}", flush=True)
 
 
 class _Blocks(Dataset[Tensor]):

@@ -1,6 +1,7 @@
 """``lt-lightning compare`` from end to end."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_table_and_files(arguments, here, capsys):
         assert right.mean() == pytest.approx(lort["seeds"][0]["accuracy"]["micro"])
         assert predictions["lort.confidence"].shape == (2, 80)
     assert sorted(path.name for path in (here / "better/version_0").iterdir()) == [
-        *(["better_model.pth"] if record["winner"] else []),
+        *(["better.ckpt", "better_model.pth"] if record["winner"] else []),
         "config.yaml",
         "predictions.npz",
         "results.json",
@@ -162,3 +163,9 @@ def _without_times(record):
         aside = ("seconds", "environment", "command")
         return {key: _without_times(value) for key, value in record.items() if key not in aside}
     return [_without_times(value) for value in record] if isinstance(record, list) else record
+
+
+def test_warnings_are_sentences_without_a_place_in_code():
+    with command._plain_warnings():
+        assert warnings.formatwarning("Mind this.", UserWarning, "file.py", 3) == "lt-lightning: warning: Mind this.\n"
+    assert "file.py" in warnings.formatwarning("Mind this.", UserWarning, "file.py", 3)

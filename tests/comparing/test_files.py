@@ -33,6 +33,7 @@ def test_what_is_written_is_said(found, here):
     assert lines[0] == "written to a/better/version_0/results.json"
     assert "better_model.pth" in lines[1]
     assert names(here / "a/better/version_0") == [
+        "better.ckpt",
         "better_model.pth",
         "config.yaml",
         "predictions.npz",
@@ -81,3 +82,11 @@ def test_results_stay_when_the_checkpoint_has_no_room(found, here, monkeypatch, 
     with pytest.raises(UsageError, match=sentence):
         list(write_all(found, Path("better"), "", BACKBONE))
     assert names(here) == [f"better/version_0/{name}" for name in ("config.yaml", "predictions.npz", "results.json")]
+
+
+def test_it_is_said_why_there_is_no_checkpoint(run, make_data, here):
+    with pytest.warns(UserWarning, match="Nothing is selected"):
+        found = run("crt", data=make_data(val_from="none"))
+    lines = list(write_all(found, Path("better"), "", BACKBONE))
+    assert lines[1].startswith("no checkpoint is handed back, for without a selection there is no winner; `--keep_runs")
+    assert names(here / "better/version_0") == ["config.yaml", "predictions.npz", "results.json"]

@@ -1,5 +1,7 @@
 """The winner comes back in the checkpoint's own format, and every run can be tested."""
 
+import re
+
 import pytest
 import torch
 
@@ -14,7 +16,9 @@ BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8, "in_chann
 
 def test_a_linear_winner_goes_into_the_users_file(run, foreign, tmp_path):
     found = run("lort", {"lr": [1.0]})
-    assert "better_model.pth" in keep_winner(found, tmp_path, BACKBONE)
+    layer, whole = keep_winner(found, tmp_path, BACKBONE)
+    assert layer.endswith("better_model.pth: model.pth with a new classifier 'fc', that of lort")
+    assert whole.endswith("better.ckpt: lort as a Lightning checkpoint for `lt-lightning test`, `predict` and `export`")
     before, after = (
         torch.load(path, weights_only=True)["state_dict"] for path in (foreign, tmp_path / "better_model.pth")
     )
@@ -25,7 +29,12 @@ def test_a_linear_winner_goes_into_the_users_file(run, foreign, tmp_path):
 
 def test_others_become_checkpoints_of_ours(run, tmp_path):
     found = run("cosine", {"lr": [0.1]}, seeds=(0, 2))
-    assert "CosineHead" in keep_winner(found, tmp_path, BACKBONE)
+    (said,) = keep_winner(found, tmp_path, BACKBONE)
+    assert re.search(
+        r"better\.ckpt: cosine and seed 0 as a Lightning .*`export`; model\.pth cannot take it: `CosineHead` equals no "
+        r"plain linear layer: it divides each feature vector by its norm$",
+        said,
+    )
     keep_runs(found, tmp_path, BACKBONE)
     assert sorted(path.name for path in (tmp_path / "runs").rglob("*.ckpt")) == ["seed_0.ckpt", "seed_2.ckpt"]
     for path, trained in zip(

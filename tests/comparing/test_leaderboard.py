@@ -29,6 +29,13 @@ def test_selected(run):
     assert rows[1].values("all")[0] >= rows[2].values("all")[0]
 
 
+def test_choices_at_the_end_of_a_grid_are_marked(run):
+    found = run("linear", {"lr": [1e-8, 1e-7, 1e-2]})
+    mark = {"largest": " ↑", "smallest": " ↓"}[found.row("linear").at_edge["lr"]]
+    assert describe_point(found.row("linear")).endswith(mark)
+    assert "`--grid` can go further" in text(leaderboard(found))
+
+
 def test_unselected(run, make_data, capsys):
     with pytest.warns(UserWarning, match="Nothing is selected"):
         found = run("tau_norm", data=make_data(val_from="none"))

@@ -4,16 +4,9 @@ import pytest
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options, on_images
-from lt_lightning.comparing.on_images import duration, estimate
+from lt_lightning.comparing.on_images import estimate
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.features import ExtractionOptions
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "1 s"), (80, "80 s"), (300, "5.0 minutes"), (5400, "1.5 hours"), (90000, "25.0 hours")]
-)
-def test_durations_in_words(seconds, words):
-    assert duration(seconds) == words
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

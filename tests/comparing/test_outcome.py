@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from lt_lightning.comparing import Options, TriedPoint
+from lt_lightning.comparing.grid import Point
+from lt_lightning.comparing.outcome import Row
 from lt_lightning.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -30,3 +32,21 @@ def test_linear_layers_predict_as_heads_do(run):
 def test_seeds_are_checked(seeds):
     with pytest.raises(UsageError, match="`seeds` must be different numbers of at least 0"):
         Options(seeds=seeds)
+
+
+@pytest.mark.parametrize(
+    ("values", "chosen", "expected"),
+    [
+        ([0.1, 0.01, 1.0], 1.0, "largest"),
+        ([0.1, 0.01, 1.0], 0.01, "smallest"),
+        ([0.1, 0.01, 1.0], 0.1, None),
+        ([0.1, 0.0, 1.0], 0.0, None),
+        ([0.1, 1.0], 1.0, None),
+        ([False, True, False], True, None),
+        (["cosine", "euclidean", "other"], "other", None),
+    ],
+)
+def test_a_choice_at_the_end_of_its_grid_is_known(values, chosen, expected):
+    tried = [TriedPoint({"lr": value, "fixed": 3.0}, [0.5]) for value in values]
+    row = Row("method", "val", Point(None, {"lr": chosen, "fixed": 3.0}), tried, [])
+    assert row.at_edge == ({} if expected is None else {"lr": expected})

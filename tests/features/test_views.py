@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
-from lt_lightning.features.views import BLOCK, Layout, check_views, human
+from lt_lightning.features.views import BLOCK, Layout, check_views, duration, human
 
 
 def made(views, asked, images=50, seed=0):
@@ -67,3 +67,10 @@ def test_shapes_and_views_are_checked():
 )
 def test_sizes_in_words(nbytes, words):
     assert human(nbytes) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 s"), (80, "80 s"), (300, "5.0 minutes"), (5400, "1.5 hours"), (90000, "25.0 hours")]
+)
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words
