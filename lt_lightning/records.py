@@ -107,14 +107,16 @@ def read_record(path: str | Path, argument: str = "checkpoint") -> Record:
     """
     if not Path(path).is_file():
         raise UsageError(
-            f"`{argument}` {str(path)!r} is not a file; give a `last.ckpt` that `lt-lightning fit` has left, or the `better.ckpt` of `compare`."
+            f"`{argument}` {str(path)!r} is not a file; give a `last.ckpt` that `lt-lightning fit` has left, "
+            f"or the `better.ckpt` of `compare`."
         )
     contents = open_safely(Path(path))
     record = contents.get(RECORD)
     if not isinstance(record, Mapping) or "class_counts" not in record or "state_dict" not in contents:
         raise UsageError(
             f"`{argument}` {str(path)!r} is no checkpoint of this package: it does not say what classes it was trained "
-            f"on; give a `last.ckpt` that `lt-lightning fit` has left, of stage 1 or 2, or the `better.ckpt` of `compare`."
+            f"on; give a `last.ckpt` that `lt-lightning fit` has left, of stage 1 or 2, or the `better.ckpt` of "
+            f"`compare`."
         )
     counts = [int(count) for count in record["class_counts"]]
     shape = record.get("input_shape")

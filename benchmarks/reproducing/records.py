@@ -93,22 +93,23 @@ def compared(folder: Path, methods: Mapping[str, str], stage1_row: str, column: 
     file = folder / "compare_resnet32.json"
     if not file.is_file():
         return []
-    found: dict[str, Record] = {}
+    found: list[Record] = []
     for run in json.loads(file.read_text())["runs"]:
         for row, method in {**({stage1_row: "stage 1"} if stage1_row else {}), **methods}.items():
             there = run["rows"].get(method)
-            if there is None or (row in found and len(found[row]["seeds"]) >= len(run["seeds"])):
+            if there is None:
                 continue
             protocol = {
                 name: run["protocol"][name] for name in ("selection", "views", "bn_mode", "test_time_averaging")
             }
-            found[row] = _imported(row, column, method, run, run["seeds"], protocol) | {
+            figures = {
                 "chosen": there["chosen"],
                 "accuracy": there["mean"],
                 "standard_deviation": there["standard_deviation"],
                 "seconds": there["seconds"],
             }
-    return list(found.values())
+            found.append(_imported(row, column, method, run, run["seeds"], protocol) | figures)
+    return found
 
 
 def trained_on_features(folder: Path, methods: Mapping[str, str], stage1_row: str, column: str) -> list[Record]:
