@@ -1,6 +1,5 @@
 """An interrupted command says so, and leaves signals as they were."""
 
-import os
 import signal
 import sys
 import threading
@@ -17,8 +16,7 @@ def test_both_signals_become_a_sentence():
 
     def work(number):
         try:
-            os.kill(os.getpid(), number)
-            signal.pause()
+            signal.raise_signal(number)
         finally:
             cleaned.append(number)
 

@@ -319,7 +319,7 @@ def test_training_is_in_the_precision_the_device_is_fastest_in(monkeypatch, here
 
 
 INTERRUPTS = """
-import os
+import signal
 from lightning.pytorch import Callback
 
 class Interrupts(Callback):
@@ -328,7 +328,7 @@ class Interrupts(Callback):
 
     def on_train_batch_start(self, trainer, *_):
         if trainer.current_epoch == 1:
-            os.kill(os.getpid(), self.signal)
+            signal.raise_signal(self.signal)
 """
 
 

@@ -133,7 +133,7 @@ def test_interrupted_training_leaves_nothing(folder, here, refused, monkeypatch)
     from lt_lightning.retraining import loop
 
     def stop(*_):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         time.sleep(60)
 
     monkeypatch.setattr(loop, "_teams", stop)
@@ -147,7 +147,7 @@ def test_the_papers_protocol_is_interrupted_as_well(folder, here, refused, monke
     from lt_lightning.comparing import paper
 
     def stop(*_):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
 
     monkeypatch.setattr(paper._BestOnTest, "on_train_epoch_end", stop)
     words = [word for word in folder if not word.startswith("--views")]
