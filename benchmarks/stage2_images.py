@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from published_loop import PILImages
 from stage2_methods import make
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch.utils.data import DataLoader
 
 from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT
 from lt_lightning.features import ExtractionOptions, Features, Views, extract
@@ -32,29 +32,6 @@ from lt_lightning.schedules import CosineLR
 
 PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
 EPOCHS, BATCH = 20, 64
-
-
-class PILImages(Dataset[tuple[Tensor, int]]):
-    """Training images one at a time, as torchvision's CIFAR gives them."""
-
-    def __init__(self, data: InMemoryLT, images: InMemoryImages) -> None:
-        self.pixels, self.targets = images.images.permute(0, 2, 3, 1).contiguous().numpy(), images.targets.tolist()
-        facts = data.facts
-        self.transform = transforms.Compose(
-            [
-                transforms.ToPILImage(),
-                transforms.RandomCrop(32, padding=4),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(facts.mean, facts.std),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(self.pixels[index]), self.targets[index]
 
 
 class Rows:
@@ -120,7 +97,8 @@ def main() -> None:
     test = extract(backbone, data, "test", options=ExtractionOptions(progress=False))
     start = {name: value.clone() for name, value in module.head.state_dict().items()}
     steps_in_all = EPOCHS * -(-len(images) // BATCH)
-    per_step = published(backbone, module.head, module.loss, PILImages(data, images), arguments.steps)
+    shown = PILImages(images.images, images.targets, data.facts.mean, data.facts.std, training=True)
+    per_step = published(backbone, module.head, module.loss, shown, arguments.steps)
     record: dict[str, Any] = {
         "environment": environment(),
         "threads": arguments.threads,
