@@ -1,12 +1,13 @@
-"""Whether images augmented in batches give the accuracy of images augmented one by one: several seeds of each.
+"""Whether images augmented in batches give the accuracy of images augmented one by one, and bf16 that of fp32.
 
     python benchmarks/fast_path_accuracy.py --root cifar10
 
 CIFAR10-LT at imbalance ratio 100, ResNet-20, cross entropy, 10 epochs of SGD (learning rate 0.1 falling along half a
 cosine, momentum 0.9, weight decay 2e-4, batch 128). The slow path is published code's: torchvision's transforms of one
 PIL image at a time in a ``DataLoader``, a plain PyTorch loop, fp32. The fast path is what ``lt-lightning fit`` runs:
-uint8 images in memory, cropped, flipped and normalised a batch at a time, channels-last. Both start from weights drawn
-by one law. Accuracy is of the test set and of the last epoch; nothing is selected.
+uint8 images in memory, cropped, flipped and normalised a batch at a time, channels-last; once in fp32 and once in
+bf16-mixed. All start from weights drawn by one law. Accuracy is of the test set and of the last epoch; nothing is
+selected.
 
 Runs take turns. Each is written to ``--output`` when it ends, and a script started again goes on where it stopped.
 """
@@ -16,8 +17,9 @@ import json
 import math
 import os
 import sys
+import time
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, stdev, variance
 from typing import Any, cast
 
 import torch
@@ -39,7 +41,10 @@ from lt_lightning.results import environment, write_json
 from lt_lightning.tables import show
 
 PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
-PATHS = ("slow", "fast")
+PATHS = {"slow": "32-true", "fast": "32-true", "fast_bf16": "bf16-mixed"}
+"""Precision of each path."""
+PAIRS = {"fast - slow": ("fast", "slow"), "bf16 - fp32": ("fast_bf16", "fast")}
+"""What is compared: the first less the second."""
 GROUPS = ("all", "many", "medium", "few")
 BATCH, OPTIMIZER = 128, {"lr": 0.1, "momentum": 0.9, "weight_decay": 2e-4}
 
@@ -55,7 +60,7 @@ def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def slow(seed: int, arguments: argparse.Namespace) -> dict[str, float]:
+def slow(seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Accuracy of one run of published code's loop."""
     seed_everything(seed, verbose=False)
     data = CIFAR10LT(**data_options(arguments))
@@ -78,14 +83,14 @@ def slow(seed: int, arguments: argparse.Namespace) -> dict[str, float]:
     return {name: found[name].item() for name in GROUPS}
 
 
-def fast(seed: int, arguments: argparse.Namespace) -> dict[str, float]:
+def fast(seed: int, arguments: argparse.Namespace, precision: str) -> dict[str, Any]:
     """Accuracy of one run of this package, configured as ``lt-lightning fit`` is."""
     config = {
         "seed_everything": seed,
         "trainer": {
             "max_epochs": arguments.epochs,
             "accelerator": "cpu",
-            "precision": arguments.precision,
+            "precision": precision,
             "logger": False,
             "enable_checkpointing": False,
             "enable_progress_bar": False,
@@ -110,50 +115,73 @@ def fast(seed: int, arguments: argparse.Namespace) -> dict[str, float]:
     return {name: accuracy[name] for name in GROUPS}
 
 
-def compared(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Mean and spread of both paths in each group, and Welch's comparison of the two; groups without classes left out.
+def run(path: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One run of a path, as it stands in the record."""
+    start = time.perf_counter()
+    accuracy = slow(seed, arguments) if path == "slow" else fast(seed, arguments, PATHS[path])
+    return {
+        "seed": seed,
+        **accuracy,
+        "seconds": time.perf_counter() - start,
+        "hardware": environment()["hardware"],
+        "threads": torch.get_num_threads(),
+    }
 
-    A group's ``agree`` says that zero lies in the 95 % interval of the difference, fast less slow.
-    """
+
+def welch(first: list[float], second: list[float]) -> dict[str, Any]:
+    """Welch's comparison of two samples; ``agree`` says that zero lies in the 95 % interval of first less second."""
+    row: dict[str, Any] = {"difference": mean(first) - mean(second)}
+    row["standard_error"] = math.sqrt(variance(first) / len(first) + variance(second) / len(second))
+    if min(stdev(first), stdev(second)) > 0:
+        found = ttest_ind(first, second, equal_var=False)
+        low, high = map(float, found.confidence_interval(0.95))
+        row |= {"interval_95": [low, high], "p": float(found.pvalue), "agree": low <= 0 <= high}
+    return row
+
+
+def compared(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Mean and spread of every path in each group, and the pairs compared; groups without classes left out."""
     found = {}
     for group in GROUPS:
-        values = {path: [run[group] for run in runs[path]] for path in PATHS}
+        values = {path: [run[group] for run in held] for path, held in runs.items() if len(held) > 1}
         if any(value is None or math.isnan(value) for held in values.values() for value in held):
             continue
         row: dict[str, Any] = {
             path: {"mean": mean(held), "sd": stdev(held), "runs": len(held)} for path, held in values.items()
         }
-        error = math.sqrt(sum(row[path]["sd"] ** 2 / row[path]["runs"] for path in PATHS))
-        row |= {"difference": row["fast"]["mean"] - row["slow"]["mean"], "standard_error": error}
-        if all(row[path]["sd"] > 0 for path in PATHS):
-            welch = ttest_ind(values["fast"], values["slow"], equal_var=False)
-            low, high = map(float, welch.confidence_interval(0.95))
-            row |= {"interval_95": [low, high], "p": float(welch.pvalue), "agree": low <= 0 <= high}
+        for pair, (first, second) in PAIRS.items():
+            if first in values and second in values:
+                row[pair] = welch(values[first], values[second])
         found[group] = row
     return found
 
 
 def report(comparison: dict[str, dict[str, Any]]) -> None:
-    """A table in per cent, and a verdict in one sentence."""
+    """A table in per cent, and a verdict in one sentence for each pair."""
     table = Table(title="test accuracy of the last epoch, per cent: mean ± sd over seeds", title_justify="left")
     table.add_column("")
-    for heading in ("slow path", "fast path", "fast − slow", "95 %"):
+    for heading in (*PATHS, *PAIRS):
         table.add_column(heading, justify="right")
     for group, row in comparison.items():
-        interval = row.get("interval_95")
-        table.add_row(
-            group,
-            *(f"{100 * row[path]['mean']:.2f} ± {100 * row[path]['sd']:.2f}" for path in PATHS),
-            f"{100 * row['difference']:+.2f} ± {100 * row['standard_error']:.2f}",
-            f"{100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}" if interval else "–",
-        )
+        means = [
+            f"{100 * row[path]['mean']:.2f} ± {100 * row[path]['sd']:.2f}" if path in row else "" for path in PATHS
+        ]
+        differences = []
+        for pair in PAIRS:
+            low, high = row.get(pair, {}).get("interval_95", (math.nan, math.nan))
+            text = f"{100 * row[pair]['difference']:+.2f}" if pair in row else ""
+            differences.append(text if math.isnan(low) else f"{text} ({100 * low:+.2f} to {100 * high:+.2f})")
+        table.add_row(group, *means, *differences)
     show(table)
-    apart = [group for group, row in comparison.items() if not row.get("agree", True)]
-    print(
-        f"the paths differ in {', '.join(apart)}: zero lies outside the 95 % interval"
-        if apart
-        else "no difference beyond the spread of seeds: zero lies in the 95 % interval of every group"
-    )
+    for pair in PAIRS:
+        if not any(pair in row for row in comparison.values()):
+            continue
+        apart = [group for group, row in comparison.items() if not row.get(pair, {}).get("agree", True)]
+        print(
+            f"{pair}: a difference in {', '.join(apart)}: zero lies outside the 95 % interval"
+            if apart
+            else f"{pair}: no difference beyond the spread of seeds: zero lies in the 95 % interval of every group"
+        )
 
 
 def main() -> None:
@@ -164,7 +192,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--threads", type=int, help="of torch; all cores by default")
     parser.add_argument("--workers", type=int, default=0, help="processes that transform images on the slow path")
-    parser.add_argument("--precision", default="32-true", help="of the fast path, as for `trainer.precision`")
+    parser.add_argument("--paths", nargs="+", choices=PATHS, default=list(PATHS), help="that are run; default: all")
     parser.add_argument("--imbalance-ratio", type=float, default=100.0)
     parser.add_argument("--max-count", type=int, default=5000, help="images of the largest class")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/fast_path_accuracy.json"))
@@ -174,9 +202,13 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
 
-    asked = ("epochs", "precision", "imbalance_ratio", "max_count")
+    asked = ("epochs", "imbalance_ratio", "max_count")
     protocol = {"data": "CIFAR10LT", "network": "ResNet20", "batch": BATCH, **OPTIMIZER, "schedule": "cosine to 0"}
-    protocol |= {"selection": "none: last epoch", **{name: getattr(arguments, name) for name in asked}}
+    protocol |= {
+        "precision": PATHS,
+        "selection": "none: last epoch",
+        **{name: getattr(arguments, name) for name in asked},
+    }
     record: dict[str, Any] = {"environment": environment(), "protocol": protocol, "runs": {path: [] for path in PATHS}}
     if arguments.output.exists():
         kept = json.loads(arguments.output.read_text())
@@ -184,14 +216,14 @@ def main() -> None:
             sys.exit(f"{arguments.output} holds runs of other settings; give another --output or delete it")
         record["runs"] = kept["runs"]
     for seed in range(arguments.seeds):
-        for path, run in zip(PATHS, (slow, fast), strict=True):
+        for path in arguments.paths:
             if any(done["seed"] == seed for done in record["runs"][path]):
                 continue
-            accuracy = run(seed, arguments)
-            record["runs"][path].append({"seed": seed, **accuracy})
+            done = run(path, seed, arguments)
+            record["runs"][path].append(done)
             write_json(arguments.output, record)
-            print(f"{path} path, seed {seed}: {100 * accuracy['all']:.2f}", flush=True)
-    if min(map(len, record["runs"].values())) > 1:
+            print(f"{path}, seed {seed}: {100 * done['all']:.2f}", flush=True)
+    if sorted(map(len, record["runs"].values()))[-2] > 1:
         record["comparison"] = compared(record["runs"])
         write_json(arguments.output, record)
         report(record["comparison"])

@@ -6,6 +6,7 @@ from statistics import mean
 
 import pytest
 
+PATHS = ("slow", "fast", "fast_bf16")
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fast_path_accuracy.py"
 
 
@@ -26,33 +27,38 @@ def run(parquet_root, tmp_path, monkeypatch, capsys):
     return started
 
 
-def test_it_goes_on_where_it_stopped_and_compares_both_paths(run, tmp_path):
+def test_it_goes_on_where_it_stopped_and_compares_the_paths(run, tmp_path):
     output = tmp_path / "found.json"
     run("--seeds", "1")
     record = json.loads(output.read_text())
     assert "comparison" not in record
-    for path in ("slow", "fast"):
+    for path in PATHS:
         (one,) = record["runs"][path]
+        assert one["seconds"] > 0
         # 40 test images of ten classes; the classes keep 16 to 4 training images, so none has many.
         assert one["many"] is None
         assert one["all"] * 40 == pytest.approx(round(one["all"] * 40))
 
     # Figures that no run gives tell whether a run is repeated.
-    record["runs"]["slow"][0]["all"], record["runs"]["fast"][0]["all"] = 0.876, 0.123
+    for path, all_classes in zip(PATHS, (0.876, 0.123, 0.321), strict=True):
+        record["runs"][path][0]["all"] = all_classes
     output.write_text(json.dumps(record))
     printed = run("--seeds", "2")
     assert "seed 0" not in printed
-    assert printed.count("seed 1") == 2
+    assert printed.count("seed 1") == 3
     record = json.loads(output.read_text())
     row = record["comparison"]["all"]
-    for path, first in (("slow", 0.876), ("fast", 0.123)):
+    for path, first in zip(PATHS, (0.876, 0.123, 0.321), strict=True):
         assert [one["seed"] for one in record["runs"][path]] == [0, 1]
         assert record["runs"][path][0]["all"] == first
         assert row[path]["mean"] == pytest.approx(mean(one["all"] for one in record["runs"][path]))
-    assert row["difference"] == pytest.approx(row["fast"]["mean"] - row["slow"]["mean"])
-    squares = row["slow"]["sd"] ** 2 + row["fast"]["sd"] ** 2
-    assert row["standard_error"] == pytest.approx((squares / 2) ** 0.5)
-    assert row["interval_95"][0] < row["difference"] < row["interval_95"][1]
+    for pair, first, second in (("fast - slow", "fast", "slow"), ("bf16 - fp32", "fast_bf16", "fast")):
+        found = row[pair]
+        assert found["difference"] == pytest.approx(row[first]["mean"] - row[second]["mean"])
+        squares = row[first]["sd"] ** 2 + row[second]["sd"] ** 2
+        assert found["standard_error"] == pytest.approx((squares / 2) ** 0.5)
+        assert found["interval_95"][0] < found["difference"] < found["interval_95"][1]
+        assert f"{pair}: " in printed
     assert "many" not in record["comparison"]
 
 
