@@ -7,6 +7,8 @@ Importing this package imports none of them, nor torch; the names below arrive w
 
 from importlib import import_module
 
+from lt_lightning.version import __version__
+
 # Known to type checkers by its name; importing `typing` would cost `lt-lightning --help` a third of its time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from lt_lightning.heads import Head
     from lt_lightning.losses import Loss
     from lt_lightning.modules import LTModule, RepresentationModule, RetrainModule
-
-__version__ = "0.1.0"
 
 _PUBLIC = {
     "Backbone": "lt_lightning.backbones",

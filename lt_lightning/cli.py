@@ -9,8 +9,8 @@ import os
 import sys
 from importlib import import_module
 
-from lt_lightning import __version__
 from lt_lightning.errors import UsageError
+from lt_lightning.version import __version__
 
 # Known to type checkers by its name; importing `typing` would cost `--help` a third of its time.
 TYPE_CHECKING = False

@@ -20,7 +20,6 @@ import torch
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]  # not in its __all__
 from torch import Tensor, nn
 
-from lt_lightning import __version__
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.losses import Loss
@@ -30,6 +29,7 @@ from lt_lightning.modules import LTModule
 from lt_lightning.quiet import quiet
 from lt_lightning.records import PreProcessing, Record, read_record
 from lt_lightning.results import put_in_place, write_json
+from lt_lightning.version import __version__
 
 TOLERANCE = 1e-4
 """Largest difference between a program's outputs and the module's that is let through."""

@@ -13,7 +13,7 @@ import lightning
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from lt_lightning import __version__
+from lt_lightning.version import __version__
 
 
 def claim_folder(parent: Path) -> Path:
