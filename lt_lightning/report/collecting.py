@@ -1,0 +1,78 @@
+"""Every ``results.json`` below folders, each run once."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lt_lightning.errors import UsageError
+from lt_lightning.report.runs import Run, runs_in
+
+
+def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], list[str]]:
+    """Read every ``results.json`` below folders.
+
+    A pipeline's stages are taken from its own file. Of runs that repeat each other, configuration and seed, the last
+    is taken.
+
+    Args:
+        folders: Folders, or files by name.
+        split: ``test`` or ``val``.
+
+    Returns:
+        The runs, in the order of their paths, and sentences on what was left out.
+
+    Raises:
+        UsageError: If a folder does not exist, or nothing below them has figures of the split.
+    """
+    notes: list[str] = []
+    found: dict[tuple[Any, ...], Run] = {}
+    without, repeated = 0, 0
+    pipelines: list[Path] = []
+    for path in _files(folders):
+        if any(folder in path.parents for folder in pipelines):
+            continue
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if "stages" in record:
+                pipelines.append(path.parent)
+            runs = list(runs_in(record, path, split))
+        except (OSError, ValueError) as error:
+            notes.append(f"{path} cannot be read ({' '.join(str(error).split())}) and is left out.")
+        except (AttributeError, KeyError, TypeError):
+            notes.append(f"{path} is no results file of this package and is left out.")
+        else:
+            without += not runs
+            for run in runs:
+                key = (run.names, run.protocol, run.identity)
+                repeated += key in found
+                if key not in found or _age(found[key].path) <= _age(run.path):
+                    found[key] = run
+    if not found:
+        reason = " ".join(notes) or f"none of {without} files below has figures of the {split} images."
+        raise UsageError(f"`folders` {' '.join(map(str, folders))} hold nothing to report: {reason}")
+    if without:
+        other = {"test": "val", "val": "test"}[split]
+        notes.append(f"{without} runs without figures of the {split} images are left out; try `--split {other}`.")
+    if repeated:
+        notes.append(f"{repeated} runs were done again with the same configuration and seed; the last one counts.")
+    return list(found.values()), notes
+
+
+def _files(folders: Sequence[Path]) -> list[Path]:
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        if not folder.exists():
+            raise UsageError(
+                f"`folders` names {str(folder)!r}, which does not exist; give folders that runs have left."
+            )
+        paths = [folder] if folder.is_file() else list(folder.rglob("results.json"))
+        if not paths:
+            raise UsageError(f"`folders` names {str(folder)!r}, below which there is no results.json; give another.")
+        found |= {path.resolve(): path for path in paths}
+    # A pipeline's own file comes before those of its stages, which lie deeper.
+    return sorted(found.values(), key=lambda path: (len(path.parts), path))
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime

@@ -1,0 +1,37 @@
+"""``report``: the ``results.json`` of many runs in one table, mean and standard deviation over seeds."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lt_lightning.report.collecting import collect
+from lt_lightning.report.files import check_output, write
+from lt_lightning.report.rendering import tables
+from lt_lightning.report.rows import group
+from lt_lightning.tables import show
+
+
+def main(argv: Sequence[str]) -> None:
+    """Collect, show, and write if asked to.
+
+    Args:
+        argv: ``report`` and its options, as on the command line.
+    """
+    parser = argparse.ArgumentParser(prog="lt-lightning report", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="Run folders, searched with all below them.")
+    parser.add_argument("--output", type=Path, help="A file to write: .csv and .json (every figure), or .md.")
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="Whose figures; test by default.")
+    parser.add_argument("--overwrite", action="store_true", help="Replace a file of that name.")
+    options = parser.parse_args(list(argv[1:]))
+    if options.output is not None:
+        check_output(options.output, options.overwrite)
+    runs, notes = collect(options.folders, options.split)
+    for note in notes:
+        print(f"lt-lightning: note: {note}", file=sys.stderr)
+    rows = group(runs)
+    for table in tables(rows, options.split):
+        show(table)
+    if options.output is not None:
+        write(options.output, rows, options.split)
+        print(f"written to {options.output}")

@@ -1,0 +1,75 @@
+"""The files that ``--output`` names."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lt_lightning.errors import UsageError
+from lt_lightning.report.rendering import to_markdown
+from lt_lightning.report.rows import Row
+from lt_lightning.report.runs import METRICS
+
+
+def _plain(rows: Sequence[Row], split: str) -> list[dict[str, Any]]:
+    found = []
+    for row in rows:
+        plain: dict[str, Any] = {"split": split, **row.names._asdict(), **row.protocol._asdict()}
+        plain |= {"runs": len(row.runs), "seeds": row.seeds}
+        for metric in METRICS:
+            plain |= {metric: row.mean(metric), f"{metric}_sd": row.deviation(metric)}
+        found.append({**plain, "files": sorted({str(run.path) for run in row.runs})})
+    return found
+
+
+def to_csv(rows: Sequence[Row], split: str) -> str:
+    """A line per row, protocol beside every figure; fractions, empty where there is none."""
+    plain = _plain(rows, split)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(plain[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in plain:
+        writer.writerow({**row, "seeds": " ".join(map(str, row["seeds"])), "files": " ".join(row["files"])})
+    return text.getvalue()
+
+
+def to_json(rows: Sequence[Row], split: str) -> str:
+    """The same as a list; ``null`` where there is no figure."""
+    return json.dumps(_plain(rows, split), indent=1, allow_nan=False) + "\n"
+
+
+_FORMATS = {".csv": to_csv, ".md": to_markdown, ".json": to_json}
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Find what would keep a file from being written before anything is read.
+
+    Raises:
+        UsageError: If its name does not end as it should, is that of a run's own file, or is taken.
+    """
+    if path.suffix not in _FORMATS:
+        *others, last = _FORMATS
+        raise UsageError(f"`--output` {str(path)!r} must end in {', '.join(others)} or {last}.")
+    if path.name == "results.json":
+        raise UsageError("`--output` results.json would be taken for a run's own file; give another name.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"`--output` {str(path)!r} exists; give another name, or `--overwrite`.")
+
+
+def write(path: Path, rows: Sequence[Row], split: str) -> None:
+    """Write rows in the format that the file's name ends in, whole or not at all.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    text = _FORMATS[path.suffix](rows, split)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise UsageError(f"`--output` {str(path)!r} cannot be written ({error}); give another.") from error

@@ -1,0 +1,77 @@
+"""Rows as tables to look at: one for each data set and protocol."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from lt_lightning.report.rows import Row, sections
+from lt_lightning.report.runs import Protocol
+from lt_lightning.tables import percent
+
+_SHOWN = ("all", "many", "medium", "few", "micro", "top5")
+
+
+def tables(rows: Sequence[Row], split: str) -> Iterator[Table]:
+    """For the terminal: one table for each data set and protocol."""
+    for (_, protocol), members in sections(rows).items():
+        table = Table(
+            title=f"{split}, {_of(members)}\n{_how(protocol)}",
+            title_justify="left",
+            caption="accuracy in %, mean ± standard deviation over runs",
+        )
+        table.add_column("", overflow="fold")
+        columns = _columns(members)
+        for name in (*columns, "runs"):
+            table.add_column(name, justify="right")
+        for label, row in zip(_labels(members), members, strict=True):
+            table.add_row(escape(label), *(_cell(row, name) for name in columns), str(len(row.runs)))
+        yield table
+
+
+def to_markdown(rows: Sequence[Row], split: str) -> str:
+    """One table for each data set and protocol, under a line that names both."""
+    parts = []
+    for (_, protocol), members in sections(rows).items():
+        columns = _columns(members)
+        lines = [
+            f"**{split}, {_of(members)}**: accuracy in %, mean ± standard deviation over runs; {_how(protocol)}.",
+            "",
+            f"| | {' | '.join(columns)} | runs |",
+            f"|---|{'---|' * len(columns)}---|",
+        ]
+        for label, row in zip(_labels(members), members, strict=True):
+            cells = " | ".join(_cell(row, name) for name in columns)
+            lines.append(f"| {label.replace('|', '¦')} | {cells} | {len(row.runs)} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _labels(rows: Sequence[Row]) -> list[str]:
+    """Method of each row, its preset where there are several, the settings' hash where only that tells two apart."""
+    names = [row.names for row in rows]
+    several = len({name.preset for name in names}) > 1
+    plain = [f"{name.preset}: {name.method}" if several else name.method for name in names]
+    return [
+        f"{label} [{name.settings}]" if plain.count(label) > 1 else label
+        for label, name in zip(plain, names, strict=True)
+    ]
+
+
+def _of(rows: Sequence[Row]) -> str:
+    """The data, and the preset if all rows are of one."""
+    presets = {row.names.preset for row in rows}
+    return rows[0].names.data + (f", {presets.pop()}" if len(presets) == 1 else "")
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    return [metric for metric in _SHOWN if any(row.mean(metric) is not None for row in rows)]
+
+
+def _cell(row: Row, metric: str) -> str:
+    deviation = row.deviation(metric)
+    return percent(row.mean(metric)) + ("" if deviation is None else f" ± {percent(deviation)}")
+
+
+def _how(protocol: Protocol) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in protocol._asdict().items())

@@ -1,0 +1,65 @@
+"""Runs that differ in their seed alone make a row; rows whose figures compare make a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import mean, stdev
+from typing import Any
+
+from lt_lightning.report.runs import Names, Protocol, Run
+
+
+@dataclass
+class Row:
+    """Runs that differ in their seed alone."""
+
+    names: Names
+    protocol: Protocol
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> list[Any]:
+        """Of the runs, each once."""
+        return sorted({run.seed for run in self.runs}, key=str)
+
+    def mean(self, metric: str) -> float | None:
+        """Over the runs; ``None`` unless all of them have it."""
+        values = self._values(metric)
+        return mean(values) if values else None
+
+    def deviation(self, metric: str) -> float | None:
+        """Sample standard deviation over the runs; ``None`` for fewer than two, or unless all of them have it."""
+        values = self._values(metric)
+        return stdev(values) if len(values) > 1 else None
+
+    def _values(self, metric: str) -> list[float]:
+        values = [run.figures[metric] for run in self.runs if metric in run.figures]
+        return values if len(values) == len(self.runs) else []
+
+
+def group(runs: Sequence[Run]) -> list[Row]:
+    """Put runs together that differ in their seed alone: same data, preset, method, settings and protocol."""
+    rows: dict[tuple[Names, Protocol], Row] = {}
+    for run in runs:
+        rows.setdefault((run.names, run.protocol), Row(run.names, run.protocol)).runs.append(run)
+    return sorted(rows.values(), key=lambda row: (row.names.data, row.protocol))
+
+
+def sections(rows: Sequence[Row]) -> dict[tuple[str, Protocol], list[Row]]:
+    """Rows whose figures compare: of the same data, by the same protocol."""
+    found: dict[tuple[str, Protocol], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.names.data, row.protocol), []).append(row)
+    # What a comparison starts from has nothing to select: it heads the tables of what was selected.
+    for place in [(data, how) for data, how in found if how.selection == "none"]:
+        others = [other for other in found if other != place and _but_for_selection(other) == _but_for_selection(place)]
+        starts = [row for row in found[place] if row.names.preset == "compare"]
+        if others and len(starts) == len(found[place]):
+            del found[place]
+            for other in others:
+                found[other] = [*starts, *found[other]]
+    return found
+
+
+def _but_for_selection(place: tuple[str, Protocol]) -> tuple[str, Protocol]:
+    data, protocol = place
+    return data, protocol._replace(selection="")

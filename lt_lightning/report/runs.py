@@ -1,0 +1,149 @@
+"""What one ``results.json`` says: figures of a run, of a pipeline's stages, or of the methods that were compared."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+METRICS = ("all", "many", "medium", "few", "micro", "top5", "harmonic", "geometric", "worst", "ece")
+"""Figures that are reported, in order, where runs have them."""
+
+_OF_THE_RUN = re.compile(r"^\s*(seed_everything|checkpoint|ckpt_path|default_root_dir|root|output|config):.*\n", re.M)
+"""Lines of a ``config.yaml`` in which runs differ that are one experiment: seed and places."""
+
+
+class Names(NamedTuple):
+    """What runs of one experiment have in common."""
+
+    data: str
+    preset: str
+    method: str
+    settings: str
+    """Hash of the configuration without what is the run's own."""
+
+
+class Protocol(NamedTuple):
+    """How figures came about."""
+
+    selection: str
+    views: str
+    bn_mode: str
+    test_time_averaging: str
+    aggregation: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """Figures of one method from one run."""
+
+    path: Path
+    names: Names
+    protocol: Protocol
+    identity: str
+    """Equal in runs of which one repeats the other."""
+    seed: Any
+    figures: dict[str, float]
+
+
+def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
+    """The runs in one file.
+
+    Args:
+        record: What the file holds.
+        path: The file; of a pipeline's stages those of their own are read too.
+        split: ``test`` or ``val``.
+
+    Returns:
+        None if it says nothing of the split.
+
+    Raises:
+        AttributeError, KeyError, TypeError: If it is no record of this package.
+    """
+    if "rows" in record:
+        yield from _compared(record, path, split)
+    elif "stages" in record:
+        for name, stage in record["stages"].items():
+            if split in stage:
+                own = _own_record(path.parent / name / "results.json")
+                evaluation = {"accuracy": stage[split], **own.get("evaluation", {}).get(split, {})}
+                yield _run({**record, "bn_mode": own.get("bn_mode")}, path, name, evaluation)
+    elif split in record["evaluation"]:
+        method = ", ".join(str(record[part]) for part in ("head", "loss"))
+        yield _run(record, path, method, record["evaluation"][split])
+
+
+def _own_record(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # what the pipeline says of the stage is enough
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _run(record: Mapping[str, Any], path: Path, method: str, evaluation: Mapping[str, Any]) -> Run:
+    config, settings = _settings(path.parent / "config.yaml")
+    protocol = Protocol(
+        selection=str(record["selection"]).partition(":")[0],
+        views="images",
+        bn_mode=str(record.get("bn_mode") or "eval"),  # stage 1 is tested with its own statistics, which `eval` keeps
+        test_time_averaging=str(evaluation.get("test_time_averaging", "none")),
+        aggregation="last epoch",
+    )
+    figures = {**evaluation["accuracy"], "ece": evaluation.get("calibration", {}).get("ece", {}).get("all")}
+    names = Names(_data(record), str(record["preset"]), method, settings)
+    return Run(path, names, protocol, config or str(path), record["seed"], _numbers(figures))
+
+
+def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
+    protocol = record["protocol"]
+    if split != "test":
+        return
+    settings = _short_hash(json.dumps([record.get("grid"), record["backbone"]]))
+    for name, row in record["rows"].items():
+        if not row["seeds"]:  # it diverged
+            continue
+        how = Protocol(
+            str(row.get("selection") or protocol["selection"]),
+            *(str(protocol[key]) for key in ("views", "bn_mode", "test_time_averaging", "aggregation")),
+        )
+        names = Names(_data(record), "compare", name, settings)
+        source = str(record["checkpoint"]["path"])
+        if "best_on_test" in row:  # one figure that no mean may be taken of
+            yield Run(path, names, how, source, "best", _numbers(row["best_on_test"]))
+            continue
+        for one in row["seeds"]:
+            figures = {**one["accuracy"], "ece": one.get("ece")}
+            yield Run(path, names, how, f"{source} {one['seed']}", one["seed"], _numbers(figures))
+
+
+def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(figures[name]) for name in METRICS if _is_number(figures.get(name))}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and value == value
+
+
+def _data(record: Mapping[str, Any]) -> str:
+    """Data set and how long its tail is; runs on other class counts or thresholds are other experiments."""
+    counts = [int(count) for count in record["class_counts"]]
+    name = record["data"].get("dataset") or record["data"].get("root") or "data"
+    low, high = record["group_thresholds"]
+    shape = f"{sum(counts)} images, {len(counts)} classes, {max(counts)} to {min(counts)}"
+    return f"{name} ({shape}; few <{low}, many >{high})"
+
+
+def _settings(config: Path) -> tuple[str, str]:
+    """Hashes of a configuration: of the whole, and without what is the run's own."""
+    try:
+        text = config.read_text(encoding="utf-8")
+    except OSError:
+        return "", ""
+    return _short_hash(text), _short_hash(_OF_THE_RUN.sub("", text))
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

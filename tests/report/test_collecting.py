@@ -1,0 +1,57 @@
+"""Files below folders."""
+
+import os
+
+import pytest
+
+from lt_lightning import report
+from lt_lightning.errors import UsageError
+
+
+def test_a_repeated_run_counts_once_the_last_one(write, run, rows_of, here):
+    for name, value in (("a", 0.4), ("b", 0.6)):
+        write(name, run(value), "seed_everything: 0\n")
+    os.utime(here / "a/results.json", (1, 1))
+    (row,), notes = rows_of(".")
+    assert [found.figures["all"] for found in row.runs] == [0.6]
+    assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
+
+
+def test_a_pipeline_brings_its_stages_once(write, run, pipeline, rows_of):
+    stage = {"test": {"all": 0.5, "few": None}, "group_sizes": {}}
+    write("p", pipeline({"stage1": stage, "lort": stage}), "seed_everything: 0\n")
+    write("p/lort", run(0.5, bn_mode="train"))
+    rows, notes = rows_of("p")
+    assert {(row.names[2], row.protocol[2]) for row in rows} == {("stage1", "eval"), ("lort", "train")}
+    assert notes == []
+
+
+def test_what_cannot_be_read_is_named_and_left_out(write, run, rows_of):
+    write("good", run(0.4))
+    write("cut", '{"evaluation": ')
+    write("foreign", {"accuracy": 0.9})
+    write("list", "[1]")
+    write("val", run(0.3, split="val"))
+    rows, notes = rows_of(".")
+    assert len(rows) == 1
+    assert [note.partition(" is ")[2] or note for note in notes[1:3]] == [
+        "no results file of this package and is left out."
+    ] * 2
+    assert notes[0].startswith("cut/results.json cannot be read (")
+    assert notes[-1] == "1 runs without figures of the test images are left out; try `--split val`."
+    assert rows_of(".", split="val")[0][0].mean("all") == 0.3
+
+
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [
+        ("nowhere", "`folders` names 'nowhere', which does not exist"),
+        ("empty", "`folders` names 'empty', below which there is no results.json"),
+        ("val", "`folders` val hold nothing to report: none of 1 files below has figures of the test images"),
+    ],
+)
+def test_nothing_to_report_is_one_sentence(write, run, here, folder, sentence):
+    (here / "empty").mkdir()
+    write("val", run(0.3, split="val"))
+    with pytest.raises(UsageError, match=sentence):
+        report.main(["report", folder])

@@ -1,0 +1,47 @@
+"""What stands in one row, and what in one table."""
+
+import pytest
+
+from lt_lightning import report
+
+
+def test_seeds_of_one_experiment_make_a_row(write, run, rows_of):
+    for seed, value in enumerate((0.4, 0.5, 0.6)):
+        config = f"seed_everything: {seed}\nmodel:\n  checkpoint: stage1_{seed}.ckpt\n  lr: 0.1\n"
+        write(f"runs/version_{seed}", run(value, seed=seed), config)
+    (row,), notes = rows_of("runs")
+    assert notes == []
+    assert row.names[1:3] == ("made/lort", "LinearHead, LORTLoss")
+    assert row.seeds == [0, 1, 2]
+    assert (row.mean("all"), row.deviation("all")) == pytest.approx((0.5, 0.1))
+    assert row.mean("few") is None  # an empty group
+    assert row.mean("ece") == pytest.approx(0.1)
+
+
+def test_other_settings_and_other_data_are_other_rows(write, run, rows_of):
+    write("a", run(0.4), "lr: 0.1\n")
+    write("b", run(0.5, seed=1), "lr: 0.2\n")
+    write("c", run(0.6, class_counts=[300, 50, 5]), "lr: 0.1\n")
+    rows, _ = rows_of("a", "b", "c")
+    assert [len(row.runs) for row in rows] == [1, 1, 1]
+    shown = report.to_markdown(rows, "test")
+    assert shown.count("| LinearHead, LORTLoss [") == 2  # a hash only where nothing else tells them apart
+    assert shown.count("**test, made (") == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"bn_mode": "train"},
+        {"selection": "best_on_test"},
+        {"test_time_averaging": "flip"},
+    ],
+    ids=["bn_mode", "selection", "flip"],
+)
+def test_figures_of_other_protocols_never_meet(write, run, rows_of, other):
+    write("a", run(0.4))
+    write("b", run(0.6, seed=1, **other))
+    rows, _ = rows_of("a", "b")
+    assert len(rows) == 2
+    assert len(list(report.tables(rows, "test"))) == 2
+    assert report.to_markdown(rows, "test").count("| | all |") == 2
