@@ -1,168 +1,34 @@
 """Images that stay on disk: read, cropped and stacked by worker processes, normalised on the device."""
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.base import Batch, LabelledImages, LTDataModule, Split
-from lt_lightning.data.in_memory import classes_without
-from lt_lightning.data.splits import file_hash, split_pool
-from lt_lightning.data.unreadable import find_unreadable
+from lt_lightning.data.file_images import FileImages, FileList, worker_processes
+from lt_lightning.data.seeded_batches import SeededBatches
+from lt_lightning.data.splits import classes_without, file_hash, split_pool
+from lt_lightning.data.transforms import IMAGENET_MEAN, IMAGENET_STD, eval_transform, resized_side, train_transform
+from lt_lightning.data.unreadable import NAMED, announce, leave_out
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import normalize, random_horizontal_flip
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
-from lt_lightning.seeds import run_seed, seed_from
+
+# What a subclass needs, wherever it is made.
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "FileList", "FileValFrom", "ImageFilesLT"]
 
 FileValFrom = Literal["source", "train", "none"]
 """Where validation images come from: ``source``: the set's own validation split, if it has one; ``train``: a part of
 the training images; ``none``: nowhere."""
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-_NAMED = 5  # of the images that are left out
-
-
-@dataclass(frozen=True)
-class FileList:
-    """The images of one split, none of them read.
-
-    Attributes:
-        paths: Paths relative to the data folder, with forward slashes.
-        targets: Class of each, ``(N,)``, int64.
-    """
-
-    paths: list[str]
-    targets: Tensor
-
-    def rows(self, indices: Tensor) -> "FileList":
-        """The entries at ``indices``."""
-        return FileList([self.paths[i] for i in indices.tolist()], self.targets[indices])
-
-
-class SeededBatch(list[int]):
-    """Indices of a training batch, with the seed from which its images are cropped, flipped and jittered."""
-
-    seed: int
-
-    def __init__(self, indices: Sequence[int], seed: int) -> None:
-        super().__init__(indices)
-        self.seed = seed
-
-
-class SeededBatches(Sampler[list[int]]):
-    """Gives each batch a seed made of (run, epoch, step, process).
-
-    So what an epoch shows depends neither on the number of workers nor on whether the run was interrupted.
-
-    Args:
-        batches: The batches of this process.
-    """
-
-    def __init__(self, batches: ShardedBatchSampler) -> None:
-        self.batches = batches
-        self.sampler = batches.sampler  # where Lightning looks for `set_epoch`
-
-    def __iter__(self) -> Iterator[list[int]]:
-        first = self.batches.skip_batches
-        for step, indices in enumerate(self.batches, start=first):
-            yield SeededBatch(indices, seed_from(run_seed(), self.sampler.epoch, step, self.batches.rank))
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-class FileImages:
-    """Images on disk, read a batch at a time.
-
-    Args:
-        root: Folder that the paths are relative to.
-        files: Paths and classes.
-        transform: Makes a ``(3, H, W)`` uint8 tensor from an RGB image; its random draws come from torch's generator.
-    """
-
-    def __init__(self, root: Path, files: FileList, transform: Callable[[Image.Image], Tensor]) -> None:
-        self.root = root
-        self.paths = files.paths
-        self.targets = files.targets
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        """Images ``(B, 3, H, W)``, uint8, and their classes ``(B,)``."""
-        if not isinstance(indices, SeededBatch):
-            return self._read(indices)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(indices.seed)
-            return self._read(indices)
-
-    def _read(self, indices: list[int]) -> Batch:
-        images = [self.transform(read_rgb(self.root / self.paths[i])) for i in indices]
-        return torch.stack(images), self.targets[torch.tensor(indices, dtype=torch.int64)]
-
-
-def read_rgb(path: Path) -> Image.Image:
-    """Read an image of any mode as RGB.
-
-    Raises:
-        UsageError: If the file is missing, damaged or not an image.
-    """
-    try:
-        with Image.open(path) as opened:
-            image: Image.Image = opened
-            # A transparent palette goes through RGBA: Pillow warns about the direct way.
-            via = image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
-            return via.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        # (Pillow reports a damaged PNG as a SyntaxError.)
-        raise UsageError(
-            f"The image {path} cannot be read ({error}); replace it, take it off the list, or leave such images out "
-            f"with `data.skip_unreadable`."
-        ) from error
-
-
-def train_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
-    """Random crop of 8 to 100 % of the area; what else training images go through is done to whole batches."""
-    from torchvision.transforms import v2  # here, because sets in memory do without
-
-    steps = [v2.RandomResizedCrop(image_size), v2.PILToTensor()]
-    transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
-    return transform
-
-
-def eval_transform(image_size: int, resize: int | None = None) -> Callable[[Image.Image], Tensor]:
-    """Shorter side to ``resize``, by default 256/224 of ``image_size``, then the middle."""
-    shorter = resized_side(image_size) if resize is None else resize
-    from torchvision.transforms import v2
-
-    steps = [v2.Resize(shorter), v2.CenterCrop(image_size), v2.PILToTensor()]
-    transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
-    return transform
-
-
-def worker_processes(wanted: int) -> int:
-    """As many as wanted, but no more than this process has cores, for torch warns of more."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
-    return min(wanted, len(affinity(0)) if affinity else os.cpu_count() or 1)
-
-
-def resized_side(image_size: int) -> int:
-    """Shorter side of an image before its middle of ``image_size`` is cut out: ImageNet's custom, 256 for 224."""
-    return round(image_size * 256 / 224)
 
 
 class ImageFilesLT(LTDataModule, ABC):
@@ -245,7 +111,7 @@ class ImageFilesLT(LTDataModule, ABC):
     @property
     def class_counts(self) -> list[int]:
         """Training images per class, counted in the list."""
-        return self._counts(self.train_files())
+        return self.train_files().counts(len(self.class_names))
 
     def load(self, split: Split) -> FileImages | None:
         """Look up a split's files on disk, so that a missing one stops the run before it trains."""
@@ -294,7 +160,6 @@ class ImageFilesLT(LTDataModule, ABC):
         """Sizes and, of the splits loaded so far, hashes over the files' paths and sizes."""
         counts = self.class_counts
         val = self._splits.get("val")
-        left_out = self._left_out
         return {
             "dataset": Path(self.root).resolve().name,
             "profile": "as found",
@@ -307,7 +172,9 @@ class ImageFilesLT(LTDataModule, ABC):
             "sizes": super().describe_split(),
             "hashes": dict(self._hashes),
             "hash_of": "paths and sizes of files",
-            "left_out": {name: {"images": len(paths), "first": paths[:_NAMED]} for name, paths in left_out.items()},
+            "left_out": {
+                name: {"images": len(paths), "first": paths[:NAMED]} for name, paths in self._left_out.items()
+            },
             "classes_without_validation": [] if val is None else classes_without(val.targets, len(counts)),
         }
 
@@ -331,9 +198,8 @@ class ImageFilesLT(LTDataModule, ABC):
                 raise UsageError(f"`{type(self).__name__}` has no training images in `root` {self.root}.")
             if self.val_from == "train":
                 # Drawn with a fixed seed, not the last of the list: neighbouring files often show the same scene.
-                chosen = split_pool(
-                    files.targets, self._counts(files), "train", val_fraction=self.val_fraction, subset=0
-                )
+                counts = files.counts(len(self.class_names))
+                chosen = split_pool(files.targets, counts, "train", val_fraction=self.val_fraction, subset=0)
                 self._held_out = files.rows(chosen.val) if len(chosen.val) else None
                 files = files.rows(chosen.train)
             self._train = files
@@ -353,40 +219,12 @@ class ImageFilesLT(LTDataModule, ABC):
         files = self.list_files(split)
         if files is None or not self.skip_unreadable:
             return files
-        unreadable = find_unreadable(Path(self.root), files.paths, read_rgb, f"decoding images of {split}")
-        if not unreadable:
-            return files
-        left = files.rows(torch.tensor([i for i, path in enumerate(files.paths) if path not in unreadable]).long())
-        self._check_left(split, files, left)
-        out = [path for path in files.paths if path in unreadable]
-        if split not in self._left_out and not rank_zero_only.rank:  # type: ignore[attr-defined]
-            more = f" and {len(out) - _NAMED} more" if len(out) > _NAMED else ""
-            print(
-                f"{len(out)} of {len(files.paths)} {split} images cannot be read and are left out: "
-                f"{', '.join(out[:_NAMED])}{more}",
-                flush=True,
-            )
-        self._left_out[split] = out
-        return left
-
-    def _check_left(self, split: Split, files: FileList, left: FileList) -> None:
-        before, after = self._counts(files), self._counts(left)
-        lost = [label for label, (had, has) in enumerate(zip(before, after, strict=True)) if had and not has]
-        if lost and split == "train":
-            label = lost[0]
-            path = files.paths[files.targets.tolist().index(label)]
-            raise UsageError(
-                f"None of the {before[label]} training images of class {self.class_names[label]!r} can be read, {path} "
-                f"for one; replace them, remove the class, or check `data.root` {self.root!r}."
-            )
-        if not left.paths:
-            raise UsageError(
-                f"None of the {len(files.paths)} {split} images can be read, {files.paths[0]} for one; replace them, "
-                f"or check `data.root` {self.root!r}."
-            )
-
-    def _counts(self, files: FileList) -> list[int]:
-        return [int(n) for n in torch.bincount(files.targets, minlength=len(self.class_names))]
+        readable, left_out = leave_out(self.root, split, files, self.class_names)
+        if left_out:
+            if split not in self._left_out:
+                announce(split, left_out, of=len(files.paths))
+            self._left_out[split] = left_out
+        return readable
 
     def _sizes(self, files: FileList) -> list[int]:
         root = Path(self.root)

@@ -20,6 +20,7 @@ from lt_lightning.data.splits import (
     Subset,
     ValFrom,
     check_labels,
+    classes_without,
     image_digests,
     split_hash,
     split_pool,
@@ -364,8 +365,3 @@ class InMemoryLT(LTDataModule, ABC):
             )
         self._loaded[split] = InMemoryImages(images, targets)
         self._hashes[split] = split_hash(images)
-
-
-def classes_without(targets: Tensor, num_classes: int) -> list[int]:
-    """Classes that no target names; a selection mean has to leave them out."""
-    return torch.nonzero(torch.bincount(targets, minlength=num_classes) == 0).flatten().tolist()

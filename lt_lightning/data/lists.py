@@ -8,7 +8,9 @@ from torch import Tensor
 
 from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.base import Split
-from lt_lightning.data.files import IMAGENET_MEAN, IMAGENET_STD, FileList, FileValFrom, ImageFilesLT
+from lt_lightning.data.file_images import FileList
+from lt_lightning.data.files import FileValFrom, ImageFilesLT
+from lt_lightning.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 

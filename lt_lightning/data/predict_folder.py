@@ -11,8 +11,9 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from lt_lightning.data.base import Batch, LTDataModule, Split
-from lt_lightning.data.files import eval_transform, read_rgb, worker_processes
+from lt_lightning.data.file_images import read_rgb, worker_processes
 from lt_lightning.data.folder import images_below
+from lt_lightning.data.transforms import eval_transform
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import normalize
 from lt_lightning.records import PreProcessing, Record, read_record

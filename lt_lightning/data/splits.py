@@ -124,6 +124,16 @@ def check_labels(labels: Tensor, num_classes: int, where: str) -> None:
         )
 
 
+def classes_without(targets: Tensor, num_classes: int) -> list[int]:
+    """Classes that no target names; a selection mean has to leave them out.
+
+    Args:
+        targets: ``(N,)``, int64, below ``num_classes``.
+        num_classes: Number of classes.
+    """
+    return torch.nonzero(torch.bincount(targets, minlength=num_classes) == 0).flatten().tolist()
+
+
 def image_digests(images: Tensor) -> list[bytes]:
     """SHA-256 of each image's pixels.
 

@@ -1,4 +1,4 @@
-"""Which images of a list cannot be read, found out once."""
+"""Which images of a list cannot be read, found out once, and the list without them."""
 
 import hashlib
 import json
@@ -8,15 +8,74 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 from filelock import FileLock
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lt_lightning.data.base import Split
+from lt_lightning.data.file_images import FileList, read_rgb
 from lt_lightning.errors import UsageError
+
+NAMED = 5
+"""How many of the images that are left out are named."""
 
 _SHARE = 64  # images that a thread takes at a time: a future for each of a million would cost a gigabyte
 _FOUND: dict[str, frozenset[str]] = {}
+
+
+def leave_out(root: str, split: Split, files: FileList, class_names: Sequence[str]) -> tuple[FileList, list[str]]:
+    """Take the images that cannot be read off a list.
+
+    Args:
+        root: Folder that the paths are relative to.
+        split: Whose images they are.
+        files: The list.
+        class_names: Name of each class.
+
+    Returns:
+        The list without them, and their paths.
+
+    Raises:
+        UsageError: If none of the images, or of a class that trains, can be read.
+    """
+    unreadable = find_unreadable(Path(root), files.paths, read_rgb, f"decoding images of {split}")
+    if not unreadable:
+        return files, []
+    left = files.rows(torch.tensor([i for i, path in enumerate(files.paths) if path not in unreadable]).long())
+    before, after = (found.counts(len(class_names)) for found in (files, left))
+    lost = [label for label, (had, has) in enumerate(zip(before, after, strict=True)) if had and not has]
+    if lost and split == "train":
+        label = lost[0]
+        path = files.paths[files.targets.tolist().index(label)]
+        raise UsageError(
+            f"None of the {before[label]} training images of class {class_names[label]!r} can be read, {path} for one; "
+            f"replace them, remove the class, or check `data.root` {root!r}."
+        )
+    if not left.paths:
+        raise UsageError(
+            f"None of the {len(files.paths)} {split} images can be read, {files.paths[0]} for one; replace them, or "
+            f"check `data.root` {root!r}."
+        )
+    return left, [path for path in files.paths if path in unreadable]
+
+
+def announce(split: Split, paths: Sequence[str], of: int) -> None:
+    """Say, in the first process, what has been left out.
+
+    Args:
+        split: Whose images they are.
+        paths: What has been left out.
+        of: How many there were.
+    """
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        return
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    print(
+        f"{len(paths)} of {of} {split} images cannot be read and are left out: {', '.join(paths[:NAMED])}{more}",
+        flush=True,
+    )
 
 
 def find_unreadable(root: Path, paths: Sequence[str], read: Callable[[Path], object], title: str) -> frozenset[str]:

@@ -1,22 +1,14 @@
 import os
-import pickle
 
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from PIL import Image
 
 from lt_lightning.augmentations import ColorJitter, NoAugmentation
 from lt_lightning.data import ImageFolderLT
-from lt_lightning.data.files import (
-    FileImages,
-    FileList,
-    ImageFilesLT,
-    SeededBatch,
-    eval_transform,
-    read_rgb,
-    train_transform,
-)
+from lt_lightning.data.file_images import read_rgb
+from lt_lightning.data.files import ImageFilesLT
+from lt_lightning.data.transforms import eval_transform
 from lt_lightning.errors import UsageError
 
 # A machine with one core, and Python 3.12 and later, warn about worker processes; neither is what is tested here.
@@ -24,49 +16,6 @@ with_workers = [
     pytest.mark.filterwarnings("ignore:This DataLoader will create"),
     pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
 ]
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "1", "P", "CMYK"])
-def test_every_mode_is_read_as_rgb(tmp_path, mode):
-    name = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
-    Image.new("RGB", (4, 3), (255, 255, 255)).convert(mode).save(name)
-    image = read_rgb(name)
-    assert (image.mode, image.size) == ("RGB", (4, 3))
-    assert min(low for low, _ in image.getextrema()) > 250
-
-
-def test_a_transparent_palette_is_read_without_a_warning(folder_root):
-    path = folder_root / "train" / "ant" / "3.png"
-    with Image.open(path) as image:
-        assert image.mode == "P"
-        assert isinstance(image.info["transparency"], bytes)
-    assert read_rgb(path).mode == "RGB"
-
-
-@pytest.mark.parametrize("content", [b"", b"text", None])
-def test_an_unreadable_image_is_named(tmp_path, content):
-    path = tmp_path / "broken.png"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"The image .*broken\.png cannot be read \(.*\); replace it, take it off"):
-        read_rgb(path)
-
-
-def test_a_cut_off_image_is_named(folder_root):
-    path = folder_root / "train" / "ant" / "0.png"
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UsageError, match=r"ant.0\.png cannot be read"):
-        read_rgb(path)
-
-
-def test_the_evaluation_crop_is_the_middle_of_the_resized_image():
-    image = Image.new("RGB", (64, 128), (9, 9, 9))
-    image.paste((200, 200, 200), (0, 48, 64, 80))
-    tensor = eval_transform(28)(image)  # shorter side 32, so 32 x 64, and the middle 28 x 28 of it
-    assert tensor.shape == (3, 28, 28)
-    assert tensor.dtype == torch.uint8
-    assert tensor[:, 14, 14].tolist() == [200] * 3
-    assert tensor[:, 0, 0].tolist() == [9] * 3
 
 
 def test_batches_are_mirrored_image_by_image_while_training(folder_root):
@@ -86,29 +35,6 @@ def test_augmentation_changes_colours_only_if_asked(folder_root):
     plain, jittered = (data.to_input(images, True, torch.Generator().manual_seed(0)) for data in made)
     assert torch.equal(plain, made[1].to_input(images, False, None))
     assert len(jittered.flatten(1).unique(dim=0)) == 6
-
-
-@pytest.fixture
-def images(folder_root):
-    return FileImages(
-        folder_root, FileList([f"train/ant/{i}.png" for i in range(9)], torch.arange(9)), train_transform(12)
-    )
-
-
-def test_a_batch_is_stacked(images):
-    batch, targets = images.__getitems__([4, 1, 8])
-    assert batch.shape == (3, 3, 12, 12)
-    assert batch.dtype == torch.uint8
-    assert targets.tolist() == [4, 1, 8]
-    assert len(images) == 9
-
-
-def test_a_seeded_batch_draws_from_its_seed_and_leaves_the_generator_alone(images):
-    state = torch.get_rng_state()
-    first = images.__getitems__(SeededBatch([0, 1, 2], 5))[0]
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(first, images.__getitems__(pickle.loads(pickle.dumps(SeededBatch([0, 1, 2], 5))))[0])
-    assert not torch.equal(first, images.__getitems__(SeededBatch([0, 1, 2], 6))[0])
 
 
 def epochs(folder_root, num_workers, number=2):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lt_lightning.augmentations import Cutout, NoAugmentation
-from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT, SetFacts, classes_without
+from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT, SetFacts
 from lt_lightning.data.sources import ArraySource
 from lt_lightning.data.splits import split_hash
 from lt_lightning.errors import UsageError
@@ -216,10 +216,6 @@ def test_a_validation_image_that_trains_too_is_left_out():
     assert torch.bincount(data.split("val").targets).tolist() == [2, 3, 3]
     assert data.describe_split()["val_repeats_left_out"] == 1
     assert data.class_counts == [7, 7, 7]
-
-
-def test_classes_without_an_image_are_listed():
-    assert classes_without(torch.tensor([0, 2, 2]), 4) == [1, 3]
 
 
 def test_views_are_all_that_augmentation_can_make():

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_lightning.data.splits import check_labels, file_hash, split_hash, split_pool, validation_counts
+from lt_lightning.data.splits import check_labels, classes_without, file_hash, split_hash, split_pool, validation_counts
 from lt_lightning.errors import UsageError
 
 labels_and_counts = st.lists(st.integers(5, 12), min_size=2, max_size=5).flatmap(
@@ -138,3 +138,7 @@ def test_the_file_hash_sees_names_and_sizes_in_any_order():
     assert file_hash(files) != file_hash([("a/1.png", 10), ("b/2.png", 21)])
     assert file_hash(files) != file_hash([("a/1.png", 10), ("b/3.png", 20)])
     assert file_hash([("a", 11)]) != file_hash([("a1", 1)])
+
+
+def test_classes_without_an_image_are_listed():
+    assert classes_without(torch.tensor([0, 2, 2]), 4) == [1, 3]

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from lt_lightning.data import ImageFolderLT, ImageListLT, unreadable
-from lt_lightning.data.files import read_rgb
+from lt_lightning.data.file_images import read_rgb
 from lt_lightning.data.unreadable import find_unreadable
 from lt_lightning.errors import UsageError
 
@@ -45,7 +45,7 @@ def reads(monkeypatch):
         seen.append(path.name)
         return read_rgb(path)
 
-    monkeypatch.setattr("lt_lightning.data.files.read_rgb", read)
+    monkeypatch.setattr("lt_lightning.data.unreadable.read_rgb", read)
     return seen
 
 

@@ -1,0 +1,92 @@
+"""Images on disk, read a batch at a time by worker processes."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lt_lightning.data.base import Batch
+from lt_lightning.data.seeded_batches import SeededBatch
+from lt_lightning.errors import UsageError
+
+
+@dataclass(frozen=True)
+class FileList:
+    """The images of one split, none of them read.
+
+    Attributes:
+        paths: Paths relative to the data folder, with forward slashes.
+        targets: Class of each, ``(N,)``, int64.
+    """
+
+    paths: list[str]
+    targets: Tensor
+
+    def rows(self, indices: Tensor) -> "FileList":
+        """The entries at ``indices``."""
+        return FileList([self.paths[i] for i in indices.tolist()], self.targets[indices])
+
+    def counts(self, num_classes: int) -> list[int]:
+        """Images of each class."""
+        return [int(count) for count in torch.bincount(self.targets, minlength=num_classes)]
+
+
+class FileImages:
+    """Images on disk, read a batch at a time.
+
+    Args:
+        root: Folder that the paths are relative to.
+        files: Paths and classes.
+        transform: Makes a ``(3, H, W)`` uint8 tensor from an RGB image; its random draws come from torch's generator.
+    """
+
+    def __init__(self, root: Path, files: FileList, transform: Callable[[Image.Image], Tensor]) -> None:
+        self.root = root
+        self.paths = files.paths
+        self.targets = files.targets
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Images ``(B, 3, H, W)``, uint8, and their classes ``(B,)``."""
+        if not isinstance(indices, SeededBatch):
+            return self._read(indices)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(indices.seed)
+            return self._read(indices)
+
+    def _read(self, indices: list[int]) -> Batch:
+        images = [self.transform(read_rgb(self.root / self.paths[i])) for i in indices]
+        return torch.stack(images), self.targets[torch.tensor(indices, dtype=torch.int64)]
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """Read an image of any mode as RGB.
+
+    Raises:
+        UsageError: If the file is missing, damaged or not an image.
+    """
+    try:
+        with Image.open(path) as opened:
+            image: Image.Image = opened
+            # A transparent palette goes through RGBA: Pillow warns about the direct way.
+            via = image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
+            return via.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        # (Pillow reports a damaged PNG as a SyntaxError.)
+        raise UsageError(
+            f"The image {path} cannot be read ({error}); replace it, take it off the list, or leave such images out "
+            f"with `data.skip_unreadable`."
+        ) from error
+
+
+def worker_processes(wanted: int) -> int:
+    """As many as wanted, but no more than this process has cores, for torch warns of more."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
+    return min(wanted, len(affinity(0)) if affinity else os.cpu_count() or 1)

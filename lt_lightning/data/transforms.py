@@ -1,0 +1,33 @@
+"""How an image of any size becomes a tensor of the network's size: a random crop, or the middle."""
+
+from collections.abc import Callable
+
+from PIL import Image
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def train_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
+    """Random crop of 8 to 100 % of the area; what else training images go through is done to whole batches."""
+    from torchvision.transforms import v2  # here, because sets in memory do without
+
+    steps = [v2.RandomResizedCrop(image_size), v2.PILToTensor()]
+    transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
+    return transform
+
+
+def eval_transform(image_size: int, resize: int | None = None) -> Callable[[Image.Image], Tensor]:
+    """Shorter side to ``resize``, by default 256/224 of ``image_size``, then the middle."""
+    shorter = resized_side(image_size) if resize is None else resize
+    from torchvision.transforms import v2
+
+    steps = [v2.Resize(shorter), v2.CenterCrop(image_size), v2.PILToTensor()]
+    transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
+    return transform
+
+
+def resized_side(image_size: int) -> int:
+    """Shorter side of an image before its middle of ``image_size`` is cut out: ImageNet's custom, 256 for 224."""
+    return round(image_size * 256 / 224)
