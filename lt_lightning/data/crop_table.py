@@ -10,6 +10,12 @@ from lt_lightning.data.base import Batch, LabelledImages
 from lt_lightning.functional.augment import draw_coins, draw_offsets
 from lt_lightning.samplers import ShardedBatchSampler
 
+CPU_TABLE_BYTES = 2**30
+"""Largest table of a training set that is made beside the set itself in a computer's memory."""
+
+GPU_TABLE_SHARE = 0.1
+"""Share of a GPU's free memory that such a table may take."""
+
 
 class CropTable:
     """All crops of all images, and of their mirror images, as one view.
@@ -45,6 +51,15 @@ class CropTable:
         """What a table of ``images`` would take."""
         count, channels, height, width = images.shape
         return (1 + flip) * count * channels * (height + 2 * padding) * (width + 2 * padding)
+
+    @staticmethod
+    def fits(images: Tensor, padding: int, flip: bool, device: torch.device) -> bool:
+        """Whether a table of ``images`` is no more than a device spares for one; never on other than CPU and CUDA."""
+        if device.type == "cuda":
+            limit = GPU_TABLE_SHARE * torch.cuda.mem_get_info(device)[0]
+        else:
+            limit = CPU_TABLE_BYTES if device.type == "cpu" else 0
+        return CropTable.nbytes(images, padding, flip) <= limit
 
     def draw(self, rows: Tensor, generator: torch.Generator | None) -> Tensor:
         """Crop and mirror some images: what ``random_crop``, then ``random_horizontal_flip`` make of them.

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from lt_lightning.augmentations import Augmentation, NoAugmentation
-from lt_lightning.data.in_memory import InMemoryLT, SetFacts
+from lt_lightning.data.in_memory import InMemoryLT
 from lt_lightning.data.profiles import Profile
-from lt_lightning.data.sources import ArraySource
+from lt_lightning.data.sources import ArraySource, SetFacts
 from lt_lightning.data.splits import Subset, ValFrom
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -14,8 +13,9 @@ from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data import profiles
 from lt_lightning.data.base import Batch, LTDataModule, Split
 from lt_lightning.data.crop_table import CropTable, RowLoader
+from lt_lightning.data.in_memory_images import InMemoryImages
 from lt_lightning.data.profiles import Profile
-from lt_lightning.data.sources import ImageSource
+from lt_lightning.data.sources import ImageSource, SetFacts
 from lt_lightning.data.splits import (
     Subset,
     ValFrom,
@@ -30,51 +30,8 @@ from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import crop_at, normalize, random_crop, random_horizontal_flip
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
 
-CPU_TABLE_BYTES = 2**30
-"""Largest table of a training set that is made beside the set itself in a computer's memory."""
-
-GPU_TABLE_SHARE = 0.1
-"""Share of a GPU's free memory that such a table may take."""
-
-
-@dataclass(frozen=True)
-class SetFacts:
-    """What is known of a data set without its files.
-
-    Attributes:
-        name: Short name, as in ``results.json``.
-        class_names: Name of each class, in the order of the labels.
-        pool_per_class: Training images that every class has at least.
-        mean: Mean of each channel over the training images, on the scale of [0, 1].
-        std: Standard deviation of each channel.
-    """
-
-    name: str
-    class_names: tuple[str, ...]
-    pool_per_class: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-class InMemoryImages:
-    """Images and classes as two tensors, read a batch at a time by one gather.
-
-    Args:
-        images: ``(N, C, H, W)``, uint8.
-        targets: ``(N,)``, int64.
-    """
-
-    def __init__(self, images: Tensor, targets: Tensor) -> None:
-        self.images = images
-        self.targets = targets
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        """Images ``(B, C, H, W)``, uint8, and their classes ``(B,)``."""
-        rows = torch.tensor(indices, dtype=torch.int64)
-        return self.images.index_select(0, rows), self.targets.index_select(0, rows)
+# What a subclass needs, and what its splits are, wherever it is made.
+__all__ = ["InMemoryImages", "InMemoryLT", "SetFacts"]
 
 
 class InMemoryLT(LTDataModule, ABC):
@@ -231,12 +188,8 @@ class InMemoryLT(LTDataModule, ABC):
         if self.trainer is None or self.num_workers or type(self).to_input is not InMemoryLT.to_input or train is None:
             return None
         device = self.trainer.strategy.root_device
-        if device.type == "cuda":
-            limit = GPU_TABLE_SHARE * torch.cuda.mem_get_info(device)[0]
-        else:
-            limit = CPU_TABLE_BYTES if device.type == "cpu" else 0
-        size = CropTable.nbytes(cast(InMemoryImages, train).images, self.crop_padding, self.flip)
-        return device if size <= limit else None
+        images = cast(InMemoryImages, train).images
+        return device if CropTable.fits(images, self.crop_padding, self.flip, device) else None
 
     def describe_transform(self, training: bool) -> dict[str, Any]:
         """Normalisation and, while training, augmentation; a subclass with a ``to_input`` of its own adds to it."""

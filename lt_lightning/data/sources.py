@@ -1,7 +1,8 @@
-"""Where small images come from, before a long tail is cut from them."""
+"""What small images come from, before a long tail is cut from them: facts known without files, and the images."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
@@ -10,6 +11,25 @@ from lt_lightning.data.splits import check_labels
 from lt_lightning.errors import UsageError
 
 SourceSplit = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """What is known of a data set without its files.
+
+    Attributes:
+        name: Short name, as in ``results.json``.
+        class_names: Name of each class, in the order of the labels.
+        pool_per_class: Training images that every class has at least.
+        mean: Mean of each channel over the training images, on the scale of [0, 1].
+        std: Standard deviation of each channel.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    pool_per_class: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 class ImageSource(ABC):

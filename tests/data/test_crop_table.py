@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lightning.pytorch import Callback
 from torchvision.transforms import v2
 
-from lt_lightning.data import in_memory
+from lt_lightning.data import crop_table
 from lt_lightning.data.crop_table import CropTable, RowLoader
 from lt_lightning.functional.augment import normalize, random_crop, random_horizontal_flip
 from lt_lightning.samplers import InstanceSampler, ShardedBatchSampler
@@ -95,6 +95,16 @@ def test_its_size_is_known_before_it_is_made():
     assert CropTable(images, 2, True, CPU)._windows.untyped_storage().nbytes() == 2 * 7 * 3 * 8 * 9
 
 
+def test_a_device_spares_so_much_for_it(monkeypatch):
+    images = random_images(7, 3, 4, 5)
+    size = CropTable.nbytes(images, 2, True)
+    monkeypatch.setattr(crop_table, "CPU_TABLE_BYTES", size)
+    assert CropTable.fits(images, 2, True, CPU)
+    assert not CropTable.fits(images, 2, True, torch.device("mps"))  # neither CPU nor CUDA
+    monkeypatch.setattr(crop_table, "CPU_TABLE_BYTES", size - 1)
+    assert not CropTable.fits(images, 2, True, CPU)
+
+
 def test_positions_are_those_of_the_batches(digits):
     images = digits().split("train")
 
@@ -128,7 +138,7 @@ def test_a_run_shows_what_loading_images_would(monkeypatch, trainer, digits, sta
     fast = shown(trainer, data := digits(), stage1_module(data))
     assert isinstance(digits_loader(trainer, data, stage1_module(data)), RowLoader)
     assert data._table is None  # given back after the run
-    monkeypatch.setattr(in_memory, "CPU_TABLE_BYTES", 0)
+    monkeypatch.setattr(crop_table, "CPU_TABLE_BYTES", 0)
     slow = shown(trainer, data := digits(), stage1_module(data))
     assert not isinstance(digits_loader(trainer, data, stage1_module(data)), RowLoader)
     assert len(fast) == len(slow) == 10

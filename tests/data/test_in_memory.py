@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lt_lightning.augmentations import Cutout, NoAugmentation
-from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT, SetFacts
+from lt_lightning.data.in_memory import InMemoryLT, SetFacts
 from lt_lightning.data.sources import ArraySource
 from lt_lightning.data.splits import split_hash
 from lt_lightning.errors import UsageError
@@ -32,14 +32,6 @@ class ThreeLT(InMemoryLT):
     def open_source(self):
         self.opened += 1
         return self.source
-
-
-def test_batches_are_gathered_in_order():
-    images = InMemoryImages(torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1), torch.tensor([4, 3, 2, 1, 0]))
-    batch, targets = images.__getitems__([3, 1])
-    assert len(images) == 5
-    assert batch.flatten().tolist() == [3, 1]
-    assert targets.tolist() == [1, 3]
 
 
 def test_facts_are_known_before_any_image_is_read():

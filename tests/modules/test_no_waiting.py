@@ -146,7 +146,7 @@ def test_callbacks_read_nothing_in_a_step(watched):
 
 
 def test_images_that_are_loaded_are_made_without_waiting(monkeypatch, watched):
-    monkeypatch.setattr("lt_lightning.data.in_memory.CPU_TABLE_BYTES", 0)
+    monkeypatch.setattr("lt_lightning.data.crop_table.CPU_TABLE_BYTES", 0)
     assert watched() == 6
 
 
