@@ -22,6 +22,12 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C reach tests that a shell has started in the background, where it is ignored from the start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def signals_as_they_were() -> Iterator[None]:
     """A Trainer that was interrupted leaves Ctrl-C ignored, for tests that come later too."""
