@@ -84,6 +84,7 @@ def test_one_epoch_is_that_of_fit(arguments, here, foreign):
     model += [".backbone=SmallCNN", ".backbone.num_features=8", ".backbone.in_channels=3"]
     model += [".optimizer=torch.optim.SGD", ".optimizer.lr=0.1", ".optimizer.momentum=0.9"]
     common = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+    common += ["--trainer.precision=32-true"]  # as `compare` trains; not what the machine is fastest in
     common += [f"--model{option}" for option in model]
     common += [*(word for word in arguments if word.startswith("--data")), "--data.batch_size=8"]
     cli.main(["fit", *common])
