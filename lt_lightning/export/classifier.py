@@ -1,0 +1,41 @@
+"""A trained module as one function of images."""
+
+import torch
+from torch import Tensor, nn
+
+from lt_lightning.losses import Loss
+from lt_lightning.modules import LTModule
+from lt_lightning.records import PreProcessing
+
+
+class Classifier(nn.Module):
+    """A trained module as one function of images, without what training needs.
+
+    Args:
+        module: Stage 1 or 2.
+        image: How its images were normalised; ``None`` if they come normalised.
+        temperature: Divides the logits.
+        logits: Whether logits are given, times the loss's scale and over the temperature, instead of probabilities.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, module: LTModule, image: PreProcessing | None, temperature: float, logits: bool) -> None:
+        super().__init__()
+        self.backbone = module.backbone
+        self.head = module.head
+        self.loss: Loss = module.loss
+        self.normalizes = image is not None
+        self.temperature = temperature
+        self.logits = logits
+        if image is not None:
+            self.register_buffer("mean", torch.tensor(image.mean)[:, None, None])
+            self.register_buffer("std", torch.tensor(image.std)[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(N, C, H, W)`` to ``(N, K)``, in fp32."""
+        if self.normalizes:
+            images = (images - self.mean) / self.std
+        logits = self.head.predict(self.backbone(images)) / self.temperature
+        return logits * self.loss.logit_scale if self.logits else self.loss.probabilities(logits)

@@ -1,0 +1,84 @@
+"""``export`` as a command, and as the function behind it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]  # not in its __all__
+
+from lt_lightning.errors import UsageError
+from lt_lightning.export.classifier import Classifier
+from lt_lightning.export.description import describe
+from lt_lightning.export.rebuilding import rebuild
+from lt_lightning.export.writing import check_paths, write
+from lt_lightning.interruption import interruptible
+from lt_lightning.main import sentences
+from lt_lightning.quiet import quiet
+from lt_lightning.records import read_record
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run ``export``.
+
+    Args:
+        argv: ``export`` and its options, as on the command line.
+    """
+    parser = ArgumentParser(
+        prog="lt-lightning export", description="A checkpoint as ONNX or torch.export.", exit_on_error=False
+    )
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
+    parser.add_function_arguments(export)
+    # Lightning's commands, `predict` among them, call the checkpoint --ckpt_path.
+    words = [f"--checkpoint{word[11:]}" if word.split("=")[0] == "--ckpt_path" else word for word in argv[1:]]
+    with sentences("export"):
+        options = parser.parse_args(words)
+    options.pop("config")
+    quiet()
+    with interruptible("files that were finished before are whole, and no others are left; run the command again."):
+        export(**options.as_dict())
+
+
+def export(
+    checkpoint: str,
+    output: str | list[str],
+    include_normalization: bool = True,
+    logits: bool = False,
+    temperature: float = 1.0,
+    image_size: int | None = None,
+    mean: list[float] | None = None,
+    std: list[float] | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write a checkpoint as a program, or as several.
+
+    Args:
+        checkpoint: A ``last.ckpt`` of stage 1 or 2 that the command line trained.
+        output: File, or list of files, that end in ``.onnx`` (needs onnx, onnxscript and onnxruntime) or ``.pt2``. A
+            JSON file of the same name is put beside each.
+        include_normalization: Whether images are taken in [0, 1] and normalised inside; otherwise they come normalised.
+        logits: Whether logits are given instead of probabilities.
+        temperature: Divides the logits, for honest confidences; ``lt-lightning predict --temperature auto`` finds it.
+        image_size: Side of the images, in pixels; the checkpoint's by default.
+        mean: Mean of each channel on the scale of [0, 1]; the checkpoint's by default.
+        std: Standard deviation of each channel; the checkpoint's by default.
+        overwrite: Whether files that exist are replaced.
+
+    Returns:
+        The programs.
+
+    Raises:
+        UsageError: If an option or the checkpoint does not serve, a file exists, a package is missing, or a program's
+            outputs are not the module's. Nothing half-written is left.
+    """
+    paths = [Path(path) for path in ([output] if isinstance(output, str) else output)]
+    check_paths(paths, overwrite)
+    if not 0 < temperature < float("inf"):
+        raise UsageError(f"`temperature` must be above 0 and finite, but got {temperature}.")
+    record = read_record(checkpoint)
+    image = record.pre_processing(image_size, mean, std)
+    module = rebuild(record)
+    classifier = Classifier(module, image if include_normalization else None, temperature, logits).eval()
+    description = describe(record, image, classifier)
+    for path in paths:
+        difference = write(classifier, path, description, overwrite)
+        print(f"{path} written: its outputs differ from the checkpoint's by {difference:.1e} at most")
+    return paths

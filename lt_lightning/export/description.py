@@ -1,0 +1,53 @@
+"""What a program says of itself."""
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lt_lightning.export.classifier import Classifier
+from lt_lightning.export.formats import INPUT
+from lt_lightning.losses.form import form_of
+from lt_lightning.records import PreProcessing, Record
+from lt_lightning.version import __version__
+
+
+def describe(record: Record, image: PreProcessing, classifier: Classifier) -> dict[str, Any]:
+    """What a program's metadata say: all one needs to use it without this package."""
+    form = form_of(classifier.loss)
+    scale = "in [0, 1], pixels over 255" if classifier.normalizes else "normalised by `mean` and `std`"
+    return {
+        "lt_lightning": __version__,
+        "checkpoint": record.path.name,
+        "checkpoint_sha256": _sha256(record.path),
+        "epochs": record.epochs,
+        "class_names": record.class_names,
+        "class_counts": record.class_counts,
+        "input": {
+            "name": INPUT,
+            "shape": ["batch", len(image.mean), image.image_size, image.image_size],
+            "dtype": "float32",
+            "scale": scale,
+        },
+        "output": {
+            "name": "logits" if classifier.logits else "probabilities",
+            "shape": ["batch", len(record.class_names)],
+            "probabilities": form,
+            "temperature": classifier.temperature,
+        },
+        "pre_processing": {
+            "steps": "resize the shorter side (bilinear, antialiased), crop the middle, pixels over 255"
+            + ("" if classifier.normalizes else ", subtract mean, divide by std"),
+            **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(image).items()},
+            "order": image.order,
+            "normalization_included": classifier.normalizes,
+        },
+    }
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""Programs are written, and held against the module before they get their names."""
+
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+from lt_lightning.export.classifier import Classifier
+from lt_lightning.export.formats import FORMATS, traced
+from lt_lightning.results import put_in_place, write_json
+
+TOLERANCE = 1e-4
+"""Largest difference between a program's outputs and the module's that is let through."""
+
+_BATCHES = (1, 2, 7)
+"""Sizes of the batches of random images on which they are compared."""
+
+
+def write(classifier: Classifier, path: Path, description: dict[str, Any], overwrite: bool = False) -> float:
+    """Write one program, after its outputs have been compared with the module's.
+
+    Args:
+        classifier: In evaluation mode, on the CPU, in fp32.
+        path: Ends in ``.onnx`` or ``.pt2``.
+        description: As :func:`describe` makes it; ``input.shape`` is that of the random images.
+        overwrite: Whether a file of that name, and the JSON file beside it, are replaced.
+
+    Returns:
+        The largest difference between an output and the module's, over random images.
+
+    Raises:
+        UsageError: If the difference is above :data:`TOLERANCE`, the network cannot be traced, a file exists or cannot
+            be written, or a package is missing. No file has changed then.
+    """
+    check_paths([path], overwrite)
+    try:
+        return _write(classifier, path, description, overwrite)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(f"`output` {str(path)!r} cannot be written ({reason}); nothing has changed there.") from error
+
+
+def _write(classifier: Classifier, path: Path, description: dict[str, Any], overwrite: bool) -> float:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    form, shape = FORMATS[path.suffix], description["input"]["shape"][1:]
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        draft, beside = Path(folder) / path.name, Path(folder) / _beside(path).name
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of its own parts
+            run = form.write(traced(classifier, shape), draft, description)
+            difference = _difference(classifier, run, shape)
+        if not difference <= TOLERANCE:
+            raise UsageError(
+                f"`output` {str(path)!r} is not written: its outputs would differ from the checkpoint's by "
+                f"{difference:.1e}, more than {TOLERANCE:.0e}; try the other of .onnx and .pt2, and report this."
+            )
+        write_json(beside, description)
+        for file, place in ((beside, _beside(path)), (draft, path)):
+            if not put_in_place(file, place, overwrite):
+                raise _taken(place)
+    return difference
+
+
+def _difference(classifier: Classifier, run: Callable[[Tensor], Tensor], shape: Sequence[int]) -> float:
+    generator = torch.Generator().manual_seed(0)
+    worst = 0.0
+    for size in _BATCHES:
+        images = torch.rand(size, *shape, generator=generator)
+        expected, found = classifier(images), run(images)
+        if found.shape != expected.shape or not bool(expected.isfinite().all()):
+            return float("inf")
+        worst = max(worst, float((found - expected).abs().max()))
+    return worst
+
+
+def check_paths(paths: Sequence[Path], overwrite: bool) -> None:
+    """Find what would keep a file from being written before anything is computed.
+
+    Raises:
+        UsageError: If there is no path, or one has no known format, lacks a package, or is taken.
+    """
+    if not paths:
+        raise UsageError("`output` is empty; give a file that ends in .onnx or .pt2.")
+    for path in paths:
+        if path.suffix not in FORMATS:
+            raise UsageError(f"`output` {str(path)!r} must end in {' or '.join(FORMATS)}.")
+        missing = FORMATS[path.suffix].missing()
+        if missing:
+            raise UsageError(
+                f"`output` {str(path)!r} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
+                f'installed; install with `pip install "lt_lightning[export]"`, or write a .pt2 file.'
+            )
+        for place in (path, _beside(path)):
+            if place.exists() and not overwrite:
+                raise _taken(place)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _taken(path: Path) -> UsageError:
+    return UsageError(f"`output` {str(path)!r} exists; give another name, or `--overwrite true`.")

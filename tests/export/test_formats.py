@@ -1,0 +1,42 @@
+"""Tracing, and what a format needs."""
+
+import pytest
+from torch import nn
+
+from lt_lightning import export
+from lt_lightning.errors import UsageError
+from lt_lightning.export import formats
+from lt_lightning.records import read_record
+
+
+def test_a_missing_package_is_named_before_anything_is_read(monkeypatch):
+    real = formats.import_module
+
+    def without(name):
+        if name.startswith("onnx"):
+            raise ImportError(name)
+        return real(name)
+
+    monkeypatch.setattr(formats, "import_module", without)
+    with pytest.raises(
+        UsageError, match=r'needs onnx, onnxscript, onnxruntime, .*pip install "lt_lightning\[export\]"'
+    ):
+        export.export("gone.ckpt", "model.onnx")
+
+
+class Fickle(nn.Module):
+    """A network that no program can follow: what it does depends on the values of its images."""
+
+    def forward(self, images):
+        return images.flatten(1)[:, :4] if float(images.sum()) > 0 else images.flatten(1)[:, 4:8]
+
+
+def test_a_network_that_cannot_be_traced_is_named(here, stage1):
+    record = read_record(stage1)
+    module = export.rebuild(record)
+    classifier = export.Classifier(module, None, 1.0, False).eval()
+    description = export.describe(record, record.pre_processing(), classifier)
+    classifier.backbone = Fickle()
+    with pytest.raises(UsageError, match=r"has a network of Fickle and LinearHead that torch.export cannot trace"):
+        export.write(classifier, here / "model.pt2", description)
+    assert list(here.iterdir()) == []
