@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lt_lightning import backbones, callbacks, data, heads, losses, mixing, modules, presets, samplers
+from lt_lightning import augmentations, backbones, callbacks, data, heads, losses, mixing, modules, presets, samplers
 from lt_lightning.data import LTDataModule
 from lt_lightning.devices import fastest_precision
 from lt_lightning.errors import UsageError
@@ -271,7 +271,7 @@ def _help_option(message: str, key: str, shown_as: str) -> str:
 
 def _no_class(found: re.Match[str]) -> str:
     """Name the classes of this package that a misspelt one may have meant."""
-    parts = (backbones, callbacks, data, heads, losses, mixing, modules, samplers)
+    parts = (augmentations, backbones, callbacks, data, heads, losses, mixing, modules, samplers)
     known = {name for part in parts for name, held in vars(part).items() if isinstance(held, type)}
     close = get_close_matches(found[1], sorted(known))
     hint = f"did you mean {' or '.join(close)}?" if close else "one of your own needs its module in front"

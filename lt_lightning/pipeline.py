@@ -13,7 +13,11 @@
       lort:
         model: {class_path: RetrainModule, init_args: {…}}     # `checkpoint` is stage 1's last epoch
         trainer: {max_epochs: 20}
-        sampler: ClassBalancedSampler    # of the data, a stage may change this and `batch_size`: not the split
+        sampler: ClassBalancedSampler    # of the data, a stage may change these three: never the split
+        batch_size: 32
+        augmentation: none               # or a class; `data`, as is the default, for the data's
+
+``augmentation`` is what training images go through besides crops and flips; ``none`` or ``null`` leaves these alone.
 """
 
 import inspect
@@ -22,7 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import yaml
 from jsonargparse import Namespace
@@ -33,6 +37,7 @@ from rich.console import Console
 from torch import Tensor
 
 from lt_lightning import presets
+from lt_lightning.augmentations import Augmentation
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
@@ -58,6 +63,10 @@ _SHARED = (*_DEVICES, "precision", "sync_batchnorm", "deterministic", "benchmark
 _OURS = ("logger", "default_root_dir", "enable_checkpointing", "fast_dev_run", *TRAINER_DEFAULTS)
 """Trainer options that the pipeline sets itself."""
 _STAGE1 = "stage1"
+_OF_DATA, _NONE = "data", "none"
+"""A stage's ``augmentation`` where it is the data's, and where there is none."""
+_OF_STAGES = ("sampler", "batch_size", "augmentation")
+"""Options of the data that a stage may have of its own: none of them has a part in the split."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -138,6 +147,12 @@ def build_parser(methods: Sequence[str]) -> LightningArgumentParser:
         parser.add_class_arguments(Trainer, f"{stage}.trainer", skip={*_SHARED, *_OURS}, instantiate=False)
         parser.add_argument(f"--{stage}.sampler", type=Callable[[Tensor, int], EpochSampler], help="Instead of data's.")
         parser.add_argument(f"--{stage}.batch_size", type=int, help="Instead of data's.")
+        parser.add_argument(
+            f"--{stage}.augmentation",
+            type=Literal["data", "none"] | Callable[[], Augmentation] | None,
+            default=_OF_DATA,
+            help="A class instead of data's; none or null for crops and flips alone.",
+        )
         add_data_links(parser, f"{stage}.model")
         if kind is RetrainModule:
             parser.link_arguments("output", f"{stage}.model.init_args.checkpoint", compute_fn=_stage1_checkpoint)
@@ -161,6 +176,9 @@ class Pipeline:
     """
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, methods: Sequence[str]) -> None:
+        for stage in (_STAGE1, *(f"stage2.{method}" for method in methods)):
+            config[f"{stage}.augmentation"] = config[f"{stage}.augmentation"] or _NONE  # a dump leaves null out
+        self.takes_augmentation = "augmentation" in config.data.get("init_args", {})
         self.text = parser.dump(config, skip_validation=True)  # it comes from the parser; validating takes seconds
         self.plan: dict[str, Any] = yaml.safe_load(self.text)
         self.plan["trainer"] |= training_precision(self.plan["trainer"])
@@ -197,10 +215,12 @@ class Pipeline:
         """
         first = self._stage(_STAGE1, None, None)
         _check_stage(first)
+        self._check_augmentation(_STAGE1, first)
         wanted = {key: tensor.shape for key, tensor in first.model.backbone.state_dict().items()}
         for method in self.methods:
             stage = self._stage(method, None, "stage 1's last epoch")
             _check_stage(stage)
+            self._check_augmentation(method, stage)
             if {key: tensor.shape for key, tensor in stage.model.backbone.state_dict().items()} != wanted:
                 raise UsageError(
                     f"`stage2.{method}.model.backbone` {type(stage.model.backbone).__name__} differs from "
@@ -210,9 +230,14 @@ class Pipeline:
 
     def _stage(self, name: str, folder: Path | None, checkpoint: str | None) -> LTCLI:
         """Make one stage's model, trainer and data from its part of the plan."""
-        part = self.plan[_STAGE1] if name == _STAGE1 else self.plan["stage2"][name]
+        part = self._part(name)
         data = {**self.plan["data"], "init_args": {**self.plan["data"].get("init_args", {})}}
-        data["init_args"] |= {key: part[key] for key in ("sampler", "batch_size") if part.get(key) is not None}
+        own = {key: part[key] for key in _OF_STAGES if part.get(key) not in (None, _OF_DATA)}
+        if "augmentation" in own and not self.takes_augmentation:
+            raise self._no_augmentation(name)
+        if own.get("augmentation") == _NONE:
+            own["augmentation"] = "NoAugmentation"
+        data["init_args"] |= own
         model = {**part["model"], "init_args": {**part["model"].get("init_args", {})}}
         if checkpoint is not None:
             model["init_args"]["checkpoint"] = checkpoint
@@ -222,17 +247,46 @@ class Pipeline:
         config = {"seed_everything": self.plan["seed_everything"], "trainer": trainer, "model": model, "data": data}
         return LTCLI(config, run=False, folder=None if folder is None else folder / name)
 
+    def _part(self, name: str) -> dict[str, Any]:
+        """What the plan says of one stage."""
+        return cast(dict[str, Any], self.plan[_STAGE1] if name == _STAGE1 else self.plan["stage2"][name])
+
+    def _check_augmentation(self, name: str, stage: LTCLI) -> None:
+        """Refuse an augmentation of a stage that no image would go through."""
+        if self._part(name)["augmentation"] == _OF_DATA:
+            return
+        if stage.datamodule.describe_augmentation() is None:
+            raise self._no_augmentation(name)
+        augmentation = stage.datamodule.augmentation
+        if not _trains(stage.model) and augmentation.changes:
+            raise UsageError(
+                f"`stage2.{name}.augmentation` is {type(augmentation).__name__}, but "
+                f"`{type(stage.model.head).__name__}` has nothing to train, so no image would go through it; remove it."
+            )
+
+    def _no_augmentation(self, name: str) -> UsageError:
+        given = self._part(name)["augmentation"]
+        shown = given if isinstance(given, str) else str(given["class_path"]).rpartition(".")[2]
+        stage = name if name == _STAGE1 else f"stage2.{name}"
+        data = str(self.plan["data"]["class_path"]).rpartition(".")[2]
+        return UsageError(
+            f"`{stage}.augmentation` is {shown}, but `data` {data} has no `augmentation`, argument and attribute, "
+            f"that it could replace; remove it."
+        )
+
     # -- training ----------------------------------------------------------------------------------------------------
 
     def _train_and_test(self, name: str, stage: LTCLI, data: LTDataModule) -> Trainer:
         """Fit what trains, evaluate, and keep the row."""
-        data.sampler, data.batch_size = stage.datamodule.sampler, stage.datamodule.batch_size
+        for option in _OF_STAGES:
+            if option in vars(stage.datamodule):  # not all data have an augmentation
+                setattr(data, option, vars(stage.datamodule)[option])
         model, trainer = cast(LTModule, stage.model), cast(Any, stage.trainer)
         if trainer.is_global_zero:
             number = [_STAGE1, *self.methods].index(name) + 1
             Console().rule(f"{name} ({number} of {len(self.methods) + 1})", align="left")
         started = time.perf_counter()
-        if not isinstance(model, RetrainModule) or model.trains:
+        if _trains(model):
             trainer.callbacks.append(_LoadTestImagesFirst())
             trainer.fit(model, datamodule=data)
         elif data.has_validation:
@@ -243,6 +297,7 @@ class Pipeline:
             "folder": trainer.log_dir,
             "training_seconds": seconds,
             "epochs": trainer.current_epoch,
+            "augmentation": data.describe_augmentation() if _trains(model) else None,
             **{split: evaluation["accuracy"] for split, evaluation in model.evaluation.items()},
             "group_sizes": model.evaluation["test"]["group_sizes"],
         }
@@ -274,6 +329,10 @@ class _LoadTestImagesFirst(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         if stage == "fit":
             cast(LTDataModule, trainer.datamodule).setup("test")  # type: ignore[attr-defined]
+
+
+def _trains(model: LTModule) -> bool:
+    return not isinstance(model, RetrainModule) or model.trains
 
 
 def _check_stage(stage: LTCLI) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from lt_lightning import backbones, presets
 from lt_lightning.backbones import WideResNet
@@ -258,9 +259,22 @@ def test_pipeline_of_our_recipe(here, cifar100_root):
     pipeline(["pipeline", *names, f"--data.root={cifar100_root}"])
     (record,) = results(here, "tiny")
     assert list(record["stages"]) == ["stage1", "lort"]
+    kinds = [[step["class"] for step in row["augmentation"]["steps"]] for row in record["stages"].values()]
+    assert [[kind.rpartition(".")[2] for kind in stage] for stage in kinds] == [["AutoAugment", "Cutout"]] * 2
     (stage1,) = (json.loads(path.read_text()) for path in here.rglob("stage1/results.json"))
     assert stage1["mixing"] == "Mixup"
     assert stage1["diagnostics"]["weight_ema"] == {"decay": 0.999}
+
+
+def test_the_option_in_our_recipe_leaves_stage2_crops_and_mirror_images(here, capsys):
+    preset = Path(presets.resolve("cifar100_lt/pipeline_best")).read_text()
+    assert preset.count("    # augmentation: none ") == 1
+    (here / "mine.yaml").write_text(preset.replace("    # augmentation: none ", "    augmentation: none "))
+    with pytest.raises(SystemExit):
+        pipeline(["pipeline", "-c", "mine.yaml", "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert (config["stage1"]["augmentation"], config["stage2"]["lort"]["augmentation"]) == ("data", "none")
+    assert config["data"]["init_args"]["augmentation"]["class_path"].endswith("AugmentationChain")
 
 
 def test_quickstart(here):

@@ -1,12 +1,15 @@
 """Both stages in one command."""
 
 import json
+import sys
 
 import pytest
+import torch
 import yaml
 
 from lt_lightning import pipeline
 from lt_lightning.errors import UsageError
+from lt_lightning.main import main
 
 TINY = {
     "output": "runs/tiny",
@@ -61,8 +64,6 @@ def test_stages_table_and_files(here, capsys):
     assert stages["tau_norm"]["steps"] == 0
     assert stages["lws"]["steps"] > stages["lort"]["steps"]
     # A stage's own configuration replays with `fit`, to the same figures.
-    from lt_lightning.main import main
-
     main(["fit", "-c", str(folder / "lort/config.yaml")])
     again = json.loads((here / "runs/config/version_0/results.json").read_text())
     assert again["evaluation"]["val"]["accuracy"] == stages["lort"]["evaluation"]["val"]["accuracy"]
@@ -84,6 +85,115 @@ def test_options_reach_every_stage(here):
     assert record["stages"]["stage1"]["epochs"] == 1
     config = yaml.safe_load((here / "elsewhere/version_0/tau/config.yaml").read_text())
     assert config["model"]["init_args"]["head"]["init_args"]["tau"] == 0.5
+
+
+CUT = {"class_path": "Cutout", "init_args": {"length": 3}}
+CUT_RECORD = {"class": "lt_lightning.augmentations.cutout.Cutout", "length": 3, "fill": 0}
+PLAIN_RECORD = {"class": "lt_lightning.augmentations.base.NoAugmentation"}
+
+
+def test_stages_have_augmentations_of_their_own(here):
+    """Stage 1 a class; stage 2 the data's, and none in both spellings."""
+    data = {"class_path": "DigitsLT", "init_args": {"batch_size": 64, "augmentation": CUT}}
+    stages = {
+        "plain": retrain() | {"augmentation": "none"},
+        "shared": retrain(),  # the data's again
+        "null": retrain() | {"augmentation": None},
+        "tau_norm": retrain(head="TauNormHead"),
+    }
+    plan = TINY | {"data": data, "stage1": TINY["stage1"] | {"augmentation": "ColorJitter"}, "stage2": stages}
+    (here / "own.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    pipeline.main(["pipeline", "-c", "own.yaml"])
+    folder = here / "runs/tiny/version_0"
+    record = json.loads((folder / "results.json").read_text())
+    jitter = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "fill": 0}
+    expected = {
+        "stage1": {"class": "lt_lightning.augmentations.color_jitter.ColorJitter", **jitter},
+        "plain": PLAIN_RECORD,
+        "shared": CUT_RECORD,
+        "null": PLAIN_RECORD,
+        "tau_norm": None,  # no image went through any
+    }
+    records = {name: json.loads((folder / name / "results.json").read_text()) for name in expected}
+    assert {name: row["augmentation"] for name, row in record["stages"].items()} == expected
+    assert {name: found["augmentation"] for name, found in records.items()} == expected
+    splits = [found["data"]["hashes"] for found in records.values()]
+    assert splits == [splits[0]] * len(expected)
+    weights = {name: head_weight(folder / name) for name in expected if name != "tau_norm"}
+    assert torch.equal(weights["plain"], weights["null"])
+    assert not torch.equal(weights["shared"], weights["plain"])
+    # A stage's own configuration shows it the same images.
+    main(["fit", "-c", str(folder / "plain/config.yaml")])
+    assert torch.equal(head_weight(here / "runs/config/version_0"), weights["plain"])
+    # The plan that was written, which leaves null out, still says what each stage has.
+    plan = yaml.safe_load((folder / "config.yaml").read_text())["stage2"]
+    written = {name: stage["augmentation"] for name, stage in plan.items()}
+    assert written == dict.fromkeys(plan, "data") | {"plain": "none", "null": "none"}
+
+
+def head_weight(folder):
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]["head.weight"]
+
+
+def test_print_config_gives_every_augmentation_back(here, capsys):
+    options = ["--stage2.cut.augmentation=Cutout", "--stage2.cut.augmentation.length=5", "--stage2.plain.augmentation"]
+    typed = [*write(here, cut=retrain(), plain=retrain(), null=retrain(), left=retrain()), *options, "none"]
+    printed = []
+    for arguments in ([*typed, "--stage2.null.augmentation=null"], ["pipeline", "-c", "printed.yaml"]):
+        with pytest.raises(SystemExit):
+            pipeline.main([*arguments, "--print_config"])
+        printed.append(capsys.readouterr().out)
+        (here / "printed.yaml").write_text(printed[-1])
+    assert printed[0] == printed[1]
+    stages = yaml.safe_load(printed[0])["stage2"]
+    cut = {"class_path": "lt_lightning.augmentations.Cutout", "init_args": {"length": 5, "fill": 0}}
+    assert {name: stage["augmentation"] for name, stage in stages.items()} == {
+        "cut": cut,
+        "plain": "none",
+        "null": None,
+        "left": "data",
+    }
+
+
+OWN_DATA = """
+from collections.abc import Callable
+
+from lt_lightning.augmentations import Augmentation, NoAugmentation
+from lt_lightning.data import DigitsLT
+
+class Fixed(DigitsLT):
+    def __init__(self, batch_size: int = 64) -> None:
+        super().__init__(batch_size=batch_size)
+
+class Hidden(DigitsLT):
+    # takes one, but does not show it
+
+    def __init__(self, augmentation: Callable[[], Augmentation] = NoAugmentation, batch_size: int = 64) -> None:
+        super().__init__(batch_size=batch_size)
+        self.augmentation = lambda images, generator: images
+"""
+
+
+@pytest.mark.parametrize("kind", ["Fixed", "Hidden"])
+@pytest.mark.parametrize(("augmentation", "shown"), [("Cutout", "Cutout"), (CUT, "Cutout"), (None, "none")])
+def test_data_without_augmentation_refuse_one_before_stage1(here, monkeypatch, kind, augmentation, shown):
+    (here / "own_data.py").write_text(OWN_DATA)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "own_data", raising=False)
+    data = [f"--data=own_data.{kind}", "--data.batch_size=64"]
+    sentence = rf"`stage2\.bad\.augmentation` is {shown}, but `data` {kind} has no `augmentation`.*; remove it\.$"
+    with pytest.raises(UsageError, match=sentence):
+        pipeline.main([*write(here, fine=retrain(), bad=retrain() | {"augmentation": augmentation}), *data])
+    assert not (here / "runs").exists()
+
+
+def test_data_without_augmentation_run_as_before(here, monkeypatch):
+    (here / "own_data.py").write_text(OWN_DATA)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "own_data", raising=False)
+    pipeline.main([*write(here, lort=retrain()), "--data=own_data.Hidden", "--data.batch_size=64"])
+    record = json.loads((here / "runs/tiny/version_0/results.json").read_text())
+    assert [row["augmentation"] for row in record["stages"].values()] == [None, None]
 
 
 def test_print_config_of_a_pipeline(here, capsys):
@@ -113,6 +223,11 @@ def test_print_config_of_a_pipeline(here, capsys):
             {"bad": {**retrain(loss="LORTLoss"), "trainer": {"max_epochs": 1, "callbacks": [{"class_path": "DRW"}]}}},
             "LORT",
         ),
+        (
+            {"bad": retrain(head="TauNormHead") | {"augmentation": "Cutout"}},
+            "`stage2.bad.augmentation` is Cutout, but `TauNormHead` has nothing to train",
+        ),
+        ({"bad": retrain() | {"augmentation": {"class_path": "Cutout", "init_args": {"length": 0}}}}, "at least 1"),
         ({}, "`stage2` names no method"),
     ],
 )
@@ -128,6 +243,8 @@ def test_mistakes_in_stage2_stop_before_stage1(here, stage2, sentence):
         (retrain(headd="LinearHead"), "headd"),
         (retrain(loss={"class_path": "LORTLoss", "init_args": {"delta": "much"}}), "delta"),
         ({**retrain(), "max_epochs": 3}, "max_epochs"),
+        ({**retrain(), "augmentation": "Cutuot"}, "did you mean Cutout"),
+        ({**retrain(), "augmentation": {"class_path": "Cutout", "init_args": {"lenth": 3}}}, "lenth"),
     ],
 )
 def test_misspelt_keys_of_stage2_stop_before_stage1(here, capsys, stage2, word):

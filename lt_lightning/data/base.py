@@ -10,6 +10,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from lt_lightning.augmentations import Augmentation
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.seeds import run_seed, seed_from
@@ -106,6 +107,11 @@ class LTDataModule(LightningDataModule, ABC):
     def describe_split(self) -> dict[str, Any]:
         """What a results file records of the split: selection rule, sizes, hashes. Known after :meth:`setup`."""
         return {name: len(images) for name, images in self._splits.items() if images is not None}
+
+    def describe_augmentation(self) -> dict[str, Any] | None:
+        """What training images go through besides crops and mirroring: the attribute ``augmentation``, where it is."""
+        found = vars(self).get("augmentation")
+        return found.describe() if isinstance(found, Augmentation) else None
 
     # -- what extraction of features asks for -------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ def test_the_record_of_training_then_testing(tmp_path, trainer, digits, stage1_m
     assert (record["model"], record["backbone"]) == ("RepresentationModule", "SmallCNN")
     assert (record["head"], record["loss"], record["sampler"]) == ("LinearHead", "CrossEntropyLoss", "InstanceSampler")
     assert (record["checkpoint"], record["bn_mode"]) == (None, None)
+    assert record["augmentation"] == {"class": "lt_lightning.augmentations.base.NoAugmentation"}
     assert record["class_counts"] == data.class_counts
     assert record["class_names"] == list("0123456789")
     assert record["group_thresholds"] == [8, 30]

@@ -6,6 +6,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from lt_lightning.augmentations import Cutout
 from lt_lightning.data import DigitsLT, LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import ClassBalancedSampler, EpochSampler, ProgressiveSampler, ShardedBatchSampler
@@ -53,6 +54,16 @@ class Made(LTDataModule):
 @pytest.fixture
 def made():
     return Made([3, 1], {"train": [0, 0, 1, 0], "test": [0, 1, 1]}, batch_size=2, eval_batch_size=2)
+
+
+def test_augmentation_is_described_where_there_is_one(made):
+    assert made.describe_augmentation() is None
+    made.augmentation = Cutout(length=3)
+    assert made.describe_augmentation() == {
+        "class": "lt_lightning.augmentations.cutout.Cutout",
+        "length": 3,
+        "fill": 0,
+    }
 
 
 def test_loaders_show_each_image_once(made):
