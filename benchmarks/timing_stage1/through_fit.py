@@ -1,0 +1,87 @@
+"""Part b: the package through ``lt-lightning fit``, in this process and as a command of its own."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import timed_fit
+
+import lt_lightning
+from timing_stage1.loops import MODES, settings
+from timing_stage1.spread import Timed, spread
+
+
+def cut_fit(
+    name: str, batch: int, precision: str, mode: str, steps: int, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Configuration of part b."""
+    config = timed_fit.configuration(name, arguments.root)
+    config["data"]["init_args"]["batch_size"] = batch
+    config["model"]["init_args"]["compile"] = MODES[mode]
+    device = {"accelerator": "gpu" if arguments.device == "cuda" else "cpu", "devices": 1, "precision": precision}
+    return timed_fit.cut(config, arguments.warm, steps, arguments.evaluated, device)
+
+
+def through_fit(config: dict[str, Any]) -> Timed:
+    """Part b, its files thrown away."""
+    settings(benchmark=False, matmul="highest")
+    with tempfile.TemporaryDirectory() as folder:
+        return timed_fit.fit(config, Path(folder))
+
+
+def command(path: Path, threads: int | None) -> None:
+    """``lt-lightning fit`` as a command of its own."""
+    package, clock = Path(lt_lightning.__file__).parents[1], Path(timed_fit.__file__).parent
+    places = [str(package), str(clock), os.environ.get("PYTHONPATH", "")]
+    own = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    own |= {"OMP_NUM_THREADS": str(threads)} if threads else {}
+    line = [sys.executable, "-m", "lt_lightning", "fit", "-c", str(path)]
+    done = subprocess.run(line, env=own, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+
+
+def over_processes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Images per second of part b on one and on two CPU processes of one thread each, which share a batch."""
+    name, batch = arguments.networks[0], arguments.batch_sizes[-1]
+    rates: dict[str, list[float]] = {"1": [], "2": []}
+    for _ in range(arguments.process_rounds):
+        for number, found in rates.items():
+            with tempfile.TemporaryDirectory() as folder:
+                output = Path(folder) / "clock.json"
+                config = timed_fit.configuration(name, arguments.root)
+                config["data"]["init_args"]["batch_size"] = batch
+                trainer = {"accelerator": "cpu", "devices": int(number), "precision": arguments.precisions[-1]}
+                trainer |= {"enable_progress_bar": False} | ({"strategy": "ddp"} if number == "2" else {})
+                sizes = (arguments.warm, arguments.steps, arguments.evaluated)
+                command(timed_fit.write(timed_fit.cut(config, *sizes, trainer, str(output)), Path(folder)), 1)
+                found.append(batch / json.loads(output.read_text())["step"])
+    record: dict[str, Any] = {"network": name, "batch": batch, "precision": arguments.precisions[-1]}
+    record["images_per_second"] = {number: spread(found) for number, found in rates.items()}
+    record["2/1"] = spread([two / one for one, two in zip(rates["1"], rates["2"], strict=True)])
+    return record
+
+
+def whole_run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of a preset from the command to its end, start-up, validation and checkpoints included."""
+    config = timed_fit.configuration("", arguments.root, arguments.full)
+    config["data"]["init_args"]["batch_size"] = arguments.batch_sizes[0]
+    config["model"]["init_args"]["compile"] = MODES[arguments.modes[0]]
+    accelerator = "gpu" if arguments.device == "cuda" else "cpu"
+    config["trainer"] |= {"accelerator": accelerator, "devices": 1, "precision": arguments.precisions[-1]}
+    config["trainer"] |= {"max_epochs": arguments.full_epochs} if arguments.full_epochs else {}
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        command(timed_fit.write(config, Path(folder)), arguments.threads)
+        seconds = time.perf_counter() - began
+        (results,) = Path(folder).rglob("results.json")
+        rate = json.loads(results.read_text())["training_images_per_second"]
+    asked = {"preset": arguments.full, "batch": arguments.batch_sizes[0], "mode": arguments.modes[0]}
+    asked |= {"precision": arguments.precisions[-1], "epochs": config["trainer"]["max_epochs"]}
+    return asked | {"seconds": seconds, "training_images_per_second": rate}

@@ -1,0 +1,20 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+if not (ROOT / "benchmarks" / "stage1.py").exists():
+    pytest.skip("the scripts of the source tree are not here", allow_module_level=True)
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from timed_fit import MadeUpLT
+from timing_stage1.loops import Bare
+
+
+def test_the_bare_loop_takes_full_batches_and_an_epoch_again_after_its_end():
+    loop = Bare("ResNet20", MadeUpLT(), 4000, "32-true", "eager", "cpu")
+    batches = [rows.tolist() for rows in loop.batches(3)]
+    assert [len(set(rows)) for rows in batches] == [4000] * 3
+    assert batches[0] == batches[2]
+    assert not set(batches[0]) & set(batches[1])
