@@ -23,8 +23,8 @@ from typing import Any
 
 import yaml
 from reproducing.every import FIGURES, NAMES, SIMULATION, TABLES
+from reproducing.page import write_page
 from reproducing.records import RESULTS
-from reproducing.rendering import write_page
 from reproducing.running import Outcome, Settings, run_figure, run_table
 from reproducing.training import Budget
 

@@ -13,9 +13,6 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 PROTOCOL = ("selection", "views", "bn_mode", "test_time_averaging")
 """What ``compare`` writes down that keeps figures apart."""
 
-PROTOCOL = ("selection", "views", "bn_mode", "test_time_averaging")
-"""What ``compare`` writes down that keeps figures apart."""
-
 Record = dict[str, Any]
 """A finished run, or a mean of several; keys as :func:`record` sets them."""
 
@@ -99,9 +96,7 @@ def compared(folder: Path, methods: Mapping[str, str], stage1_row: str, column: 
             there = run["rows"].get(method)
             if there is None:
                 continue
-            protocol = {
-                name: run["protocol"][name] for name in ("selection", "views", "bn_mode", "test_time_averaging")
-            }
+            protocol = {name: run["protocol"][name] for name in PROTOCOL}
             figures = {
                 "chosen": there["chosen"],
                 "accuracy": there["mean"],

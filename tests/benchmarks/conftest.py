@@ -1,9 +1,10 @@
-"""Runs of scripts that several test files look at."""
+"""The scripts' modules, runs of scripts that several test files look at, and records that no script has made."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,13 @@ import pytest
 
 import lt_lightning
 
-STAGE1 = Path(__file__).parents[2] / "benchmarks" / "stage1.py"
+SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks"
+if SCRIPTS.is_dir():
+    sys.path.insert(0, str(SCRIPTS))
+else:  # they are not in the wheel
+    collect_ignore_glob = ["test_reproduce*.py", "test_stage1*.py"]
+
+STAGE1 = SCRIPTS / "stage1.py"
 TINY = ("--networks", "ResNet20", "--batch-sizes", "4", "--precisions", "32-true", "--warm", "1", "--steps", "1")
 ONE_ROUND = ("--rounds", "1", "--evaluated", "100", "--data-images", "256", "--threads", "1")
 
@@ -19,8 +26,6 @@ ONE_ROUND = ("--rounds", "1", "--evaluated", "100", "--data-images", "256", "--t
 @pytest.fixture(scope="session")
 def stage1_record(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What ``benchmarks/stage1.py`` leaves after one round of every part."""
-    if not STAGE1.exists():
-        pytest.skip("the scripts of the source tree are not here")
     output = tmp_path_factory.mktemp("stage1") / "stage1.json"
     pinned = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647", "OMP_NUM_THREADS": "1"}
     environment = {**os.environ, **pinned, "PYTHONPATH": str(Path(lt_lightning.__file__).parents[1])}
@@ -30,3 +35,52 @@ def stage1_record(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     record: dict[str, Any] = json.loads(output.read_text())
     return record
+
+
+LAST = {"selection": "last epoch", "test_time_averaging": "none", "precision": "32-true"}
+HEADS = {"selection": "last epoch", "views": 20, "bn_mode": "eval", "test_time_averaging": "none"}
+MACHINE = {"lt_lightning": "0.1.0", "hardware": "a processor", "threads": 1}
+
+
+@pytest.fixture
+def made() -> Callable[..., dict[str, Any]]:
+    """A record as ``benchmarks/reproduce.py`` leaves it; ``all_`` in per cent, ``protocol`` what differs in it."""
+
+    def make(
+        row: str, column: str, all_: float, seed: int = 0, stage1: Any = None, protocol: Any = None, **more: Any
+    ) -> dict[str, Any]:
+        return {
+            "key": {"row": row, "column": column, "mode": "fit", "stage1": "", "stage1_seed": None, "seed": seed},
+            "stage1": stage1,
+            "seeds": [seed],
+            "protocol": (LAST if stage1 is None else HEADS) | (protocol or {}),
+            "accuracy": {"all": all_ / 100, "many": 0.5, "medium": 0.25, "few": 0.125},
+            "standard_deviation": None,
+            "seconds": 90.0,
+            "environment": MACHINE,
+            "hashes": {},
+            **more,
+        }
+
+    return make
+
+
+@pytest.fixture
+def on() -> Callable[..., dict[str, Any]]:
+    """The stage 1 that a record's stage 2 started from."""
+
+    def make(seed: int | None, another: bool = False) -> dict[str, Any]:
+        return {"name": "cifar100_lt/stage1/ce", "seed": seed, "another": another, "backbone": "ResNet32"}
+
+    return make
+
+
+@pytest.fixture
+def line() -> Callable[[str, str], list[str]]:
+    """The cells of the one line of Markdown tables that starts with a name."""
+
+    def find(text: str, start: str) -> list[str]:
+        (found,) = [found for found in text.splitlines() if found.startswith(f"| {start} |")]
+        return [cell.strip() for cell in found.strip("|").split("|")]
+
+    return find

@@ -1,18 +1,13 @@
 """The command line of ``benchmarks/reproduce.py``."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-if not (ROOT / "benchmarks" / "reproduce.py").exists():
-    pytest.skip("the scripts of the source tree are not here", allow_module_level=True)
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
 import reproduce
 from reproducing.running import Outcome
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

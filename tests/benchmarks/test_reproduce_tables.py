@@ -1,17 +1,10 @@
 """What ``benchmarks/reproduce.py`` would run is there, and covers the papers' tables or says why not."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-ROOT = Path(__file__).resolve().parents[2]
-if not (ROOT / "benchmarks" / "reproduce.py").exists():
-    pytest.skip("the scripts of the source tree are not here", allow_module_level=True)
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
 from reproducing.every import FIGURES, LEFT_OUT, NAMES, SIMULATION, TABLES
 from reproducing.running import TRAINING_FREE
 from reproducing.tables import PAPERS, published
@@ -19,6 +12,8 @@ from reproducing.tables import PAPERS, published
 from lt_lightning import presets
 from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI
+
+ROOT = Path(__file__).resolve().parents[2]
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 TRAININGS = {

@@ -1,13 +1,3 @@
-import sys
-from pathlib import Path
-
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-if not (ROOT / "benchmarks" / "stage1.py").exists():
-    pytest.skip("the scripts of the source tree are not here", allow_module_level=True)
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
 from timed_fit import MadeUpLT
 from timing_stage1.loops import Bare
 
