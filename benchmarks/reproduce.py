@@ -23,9 +23,12 @@ from typing import Any
 
 import yaml
 from reproducing.every import FIGURES, NAMES, SIMULATION, TABLES
+from reproducing.outcome import Outcome
 from reproducing.page import write_page
 from reproducing.records import RESULTS
-from reproducing.running import Outcome, Settings, run_figure, run_table
+from reproducing.running_figures import run_figure
+from reproducing.running_tables import run_table
+from reproducing.settings import Settings
 from reproducing.training import Budget
 
 from lt_lightning.errors import UsageError

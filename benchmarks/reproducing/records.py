@@ -14,7 +14,7 @@ PROTOCOL = ("selection", "views", "bn_mode", "test_time_averaging")
 """What ``compare`` writes down that keeps figures apart."""
 
 Record = dict[str, Any]
-"""A finished run, or a mean of several; keys as :func:`record` sets them."""
+"""A finished run, or a mean of several; keys as :mod:`reproducing.recording` sets them."""
 
 
 def path(folder: Path, table: str) -> Path:

@@ -1,16 +1,23 @@
 """The scripts' modules, runs of scripts that several test files look at, and records that no script has made."""
 
 import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 import lt_lightning
+
+if TYPE_CHECKING:
+    from reproducing.settings import Settings
+    from reproducing.tables import Training
+    from reproducing.training import Budget
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks"
 if SCRIPTS.is_dir():
@@ -84,3 +91,67 @@ def line() -> Callable[[str, str], list[str]]:
         return [cell.strip() for cell in found.strip("|").split("|")]
 
     return find
+
+
+@pytest.fixture
+def digits_data() -> dict[str, Any]:
+    """The digits with at most 40 images a class, as in YAML."""
+    options = {"max_count": 40, "imbalance_ratio": 10, "val_from": "unused", "batch_size": 64}
+    return {"class_path": "DigitsLT", "init_args": options}
+
+
+@pytest.fixture
+def tiny_backbone() -> dict[str, Any]:
+    """A network of 8 features, as in YAML."""
+    return {"class_path": "SmallCNN", "init_args": {"num_features": 8}}
+
+
+@pytest.fixture
+def training(tmp_path: Path, digits_data: dict[str, Any], tiny_backbone: dict[str, Any]) -> "Training":
+    """Three epochs from scratch, as a preset of its own."""
+    from reproducing.tables import Training
+
+    config = {
+        "data": digits_data,
+        "model": {"class_path": "RepresentationModule", "init_args": {"backbone": tiny_backbone}},
+        "trainer": {"max_epochs": 3, "accelerator": "cpu", "num_sanity_val_steps": 0},
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    return Training(str(tmp_path / "tiny.yaml"))
+
+
+@pytest.fixture
+def method(digits_data: dict[str, Any], tiny_backbone: dict[str, Any]) -> Callable[[str], "Training"]:
+    """A published method on the digits."""
+    from reproducing.tables import Training
+
+    def make(name: str) -> Training:
+        overlay = {"data": digits_data, "model": {"init_args": {"backbone": tiny_backbone}}}
+        return Training(f"cifar100_lt/{name}", overlay | {"trainer": {"max_epochs": 2, "accelerator": "cpu"}})
+
+    return make
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> "Settings":
+    """One seed of everything, one view, and folders of its own."""
+    from reproducing.settings import Settings
+
+    return Settings("", accelerator="cpu", views="1", runs=tmp_path / "runs", results=tmp_path / "results")
+
+
+@pytest.fixture
+def counted() -> Callable[[int], "Budget"]:
+    """A budget that lets so many questions pass; then time is over."""
+    from reproducing.training import Budget
+
+    class Counted(Budget):
+        def __init__(self, questions: int) -> None:
+            super().__init__()
+            self.questions = questions
+
+        def left(self) -> float:
+            self.questions -= 1
+            return math.inf if self.questions >= 0 else -1.0
+
+    return Counted

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import reproduce
-from reproducing.running import Outcome
+from reproducing.outcome import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 

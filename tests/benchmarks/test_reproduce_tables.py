@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from reproducing.every import FIGURES, LEFT_OUT, NAMES, SIMULATION, TABLES
-from reproducing.running import TRAINING_FREE
+from reproducing.running_tables import TRAINING_FREE
 from reproducing.tables import PAPERS, published
 
 from lt_lightning import presets

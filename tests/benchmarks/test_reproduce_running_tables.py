@@ -1,86 +1,29 @@
 """Runs of tiny tables on the digits: skipped when finished, resumed when stopped, written down one by one."""
 
-import json
-import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import torch
-import yaml
-
-ROOT = Path(__file__).resolve().parents[2]
-if not (ROOT / "benchmarks" / "reproduce.py").exists():
-    pytest.skip("the scripts of the source tree are not here", allow_module_level=True)
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
 from reproducing.records import key_of, read
-from reproducing.running import Settings, run_figure, run_table
-from reproducing.tables import Cell, Column, Figure, Table, Training
-from reproducing.training import Budget, Clock, train
+from reproducing.running_tables import run_table
+from reproducing.tables import Cell, Column, Table, Training
+from reproducing.training import Budget, train
 
 from lt_lightning.errors import UsageError
 
-DATA = {
-    "class_path": "DigitsLT",
-    "init_args": {"max_count": 40, "imbalance_ratio": 10, "val_from": "unused", "batch_size": 64},
-}
-BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8}}
 EPOCHS = 3
 
 
-class Counted(Budget):
-    """Lets so many questions pass; then time is over."""
-
-    def __init__(self, questions):
-        super().__init__()
-        self.questions = questions
-
-    def left(self):
-        self.questions -= 1
-        return math.inf if self.questions >= 0 else -1.0
-
-
 @pytest.fixture
-def stage1(tmp_path):
-    """A training from scratch, as a preset of its own."""
-    config = {
-        "data": DATA,
-        "model": {"class_path": "RepresentationModule", "init_args": {"backbone": BACKBONE}},
-        "trainer": {"max_epochs": EPOCHS, "accelerator": "cpu", "num_sanity_val_steps": 0},
-    }
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
-    return Training(str(tmp_path / "tiny.yaml"))
-
-
-@pytest.fixture
-def method():
-    """A published method on the digits."""
-
-    def make(name):
-        overlay = {"data": DATA, "model": {"init_args": {"backbone": BACKBONE}}}
-        return Training(f"cifar100_lt/{name}", overlay | {"trainer": {"max_epochs": 2, "accelerator": "cpu"}})
-
-    return make
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings("", accelerator="cpu", views="1", runs=tmp_path / "runs", results=tmp_path / "results")
-
-
-@pytest.fixture
-def table(stage1, method, monkeypatch):
+def table(training, method, monkeypatch):
     """Two rows of one stage, or two of stage 2."""
 
     def make(two_stages=False):
         column = Column("digits", "digits", {"all": "all", "few": "few"}, test_images=500)
-        cells = [Cell("first", "digits", stage1), Cell("second", "digits", stage1.changed(lighter()))]
+        cells = [Cell("first", "digits", training), Cell("second", "digits", training.changed(lighter()))]
         if two_stages:
             methods = {"LORT": "lort", "tau": "tau_norm"}
-            cells = [Cell(row, "digits", stage1, method(name)) for row, name in methods.items()]
-            cells.insert(0, Cell("stage 1 as it is", "digits", stage1))
+            cells = [Cell(row, "digits", training, method(name)) for row, name in methods.items()]
+            cells.insert(0, Cell("stage 1 as it is", "digits", training))
         made = Table("tiny", "Tiny", "best of five runs", (column,), tuple(cells))
         rows = {"first": {"all": 80.0, "few": 30.0}, "LORT": {"all": 90.0}}
         monkeypatch.setattr(Table, "published", lambda self: rows)
@@ -125,18 +68,18 @@ def test_finished_runs_are_written_down_and_skipped(table, settings, capsys):
     assert read(settings.results, "twin")[0]["accuracy"] == first["accuracy"]
 
 
-def test_a_stopped_training_goes_on_and_ends_where_it_would_have(table, settings, tmp_path):
+def test_a_stopped_training_goes_on_and_ends_where_it_would_have(table, settings, tmp_path, counted):
     tiny = table()
     whole = run_table(tiny, tiny.cells[:1], replace(settings, results=tmp_path / "whole", runs=tmp_path / "other"))
     assert whole.finished == 1
     # One question before it begins, one after the first epoch.
-    stopped = run_table(tiny, tiny.cells, replace(settings, budget=Counted(1)))
+    stopped = run_table(tiny, tiny.cells, replace(settings, budget=counted(1)))
     assert stopped.finished == 0
     assert stopped.unfinished == ["first, digits, seed 0 (stopped; it goes on from its checkpoint)"]
     assert read(settings.results, "tiny") == []
     assert len(list(settings.runs.rglob("last.ckpt"))) == 1
 
-    stopped_again = run_table(tiny, tiny.cells[:1], replace(settings, budget=Counted(1)))
+    stopped_again = run_table(tiny, tiny.cells[:1], replace(settings, budget=counted(1)))
     assert stopped_again.unfinished
     assert run_table(tiny, tiny.cells[:1], settings).finished == 1
     (resumed,), (expected,) = read(settings.results, "tiny"), read(tmp_path / "whole", "tiny")
@@ -156,23 +99,6 @@ def test_nothing_begins_without_time_for_an_epoch(table, settings):
     an_epoch = record["seconds"] / EPOCHS
     short = run_table(tiny, tiny.cells, replace(settings, budget=Budget(0.5 * an_epoch / 60)))
     assert (short.there, short.unfinished) == (1, ["second, digits, seed 0"])
-
-
-def test_a_clock_counts_on_after_an_interruption(stage1, settings, tmp_path):
-    folder = tmp_path / "training"
-    config = stage1.config(settings.for_all, {"seed_everything": 3})
-    assert train(config, folder, Counted(0)) is None
-    (file,) = folder.rglob("last.ckpt")
-    before = torch.load(file, weights_only=True)["callbacks"]["Clock"]["seconds"]
-    assert train(config, folder, Counted(0)) is None
-    found = train(config, folder, Budget())
-    assert found.results["seed"] == 3
-    assert found.seconds > before > 0
-    assert found.checkpoint.is_file()
-    assert train(config, folder, Budget(0)) == found
-    clock = Clock(Budget())
-    clock.load_state_dict({"seconds": 5.0})
-    assert clock.state_dict() == {"seconds": 5.0}
 
 
 def test_stage2_runs_on_each_stage1_with_each_seed(table, settings):
@@ -213,10 +139,10 @@ def test_protocols_of_stage2_are_kept_apart(table, settings, protocol):
     assert run_table(tiny, tiny.cells, replace(settings, protocol=protocol)).finished == 0
 
 
-def test_a_checkpoint_from_elsewhere_is_another_stage1(table, settings, stage1, tmp_path):
+def test_a_checkpoint_from_elsewhere_is_another_stage1(table, settings, training, tmp_path, tiny_backbone):
     tiny = table(two_stages=True)
-    trained = train(stage1.config(settings.for_all), tmp_path / "elsewhere", Budget())
-    given = replace(settings, checkpoint=trained.checkpoint, backbone=BACKBONE)
+    trained = train(training.config(settings.for_all), tmp_path / "elsewhere", Budget())
+    given = replace(settings, checkpoint=trained.checkpoint, backbone=tiny_backbone)
     outcome = run_table(tiny, tiny.cells, given)
     assert (outcome.finished, outcome.impossible) == (3, {})
     records = {r["key"]["row"]: r for r in read(settings.results, "tiny")}
@@ -226,7 +152,7 @@ def test_a_checkpoint_from_elsewhere_is_another_stage1(table, settings, stage1, 
     one_stage = table()
     with pytest.raises(UsageError, match=r"`checkpoint` cannot go with tiny, which has no stage 2 here"):
         run_table(one_stage, one_stage.cells, given)
-    twice = replace(tiny, cells=(*tiny.cells, replace(tiny.cells[1], stage1=stage1.changed(lighter()))))
+    twice = replace(tiny, cells=(*tiny.cells, replace(tiny.cells[1], stage1=training.changed(lighter()))))
     with pytest.raises(UsageError, match=r"`checkpoint` cannot go with tiny, which has 2 stages 1 here"):
         run_table(twice, twice.cells, given)
 
@@ -241,15 +167,3 @@ def test_a_column_that_cannot_be_run_is_named_and_others_go_on(table, settings, 
     assert outcome.finished == 1
     assert list(outcome.impossible) == ["absent"]
     assert "tiny, Absent: not run: " in capsys.readouterr().out
-
-
-def test_a_figure_is_one_comparison_over_its_grid(stage1, method, settings):
-    figure = Figure("fig", "A figure", stage1, method("lort"), {"delta": (0.5, 0.9)})
-    assert run_figure(figure, replace(settings, budget=Budget(0))).unfinished == ["stage 1, seed 0"]
-    assert run_figure(figure, settings).finished == 1
-    (record,) = read(settings.results, "fig")
-    assert [point["point"] for point in record["points"]] == [{"delta": 0.5}, {"delta": 0.9}]
-    assert record["chosen"] in [point["point"] for point in record["points"]]
-    assert 0 < record["accuracy"]["all"] < 1
-    assert run_figure(figure, settings).there == 1
-    assert json.loads((settings.results / "reproduce_fig.json").read_text())["table"] == "fig"
