@@ -16,6 +16,7 @@ from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.main import sentences
 from lt_lightning.modules.base import HeadFactory, LossFactory
 from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
+from lt_lightning.modules.contract import make_parts
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 from lt_lightning.schedules import CosineLR
 
@@ -56,9 +57,9 @@ class Settings:
         """A new head and a new loss, the bias as the loss wants it.
 
         Raises:
-            UsageError: If head, loss and sampler do not go together.
+            UsageError: If head, loss and sampler do not go together, or one of your own does not keep to its contract.
         """
-        head, loss = self.head(num_features, class_counts), self.loss(class_counts)
+        head, loss = make_parts(num_features, class_counts, self.head, self.loss)
         check_head_and_loss(head, loss, self.allow_double_balancing)
         check_sampler(_Sampled(self.sampler, len(class_counts)), head, loss, self.allow_double_balancing)
         return head, loss

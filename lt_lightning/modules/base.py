@@ -19,6 +19,7 @@ from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.mixing import Mixed
 from lt_lightning.modules.combinations import check_head_and_loss, check_head_from_features, check_sampler
+from lt_lightning.modules.contract import check_features, length_of_features, make_parts
 from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.origin import check_origin, describe_data, describe_split, is_plain
 from lt_lightning.modules.place import mark_unfinished_epoch, nothing_left
@@ -51,7 +52,7 @@ class LTModule(LightningModule):
         allow_changed_data: Whether a checkpoint may have been trained on other class counts or another split.
 
     Raises:
-        UsageError: If head and loss do not go together.
+        UsageError: If head and loss do not go together, or a part does not keep its side of the contract.
     """
 
     makes_heads_from_features: bool = False
@@ -90,8 +91,7 @@ class LTModule(LightningModule):
         self.class_counts = list(class_counts)
         self.group_thresholds = (group_thresholds[0], group_thresholds[1])
         self.backbone = backbone
-        self.head = head(backbone.num_features, self.class_counts)
-        self.loss = loss(self.class_counts)
+        self.head, self.loss = make_parts(length_of_features(backbone), self.class_counts, head, loss)
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.channels_last = channels_last
@@ -149,7 +149,7 @@ class LTModule(LightningModule):
         if images.ndim == 4:
             layout = torch.channels_last if self.channels_last else torch.contiguous_format
             images = images.contiguous(memory_format=layout)
-        return cast(Tensor, self.backbone(images))
+        return check_features(self.backbone(images), self.backbone)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits as used at test time, ``(N, C, H, W)`` to ``(N, K)``."""

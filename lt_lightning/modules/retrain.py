@@ -16,6 +16,7 @@ from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
 from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
+from lt_lightning.modules.contract import check_start
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.modules.training_features import training_features
 from lt_lightning.schedules import CosineLR
@@ -51,8 +52,8 @@ class RetrainModule(LTModule):
             does not say them under ``class_names``. Rows are put in the data's order.
 
     Raises:
-        UsageError: If head and loss do not go together, or ``bn_mode`` is unknown; when a run starts, if the checkpoint
-            does not fit backbone and data.
+        UsageError: If head and loss do not go together, a part does not keep its side of the contract, or ``bn_mode``
+            is unknown; when a run starts, if the checkpoint does not fit backbone and data.
     """
 
     makes_heads_from_features = True
@@ -93,6 +94,7 @@ class RetrainModule(LTModule):
             allow_changed_data,
         )
         self.remember_arguments()
+        check_start(self.head)
         if bn_mode not in ("eval", "shift", "train"):
             raise UsageError(f"`model.bn_mode` must be eval, shift or train, but got {bn_mode!r}.")
         self.checkpoint = checkpoint

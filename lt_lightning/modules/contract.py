@@ -1,0 +1,153 @@
+"""Whether heads, losses and backbones of one's own keep their side of the contract, asked before anything trains."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from lt_lightning.backbones import Backbone
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import Head
+from lt_lightning.losses import Loss
+
+Part = TypeVar("Part")
+
+_PASSING_ON = {"functools", "jsonargparse", "lightning", "lt_lightning", "torch"}
+"""Packages whose frames lie between a call and a part's own code."""
+
+
+def make_parts(
+    num_features: int, class_counts: list[int], head: Callable[..., Head], loss: Callable[..., Loss]
+) -> tuple[Head, Loss]:
+    """Make a head and a loss, and see that what they give can be trained with.
+
+    Args:
+        num_features: Length D of a feature vector.
+        class_counts: Training images per class, length K.
+        head: Makes the classifier from ``(num_features, class_counts)``.
+        loss: Makes the loss from ``(class_counts,)``.
+
+    Raises:
+        UsageError: If one of them takes other arguments, or gives something of another kind or shape.
+    """
+    made = (
+        _made("model.head", "(in_features, class_counts)", head, num_features, class_counts),
+        _made("model.loss", "(class_counts)", loss, class_counts),
+    )
+    if not all(map(_is_ours, made)):
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            _try_out(*made, num_features, len(class_counts))
+    return made
+
+
+def length_of_features(backbone: Backbone) -> int:
+    """Length D of a backbone's feature vectors.
+
+    Raises:
+        UsageError: If its ``num_features`` is no whole number above 0.
+    """
+    found = getattr(backbone, "num_features", None)
+    if not isinstance(found, int) or found < 1:
+        raise UsageError(
+            f"`model.backbone` {type(backbone).__name__} must set `num_features`, the length of a feature vector, but "
+            f"it is {found!r}."
+        )
+    return found
+
+
+def check_features(features: object, backbone: Backbone) -> Tensor:
+    """Refuse features that no classifier can take.
+
+    Args:
+        features: What the backbone made of a batch of images.
+        backbone: That made them.
+
+    Returns:
+        The features, ``(N, D)``.
+
+    Raises:
+        UsageError: If they are something else, or D is not what the backbone says.
+    """
+    width = backbone.num_features
+    if isinstance(features, Tensor) and features.ndim == 2 and features.shape[1] == width:
+        return features
+    raise UsageError(
+        f"`model.backbone` {type(backbone).__name__} must give features (N, {width}), as its `num_features` says, but "
+        f"gave {_kind(features)}."
+    )
+
+
+def check_start(head: Head) -> None:
+    """Refuse a head that stage 2 could not hand a classifier.
+
+    Raises:
+        UsageError: If it defines no ``init_from``.
+    """
+    if type(head).init_from is Head.init_from:
+        raise UsageError(
+            f"`model.head` {type(head).__name__} cannot start from a linear classifier: it defines no `init_from`, "
+            f"which stage 2 gives the weight and bias of stage 1."
+        )
+
+
+def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -> Part:
+    try:
+        return factory(*arguments)
+    except TypeError as error:
+        if not _by_the_call(error):
+            raise
+        if "abstract" in str(error):
+            raise UsageError(f"{error}: a base class, or one of your own that lacks this method.") from error
+        raise UsageError(f"`{key}` is made from {takes}, in this order, but {error}.") from error
+
+
+def _try_out(head: Head, loss: Loss, num_features: int, num_classes: int) -> None:
+    """Give copies of a head and a loss something to do, and look at what comes of it."""
+    device = next((tensor.device for tensor in (*head.parameters(), *head.buffers())), loss.counts.device)
+    rows = 4 if num_classes != 4 else 5  # a square would not show what is turned round
+    features = torch.randn(rows, num_features, generator=torch.Generator().manual_seed(0)).abs().to(device)
+    targets = torch.arange(rows, device=device) % num_classes
+    logits = features.new_zeros(rows, num_classes)
+    for method in ("forward", "predict"):
+        _check(head, method, {"features": features}, f"logits (N, {num_classes})", logits.shape)
+    if loss.reduction != "none":  # which is refused elsewhere
+        batch = {"logits": logits, "targets": targets, "features": features}
+        _check(loss, "forward", batch, "a scalar", torch.Size())
+
+
+def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str, shape: torch.Size) -> None:
+    name = f"`model.{'head' if isinstance(part, Head) else 'loss'}` {type(part).__name__}"
+    try:
+        given = getattr(deepcopy(part).to(batch["features"].device).eval(), method)(*batch.values())
+    except TypeError as error:
+        if _by_the_call(error):
+            raise UsageError(f"{name} is given ({', '.join(batch)}) by `{method}`, but {error}.") from error
+        return
+    except Exception:  # this is no batch of the data: training will show what is wrong, and where in the user's code
+        return
+    if not isinstance(given, Tensor) or given.shape != shape or not given.is_floating_point():
+        raise UsageError(
+            f"{name} must give {wanted} by `{method}`, but gave {_kind(given)} for {len(batch['features'])} images."
+        )
+
+
+def _is_ours(part: nn.Module) -> bool:
+    return type(part).__module__.partition(".")[0] == "lt_lightning"
+
+
+def _kind(given: object) -> str:
+    if isinstance(given, Tensor):
+        return f"a tensor of shape {tuple(given.shape)} and type {str(given.dtype).removeprefix('torch.')}"
+    return f"a {type(given).__name__}" if given is not None else "nothing"
+
+
+def _by_the_call(error: TypeError) -> bool:
+    """Whether nobody's own code was running: the arguments did not suit."""
+    place = error.__traceback__
+    while place is not None:
+        if place.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in _PASSING_ON:
+            return False
+        place = place.tb_next
+    return True

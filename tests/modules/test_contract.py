@@ -1,0 +1,199 @@
+"""Heads, losses and backbones of one's own that break the contract are refused before anything trains."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lt_lightning.backbones import Backbone, SmallCNN
+from lt_lightning.comparing.settings import Settings
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import AffineHead, Head, LinearHead
+from lt_lightning.losses import CrossEntropyLoss, Loss
+from lt_lightning.modules import RepresentationModule, RetrainModule
+from lt_lightning.modules.contract import check_features, make_parts
+
+COUNTS = [9, 5, 3, 2]
+
+
+class Mine(AffineHead):
+    """A head that does everything right."""
+
+    def forward(self, features):
+        return super().forward(features)
+
+
+class Pair(Mine):
+    def forward(self, features):
+        return super().forward(features), features
+
+
+class Turned(Mine):
+    def forward(self, features):
+        return super().forward(features).t()
+
+
+class Labels(Mine):
+    def predict(self, features):
+        return self(features).argmax(dim=1)
+
+
+class NoCounts(Mine):
+    def __init__(self, in_features: int) -> None:
+        super().__init__(in_features, COUNTS)
+
+
+class Unfinished(Head):
+    pass
+
+
+class NoStart(Head):
+    def forward(self, features):
+        return features[:, : self.num_classes]
+
+
+class Mean(Loss):
+    """A loss that does everything right."""
+
+    def forward(self, logits, targets, features=None):
+        return F.cross_entropy(logits, targets)
+
+
+class OfEach(Loss):
+    def forward(self, logits, targets, features=None):
+        return F.cross_entropy(logits, targets, reduction="none")
+
+
+class Forgets(Loss):
+    def forward(self, logits, targets, features=None):
+        F.cross_entropy(logits, targets)
+
+
+class TwoArguments(Loss):
+    def forward(self, logits, targets):
+        return F.cross_entropy(logits, targets)
+
+
+class NoArguments(Loss):
+    def __init__(self) -> None:
+        super().__init__(COUNTS)
+
+    def forward(self, logits, targets, features=None):
+        return F.cross_entropy(logits, targets)
+
+
+BROKEN_HEADS = [
+    (Pair, r"`model.head` Pair must give logits \(N, 4\) by `forward`, but gave a tuple"),
+    (
+        Turned,
+        r"`model.head` Turned must give logits \(N, 4\) .* gave a tensor of shape \(4, 5\) and type float32 for 5",
+    ),
+    (Labels, r"`model.head` Labels must give logits \(N, 4\) by `predict`, but gave a tensor of shape \(5,\)"),
+    (NoCounts, r"`model.head` is made from \(in_features, class_counts\), in this order, but .* 3 were given"),
+    (Unfinished, "Can't instantiate abstract class Unfinished .*forward.*: a base class, or one of your own that"),
+]
+BROKEN_LOSSES = [
+    (OfEach, r"`model.loss` OfEach must give a scalar by `forward`, but gave a tensor of shape \(5,\)"),
+    (Forgets, "`model.loss` Forgets must give a scalar by `forward`, but gave nothing"),
+    (
+        TwoArguments,
+        r"`model.loss` TwoArguments is given \(logits, targets, features\) by `forward`, but .* 4 were given",
+    ),
+    (NoArguments, r"`model.loss` is made from \(class_counts\), in this order, but .* 2 were given"),
+]
+
+
+@pytest.mark.parametrize(("head", "sentence"), BROKEN_HEADS)
+def test_broken_heads(head, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        RepresentationModule(COUNTS, SmallCNN(), head)
+    with pytest.raises(UsageError, match=sentence):
+        Settings(head=head).parts(8, COUNTS)
+
+
+@pytest.mark.parametrize(("loss", "sentence"), BROKEN_LOSSES)
+def test_broken_losses(loss, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        RepresentationModule(COUNTS, SmallCNN(), loss=loss)
+    with pytest.raises(UsageError, match=sentence):
+        Settings(loss=loss).parts(8, COUNTS)
+
+
+def test_a_head_that_stage_2_cannot_start_is_found_before_stage_1_trains():
+    RepresentationModule(COUNTS, SmallCNN(), NoStart)
+    with pytest.raises(UsageError, match=r"`model.head` NoStart cannot start from a linear classifier"):
+        RetrainModule(COUNTS, "not yet there.ckpt", SmallCNN(), NoStart)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4, 7])
+def test_parts_that_keep_to_it_are_left_as_they_were_made(classes):
+    counts = list(range(classes, 0, -1))
+    torch.manual_seed(3)
+    expected = LinearHead(6, counts), CrossEntropyLoss(counts)
+    following = torch.rand(1)
+    torch.manual_seed(3)
+    head, loss = make_parts(6, counts, Mine, Mean)
+    assert torch.equal(head.weight, expected[0].weight)
+    assert torch.equal(torch.rand(1), following)
+    assert isinstance(loss, Mean)
+    assert head.training
+    assert loss.training
+
+
+def test_trying_out_leaves_no_trace():
+    class Counting(Mean):
+        def __init__(self, class_counts):
+            super().__init__(class_counts)
+            self.register_buffer("seen", torch.zeros(()))
+
+        def forward(self, logits, targets, features=None):
+            self.seen += len(targets)
+            return super().forward(logits, targets)
+
+    class Noisy(Mine):
+        def forward(self, features):
+            return super().forward(features) + torch.rand(self.num_classes)
+
+    torch.manual_seed(0)
+    LinearHead(6, COUNTS)
+    following = torch.rand(1)
+    torch.manual_seed(0)
+    _, loss = make_parts(6, COUNTS, Noisy, Counting)
+    assert torch.equal(torch.rand(1), following)
+    assert loss.seen == 0
+
+
+def test_trouble_inside_ones_own_code_stays_what_it_is():
+    class Needy(Mean):
+        def forward(self, logits, targets, features=None):
+            if len(targets) < 64:
+                raise RuntimeError("too few")
+            return super().forward(logits, targets)
+
+    class Broken(Mine):
+        def __init__(self, in_features: int, class_counts: list[int]) -> None:
+            super().__init__(in_features)
+
+    make_parts(6, COUNTS, Mine, Needy)  # a batch of the data may be large enough
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'class_counts'"):
+        make_parts(6, COUNTS, Broken, Mean)
+
+
+def test_backbones_give_what_they_announce():
+    class Maps(Backbone):
+        def __init__(self) -> None:
+            super().__init__()
+            self.num_features = 3
+            self.layer = nn.Conv2d(1, 3, 1)
+
+        def forward(self, images):
+            return self.layer(images)
+
+    module = RepresentationModule(COUNTS, Maps())
+    with pytest.raises(UsageError, match=r"`model.backbone` Maps must give features \(N, 3\).* shape \(2, 3, 8, 8\)"):
+        module(torch.zeros(2, 1, 8, 8))
+    with pytest.raises(UsageError, match="but gave a tuple"):
+        check_features((torch.zeros(2, 3), None), module.backbone)
+    del module.backbone.num_features
+    with pytest.raises(UsageError, match=r"`model.backbone` Maps must set `num_features`.* but it is None"):
+        RepresentationModule(COUNTS, module.backbone)
