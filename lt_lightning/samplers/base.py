@@ -42,12 +42,30 @@ class EpochSampler(Sampler[int], ABC):
         """Draw the indices of epoch ``self.epoch``, shape ``(len(self),)``, int64, by ``generator`` alone."""
 
     def indices(self, epoch: int) -> Tensor:
-        """The global list of one epoch, shape ``(len(self),)``, the same in every process."""
+        """The global list of one epoch, shape ``(len(self),)``, the same in every process.
+
+        Raises:
+            UsageError: If :meth:`draw` gives something else.
+        """
         # Distinct streams for neighbouring seeds and epochs: (0, 1) must not equal (1, 0).
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch * 7_919 + 17) % 2**63)
         asked = copy(self)  # whoever looks ahead must not move the epoch of a run
         asked.epoch = epoch
-        return asked.draw(generator)
+        return self._checked(asked.draw(generator))
+
+    def _checked(self, drawn: object) -> Tensor:
+        name = f"`draw` of `{type(self).__name__}`"
+        if not isinstance(drawn, Tensor) or drawn.shape != (len(self),) or drawn.dtype != torch.int64:
+            kind = f"a {type(drawn).__name__}"
+            if isinstance(drawn, Tensor):
+                kind = f"shape {tuple(drawn.shape)}, {str(drawn.dtype).removeprefix('torch.')}"
+            raise UsageError(f"{name} must give indices of shape ({len(self)},), int64, but gave {kind}.")
+        if len(drawn) and not 0 <= int(drawn.min()) <= int(drawn.max()) < len(self.targets):
+            raise UsageError(
+                f"{name} must give indices from 0 to {len(self.targets) - 1}, of the training images, but gave "
+                f"{int(drawn.min())} to {int(drawn.max())}."
+            )
+        return drawn
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this before each one."""

@@ -36,8 +36,22 @@ class MultinomialSampler(EpochSampler):
         """How likely each class is at ``self.epoch``, ``(K,)``, float64, up to a factor."""
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """Draw ``len(self)`` times: a class by its probability, then one of its images uniformly."""
-        classes = torch.multinomial(self.class_probabilities(), len(self), replacement=True, generator=generator)
+        """Draw ``len(self)`` times: a class by its probability, then one of its images uniformly.
+
+        Raises:
+            UsageError: If a probability is negative or not finite, none is above 0, or there is not one per class.
+        """
+        probabilities = self.class_probabilities()
+        if (
+            probabilities.shape != self.class_counts.shape
+            or not bool((probabilities.isfinite() & (probabilities >= 0)).all())
+            or not bool(probabilities.any())
+        ):
+            raise UsageError(
+                f"`class_probabilities` of `{type(self).__name__}` must be {len(self.class_counts)} finite numbers "
+                f">= 0, one per class and not all 0, but got {probabilities.tolist()}."
+            )
+        classes = torch.multinomial(probabilities, len(self), replacement=True, generator=generator)
         counts = self.class_counts[classes]
         # fp64, whose largest number below 1 times a count stays below that count.
         places = (torch.rand(len(self), generator=generator, dtype=torch.float64) * counts).long()

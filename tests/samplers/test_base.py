@@ -1,9 +1,11 @@
 """The base of all samplers."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.samplers.base import ClassIndex
 
@@ -18,6 +20,25 @@ class Backwards(EpochSampler):
 
 def test_a_sampler_of_ones_own_takes_one_method():
     assert list(ShardedBatchSampler(Backwards([0, 1, 1, 1]), 2, rank=1, world_size=2)) == [[2], [0]]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "sentence"),
+    [
+        (torch.arange(3), r"must give indices of shape \(4,\), int64, but gave shape \(3,\), int64"),
+        (torch.rand(4), r"must give indices of shape \(4,\), int64, but gave shape \(4,\), float32"),
+        ([0, 1, 2, 3], "but gave a list"),
+        (torch.arange(1, 5), "must give indices from 0 to 3, of the training images, but gave 1 to 4"),
+        (torch.arange(-1, 3), "but gave -1 to 2"),
+    ],
+)
+def test_what_is_no_list_of_training_images_is_refused(drawn, sentence):
+    class Mine(EpochSampler):
+        def draw(self, generator):
+            return drawn
+
+    with pytest.raises(UsageError, match=f"`draw` of `Mine` .*{sentence}"):
+        Mine([0, 1, 1, 1]).indices(0)
 
 
 def test_draw_knows_the_epoch_that_is_asked_for():

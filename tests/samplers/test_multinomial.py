@@ -113,3 +113,13 @@ def test_a_sampler_of_ones_own_says_how_likely_classes_are(targets_of):
 def test_betas_out_of_range_are_refused(beta):
     with pytest.raises(UsageError, match=rf"`beta` must lie in \[0, 1\), but got {beta}"):
         EffectiveNumberSampler([0, 1], beta=beta)
+
+
+@pytest.mark.parametrize("wrong", [[1.0, -1.0], [1.0, float("nan")], [float("inf"), 1.0], [0.0, 0.0], [1.0, 1.0, 1.0]])
+def test_probabilities_that_are_none_are_refused(wrong):
+    class Mine(MultinomialSampler):
+        def class_probabilities(self):
+            return torch.tensor(wrong)
+
+    with pytest.raises(UsageError, match="`class_probabilities` of `Mine` must be 2 finite numbers >= 0, one"):
+        Mine([0, 1, 1]).indices(0)
