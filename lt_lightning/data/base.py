@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from lt_lightning.augmentations import Augmentation
+from lt_lightning.data.splits import check_targets
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.seeds import run_seed, seed_from
@@ -213,19 +214,10 @@ class LTDataModule(LightningDataModule, ABC):
         """One split's images, loaded on first use."""
         if name not in self._splits:
             images = self.load(name)
-            if images is not None and name == "train":
-                self._check_counts(images)
+            if images is not None:
+                check_targets(images.targets, name, self.class_counts, type(self).__name__)
             self._splits[name] = images
         return self._splits[name]
-
-    def _check_counts(self, images: LabelledImages) -> None:
-        found = torch.bincount(images.targets, minlength=self.num_classes).tolist()
-        if found != self.class_counts:
-            label = next(c for c, (a, b) in enumerate(zip(found, self.class_counts, strict=False)) if a != b)
-            raise UsageError(
-                f"The training images of class {label} number {found[label]}, but {self.class_counts[label]} were "
-                f"announced by `class_counts` of `{type(self).__name__}`."
-            )
 
     def setup(self, stage: str) -> None:
         """Load what ``stage`` needs, so that bad data stops the run before it trains."""

@@ -124,6 +124,38 @@ def check_labels(labels: Tensor, num_classes: int, where: str) -> None:
         )
 
 
+def check_targets(targets: Tensor, split: str, class_counts: Sequence[int], source: str) -> None:
+    """Refuse a split whose classes are not those that were announced.
+
+    Args:
+        targets: Class of each image, ``(N,)``, int64; test images may have negative ones, of which nobody knows.
+        split: ``train``, ``val`` or ``test``.
+        class_counts: Training images per class, as announced.
+        source: Name of the data module.
+
+    Raises:
+        UsageError: If a target names no class, or the training images of a class have another number.
+    """
+    wrong = targets >= len(class_counts)
+    if split != "test":
+        wrong |= targets < 0
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise UsageError(
+            f"`{source}` gives image {row} of the split {split!r} the class {int(targets[row])}, but `class_counts` "
+            f"announces the classes 0 to {len(class_counts) - 1}."
+        )
+    if split != "train":
+        return
+    found = torch.bincount(targets, minlength=len(class_counts)).tolist()
+    label = next((c for c, (a, b) in enumerate(zip(found, class_counts, strict=True)) if a != b), None)
+    if label is not None:
+        raise UsageError(
+            f"The training images of class {label} number {found[label]}, but {class_counts[label]} were announced by "
+            f"`class_counts` of `{source}`."
+        )
+
+
 def classes_without(targets: Tensor, num_classes: int) -> list[int]:
     """Classes that no target names; a selection mean has to leave them out.
 

@@ -81,6 +81,28 @@ def test_loaders_show_each_image_once(made):
 def test_announced_counts_must_hold():
     with pytest.raises(UsageError, match=r"class 1 number 2, but 1 were announced by `class_counts` of `Made`"):
         Made([2, 1], {"train": [0, 0, 1, 1]}).setup("fit")
+    Made((2, 1), {"train": [0, 1, 0]}).setup("fit")  # nor need they be a list
+
+
+@pytest.mark.parametrize(
+    ("split", "splits", "sentence"),
+    [
+        (
+            "train",
+            {"train": [0, 0, 1, 2]},
+            "image 3 of the split 'train' the class 2, but .* the classes 0 to 1",
+        ),
+        ("val", {"train": [0, 0, 1], "val": [1, -1]}, "image 1 of the split 'val' the class -1"),
+        ("test", {"train": [0, 0, 1], "test": [2]}, "image 0 of the split 'test' the class 2"),
+    ],
+)
+def test_targets_that_name_no_class_are_refused(split, splits, sentence):
+    with pytest.raises(UsageError, match=f"`Made` gives {sentence}"):
+        Made([2, 1], splits).split(split)
+
+
+def test_the_class_of_a_test_image_may_be_unknown():
+    Made([2], {"test": [0, -1]}).setup("predict")
 
 
 @pytest.mark.parametrize(("stage", "what"), [("validate", "validation"), ("test", "test"), ("predict", "test")])
