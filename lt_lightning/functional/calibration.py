@@ -12,7 +12,8 @@ def reliability_bins(
     """Sort a batch into bins of equal width by its confidence, the probability of the class predicted.
 
     Args:
-        probabilities: ``(N, K)``, in [0, 1], in fp32 at least; of softmax or of one sigmoid per class.
+        probabilities: ``(N, K)``, in [0, 1], in fp32 at least; of softmax or of one sigmoid per class. A NaN goes
+            to the first bin, whose sum of confidences then is NaN.
         targets: ``(N,)``, int64.
         groups: Group of each class, ``(K,)``, int64; an image belongs to its target's.
         num_groups: G.
@@ -24,7 +25,7 @@ def reliability_bins(
     """
     predicted = top_class(probabilities)
     confidence = probabilities.gather(1, predicted.unsqueeze(1)).squeeze(1).to(dtype)
-    bins = (confidence * num_bins).ceil().sub(1).clamp(0, num_bins - 1).to(torch.int64)
+    bins = (confidence * num_bins).ceil().sub(1).nan_to_num(0).clamp(0, num_bins - 1).to(torch.int64)
     values = torch.stack((torch.ones_like(confidence), confidence, (predicted == targets).to(dtype)))
     flat = values.new_zeros(3, num_groups * num_bins).index_add(1, groups[targets] * num_bins + bins, values)
     return flat.view(3, num_groups, num_bins)

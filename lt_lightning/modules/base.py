@@ -14,15 +14,15 @@ from torch.optim import Optimizer
 
 from lt_lightning.backbones import Backbone
 from lt_lightning.checkpoints import RECORD, head_record
-from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.mixing import Mixed
 from lt_lightning.modules.combinations import check_head_and_loss, check_head_from_features, check_sampler
 from lt_lightning.modules.contract import check_features, length_of_features, make_parts
+from lt_lightning.modules.divergence import check_finite
 from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.origin import check_origin, describe_data, describe_split, is_plain
-from lt_lightning.modules.place import mark_unfinished_epoch, nothing_left
+from lt_lightning.modules.place import length_of_training, mark_unfinished_epoch, nothing_left
 from lt_lightning.modules.speed import Compilation, allow_tf32, check_compilation, compile_, prefer_fused
 from lt_lightning.schedules import CosineLR
 
@@ -220,6 +220,7 @@ class LTModule(LightningModule):
         self.log("train/lr", float(self._lr))
         if self.trainer.is_last_batch:  # else something has stopped the run inside the epoch
             self.epochs_trained = self.current_epoch + 1
+        check_finite(self)
 
     def on_validation_epoch_end(self) -> None:
         """Close the validation metrics."""
@@ -248,7 +249,7 @@ class LTModule(LightningModule):
         prefer_fused(optimizer)
         scheduler = self.lr_scheduler(optimizer)
         if isinstance(scheduler, CosineLR):
-            scheduler.set_epochs(_max_epochs(self))
+            scheduler.set_epochs(length_of_training(self.trainer))
         # The schedule moves on before an epoch ends, and warm-up scales within a step: only a step knows its rate.
         optimizer.register_step_post_hook(self._note_learning_rate)
         return [optimizer], [scheduler]
@@ -341,10 +342,3 @@ class LTModule(LightningModule):
 
     def _data(self) -> object:
         return getattr(self._trainer, "datamodule", None)
-
-
-def _max_epochs(module: LightningModule) -> int:
-    epochs = module.trainer.max_epochs
-    if epochs is None or epochs < 1:
-        raise UsageError("`CosineLR` needs to know where training ends: set `trainer.max_epochs`, or its `epochs`.")
-    return epochs

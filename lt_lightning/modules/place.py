@@ -4,6 +4,8 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
+from lt_lightning.errors import UsageError
+
 
 def mark_unfinished_epoch(checkpoint: dict[str, Any]) -> None:
     """Have a checkpoint say of an epoch that ended early that it has not ended.
@@ -24,6 +26,18 @@ def mark_unfinished_epoch(checkpoint: dict[str, Any]) -> None:
     for count in (epochs["total"], epochs["current"]):
         count["processed"] = count["completed"] = count["started"] - 1
     checkpoint["epoch"] = epochs["current"]["processed"]
+
+
+def length_of_training(trainer: Trainer) -> int:
+    """Epochs of a whole run.
+
+    Raises:
+        UsageError: If nobody has said.
+    """
+    epochs = trainer.max_epochs
+    if epochs is None or epochs < 1:
+        raise UsageError("`CosineLR` needs to know where training ends: set `trainer.max_epochs`, or its `epochs`.")
+    return epochs
 
 
 def nothing_left(trainer: Trainer) -> str | None:

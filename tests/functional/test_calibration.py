@@ -24,3 +24,12 @@ def test_error_is_the_mean_gap_over_images() -> None:
     bins = torch.tensor([[4.0, 1.0], [2.0, 1.0], [4.0, 0.0]])  # number, confidence, right
     assert calibration_error(bins).item() == pytest.approx((2 + 1) / 5)
     assert calibration_error(torch.zeros(3, 2)).isnan()
+
+
+def test_confidence_that_is_no_number_makes_the_error_none() -> None:
+    probabilities = torch.tensor([[0.9, 0.1], [torch.nan, torch.nan]])
+    bins = reliability_bins(probabilities, torch.tensor([0, 1]), torch.tensor([0, 1]), 2, 15, torch.float64)
+    assert bins[0].sum(dim=1).tolist() == [1.0, 1.0]
+    errors = calibration_error(bins)
+    assert errors[0].item() == pytest.approx(0.1)
+    assert errors[1].isnan()

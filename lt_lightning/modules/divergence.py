@@ -1,0 +1,30 @@
+"""Training that has left the numbers."""
+
+import torch
+from lightning.pytorch import LightningModule
+
+from lt_lightning.errors import UsageError
+
+
+def check_finite(module: LightningModule) -> None:
+    """End a run whose weights are infinite or no numbers, from which nothing comes back.
+
+    Asked once an epoch, before its checkpoint is written, so the last one is of weights that are fine. Losses are not
+    asked: one that overflows in fp16 costs a step, which the trainer's scaling of gradients leaves out.
+
+    Args:
+        module: In training; waits for its device.
+
+    Raises:
+        UsageError: If a parameter that trains is not finite.
+    """
+    trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    with torch.no_grad():
+        finite = [parameter.isfinite().all() for parameter in trained.values()]
+        if not finite or bool(torch.stack(finite).all()):
+            return
+    name = next(name for name, fine in zip(trained, finite, strict=True) if not fine)
+    raise UsageError(
+        f"Training has diverged: after epoch {module.current_epoch} weights are infinite or no numbers, `{name}` the "
+        f"first of them; give the optimizer a smaller learning rate, or look for what makes the loss NaN."
+    )
