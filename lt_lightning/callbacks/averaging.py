@@ -14,6 +14,8 @@ from lt_lightning.functional.precision import at_least_fp32
 
 TRAINING_WEIGHTS = "weights_in_training"
 """Key of a checkpoint that holds the weights that training goes on from."""
+AVERAGE_IN_FULL = "average_in_full"
+"""Key of a checkpoint that holds those tensors of the average that the weights' precision rounds, as with bf16-true."""
 
 
 class WeightEMA(Callback):
@@ -42,11 +44,12 @@ class WeightEMA(Callback):
         if not 0 <= decay < 1:
             raise UsageError(f"`decay` of `WeightEMA` must be at least 0 and below 1, but got {decay}.")
         self.decay = decay
-        self._aside: list[Tensor] = []
-        """The average, or the weights in training while the module holds the average."""
-        self._exchanged = False
+        self._average: list[Tensor] = []
+        self._training: list[Tensor] = []
+        """The weights in training, while the module holds the average."""
         self._steps = 0
         self._resumed: Mapping[str, Tensor] | None = None
+        self._resumed_average: Mapping[str, Tensor] = {}
 
     def decay_at(self, step: int) -> float:
         """Share of the average that stays in a step, counted from 1."""
@@ -63,7 +66,7 @@ class WeightEMA(Callback):
         """Forget an earlier run."""
         if stage != "fit":
             return
-        self._aside, self._exchanged, self._resumed = [], False, None
+        self._average, self._training, self._resumed, self._resumed_average = [], [], None, {}
         for callback in cast(Any, trainer).callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.save_weights_only:
                 raise UsageError(
@@ -74,12 +77,15 @@ class WeightEMA(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start from the weights as they are, or from a checkpoint's average."""
         averaged = _averaged(pl_module)
-        self._aside = [at_least_fp32(tensor.detach()).clone() for tensor in averaged.values()]
+        average = {name: at_least_fp32(tensor.detach()).clone() for name, tensor in averaged.items()}
+        for name, tensor in self._resumed_average.items():
+            average[name].copy_(tensor)
+        self._average = list(average.values())
         self._steps = trainer.global_step
         if self._resumed is not None:  # the module has loaded the average
             for name, tensor in averaged.items():
                 tensor.data.copy_(self._resumed[name])
-            self._resumed = None
+            self._resumed, self._resumed_average = None, {}
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Move the average, where the batch has ended in an optimiser step."""
@@ -89,7 +95,7 @@ class WeightEMA(Callback):
         current = [at_least_fp32(tensor.detach()) for tensor in _averaged(pl_module).values()]
         move = get_ema_multi_avg_fn(self.decay_at(self._steps))  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            move(self._aside, current, self._steps)
+            move(self._average, current, self._steps)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave the average in the module."""
@@ -111,36 +117,37 @@ class WeightEMA(Callback):
         self._hold_average(pl_module, True)
 
     def _hold_average(self, module: LightningModule, average: bool) -> None:
-        if not self._aside or self._exchanged == average:
+        if not self._average or bool(self._training) == average:
             return
         tensors = [tensor.data for tensor in _averaged(module).values()]
-        held = [tensor.clone() for tensor in tensors]
-        for tensor, other in zip(tensors, self._aside, strict=True):
-            tensor.copy_(other)
-        for other, tensor in zip(self._aside, held, strict=True):
-            other.copy_(tensor)
-        self._exchanged = average
+        wanted = self._average if average else self._training
+        self._training = [tensor.clone() for tensor in tensors] if average else []
+        for tensor, other in zip(tensors, wanted, strict=True):
+            tensor.copy_(other)  # the average stays as it is: the module may hold it with fewer digits
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Put the average in the place of the weights in training, and those beside it."""
-        if not self._aside:
+        if not self._average:
             return
-        state = checkpoint["state_dict"]
-        aside = {
-            name: other.to(tensor.dtype)
-            for (name, tensor), other in zip(_averaged(pl_module).items(), self._aside, strict=True)
-        }
-        if self._exchanged:
-            checkpoint[TRAINING_WEIGHTS] = aside
+        state, averaged = checkpoint["state_dict"], _averaged(pl_module)
+        average = dict(zip(averaged, self._average, strict=True))
+        if self._training:
+            checkpoint[TRAINING_WEIGHTS] = dict(zip(averaged, self._training, strict=True))
         else:
-            checkpoint[TRAINING_WEIGHTS] = {name: state[name] for name in aside}
-            checkpoint["state_dict"] = {**state, **aside}
+            rounded = {name: tensor.to(averaged[name].dtype) for name, tensor in average.items()}
+            checkpoint[TRAINING_WEIGHTS] = {name: state[name] for name in averaged}
+            checkpoint["state_dict"] = {**state, **rounded}
+        checkpoint[AVERAGE_IN_FULL] = {
+            name: tensor for name, tensor in average.items() if tensor.dtype != averaged[name].dtype
+        }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Remember the weights that training goes on from; a file without them starts an average of its own."""
-        self._resumed = checkpoint.get(TRAINING_WEIGHTS) if trainer.state.fn == "fit" else None
+        if trainer.state.fn == "fit":
+            self._resumed = checkpoint.get(TRAINING_WEIGHTS)
+            self._resumed_average = checkpoint.get(AVERAGE_IN_FULL, {})
 
 
 def _averaged(module: LightningModule) -> dict[str, Tensor]:

@@ -112,6 +112,41 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(run, tmp_path):
         assert torch.equal(value, copied(resumed)[name]), name
 
 
+@pytest.mark.parametrize(  # after two batches of the second epoch's five
+    ("step", "options"), [(7, {}), (4, {"accumulate_grad_batches": 2}), (7, {"precision": "bf16-true"})]
+)
+def test_a_run_resumed_in_mid_epoch_ends_where_an_uninterrupted_one_does(run, tmp_path, step, options):
+    def started(folder, ckpt_path=None):
+        often = ModelCheckpoint(
+            tmp_path / f"{folder} often", every_n_train_steps=step, save_top_k=-1, filename="{step}"
+        )
+        return run(ckpt_path=ckpt_path, callbacks=[often], folder=folder, **options)
+
+    whole, ended, weights = started("first")
+    taken = tmp_path / f"first often/step={step}.ckpt"
+    saved = torch.load(taken, weights_only=True)
+    assert saved["global_step"] == step
+    for name, value in saved[TRAINING_WEIGHTS].items():
+        assert torch.equal(value, weights.steps[6][name]), name
+    resumed, ended_again, seen = started("second", ckpt_path=taken)
+    assert ended_again.global_step == ended.global_step
+    assert len(seen.steps) == 15 - 7
+    for name, value in copied(whole).items():
+        assert torch.equal(value, copied(resumed)[name]), name
+    last = [torch.load(tmp_path / folder / "last.ckpt", weights_only=True) for folder in ("first", "second")]
+    for name, value in last[0][TRAINING_WEIGHTS].items():
+        assert torch.equal(value, last[1][TRAINING_WEIGHTS][name]), name
+    for name, value in seen.validated[0].items():  # of the epoch that was cut in two
+        assert torch.equal(value, weights.validated[1][name]), name
+
+
+def test_validation_leaves_the_average_as_it_was(run):
+    """Also where the weights have fewer digits than it."""
+    often, seldom = (run(folder=f"every {n}", precision="bf16-true", check_val_every_n_epoch=n)[0] for n in (1, 3))
+    for name, value in copied(often).items():
+        assert torch.equal(value, copied(seldom)[name]), name
+
+
 def test_a_run_without_average_is_taken_up(run, trainer, digits, stage1_module, tmp_path):
     data = digits()
     plain, started = stage1_module(data), trainer(1)
