@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -117,4 +117,10 @@ def check_fill(fill: int, name: str) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, Augmentation):
         return value.describe()
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Tensor):  # whose text leaves numbers out
+        return value.tolist()
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

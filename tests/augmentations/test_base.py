@@ -1,5 +1,7 @@
 """What every augmentation must do: follow its generator, image by image, and change nothing in place."""
 
+import json
+
 import pytest
 import torch
 
@@ -86,6 +88,25 @@ def test_no_augmentation(pictures):
     assert NoAugmentation()(images) is images
     assert not NoAugmentation().changes
     assert not AugmentationChain([NoAugmentation()]).changes
+
+
+def test_what_is_described_can_be_written_as_json():
+    class Mine(Augmentation):
+        def __init__(self):
+            self.kernel = torch.arange(2000)  # printed, it would be shortened
+            self.kind = torch.uint8
+            self.names = {1: (None, "a", Cutout(length=2))}
+
+        def __call__(self, images, generator=None):
+            return images
+
+    found = json.loads(json.dumps(Mine().describe()))
+    assert found.pop("class").endswith("Mine")
+    assert found == {
+        "kernel": list(range(2000)),
+        "kind": "torch.uint8",
+        "names": {"1": [None, "a", Cutout(length=2).describe()]},
+    }
 
 
 def test_a_chain_of_nothing_is_refused():
