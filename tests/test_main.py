@@ -236,6 +236,11 @@ def test_published_mixtures_can_be_permitted(here, tiny):
     assert results(here)[0]["sampler"] == "ClassBalancedSampler"
 
 
+def test_null_is_no_augmentation(here, tiny):
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", "--data.augmentation=null"))
+    assert results(here)[0]["augmentation"]["class"].endswith("NoAugmentation")
+
+
 def test_missing_checkpoint_option_is_named(here, tiny, capsys):
     with pytest.raises(UsageError, match="required: checkpoint"):
         main(tiny("fit", "RetrainModule", "--trainer.max_epochs=1"))

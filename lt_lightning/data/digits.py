@@ -35,7 +35,7 @@ class DigitsLT(InMemoryLT):
         val_fraction: Share of the training images that ``val_from="train"`` takes.
         crop_padding: Pixels of black border for random crops while training.
         flip: Whether to mirror half of the training images. Not by default: a mirrored digit is none.
-        augmentation: Makes what else changes training images, after crop and flip; by default nothing does.
+        augmentation: Makes what else changes training images, after crop and flip; nothing if ``None``, as by default.
         batch_size: Images per optimiser step, over all processes together.
         eval_batch_size: Images per evaluation batch and process.
         num_workers: Worker processes; 0 is fastest for images in memory.
@@ -55,7 +55,7 @@ class DigitsLT(InMemoryLT):
         val_fraction: float = 0.1,
         crop_padding: int = 1,
         flip: bool = False,
-        augmentation: Callable[[], Augmentation] = NoAugmentation,
+        augmentation: Callable[[], Augmentation] | None = NoAugmentation,
         batch_size: int = 128,
         eval_batch_size: int = 512,
         num_workers: int = 0,

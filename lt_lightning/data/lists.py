@@ -33,7 +33,7 @@ class ImageListLT(ImageFilesLT):
         image_size: Side of the network's input, in pixels.
         resize: Shorter side of an image before its middle is cut out for evaluation, in pixels; by default 256/224 of
             ``image_size``, as is usual for ImageNet.
-        augmentation: Makes what changes training images besides crops and mirroring; by default nothing does.
+        augmentation: Makes what changes training images besides crops and flips; nothing if ``None``, as by default.
         mean: Mean of each channel on the scale of [0, 1]; ImageNet's by default.
         std: Standard deviation of each channel; ImageNet's by default.
         skip_unreadable: Whether images that cannot be read are left out, counted and named, instead of ending the run;
@@ -57,7 +57,7 @@ class ImageListLT(ImageFilesLT):
         val_fraction: float = 0.1,
         image_size: int = 224,
         resize: int | None = None,
-        augmentation: Callable[[], Augmentation] = NoAugmentation,
+        augmentation: Callable[[], Augmentation] | None = NoAugmentation,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         skip_unreadable: bool = False,

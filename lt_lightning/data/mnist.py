@@ -75,7 +75,7 @@ class MNISTLT(PublicSetLT):
         val_fraction: Share of the training images that ``val_from="train"`` takes.
         crop_padding: Pixels of black border for random crops while training. None by default, as in LGL-INR's recipe.
         flip: Whether to mirror half of the training images. Not by default: a mirrored character is another one.
-        augmentation: Makes what else changes training images, after crop and flip; by default nothing does.
+        augmentation: Makes what else changes training images, after crop and flip; nothing if ``None``, as by default.
         batch_size: Images per optimiser step, over all processes together.
         eval_batch_size: Images per evaluation batch and process.
         num_workers: Worker processes; 0 is fastest for images in memory.
@@ -97,7 +97,7 @@ class MNISTLT(PublicSetLT):
         val_fraction: float = 0.1,
         crop_padding: int = 0,
         flip: bool = False,
-        augmentation: Callable[[], Augmentation] = NoAugmentation,
+        augmentation: Callable[[], Augmentation] | None = NoAugmentation,
         batch_size: int = 128,
         eval_batch_size: int = 512,
         num_workers: int = 0,

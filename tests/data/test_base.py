@@ -6,8 +6,8 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from lt_lightning.augmentations import Cutout
-from lt_lightning.data import DigitsLT, LTDataModule
+from lt_lightning.augmentations import Cutout, NoAugmentation
+from lt_lightning.data import CIFAR10LT, CIFAR100LT, MNISTLT, DigitsLT, ImageFolderLT, ImageListLT, LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import ClassBalancedSampler, EpochSampler, ProgressiveSampler, ShardedBatchSampler
 
@@ -64,6 +64,28 @@ def test_augmentation_is_described_where_there_is_one(made):
         "length": 3,
         "fill": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "options"),
+    [
+        (DigitsLT, 1, {}),
+        (MNISTLT, 1, {}),
+        (CIFAR10LT, 3, {}),
+        (CIFAR100LT, 3, {}),
+        (ImageFolderLT, 3, {}),
+        (ImageListLT, 3, {"root": "data", "train_list": "train.txt"}),
+    ],
+)
+def test_every_set_takes_an_augmentation_or_none(kind, channels, options):
+    images = torch.full((16, channels, 12, 12), 200, dtype=torch.uint8)
+    seen = []
+    for augmentation, expected in ((Cutout, Cutout()), (NoAugmentation, NoAugmentation()), (None, NoAugmentation())):
+        data = kind(**options, augmentation=augmentation)
+        assert data.describe_augmentation() == expected.describe()
+        seen.append(data.to_input(images, True, torch.Generator().manual_seed(0)))
+    assert torch.equal(seen[1], seen[2])
+    assert not torch.equal(seen[0], seen[1])
 
 
 def test_loaders_show_each_image_once(made):
