@@ -19,9 +19,9 @@ class ResultsWriter(Callback):
     """Leave a ``results.json`` in the run's folder, and a table on the screen.
 
     The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, head, loss,
-    mixing and schedules, data and the hash of its split, class counts, epoch, test-time averaging, all metrics per
-    group and per class, and time. What other callbacks keep in an attribute ``diagnostics``, a dictionary of plain
-    values, is added.
+    mixing and schedules, augmentation, data and the hash of its split, class counts, epoch, test-time averaging, all
+    metrics per group and per class, and time. What other callbacks keep in an attribute ``diagnostics``, a dictionary
+    of plain values, is added.
 
     Args:
         preset: Name of the configuration the run started from.
