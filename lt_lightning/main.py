@@ -25,6 +25,7 @@ from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder
+from lt_lightning.resuming import with_checkpoint
 
 WHAT_REMAINS = (
     "`last.ckpt` of the run's folder holds the last epoch that ended, if one has; `fit --ckpt_path` goes on from it."
@@ -141,6 +142,17 @@ class LTCLI(LightningCLI):
         command = args[0] if isinstance(args, list) and args and args[0] in self.subcommands() else "fit"
         with sentences(command):
             self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
+            running = self.config.get("subcommand")
+            self._ckpt_path = self.config[running].get("ckpt_path") if running else None
+            if self._ckpt_path is not None:
+                typed = parser.parse_args(args, defaults=False)
+                self.config = with_checkpoint(parser, self.config, typed, running, str(self._ckpt_path))
+                self.config[running].ckpt_path = None  # else Lightning would lay the checkpoint over what was typed
+
+    def before_instantiate_classes(self) -> None:
+        """Give the checkpoint back, which is to be loaded."""
+        if self._ckpt_path is not None:
+            self.config[self.subcommand].ckpt_path = self._ckpt_path
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:

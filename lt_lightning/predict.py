@@ -15,9 +15,8 @@ from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI
 from lt_lightning.records import read_record
+from lt_lightning.resuming import FROM_DATA
 
-_LINKED = ("class_counts", "group_thresholds")
-"""Arguments of a model that the command line takes from the data."""
 _CONFIGURED = ("-c", "--config", "-h", "--help")
 """Options that leave nothing to be filled in."""
 
@@ -55,7 +54,7 @@ def complete(arguments: list[str]) -> list[str]:
                 f"`ckpt_path` {checkpoint!r} holds a model that was made in Python, so it cannot say what it is made "
                 f"of; give `--model` and its arguments, or `-c` with a configuration."
             )
-        plain = {key: value for key, value in model["init_args"].items() if key not in _LINKED}
+        plain = {key: value for key, value in model["init_args"].items() if key not in FROM_DATA}
         added.append(f"--model={json.dumps({'class_path': model['class_path'], 'init_args': plain})}")
     data = (_value(arguments, "--data") or "").rpartition(".")[2]
     if data == "PredictFolder" and not _is_given(arguments, "--data.checkpoint"):

@@ -105,11 +105,7 @@ def read_record(path: str | Path, argument: str = "checkpoint") -> Record:
     Raises:
         UsageError: If it is no checkpoint, or none of ours.
     """
-    if not Path(path).is_file():
-        raise UsageError(
-            f"`{argument}` {str(path)!r} is not a file; give a `last.ckpt` that `lt-lightning fit` has left, "
-            f"or the `better.ckpt` of `compare`."
-        )
+    require_file(path, argument)
     contents = open_safely(Path(path))
     record = contents.get(RECORD)
     if not isinstance(record, Mapping) or "class_counts" not in record or "state_dict" not in contents:
@@ -120,7 +116,6 @@ def read_record(path: str | Path, argument: str = "checkpoint") -> Record:
         )
     counts = [int(count) for count in record["class_counts"]]
     shape = record.get("input_shape")
-    arguments = dict(contents.get("hyper_parameters") or {})
     return Record(
         path=Path(path),
         class_counts=counts,
@@ -128,12 +123,38 @@ def read_record(path: str | Path, argument: str = "checkpoint") -> Record:
         transform=dict(record.get("transform") or {}),
         input_shape=(shape[0], shape[1], shape[2]) if shape else None,
         epochs=int(record.get("epochs", 0)),
-        model=_model(arguments),
+        model=model_of(contents),
         tensors=contents["state_dict"],
     )
 
 
-def _model(arguments: dict[str, Any]) -> dict[str, Any] | None:
+def require_file(path: str | Path, argument: str = "checkpoint") -> None:
+    """Refuse a name that no file has.
+
+    Args:
+        path: The file.
+        argument: What it is called where it was typed.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if not Path(path).is_file():
+        raise UsageError(
+            f"`{argument}` {str(path)!r} is not a file; give a `last.ckpt` that `lt-lightning fit` has left, "
+            f"or the `better.ckpt` of `compare`."
+        )
+
+
+def model_of(contents: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """``class_path`` and ``init_args`` of the model in a Lightning checkpoint.
+
+    Args:
+        contents: Of the file.
+
+    Returns:
+        ``None`` unless the command line made the model: then nothing says what it is made of.
+    """
+    arguments = dict(contents.get("hyper_parameters") or {})
     class_path = arguments.pop("_class_path", None)
     arguments.pop("_instantiator", None)
     return None if class_path is None else {"class_path": class_path, "init_args": arguments}

@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "modules": {"heads", "losses", "backbones", "metrics", "mixing", "checkpoints", "schedules", "seeds"},
     "callbacks": {"data", "functional", "losses", "metrics", "modules", "results", "tables"},
     "interruption": set(),
-    "predict": {"callbacks", "interruption", "main", "records"},
+    "resuming": {"checkpoints", "records"},
+    "predict": {"callbacks", "interruption", "main", "records", "resuming"},
     "export": {"interruption", "losses", "main", "modules", "quiet", "records", "results", "version"},
     "main": {
         "augmentations",
@@ -57,6 +58,7 @@ MAY_IMPORT = {
         "presets",
         "quiet",
         "results",
+        "resuming",
         "samplers",
     },
     "comparing": {

@@ -1,0 +1,75 @@
+"""``--ckpt_path``: what a checkpoint says of its model holds where nothing else was typed.
+
+Lightning lays a checkpoint's arguments over the command line's: ``test --ckpt_path x --model.flip_average true`` would
+test without. Here they lie under them.
+"""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch.utilities import rank_zero_warn
+
+from lt_lightning.checkpoints.opening import open_safely
+from lt_lightning.errors import UsageError
+from lt_lightning.records import model_of, require_file
+
+FROM_DATA = ("class_counts", "group_thresholds")
+"""Arguments of a model that the command line takes from the data."""
+
+_FOUND_BY_LIGHTNING = ("best", "last", "hpc")
+
+_PLACES = ("checkpoint",)
+"""Arguments that may differ without another result: a stage-1 file is not read again."""
+
+
+def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace, command: str, path: str) -> Namespace:
+    """Fill in what was not typed from the checkpoint that a command starts with, and say where the two differ.
+
+    Args:
+        parser: Of all commands.
+        config: The whole configuration, defaults included.
+        typed: What was typed, or stood in a file of ``-c``, and nothing else.
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        path: Value of ``--ckpt_path``.
+
+    Raises:
+        UsageError: If there is no such file, it holds no weights, or they are of the other stage.
+    """
+    if path in _FOUND_BY_LIGHTNING or "://" in path or path.startswith("registry:"):
+        return config
+    require_file(path, "ckpt_path")
+    model = model_of(open_safely(Path(path)))
+    if model is None:  # made in Python, or somebody else's: it cannot say what it is made of
+        return config
+    wanted = typed[command].model
+    theirs, ours = (str(kind).rpartition(".")[2] for kind in (model["class_path"], wanted.class_path))
+    if theirs != ours:
+        start = (
+            "stage 2 starts from it by `--model.checkpoint`" if ours == "RetrainModule" else f"give `--model {theirs}`"
+        )
+        raise UsageError(f"`ckpt_path` {path!r} is of a {theirs}, and `model` is a {ours}; {start}.")
+    arguments = {key: value for key, value in model["init_args"].items() if key not in FROM_DATA}
+    of_file = parser.parse_object({command: {"model": {**model, "init_args": arguments}}}, config)
+    found: Namespace = parser.parse_object({command: {"model": wanted}}, of_file)
+    differing = _differences(of_file[command].model, found[command].model)
+    if differing:
+        state = "; optimizers and schedules go on as they were left there" if command == "fit" else ""
+        rank_zero_warn(
+            f"`ckpt_path` {path!r} was made with other settings than are given, which count{state}: {differing}."
+        )
+    return found
+
+
+def _differences(there: Namespace, here: Namespace) -> str:
+    """Arguments that were given otherwise, in words."""
+    recorded, given = dict(there.items()), dict(here.items())
+    return ", ".join(
+        f"`model.{key.replace('init_args.', '')}` {value} (there {recorded[key]})"
+        for key, value in given.items()
+        if key in recorded and _plain(recorded[key]) != _plain(value) and key.rpartition(".")[2] not in _PLACES
+    )
+
+
+def _plain(value: object) -> object:
+    """A value; of our own classes the name, as their paths may be long or short."""
+    return value.rpartition(".")[2] if isinstance(value, str) and value.startswith("lt_lightning.") else value

@@ -1,0 +1,90 @@
+"""What is typed beside `--ckpt_path`, what the checkpoint says, and which of the two holds."""
+
+import json
+
+import pytest
+import torch
+
+from lt_lightning.errors import UsageError
+from lt_lightning.main import LTCLI, main
+
+
+def figures(here):
+    (path,) = here.rglob("results.json")
+    return json.loads(path.read_text())["evaluation"]["test"]
+
+
+def test_what_is_typed_holds_and_a_difference_is_said(here, tiny, stage1):
+    with pytest.warns(
+        UserWarning, match=r"other settings than are given, which count: `model.flip_average` True \(there"
+    ):
+        main(tiny("test", "RepresentationModule", f"--ckpt_path={stage1}", "--model.flip_average=true"))
+    assert figures(here)["test_time_averaging"] == "flip"
+
+
+def test_what_is_not_typed_is_the_checkpoints(here, tiny, stage1):
+    parts = ("--model.head=CosineHead", "--model.head.scale=7", "--model.loss=FocalLoss")
+    main(tiny("fit", "RetrainModule", f"--model.checkpoint={stage1}", "--trainer.max_epochs=1", *parts))
+    (checkpoint,) = here.rglob("last.ckpt")
+
+    class Made(LTCLI):
+        def instantiate_trainer(self, **kwargs):
+            raise StopIteration  # the model is made by now
+
+    with pytest.raises(StopIteration) as stopped:
+        Made(tiny("test", "RetrainModule", "--model.checkpoint=gone.ckpt", f"--ckpt_path={checkpoint}"))
+    made = stopped.traceback[1].locals["self"]
+    assert type(made.model.loss).__name__ == "FocalLoss"
+    assert made.model.head.scale == 7
+    assert made.config.test.ckpt_path == str(checkpoint)
+
+
+def test_a_resumed_run_says_what_goes_on_as_it_was(here, tiny, stage1):
+    options = ("--model.optimizer=torch.optim.SGD", "--model.optimizer.lr=0.5", "--trainer.max_epochs=3")
+    with pytest.warns(
+        UserWarning, match=r"optimizers and schedules go on as .*`model.optimizer.lr` 0.5 \(there 0.01\)"
+    ):
+        main(tiny("fit", "RepresentationModule", f"--ckpt_path={stage1}", *options))
+    (record,) = [json.loads(path.read_text()) for path in here.rglob("results.json")]
+    assert record["epochs"] == 3
+
+
+def test_a_model_made_in_python_is_typed(here, tiny, trainer, digits, stage1_module):
+    run = trainer()
+    run.fit(stage1_module(data := digits()), datamodule=data)
+    run.save_checkpoint(here / "python.ckpt")
+    main(tiny("test", "RepresentationModule", "--ckpt_path=python.ckpt"))
+    assert sum(figures(here)["per_class"]["total"]) == 500
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_a_missing_file_is_one_sentence(here, tiny, command):
+    with pytest.raises(UsageError, match=r"`ckpt_path` 'gone.ckpt' is not a file; give a `last.ckpt`"):
+        main(
+            tiny(
+                command,
+                "RepresentationModule",
+                "--ckpt_path=gone.ckpt",
+                *["--trainer.max_epochs=1"][command != "fit" :],
+            )
+        )
+
+
+def test_a_file_without_weights_is_one_sentence(here, tiny):
+    (here / "notes.ckpt").write_text("no weights")
+    with pytest.raises(UsageError, match=r"'notes.ckpt' is neither a PyTorch nor a safetensors file"):
+        main(tiny("test", "RepresentationModule", "--ckpt_path=notes.ckpt"))
+
+
+def test_stage_2_does_not_go_on_from_stage_1(here, tiny, stage1):
+    options = (f"--model.checkpoint={stage1}", f"--ckpt_path={stage1}", "--trainer.max_epochs=3")
+    with pytest.raises(
+        UsageError, match=r"is of a RepresentationModule, and .* RetrainModule; stage 2 starts from it by"
+    ):
+        main(tiny("fit", "RetrainModule", *options))
+
+
+def test_a_word_that_lightning_knows_is_no_file(here, tiny):
+    with pytest.warns(UserWarning, match="no last checkpoint available"):
+        main(tiny("fit", "RepresentationModule", "--ckpt_path=last", "--trainer.max_epochs=1"))
+    assert torch.load(next(here.rglob("last.ckpt")), weights_only=True)["epoch"] == 0
