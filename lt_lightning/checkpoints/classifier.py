@@ -34,8 +34,9 @@ class Classifier:
     """The file's tensors it was made from."""
     note: str = ""
     """What was done to make it linear, or what could not be, in words."""
-    is_linear: bool = True
-    """Whether the file's network multiplies by it and adds, no more; a cosine classifier also divides."""
+    is_linear: bool | None = True
+    """Whether the file's network multiplies by it and adds, no more; a cosine classifier also divides. ``None`` where
+    nobody knows."""
     order: tuple[int, ...] | None = None
     """For each row its row in the file; ``None`` where they stand as there."""
 
@@ -90,10 +91,7 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
     name = fitting[0].removesuffix("weight")
     keys = [key for key in (fitting[0], name + "bias") if key in found.rest]
     plain = Classifier(name.rstrip("."), found.rest[fitting[0]], found.rest.get(name + "bias"), tuple(keys))
-    plain = _scaled(plain, found.rest)
-    if found.source.class_counts is not None and found.source.head is None and not plain.note:
-        plain = replace(plain, note="read as a linear layer, for the file does not say which head it is of")
-    return plain
+    return _of_whom(_scaled(plain, found.rest), found)
 
 
 def unexpected(found: Match, classifier: Classifier) -> list[str]:
@@ -154,6 +152,22 @@ def _our_head(found: Match, num_features: int, num_classes: int) -> Classifier |
     note = "" if name == "LinearHead" else f"{name} in its linear form"
     bias = None if layer.bias is None else layer.bias.detach()
     return Classifier("head", layer.weight.detach(), bias, keys, note)
+
+
+def _of_whom(plain: Classifier, found: Match) -> Classifier:
+    """Say of a file of ours that its classifier was read like anybody's, if nobody knows what its head makes of it."""
+    if found.source.class_counts is None:
+        return plain
+    head = found.source.head
+    if head is None:
+        note = "read as a linear layer, for the file does not say which head it is of"
+        return replace(plain, note=plain.note or note)
+    package, _, name = str(head.get("class_path", "")).rpartition(".")
+    if package.partition(".")[0] == "lt_lightning":
+        return plain
+    # A head of somebody's own may divide features by their norms, or logits by a temperature.
+    note = f"read as a linear layer, though its head, {name}, may make something else of its weights"
+    return replace(plain, note=plain.note or note, is_linear=None)
 
 
 def _scaled(plain: Classifier, rest: dict[str, Tensor]) -> Classifier:

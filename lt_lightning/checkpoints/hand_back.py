@@ -122,6 +122,8 @@ def _tensors(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[di
     keys = {key.rpartition(".")[2]: key for key in classifier.keys}
     weight = next((key for name, key in keys.items() if name.endswith("weight")), None)
     bias = next((key for name, key in keys.items() if name.endswith("bias")), None)
+    if classifier.is_linear is None:
+        raise UsageError(f"`checkpoint` {path!r} has a classifier {classifier.name!r} {classifier.note}; {_INSTEAD}.")
     if not classifier.is_linear or weight is None:
         raise UsageError(
             f"`checkpoint` {path!r} has a classifier {classifier.name!r} that is not linear, so its network would make "

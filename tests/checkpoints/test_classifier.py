@@ -108,6 +108,17 @@ def test_a_record_that_says_nothing_usable_is_passed_over(ours, backbone, change
     assert classifier.note == ""
 
 
+def test_a_head_of_ones_own_is_read_as_a_linear_layer_that_it_need_not_be(ours, backbone):
+    source, head = ours("LinearHead")
+    object.__setattr__(source, "head", {"class_path": "mine.NormHead", "init_args": {}})
+    classifier = find(source, backbone)
+    assert torch.equal(classifier.weight, head.weight)
+    assert (
+        classifier.note == "read as a linear layer, though its head, NormHead, may make something else of its weights"
+    )
+    assert classifier.is_linear is None
+
+
 def test_a_head_without_weights_leaves_no_classifier(ours, backbone):
     source, _ = ours("NCMHead", metric="cosine")
     with pytest.raises(UsageError, match="must hold one linear classifier with 10 rows of 8 features, but has 0"):

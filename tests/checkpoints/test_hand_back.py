@@ -233,9 +233,17 @@ def test_heads_that_would_change_it_are_refused(backbone, tmp_path, name, reason
     assert [path.name for path in tmp_path.iterdir()] == ["ours.ckpt"]
 
 
-def save_ours(path, backbone, head):
+def test_a_head_of_ones_own_is_not_known_to_be_linear(backbone, tmp_path):
+    save_ours(tmp_path / "ours.ckpt", backbone, heads.LinearHead(8, COUNTS), class_path="mine.NormHead")
+    found, classifier = read(tmp_path / "ours.ckpt", backbone)
+    with pytest.raises(UsageError, match=r"though its head, NormHead, may .*; hand it back as a Lightning checkpoint"):
+        checkpoints.hand_back(found, classifier, plain_layer(bias=False), tmp_path / "better.ckpt")
+
+
+def save_ours(path, backbone, head, class_path=None):
     tensors = prefixed(backbone.state_dict(), "backbone.") | prefixed(head.state_dict(), "head.")
-    arguments = {"head": {"class_path": f"lt_lightning.heads.{type(head).__name__}", "init_args": {}}}
+    kind = class_path or f"lt_lightning.heads.{type(head).__name__}"
+    arguments = {"head": {"class_path": kind, "init_args": {}}}
     record = {"class_counts": COUNTS}
     torch.save({"state_dict": tensors, "hyper_parameters": arguments, checkpoints.RECORD: record}, path)
 
