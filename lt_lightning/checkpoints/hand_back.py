@@ -123,7 +123,11 @@ def _tensors(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[di
     weight = next((key for name, key in keys.items() if name.endswith("weight")), None)
     bias = next((key for name, key in keys.items() if name.endswith("bias")), None)
     if classifier.is_linear is None:
-        raise UsageError(f"`checkpoint` {path!r} has a classifier {classifier.name!r} {classifier.note}; {_INSTEAD}.")
+        kind = str((found.source.head or {}).get("class_path", "head")).rpartition(".")[2]
+        raise UsageError(
+            f"`checkpoint` {path!r} has a head of somebody's own, {kind}, which may make something else of a linear "
+            f"layer's weights; {_INSTEAD}."
+        )
     if not classifier.is_linear or weight is None:
         raise UsageError(
             f"`checkpoint` {path!r} has a classifier {classifier.name!r} that is not linear, so its network would make "

@@ -236,7 +236,7 @@ def test_heads_that_would_change_it_are_refused(backbone, tmp_path, name, reason
 def test_a_head_of_ones_own_is_not_known_to_be_linear(backbone, tmp_path):
     save_ours(tmp_path / "ours.ckpt", backbone, heads.LinearHead(8, COUNTS), class_path="mine.NormHead")
     found, classifier = read(tmp_path / "ours.ckpt", backbone)
-    with pytest.raises(UsageError, match=r"though its head, NormHead, may .*; hand it back as a Lightning checkpoint"):
+    with pytest.raises(UsageError, match=r"own, NormHead, which may make .*; hand it back as a Lightning checkpoint"):
         checkpoints.hand_back(found, classifier, plain_layer(bias=False), tmp_path / "better.ckpt")
 
 
