@@ -47,5 +47,16 @@ def show(table: Table) -> None:
     """Print a table, as wide as it needs to be when the output is a file."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=100)
+        console = Console(width=_width(table))
     console.print(table)
+
+
+def fits(table: Table) -> bool:
+    """Whether a table can be shown without a word being cut or wrapped."""
+    console = Console()
+    return not console.is_terminal or _width(table) <= console.width
+
+
+def _width(table: Table) -> int:
+    """Characters that a line of a table takes where nothing wraps."""
+    return Console(width=10_000).measure(table).maximum

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from lt_lightning.tables import accuracy_table, percent, show
+from lt_lightning.tables import accuracy_table, fits, percent, show
 
 
 def test_percent():
@@ -26,3 +26,20 @@ def test_table_names_groups_sizes_and_thresholds():
 def test_show_prints(capsys):
     show(accuracy_table("t", [("row", {"all": 1.0})], {"many": 1, "medium": 0, "few": 0}, (20, 100)))
     assert "100.0" in capsys.readouterr().out
+
+
+def test_a_file_gets_a_table_as_wide_as_it_is(capsys):
+    name = "a_name_of_one_word_that_is_longer_than_a_terminal_" * 3
+    show(accuracy_table("t", [(name, {"all": 1.0})], {"many": 1, "medium": 0, "few": 0}, (20, 100)))
+    assert name in capsys.readouterr().out
+
+
+def test_what_fits_a_terminal(monkeypatch):
+    table = accuracy_table("t", [("row", {"all": 1.0})], {"many": 1, "medium": 0, "few": 0}, (20, 100))
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    assert fits(table)  # the output is a file here
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not fits(table)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert fits(table)

@@ -17,7 +17,7 @@ from lt_lightning import losses, samplers  # noqa: F401  # short class names are
 from lt_lightning.backbones import Backbone
 from lt_lightning.comparing.comparison import compare
 from lt_lightning.comparing.files import write_all
-from lt_lightning.comparing.leaderboard import leaderboard, ordered, priors_table, show
+from lt_lightning.comparing.leaderboard import leaderboards, ordered, priors_table
 from lt_lightning.comparing.outcome import Comparison, Options
 from lt_lightning.comparing.record import test_priors
 from lt_lightning.data import LTDataModule
@@ -28,6 +28,7 @@ from lt_lightning.features.views import human
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import PresetConfigFile, sentences
 from lt_lightning.quiet import quiet
+from lt_lightning.tables import fits, show
 
 
 def main(argv: Sequence[str]) -> None:
@@ -128,7 +129,8 @@ def _plain_warnings() -> Iterator[None]:
 
 
 def _print(found: Comparison, with_priors: bool) -> None:
-    show(leaderboard(found))
+    for table in leaderboards(found, fits):
+        show(table)
     if with_priors:
         values = test_priors(found)
         show(priors_table({row.name: values[row.name] for row in ordered(found.rows) if row.name in values}))

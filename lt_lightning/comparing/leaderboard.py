@@ -1,9 +1,10 @@
 """The table of a comparison."""
 
+from collections.abc import Callable
+from functools import partial
 from statistics import mean, stdev
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from lt_lightning.comparing.outcome import Comparison, Row
@@ -11,9 +12,11 @@ from lt_lightning.comparing.record import protocol
 from lt_lightning.functional import GROUPS, group_of
 from lt_lightning.tables import percent
 
-_COLUMNS = ("all", *GROUPS)
-_WIDE = 160
 _EDGE = {None: "", "largest": " ↑", "smallest": " ↓"}
+
+# Two lines a row keep a table on a screen: what is in the second line of a head is in that of a row.
+_Columns = dict[str, Callable[[Row], str]]
+"""Cells by the head of their column."""
 
 
 def leaderboard(found: Comparison) -> Table:
@@ -22,61 +25,80 @@ def leaderboard(found: Comparison) -> Table:
     Args:
         found: What :func:`compare` returned.
     """
-    counts, thresholds = found.data.class_counts, found.data.group_thresholds
-    low, high = thresholds
-    sizes = dict(zip(GROUPS, group_of(counts, thresholds).sum(dim=1).tolist(), strict=True))
-    seeds = len(found.options.seeds)
-    if found.selection.on_test:
-        chosen = f"best epoch and best of {seeds} seeds, both" if seeds > 1 else "best epoch of one seed,"
-        title = (
-            f"test accuracy in % as papers report it: {chosen} chosen on the test images; not comparable with figures "
-            f"of the default protocol"
-        )
-    else:
-        spread = f", mean ± standard deviation of {seeds} seeds" if seeds > 1 else ""
-        title = f"test accuracy in %{spread}"
-    table = Table(title=title, title_justify="left", caption=_caption(found), caption_justify="left")
-    table.add_column("", no_wrap=True)
-    # Two lines a row keep the table on a screen: what is in the second line of a head is in that of a row.
+    table = _table(found, _accuracies(found) | _beside(found))
+    table.title, table.caption = _title(found), _caption(found)
+    return table
+
+
+def leaderboards(found: Comparison, fits: Callable[[Table], bool]) -> list[Table]:
+    """The leaderboard, or, where it does not fit, one of accuracies and one of the rest, 80 characters wide.
+
+    Args:
+        found: What :func:`compare` returned.
+        fits: Whether a table can be shown as it is.
+    """
+    whole = leaderboard(found)
+    if fits(whole):
+        return [whole]
+    accuracies, rest = _table(found, _accuracies(found, "\n")), _table(found, _beside(found))
+    accuracies.title, rest.caption = _title(found), _caption(found)
+    return [accuracies, rest]
+
+
+def _table(found: Comparison, columns: _Columns) -> Table:
+    table = Table(title_justify="left", caption_justify="left")
+    # Settings take what room is left, in their place names; a figure that is cut says nothing.
+    table.add_column("", overflow="fold", no_wrap=describe_point in columns.values())
+    for head, cell in columns.items():
+        words = cell is describe_point
+        table.add_column(head, justify="left" if words else "right", no_wrap=not words)
+    for row in ordered(found.rows):
+        name = f"{row.name} ★" if row is found.winner else row.name
+        table.add_row(name, *(cell(row) for cell in columns.values()))
+    return table
+
+
+def _accuracies(found: Comparison, between: str = " ") -> _Columns:
+    """Accuracy by group, and what it gains over stage 1; ``between`` stands before a standard deviation."""
+    counts, (low, high) = found.data.class_counts, found.data.group_thresholds
+    sizes = dict(zip(GROUPS, group_of(counts, (low, high)).sum(dim=1).tolist(), strict=True))
     heads = {
         "all": f"all\n{len(counts)}",
         "many": f">{high}\n{sizes['many']}",
         "medium": f"medium\n{sizes['medium']}",
         "few": f"<{low}\n{sizes['few']}",
     }
-    for name in _COLUMNS:
-        table.add_column(heads[name], justify="right", no_wrap=True)
-    table.add_column("− stage 1\n[95 %]", justify="right", no_wrap=True)
+    columns: _Columns = {head: partial(_spread, name=name, between=between) for name, head in heads.items()}
+    return columns | {"− stage 1\n[95 %]": lambda row: _gain(row.to_stage1)}
+
+
+def _beside(found: Comparison) -> _Columns:
+    """What else there is to say of a row."""
+    columns: _Columns = {}
     if found.winner is not None:
-        table.add_column("− winner\np", justify="right", no_wrap=True)
-    table.add_column("ECE\nscaled", justify="right", no_wrap=True)
+        columns["− winner\np"] = lambda row: _versus(row.to_winner)
+    columns["ECE\nscaled"] = _calibration
     if not found.selection.on_test:
-        table.add_column("val", justify="right", no_wrap=True)
-    table.add_column("s", justify="right", no_wrap=True)
-    table.add_column("chosen" if found.selection.allowed else "settings")
-    for row in ordered(found.rows):
-        table.add_row(*_cells(row, found))
-    return table
+        columns["val"] = lambda row: percent(row.score)
+    columns["s"] = lambda row: f"{row.seconds:.1f}" if row.seconds else "–"
+    columns["chosen" if found.selection.allowed else "settings"] = describe_point
+    return columns
+
+
+def _title(found: Comparison) -> str:
+    seeds = len(found.options.seeds)
+    if found.selection.on_test:
+        chosen = f"best epoch and best of {seeds} seeds, both" if seeds > 1 else "best epoch of one seed,"
+        return (
+            f"test accuracy in % as papers report it: {chosen} chosen on the test images; not comparable with figures "
+            f"of the default protocol"
+        )
+    return "test accuracy in %" + (f", mean ± standard deviation of {seeds} seeds" if seeds > 1 else "")
 
 
 def ordered(rows: list[Row]) -> list[Row]:
     """Stage 1, then the others by their mean accuracy on test images, then what diverged."""
     return [rows[0], *sorted(rows[1:], key=lambda row: -mean(row.values("all")) if row.tests else 1.0)]
-
-
-def _cells(row: Row, found: Comparison) -> list[str]:
-    name = f"{row.name} ★" if row is found.winner else row.name
-    cells = [name, *(_spread(row.values(column)) for column in _COLUMNS), _gain(row.to_stage1)]
-    if found.winner is not None:
-        cells.append(_versus(row.to_winner))
-    scaled = [test.figures["ece_scaled"] for test in row.tests if test.figures["ece_scaled"] is not None]
-    errors = [test.figures["ece"] for test in row.tests]
-    cells.append(f"{percent(mean(errors)) if errors else '–'}\n{percent(mean(scaled)) if scaled else '–'}")
-    if not found.selection.on_test:
-        cells.append(percent(row.score))
-    cells.append(f"{row.seconds:.1f}" if row.seconds else "–")
-    cells.append(describe_point(row))
-    return cells
 
 
 def describe_point(row: Row) -> str:
@@ -96,11 +118,18 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _spread(values: list[float]) -> str:
+def _spread(row: Row, name: str, between: str) -> str:
+    values = row.values(name)
     if not values:
         return "–"
     middle = percent(mean(values))
-    return middle if len(values) < 2 or middle == "–" else f"{middle} ± {100 * stdev(values):.1f}"
+    return middle if len(values) < 2 or middle == "–" else f"{middle}{between}± {100 * stdev(values):.1f}"
+
+
+def _calibration(row: Row) -> str:
+    errors = [test.figures["ece"] for test in row.tests]
+    scaled = [test.figures["ece_scaled"] for test in row.tests if test.figures["ece_scaled"] is not None]
+    return "\n".join(percent(mean(values)) if values else "–" for values in (errors, scaled))
 
 
 def _gain(difference: dict[str, float] | None) -> str:
@@ -135,14 +164,6 @@ def _caption(found: Comparison) -> str:
     else:
         lines.append(f"views {how['views']}, batch normalisation eval, no averaging at test time, last epoch")
     return "\n".join(lines)
-
-
-def show(table: Table) -> None:
-    """Print a table, as wide as it needs to be when the output is a file."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
-    console.print(table)
 
 
 def priors_table(priors: dict[str, dict[str, float]]) -> Table:

@@ -1,19 +1,21 @@
 """The table says what was found, and what was not."""
 
 from io import StringIO
+from statistics import mean
 
 import pytest
 from rich.console import Console
 
-from lt_lightning.comparing.leaderboard import describe_point, leaderboard, ordered, priors_table, show
+from lt_lightning.comparing.leaderboard import describe_point, leaderboard, leaderboards, ordered, priors_table
+from lt_lightning.tables import percent, show
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
 )
 
 
-def text(table):
-    console = Console(width=160, file=StringIO())
+def text(table, width=160):
+    console = Console(width=width, file=StringIO())
     console.print(table)
     return console.file.getvalue()
 
@@ -27,6 +29,23 @@ def test_selected(run):
     rows = ordered(found.rows)
     assert rows[0].name == "stage 1"
     assert rows[1].values("all")[0] >= rows[2].values("all")[0]
+
+
+def test_a_terminal_of_80_characters_shows_every_name_and_figure(run):
+    found = run("class_balanced_sigmoid,ncm", seeds=(0, 1))
+    assert [text(table) for table in leaderboards(found, lambda _: True)] == [text(leaderboard(found))]
+    accuracies, rest = (text(table, 80) for table in leaderboards(found, lambda _: False))
+    for row in found.rows:
+        for shown in (accuracies, rest):
+            assert row.name in shown
+        for name in ("all", "many", "medium", "few"):
+            assert percent(mean(row.values(name))) in accuracies
+    assert f"{found.winner.name} ★" in accuracies
+    assert "±" in accuracies
+    assert "[95 %]" in accuracies
+    assert percent(found.winner.score) in rest
+    assert "★ best on the validation images" in rest
+    assert "…" not in accuracies + rest
 
 
 def test_choices_at_the_end_of_a_grid_are_marked(run):
