@@ -272,8 +272,10 @@ def _help_option(message: str, key: str, shown_as: str) -> str:
         if part[1]:
             keys.append(re.sub(rf"^{key}(?=\.|$)", shown_as, part[1]))
         elif part[2] != "Callback":
-            # A factory's class comes after the message about it, with the keys that lead there: two at most.
-            classes[tuple(keys[:2] if part[0].startswith("Namespace") else keys)] = part[2]
+            # A factory's class comes after the message about it, with the keys that lead there: its own and, before it,
+            # that of the class whose argument it is, if it is one's.
+            own = 2 if tuple(keys[:1]) in classes else 1
+            classes[tuple(keys[:own] if part[0].startswith("Namespace") else keys)] = part[2]
     if not classes:
         return "--help"
     at = max(classes, key=len)

@@ -270,6 +270,12 @@ def test_invalid_yaml_is_named(here):
         ("--stage1.model.lrr=1", "--stage1.model.help RepresentationModule"),
         ("--stage2.lort.model.loss=Nope", "--stage2.lort.model.help RetrainModule"),
         ("--data.nope=1", "--data.help DigitsLT"),
+        ("--stage2.lws.sampler.nope=1", "--stage2.lws.sampler.help ClassBalancedSampler"),
+        ("--stage2.lws.sampler.samples_per_class=x", "--stage2.lws.sampler.help ClassBalancedSampler"),
+        (
+            '--stage2.lort.augmentation={"class_path": "Cutout", "init_args": {"length": "x"}}',
+            "--stage2.lort.augmentation.help Cutout",
+        ),
     ],
 )
 def test_a_mistake_is_answered_with_the_help_that_exists(here, capsys, mistake, option):
