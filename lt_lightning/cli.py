@@ -52,6 +52,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     if arguments[0] not in COMMANDS:
         _fail(f"`{arguments[0]}` is not a command; choose one of {', '.join(COMMANDS)}.")
+    if argv is None and "" not in sys.path:
+        sys.path.append("")  # parts of one's own are found in the current folder, as by `python -m`, but come last
     try:
         _imported(COMMANDS[arguments[0]][0])(arguments)
     except SystemExit as leaving:

@@ -5,6 +5,7 @@ import gc
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +119,28 @@ def test_what_is_registered_for_the_end_is_done_and_output_complete():
     )
     done = run("-c", program, "fit")
     assert (done.returncode, done.stdout) == (0, "shown done\n")
+
+
+def test_a_module_in_the_current_folder_is_found_after_all_others(tmp_path):
+    """As a console script starts, whose own folder Python puts in the first place instead."""
+    script, here = tmp_path / "bin" / "command", tmp_path / "here"
+    for folder in (script.parent, here):
+        folder.mkdir()
+    (here / "my_part.py").write_text("VALUE = 'mine'")
+    (here / "json.py").write_text("raise RuntimeError('not the one of the standard library')")
+    script.write_text(
+        "from lt_lightning import cli\n"
+        "def show(arguments):\n"
+        "    import json, my_part\n"
+        "    print(my_part.VALUE)\n"
+        "cli._imported = lambda place: show\n"
+        "cli.main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(lt_lightning.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, str(script), "fit"], cwd=here, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "mine\n"), done.stderr
 
 
 def test_importing_a_command_leaves_collection_of_garbage_as_it_was():
