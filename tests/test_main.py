@@ -42,7 +42,7 @@ def test_fit_leaves_results_configuration_and_checkpoint(here, tiny, capsys):
     validation = record["evaluation"]["val"]
     assert validation["group_sizes"] == {"many": 3, "medium": 3, "few": 4}
     groups = {"all", "many", "medium", "few"}
-    assert set(validation["accuracy"]) == groups | {"micro", "harmonic", "geometric", "worst", "top5"}
+    assert set(validation["accuracy"]) == groups | {"micro", "harmonic", "geometric", "worst", "top3", "top5"}
     assert set(validation["calibration"]["ece"]) == groups
     assert len(validation["per_class"]["weight_norm"]) == 10
     assert sum(validation["per_class"]["total"]) == 200

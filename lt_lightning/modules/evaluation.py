@@ -10,6 +10,9 @@ from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.metrics import CalibrationError, GroupAccuracy, LogitsStatistics, weight_norms
 
+TOP_K = (3, 5)
+"""Beside the first class: what ELM's tables of large sets have, of which most others have the latter."""
+
 
 class Evaluation(nn.Module):
     """Accuracy per class and group, statistics of the logits and calibration, updated batch by batch.
@@ -21,7 +24,7 @@ class Evaluation(nn.Module):
 
     def __init__(self, class_counts: Sequence[int], group_thresholds: tuple[int, int]) -> None:
         super().__init__()
-        self.accuracy = GroupAccuracy(class_counts, group_thresholds)
+        self.accuracy = GroupAccuracy(class_counts, group_thresholds, TOP_K)
         self.logits_statistics = LogitsStatistics(class_counts, group_thresholds)
         self.calibration = CalibrationError(class_counts, group_thresholds)
 

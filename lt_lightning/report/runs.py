@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-METRICS = ("all", "many", "medium", "few", "micro", "top5", "harmonic", "geometric", "worst", "ece")
+METRICS = ("all", "many", "medium", "few", "micro", "top3", "top5", "harmonic", "geometric", "worst", "ece")
 """Figures that are reported, in order, where runs have them."""
 
 _OF_THE_RUN = re.compile(r"^\s*(seed_everything|checkpoint|ckpt_path|default_root_dir|root|output|config):.*\n", re.M)
