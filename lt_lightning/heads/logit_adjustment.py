@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
+from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.priors import log_prior
 from lt_lightning.heads.affine import AffineHead, make_linear
 
@@ -49,7 +50,8 @@ class LogitAdjustmentHead(AffineHead):
     def to_linear(self) -> nn.Linear:
         """A linear layer whose bias has taken in the adjustment."""
         assert self.bias is not None
-        return make_linear(self.weight, self.bias - self._adjustment(self.bias.dtype))
+        bias = at_least_fp32(self.bias)  # fp16 ends at 65504 images, and bf16 has three digits of their number
+        return make_linear(self.weight, (bias - self._adjustment(bias.dtype)).to(self.bias.dtype))
 
     def _adjustment(self, dtype: torch.dtype) -> Tensor:
         return self.tau * log_prior(self.counts.to(dtype))

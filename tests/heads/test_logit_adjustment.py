@@ -34,6 +34,16 @@ def test_half_precision_leaves_the_prior_exact() -> None:
     assert head.counts.tolist() == [4999, 3]
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_has_a_linear_form_of_many_images_too(dtype: torch.dtype) -> None:
+    head = LogitAdjustmentHead(2, [100_000, 3]).to(dtype)
+    head.init_from(torch.zeros(2, 2), None)
+    layer = head.to_linear()
+    assert layer.bias.dtype == layer.weight.dtype == dtype
+    expected = -torch.tensor([100_000 / 100_003, 3 / 100_003], dtype=torch.float64).log()
+    torch.testing.assert_close(layer.bias.double(), expected, rtol=2**-8, atol=1e-4)
+
+
 def test_counts_are_not_in_the_checkpoint() -> None:
     assert LogitAdjustmentHead(2, [5, 3]).state_dict().keys() == {"weight", "bias"}
 
