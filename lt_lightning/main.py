@@ -25,7 +25,7 @@ from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder
-from lt_lightning.resuming import with_checkpoint
+from lt_lightning.resuming import with_checkpoint, with_model
 
 WHAT_REMAINS = (
     "`last.ckpt` of the run's folder holds the last epoch that ended, if one has; `fit --ckpt_path` goes on from it."
@@ -63,10 +63,11 @@ def main(argv: Sequence[str]) -> None:
     """Run one of LightningCLI's commands.
 
     Args:
-        argv: Command and options, as on the command line.
+        argv: Command and options, as on the command line; what only evaluates may leave the model to the checkpoint.
     """
+    words = list(argv)
     with interruptible(WHAT_REMAINS, on_sigterm=False), sigterm_interrupts():
-        LTCLI(args=list(argv))
+        LTCLI(args=words if words[:1] == ["fit"] else with_model(words))
 
 
 class PresetConfigFile(ActionConfigFile):

@@ -3,7 +3,6 @@
 The model need not be typed: ``--ckpt_path last.ckpt`` alone brings the one that the command line trained.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,14 +10,9 @@ from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning.callbacks import PredictionsWriter, TemperatureScaling
-from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI
-from lt_lightning.records import read_record
-from lt_lightning.resuming import FROM_DATA
-
-_CONFIGURED = ("-c", "--config", "-h", "--help")
-"""Options that leave nothing to be filled in."""
+from lt_lightning.resuming import CONFIGURED, is_given, value_of, with_model
 
 
 def main(argv: Sequence[str]) -> None:
@@ -41,25 +35,14 @@ def complete(arguments: list[str]) -> list[str]:
         UsageError: If a model is needed, and the checkpoint is none of ours or was made in Python.
     """
     arguments = [_renamed(word) for word in arguments]
-    if _of_data(arguments) and not any(_is_given(arguments, option) for option in ("--data", *_CONFIGURED)):
+    if _of_data(arguments) and not any(is_given(arguments, option) for option in ("--data", *CONFIGURED)):
         arguments.insert(1, "--data=PredictFolder")
-    checkpoint = _value(arguments, "--ckpt_path")
-    if checkpoint is None:
-        return arguments
-    added = []
-    if not any(_is_given(arguments, option) for option in ("--model", *_CONFIGURED)):
-        model = read_record(checkpoint, "ckpt_path").model
-        if model is None:
-            raise UsageError(
-                f"`ckpt_path` {checkpoint!r} holds a model that was made in Python, so it cannot say what it is made "
-                f"of; give `--model` and its arguments, or `-c` with a configuration."
-            )
-        plain = {key: value for key, value in model["init_args"].items() if key not in FROM_DATA}
-        added.append(f"--model={json.dumps({'class_path': model['class_path'], 'init_args': plain})}")
-    data = (_value(arguments, "--data") or "").rpartition(".")[2]
-    if data == "PredictFolder" and not _is_given(arguments, "--data.checkpoint"):
-        added.append(f"--data.checkpoint={checkpoint}")
-    return [*arguments, *added]
+    arguments = with_model(arguments)
+    checkpoint = value_of(arguments, "--ckpt_path")
+    data = (value_of(arguments, "--data") or "").rpartition(".")[2]
+    if checkpoint is not None and data == "PredictFolder" and not is_given(arguments, "--data.checkpoint"):
+        arguments.append(f"--data.checkpoint={checkpoint}")
+    return arguments
 
 
 def _renamed(word: str) -> str:
@@ -70,21 +53,6 @@ def _renamed(word: str) -> str:
 
 def _of_data(arguments: Sequence[str]) -> bool:
     return any(word.startswith("--data.") for word in arguments)
-
-
-def _is_given(arguments: Sequence[str], option: str) -> bool:
-    return any(word == option or word.startswith(f"{option}=") for word in arguments)
-
-
-def _value(arguments: Sequence[str], option: str) -> str | None:
-    """The last value of an option, in either way of typing it."""
-    found = None
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
-        if word == option:
-            found = following
-        elif word.startswith(f"{option}="):
-            found = word.partition("=")[2]
-    return found
 
 
 class PredictCLI(LTCLI):

@@ -4,6 +4,8 @@ Lightning lays a checkpoint's arguments over the command line's: ``test --ckpt_p
 test without. Here they lie under them.
 """
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -11,15 +13,61 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
-from lt_lightning.records import model_of, require_file
+from lt_lightning.records import model_of, read_record, require_file
 
 FROM_DATA = ("class_counts", "group_thresholds")
 """Arguments of a model that the command line takes from the data."""
+
+CONFIGURED = ("-c", "--config", "-h", "--help")
+"""Options that leave nothing to be filled in."""
 
 _FOUND_BY_LIGHTNING = ("best", "last", "hpc")
 
 _PLACES = ("checkpoint",)
 """Arguments that may differ without another result: a stage-1 file is not read again."""
+
+
+def with_model(arguments: Sequence[str]) -> list[str]:
+    """A command line with the model of the checkpoint that it starts with, where no model was typed.
+
+    Args:
+        arguments: Command and options.
+
+    Raises:
+        UsageError: If the checkpoint is none of ours or was made in Python.
+    """
+    path = value_of(arguments, "--ckpt_path")
+    if path is None or _is_found_by_lightning(path):
+        return list(arguments)
+    if any(is_given(arguments, option) for option in ("--model", *CONFIGURED)):
+        return list(arguments)
+    model = read_record(path, "ckpt_path").model
+    if model is None:
+        raise UsageError(
+            f"`ckpt_path` {path!r} holds a model that was made in Python, so it cannot say what it is made of; give "
+            f"`--model` and its arguments, or `-c` with a configuration."
+        )
+    plain = {key: value for key, value in model["init_args"].items() if key not in FROM_DATA}
+    added = f"--model={json.dumps({'class_path': model['class_path'], 'init_args': plain})}"
+    # Before single arguments of the model, which hold.
+    place = next((n for n, word in enumerate(arguments) if word.startswith("--model.")), len(arguments))
+    return [*arguments[:place], added, *arguments[place:]]
+
+
+def is_given(arguments: Sequence[str], option: str) -> bool:
+    """Whether an option was typed."""
+    return any(word == option or word.startswith(f"{option}=") for word in arguments)
+
+
+def value_of(arguments: Sequence[str], option: str) -> str | None:
+    """The last value of an option, in either way of typing it."""
+    found = None
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if word == option:
+            found = following
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+    return found
 
 
 def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace, command: str, path: str) -> Namespace:
@@ -35,7 +83,7 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
     Raises:
         UsageError: If there is no such file, it holds no weights, or they are of the other stage.
     """
-    if path in _FOUND_BY_LIGHTNING or "://" in path or path.startswith("registry:"):
+    if _is_found_by_lightning(path):
         return config
     require_file(path, "ckpt_path")
     model = model_of(open_safely(Path(path)))
@@ -58,6 +106,10 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
             f"`ckpt_path` {path!r} was made with other settings than are given, which count{state}: {differing}."
         )
     return found
+
+
+def _is_found_by_lightning(path: str) -> bool:
+    return path in _FOUND_BY_LIGHTNING or "://" in path or path.startswith("registry:")
 
 
 def _differences(there: Namespace, here: Namespace) -> str:

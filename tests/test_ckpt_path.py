@@ -88,3 +88,24 @@ def test_a_word_that_lightning_knows_is_no_file(here, tiny):
     with pytest.warns(UserWarning, match="no last checkpoint available"):
         main(tiny("fit", "RepresentationModule", "--ckpt_path=last", "--trainer.max_epochs=1"))
     assert torch.load(next(here.rglob("last.ckpt")), weights_only=True)["epoch"] == 0
+
+
+def of_data(tiny):
+    return [word for word in tiny("test", "RepresentationModule") if not word.startswith("--model")]
+
+
+def test_a_test_takes_its_model_from_the_checkpoint(here, stage1, tiny):
+    main([*of_data(tiny), f"--ckpt_path={stage1}"])
+    assert figures(here)["test_time_averaging"] == "none"
+
+
+def test_single_arguments_of_a_model_from_the_checkpoint_hold(here, stage1, tiny):
+    with pytest.warns(UserWarning, match=r"`model.flip_average` True \(there False\)"):
+        main([*of_data(tiny), "--model.flip_average=true", f"--ckpt_path={stage1}"])
+    assert figures(here)["test_time_averaging"] == "flip"
+
+
+def test_a_test_of_a_foreign_file_says_what_is_needed(here, tiny):
+    torch.save({"state_dict": {"fc.weight": torch.zeros(2, 2)}}, here / "theirs.ckpt")
+    with pytest.raises(UsageError, match=r"`ckpt_path` 'theirs.ckpt' is no checkpoint of this package"):
+        main([*of_data(tiny), "--ckpt_path=theirs.ckpt"])
