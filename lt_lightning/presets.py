@@ -12,6 +12,7 @@ anything that is no dictionary; a list under ``key+`` is appended to the list un
 stage of a pipeline, ``stack`` brings the named files in there (not below ``init_args``, whose keys are the classes').
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -171,11 +172,24 @@ def _shown(path: Path) -> str:
 
 
 def name_of(path: str) -> str:
-    """The name under which :func:`resolve` would find ``path``; a file elsewhere goes by its stem."""
+    """The name under which :func:`resolve` would find ``path``.
+
+    A file elsewhere goes by its stem; what a run has left as ``config.yaml`` by what that run was called, for it is the
+    same experiment when it is done again, with another seed for instance.
+    """
     resolved = Path(path).resolve()
     if resolved.is_relative_to(folder()):
         return resolved.relative_to(folder()).with_suffix("").as_posix()
-    return resolved.stem
+    return (_name_in_results(resolved.parent) if resolved.name == "config.yaml" else None) or resolved.stem
+
+
+def _name_in_results(run: Path) -> str | None:
+    try:
+        record = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    found = record.get("preset") if isinstance(record, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def name_among(files: Iterable[str], otherwise: str) -> str:

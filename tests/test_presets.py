@@ -51,6 +51,17 @@ def test_a_run_is_called_after_its_last_preset(tmp_path):
     assert presets.name_among([], "model") == "model"
 
 
+def test_a_run_that_is_done_again_keeps_its_name(tmp_path):
+    config, results = tmp_path / "config.yaml", tmp_path / "results.json"
+    assert presets.name_of(str(config)) == "config"
+    for content in ("no json", "[]", '{"rows": {}}', '{"preset": 1}'):
+        results.write_text(content)
+        assert presets.name_of(str(config)) == "config"
+    results.write_text('{"preset": "cifar100_lt/lort"}')
+    assert presets.name_of(str(config)) == "cifar100_lt/lort"
+    assert presets.name_of(str(tmp_path / "mine.yaml")) == "mine"
+
+
 # -- stacking ----------------------------------------------------------------------------------------------------------
 
 
