@@ -9,12 +9,15 @@ import pytest
 
 # Lightning calls jsonargparse by names that it deprecates; nothing here can change that, and warnings are errors.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+# Before torch is imported, here and in other processes: tensors this small cost more on two threads than on one, sums
+# are the same to the bit everywhere, and processes that wait for each other do not take each other's cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from hypothesis import settings
 
 from lt_lightning.main import main
 
-pytest_plugins = ("made_data", "short_runs")
+pytest_plugins = ("made_data", "short_runs", "warm_python")
 
 # Where a red test stops others' work the examples are always the same; elsewhere each run looks at new ones.
 settings.register_profile("ci", derandomize=True, deadline=None)

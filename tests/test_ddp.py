@@ -98,7 +98,7 @@ def test_pipeline_on_two_processes(plan, python):
     # Stage 2 again from the same stage-1 file on one process: same steps, same classifier, same figures.
     one = [python, "-m", "lt_lightning", "fit", "-c", str(folder / "weighted/config.yaml")]
     shell(plan, *one, "--trainer.devices=1", "--trainer.strategy=auto")
-    single = plan / "runs/config/version_0"
+    single = plan / "runs/RetrainModule/version_0"
     together, alone = (
         torch.load(path / "checkpoints/last.ckpt", weights_only=True) for path in (folder / "weighted", single)
     )

@@ -65,7 +65,7 @@ def test_stages_table_and_files(here, capsys):
     assert stages["lws"]["steps"] > stages["lort"]["steps"]
     # A stage's own configuration replays with `fit`, to the same figures.
     main(["fit", "-c", str(folder / "lort/config.yaml")])
-    again = json.loads((here / "runs/config/version_0/results.json").read_text())
+    again = json.loads((here / "runs/RetrainModule/version_0/results.json").read_text())
     assert again["evaluation"]["val"]["accuracy"] == stages["lort"]["evaluation"]["val"]["accuracy"]
     # The whole plan replays too, into a folder of its own.
     pipeline.main(["pipeline", "-c", str(folder / "config.yaml")])
@@ -124,7 +124,7 @@ def test_stages_have_augmentations_of_their_own(here):
     assert not torch.equal(weights["shared"], weights["plain"])
     # A stage's own configuration shows it the same images.
     main(["fit", "-c", str(folder / "plain/config.yaml")])
-    assert torch.equal(head_weight(here / "runs/config/version_0"), weights["plain"])
+    assert torch.equal(head_weight(here / "runs/RetrainModule/version_0"), weights["plain"])
     # The plan that was written, which leaves null out, still says what each stage has.
     plan = yaml.safe_load((folder / "config.yaml").read_text())["stage2"]
     written = {name: stage["augmentation"] for name, stage in plan.items()}
