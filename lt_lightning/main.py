@@ -1,10 +1,7 @@
 """``fit``, ``validate``, ``test`` and ``predict``: LightningCLI with the package's parts in reach by short name."""
 
-import re
-from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +14,13 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lt_lightning import augmentations, backbones, callbacks, data, heads, losses, mixing, modules, presets, samplers
+from lt_lightning import callbacks, presets
 from lt_lightning.data import LTDataModule
 from lt_lightning.devices import fastest_precision
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule
+from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder
 from lt_lightning.resuming import with_checkpoint, with_model
@@ -35,28 +33,6 @@ TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shards by itself, without repeating images
     "enable_model_summary": False,
 }
-
-
-_NOISE = (
-    re.compile(r"Type [\w.]*Callable\[.*?\] expects a function or a callable class: "),
-    re.compile(r"\. Got value: Namespace\(.*\)$"),
-)
-"""What jsonargparse's messages can do without."""
-
-_UNION = re.compile(
-    r"(?:- Expected a path but \S* either not accessible or invalid - )?"
-    r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors: - (?P<reasons>.*?) "
-    r"Given value type: <class '[^']*'> Given value: (?P<value>NestedArg\(.*?\)|\S*)"
-)
-"""What jsonargparse says of a value where several types would do."""
-
-_TYPE = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
-
-_NO_CLASS = re.compile(r"Expected a dot import path string: (\w+)")
-"""What jsonargparse says of a name without dots that no class has."""
-
-_PART = re.compile(r"Parser key \"([^\"]+)\"|(?:given class_path |Namespace\(class_path=)'(?:\w+\.)*(\w+)'")
-"""Where jsonargparse was, and of which class."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -226,71 +202,6 @@ class LTCLI(LightningCLI):
     def _preset(self) -> str:
         files = map(str, self._get(self.config, "config") or [])
         return presets.name_among(files, str(self._get(self.config, "model").class_path).rpartition(".")[2])
-
-
-@contextmanager
-def sentences(command: str, key: str = "model", shown_as: str = "model") -> Iterator[None]:
-    """Turn what a parser complains of, over several lines and below a page of usage, into one sentence.
-
-    It ends with the option that shows what there is: of the class that was given what it does not know.
-
-    Args:
-        command: Whose parser it is.
-        key: A key that stands in the parser's messages for another one on the command line.
-        shown_as: That one.
-    """
-    try:
-        yield
-    except ArgumentError as error:
-        whole = " ".join(str(error.message).split())
-        message = _UNION.sub(_reasons, whole)
-        for noise in _NOISE:
-            message = noise.sub("", message)
-        message = _TYPE.sub(r"\1", _NO_CLASS.sub(_no_class, message)).rstrip(".")
-        advice = f"{command} {_help_option(whole, key, shown_as)}"
-        raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from error
-
-
-def _reasons(found: re.Match[str]) -> str:
-    """Each reason once; of those that look for another class or for nothing, none."""
-    reasons = [
-        reason
-        for reason in dict.fromkeys(found["reasons"].split(" - "))
-        if "NoneType" not in reason and "'lightning.Callback'" not in reason
-    ]
-    value = "" if found["value"].startswith("NestedArg") else f". Got value: {found['value']}"
-    return " or ".join(reasons) + value
-
-
-def _help_option(message: str, key: str, shown_as: str) -> str:
-    """The option that describes the innermost class that the message is about, where it is one of ours or known.
-
-    A name that no class has is a matter of the class whose argument it was, whose help lists what it takes.
-    """
-    keys: list[str] = []
-    classes: dict[tuple[str, ...], str] = {}
-    for part in _PART.finditer(message):
-        if part[1]:
-            keys.append(re.sub(rf"^{key}(?=\.|$)", shown_as, part[1]))
-        elif part[2] != "Callback":
-            # A factory's class comes after the message about it, with the keys that lead there: its own and, before it,
-            # that of the class whose argument it is, if it is one's.
-            own = 2 if tuple(keys[:1]) in classes else 1
-            classes[tuple(keys[:own] if part[0].startswith("Namespace") else keys)] = part[2]
-    if not classes:
-        return "--help"
-    at = max(classes, key=len)
-    outer = [f"--{at[0]} {classes[at[:1]]}"] if len(at) > 1 and at[:1] in classes else []
-    return " ".join([*outer, f"--{'.'.join(at)}.help {classes[at]}"])
-
-
-def _no_class(found: re.Match[str]) -> str:
-    """Name the classes of this package that a misspelt one may have meant."""
-    parts = (augmentations, backbones, callbacks, data, heads, losses, mixing, modules, samplers)
-    known = {name for part in parts for name, held in vars(part).items() if isinstance(held, type)}
-    close = get_close_matches(found[1], sorted(known))
-    hint = f"did you mean {' or '.join(close)}?" if close else "one of your own needs its module in front"
-    return f"no class has the name {found[1]!r} ({hint})"
 
 
 def _raising(commands: Iterable[str]) -> dict[str, Any]:

@@ -48,11 +48,11 @@ from lt_lightning.main import (
     WHAT_REMAINS,
     PresetConfigFile,
     add_data_links,
-    sentences,
     sigterm_interrupts,
     training_precision,
 )
 from lt_lightning.modules import LTModule, RetrainModule
+from lt_lightning.parser_errors import sentences
 from lt_lightning.results import claim_folder, environment, write_json
 from lt_lightning.samplers import EpochSampler
 from lt_lightning.tables import accuracy_table, show

@@ -26,7 +26,8 @@ from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.processes import rank_and_world_size, wait_for_all
 from lt_lightning.features.views import human
 from lt_lightning.interruption import interruptible
-from lt_lightning.main import PresetConfigFile, sentences
+from lt_lightning.main import PresetConfigFile
+from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.tables import fits, show
 

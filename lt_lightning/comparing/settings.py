@@ -13,10 +13,10 @@ from torch import Tensor
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head, LinearHead
 from lt_lightning.losses import CrossEntropyLoss, Loss
-from lt_lightning.main import sentences
 from lt_lightning.modules.base import HeadFactory, LossFactory
 from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
 from lt_lightning.modules.contract import make_parts
+from lt_lightning.parser_errors import sentences
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 from lt_lightning.schedules import CosineLR
 

@@ -11,7 +11,7 @@ from lt_lightning.export.description import describe
 from lt_lightning.export.rebuilding import rebuild
 from lt_lightning.export.writing import check_paths, write
 from lt_lightning.interruption import interruptible
-from lt_lightning.main import sentences
+from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.records import read_record
 

@@ -1,0 +1,52 @@
+"""What a parser complains of, in one sentence that names what helps."""
+
+import pytest
+
+from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.errors import UsageError
+from lt_lightning.main import main
+
+
+def test_a_class_of_ones_own_is_asked_for_help_by_its_whole_name(here, tiny, monkeypatch, capsys):
+    (here / "own_tau.py").write_text(
+        "from lt_lightning.heads import LinearHead\n"
+        "class Tau(LinearHead):\n"
+        "    def __init__(self, in_features: int, class_counts: list[int], tau: float) -> None:\n"
+        "        super().__init__(in_features, class_counts)\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    option = "--model RepresentationModule --model.head.help own_tau.Tau"
+    with pytest.raises(UsageError, match=f"are required: tau; `lt-lightning fit {option}` and"):
+        main(tiny("fit", "RepresentationModule", "--model.head=own_tau.Tau"))
+    with pytest.raises(SystemExit):
+        main(["fit", *option.split()])
+    assert "--head.tau TAU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--model.head=CrossEntropyLoss", "'CrossEntropyLoss' of `lt_lightning.losses` is of another kind"),
+        ("--data.sampler=LinearHead", "'LinearHead' of `lt_lightning.heads` is of another kind"),
+        ("--model.head=CrossEntropyLos", r"no class has the name 'CrossEntropyLos' \(did you mean CrossEntropyLoss"),
+    ],
+)
+def test_a_class_of_another_kind_is_not_offered_as_its_own_correction(tiny, argument, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        main(tiny("fit", "RepresentationModule", argument))
+
+
+def test_arguments_without_a_type_are_named(here, tiny, monkeypatch):
+    (here / "own_untyped.py").write_text(
+        "from lt_lightning.heads import LinearHead\n"
+        "class Untyped(LinearHead):\n"
+        "    def __init__(self, in_features, class_counts):\n"
+        "        super().__init__(in_features, class_counts)\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    sentence = "Parameter 'in_features' from 'own_untyped.Untyped.__init__' does not specify a type; `lt-lightning"
+    with pytest.raises(UsageError, match=sentence) as refused:
+        main(tiny("fit", "RepresentationModule", "--model.head=own_untyped.Untyped"))
+    assert "fail_untyped" not in str(refused.value)
+    with pytest.raises(UsageError, match=f"`methods` Untyped: {sentence}"):
+        SettingsParser().make({"head": {"class_path": "own_untyped.Untyped"}}, "Untyped")
