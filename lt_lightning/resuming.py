@@ -1,16 +1,18 @@
-"""``--ckpt_path``: what a checkpoint says of its model holds where nothing else was typed.
+"""``--ckpt_path``: what a checkpoint says of its model and of images holds where nothing else was typed.
 
 Lightning lays a checkpoint's arguments over the command line's: ``test --ckpt_path x --model.flip_average true`` would
 test without. Here they lie under them.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lt_lightning.checkpoints import RECORD
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
 from lt_lightning.records import model_of, read_record, require_file
@@ -20,6 +22,9 @@ FROM_DATA = ("class_counts", "group_thresholds")
 
 CONFIGURED = ("-c", "--config", "-h", "--help")
 """Options that leave nothing to be filled in."""
+
+_OF_IMAGES = ("image_size", "resize", "mean", "std")
+"""Arguments of data whose images are files."""
 
 _FOUND_BY_LIGHTNING = ("best", "last", "hpc")
 
@@ -86,7 +91,9 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
     if _is_found_by_lightning(path):
         return config
     require_file(path, "ckpt_path")
-    model = model_of(open_safely(Path(path)))
+    contents = open_safely(Path(path))
+    config = _with_transform(parser, config, typed, command, contents)
+    model = model_of(contents)
     if model is None:  # made in Python, or somebody else's: it cannot say what it is made of
         return config
     wanted = typed[command].model
@@ -106,6 +113,23 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
             f"`ckpt_path` {path!r} was made with other settings than are given, which count{state}: {differing}."
         )
     return found
+
+
+def _with_transform(
+    parser: ArgumentParser, config: Namespace, typed: Namespace, command: str, contents: Mapping[str, Any]
+) -> Namespace:
+    """Prepare images as the checkpoint's were, but for what was typed, where the data can be told how."""
+    there = (contents.get(RECORD) or {}).get("transform") or {}
+    data, given = config[command].data, typed[command].data
+    options, chosen = (dict(one.get("init_args") or {}) for one in (data, given))
+    if not set(_OF_IMAGES) <= there.keys() & options.keys():
+        return config
+    # Who types one of both sizes means another scale.
+    sizes = [] if {"image_size", "resize"} & chosen.keys() else ["image_size", "resize"]
+    found = {key: there[key] for key in (*sizes, "mean", "std") if key not in chosen}
+    prepared = {"class_path": data.class_path, "init_args": {**chosen, **found}}
+    filled: Namespace = parser.parse_object({command: {"data": prepared}}, config)
+    return filled
 
 
 def _is_found_by_lightning(path: str) -> bool:

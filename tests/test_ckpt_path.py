@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import yaml
 
 from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI, main
@@ -109,3 +110,26 @@ def test_a_test_of_a_foreign_file_says_what_is_needed(here, tiny):
     torch.save({"state_dict": {"fc.weight": torch.zeros(2, 2)}}, here / "theirs.ckpt")
     with pytest.raises(UsageError, match=r"`ckpt_path` 'theirs.ckpt' is no checkpoint of this package"):
         main([*of_data(tiny), "--ckpt_path=theirs.ckpt"])
+
+
+SIZES = ("--data.image_size=16", "--data.resize=18", "--data.mean=[0.1,0.2,0.3]")
+
+
+def prepared(path):
+    found = yaml.safe_load(path.read_text())["data"]["init_args"]
+    return found["image_size"], found["resize"], found["mean"]
+
+
+def test_images_are_prepared_as_the_checkpoints_but_for_what_is_typed(here, tiny, folder_root):
+    of_data = ("--data=ImageFolderLT", f"--data.root={folder_root}", "--data.num_workers=0")
+    options = [word for word in tiny("fit", "RepresentationModule", *SIZES) if word != "--data=DigitsLT"]
+    main([options[0], *of_data, *options[1:], "--model.backbone.in_channels=3", "--trainer.max_epochs=1"])
+    (checkpoint,) = here.rglob("last.ckpt")
+    evaluated = ["test", f"--ckpt_path={checkpoint}", *of_data, "--trainer.accelerator=cpu"]
+    main([*evaluated, f"--trainer.default_root_dir={here / 'same'}"])
+    (path,) = (here / "same").rglob("config.yaml")
+    assert prepared(path) == (16, 18, [0.1, 0.2, 0.3])
+    with pytest.warns(UserWarning, match=r"otherwise than the checkpoint's: `data.image_size` 14 \(there 16\), `data"):
+        main([*evaluated, "--data.image_size=14", f"--trainer.default_root_dir={here / 'other'}"])
+    (path,) = (here / "other").rglob("config.yaml")
+    assert prepared(path) == (14, None, [0.1, 0.2, 0.3])

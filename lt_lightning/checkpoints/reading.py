@@ -47,6 +47,8 @@ class Checkpoint:
     """What the file records of the data it was trained on."""
     class_names: list[str] | None = None
     """Names of the classes in the order of the classifier's rows, if the file says so."""
+    transform: dict[str, Any] = field(default_factory=dict)
+    """What the file records of how evaluation images became input."""
     head: dict[str, Any] | None = None
     """``class_path`` and ``init_args`` of the head, if the file is one of ours."""
     places: dict[str, Place] = field(default_factory=dict)
@@ -90,6 +92,7 @@ def read(path: str | Path) -> Checkpoint:
         class_names=next(
             (list(map(str, value)) for value in names if value and isinstance(value, (list, tuple))), None
         ),
+        transform=_mapping(record.get("transform")),
         head=(_mapping(arguments.get("head")) or _mapping(record.get("head")) or None) if record else None,
         places=places,
     )

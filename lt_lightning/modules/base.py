@@ -21,7 +21,7 @@ from lt_lightning.modules.combinations import check_head_and_loss, check_head_fr
 from lt_lightning.modules.contract import check_features, length_of_features, make_parts
 from lt_lightning.modules.divergence import check_finite
 from lt_lightning.modules.evaluation import Evaluation
-from lt_lightning.modules.origin import check_origin, describe_data, describe_split, is_plain
+from lt_lightning.modules.origin import check_origin, check_transform, describe_data, describe_split, is_plain
 from lt_lightning.modules.place import length_of_training, mark_unfinished_epoch, nothing_left
 from lt_lightning.modules.speed import Compilation, allow_tf32, check_compilation, compile_, prefer_fused
 from lt_lightning.schedules import CosineLR
@@ -325,6 +325,7 @@ class LTModule(LightningModule):
         """Refuse a checkpoint of other data."""
         record = checkpoint.get(RECORD, {})
         self.check_record(record, "The checkpoint")
+        check_transform(record.get("transform", {}), self._data(), "the checkpoint's")
         self.epochs_trained = record.get("epochs", 0)
 
     def check_record(self, record: dict[str, Any], what: str) -> None:

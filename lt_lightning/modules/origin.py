@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+from lightning.pytorch.utilities import rank_zero_warn
+
 from lt_lightning.errors import UsageError
 
 # Data and modules know each other by duck type alone; any LightningDataModule may stand here, or none.
@@ -48,6 +50,25 @@ def check_origin(record: dict[str, Any], class_counts: list[int], split: dict[st
         )
 
 
+def check_transform(there: dict[str, Any], data: object, whose: str) -> None:
+    """Warn where evaluation images are not prepared as weights are used to, which costs accuracy.
+
+    Args:
+        there: ``transform`` as a checkpoint holds it; may be empty.
+        data: The data module at hand.
+        whose: Names the checkpoint's images.
+    """
+    describe = getattr(data, "describe_transform", None)
+    here = describe(False) if describe else {}
+    differing = ", ".join(
+        f"`data.{key}` {_listed(here[key])} (there {_listed(there[key])})"
+        for key in ("image_size", "resize", "mean", "std")
+        if key in here and key in there and _listed(here[key]) != _listed(there[key])
+    )
+    if differing:
+        rank_zero_warn(f"Images are prepared otherwise than {whose}: {differing}.")
+
+
 def is_plain(value: Any) -> bool:
     """Whether a value is made of numbers, strings and ``None`` alone, in dictionaries, lists and tuples."""
     if isinstance(value, dict):
@@ -55,6 +76,10 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(is_plain, value))
     return value is None or isinstance(value, bool | int | float | str)
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _ends(counts: list[int]) -> str:

@@ -17,6 +17,7 @@ from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
 from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
 from lt_lightning.modules.contract import check_start
+from lt_lightning.modules.origin import check_transform
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.modules.training_features import training_features
 from lt_lightning.schedules import CosineLR
@@ -194,6 +195,7 @@ class RetrainModule(LTModule):
         if counts is not None and order is not None:
             counts = [counts[row] for row in order]
         self.check_record({"class_counts": counts, "split": source.split}, f"`checkpoint` {self.checkpoint!r}")
+        check_transform(source.transform, self._data(), f"those of `checkpoint` {self.checkpoint!r}")
         classifier = checkpoints.find_classifier(
             found, self.backbone.num_features, len(self.class_counts), Path(self.checkpoint)
         )

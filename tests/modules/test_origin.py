@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lt_lightning.errors import UsageError
-from lt_lightning.modules.origin import check_origin, describe_data, describe_split, is_plain
+from lt_lightning.modules.origin import check_origin, check_transform, describe_data, describe_split, is_plain
 
 
 def test_data_describe_themselves_as_far_as_they_can(digits):
@@ -28,6 +28,16 @@ def test_other_counts_and_other_images_are_refused():
         check_origin({"class_counts": [3, 1]}, [3, 2], {}, "It")
     with pytest.raises(UsageError, match=r"It was trained on other images .* \(split hash bbbbbbbbbbbb…, here aaaaaaa"):
         check_origin({"split": {"hashes": {"train": "b" * 64}}}, [3, 1], split, "It")
+
+
+def test_images_prepared_otherwise_are_said():
+    data = SimpleNamespace(describe_transform=lambda training: {"image_size": 64, "mean": (0.5, 0.4), "flip": True})
+    there = {"image_size": 64, "resize": 72, "mean": [0.5, 0.4], "flip": False}
+    for same in ({}, there):
+        check_transform(same, data, "theirs")
+        check_transform(same, None, "theirs")
+    with pytest.warns(UserWarning, match=r"otherwise than theirs: `data.image_size` 64 \(there 32\), `data.mean` \[0"):
+        check_transform({**there, "image_size": 32, "mean": (0.5, 0.5)}, data, "theirs")
 
 
 def test_plain_values_are_those_that_need_no_class():
