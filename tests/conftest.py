@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hypothesis import settings
 
 from lt_lightning.main import main
 
-pytest_plugins = ("made_data", "short_runs", "warm_python")
+pytest_plugins = ("made_data", "short_runs")
 
 # Where a red test stops others' work the examples are always the same; elsewhere each run looks at new ones.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -29,6 +30,12 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach tests that a shell has started in the background, where it is ignored from the start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def python() -> str:
+    """The interpreter of the tests, for processes of their own."""
+    return sys.executable
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,10 @@ COMMANDS = sorted(
 
 def test_the_two_commands_that_ci_runs_are_there():
     lines = [line for block in blocks(PAGES[0], "bash") for line in block.splitlines()]
-    assert lines[:2] == ["pip install -e . && lt-lightning pipeline -c quickstart", 'pip install -e ".[dev]" && pytest']
+    assert lines[:2] == [
+        "pip install -e . && lt-lightning pipeline -c quickstart",
+        'pip install -e ".[dev]" && pytest -n 2',
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
