@@ -129,7 +129,8 @@ def train(
             if which not in samplers:
                 samplers[which] = settings.sampler(plain.targets, seed)
                 samplers[which].set_epochs(settings.epochs)
-            optimizer = settings.optimizer(parameter for parameter in head.parameters() if parameter.requires_grad)
+            parameters = (*head.parameters(), *loss.parameters())  # ours have none; one's own may learn a temperature
+            optimizer = settings.optimizer(parameter for parameter in parameters if parameter.requires_grad)
             scheduler = settings.lr_scheduler(optimizer)
             if isinstance(scheduler, CosineLR):
                 scheduler.set_epochs(settings.epochs)

@@ -43,6 +43,22 @@ def test_a_seed_gives_the_same_head_in_any_company():
     assert among.point.values == {"lr": 0.1}
 
 
+def test_a_loss_of_ones_own_trains_along(tmp_path, monkeypatch):
+    (tmp_path / "own_temperature.py").write_text(
+        "import torch\n"
+        "from lt_lightning.losses import Loss\n"
+        "class Temperature(Loss):\n"
+        "    def __init__(self, class_counts: list[int]) -> None:\n"
+        "        super().__init__(class_counts)\n"
+        "        self.scale = torch.nn.Parameter(torch.ones(()))\n"
+        "    def forward(self, logits, targets, features=None):\n"
+        "        return torch.nn.functional.cross_entropy(self.scale * logits, targets)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    (found,) = trained("own_temperature.Temperature", {"lr": [0.1]}, [0])
+    assert found.loss.scale.item() > 1.01  # the images can be told apart, the better the longer
+
+
 def test_means_are_of_images_without_augmentation():
     (ncm,) = trained("ncm", {}, [0])
     unit = torch.nn.functional.normalize(VALUES[0], dim=1)
