@@ -6,9 +6,11 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lt_lightning import cli, presets
+from lt_lightning.data import DigitsLT
 from lt_lightning.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,15 +73,44 @@ def test_presets_in_the_readme_exist():
     assert "docs/presets.md" in text
 
 
-@pytest.mark.parametrize("part", ["--model.head=my_head.ScaledHead", "--model.loss=my_loss.SquaredLoss"])
-def test_parts_of_the_extension_page_train(part, here, monkeypatch, tiny, stage1):
+@pytest.fixture
+def extensions(here, monkeypatch):
+    """The modules of the extension page, to be imported."""
     for block in blocks(ROOT / "docs/extend.md", "python"):
         (here / block.split(".py")[0].removeprefix("# ")).with_suffix(".py").write_text(block)
     monkeypatch.syspath_prepend(here)
+    return here
+
+
+@pytest.mark.parametrize("part", ["--model.head=my_head.ScaledHead", "--model.loss=my_loss.SquaredLoss"])
+def test_parts_of_the_extension_page_train(part, extensions, tiny, stage1):
     options = (f"--model.checkpoint={stage1}", "--trainer.max_epochs=1", "--data.sampler=my_sampler.CappedSampler")
-    main(tiny("fit", "RetrainModule", part, "--trainer.callbacks+=my_callback.TrainingAccuracy", *options))
-    (path,) = here.rglob("results.json")
-    assert 0 <= json.loads(path.read_text())["diagnostics"]["training_accuracy"]["few"] <= 1
+    own = ("--trainer.callbacks+=my_callback.TrainingAccuracy", "--data.augmentation=my_augmentation.Darken")
+    main(tiny("fit", "RetrainModule", part, *own, *options))
+    (path,) = extensions.rglob("results.json")
+    record = json.loads(path.read_text())
+    assert 0 <= record["diagnostics"]["training_accuracy"]["few"] <= 1
+    assert record["augmentation"] == {"class": "my_augmentation.Darken", "most": 0.5}
+
+
+def test_data_of_the_extension_page_train_and_are_exported(extensions, capsys):
+    data = DigitsLT()
+    arrays = {}
+    for split in ("train", "val", "test"):
+        images = data.split(split)
+        arrays |= {f"{split}_images": images.images.numpy(), f"{split}_labels": images.targets.numpy()}
+    np.savez(extensions / "digits.npz", **arrays)
+    options = ["--data.path=digits.npz", "--data.batch_size=64", "--data.sampler=my_sampler.CappedSampler"]
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu", "--trainer.precision=32-true"]
+    model = ["--model=RepresentationModule", "--model.backbone=SmallCNN", "--trainer.max_epochs=2"]
+    main(["fit", *model, "--data=my_data.ArraysLT", *options, *quiet])
+    (path,) = extensions.rglob("results.json")
+    record = json.loads(path.read_text())
+    assert record["class_counts"] == data.class_counts
+    assert record["sampler"] == "CappedSampler"
+    (checkpoint,) = extensions.rglob("last.ckpt")
+    cli.main(["export", f"--checkpoint={checkpoint}", "--output=digits.pt2"])
+    assert "digits.pt2 written" in capsys.readouterr().out
 
 
 def test_python_of_the_readme_runs(here, monkeypatch):
