@@ -9,6 +9,7 @@ from lt_lightning.comparing.choosing import check_memorised, method_rows, oracle
 from lt_lightning.comparing.extraction import extract_all
 from lt_lightning.comparing.judging import compare_rows, find_winner, judge_rows
 from lt_lightning.comparing.on_images import paper_rows
+from lt_lightning.comparing.order import check_order
 from lt_lightning.comparing.outcome import Comparison, Options, Row
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.data import LTDataModule
@@ -52,6 +53,7 @@ def compare(
     if not setup.selection.allowed:
         aside = " The values of `grid` are left aside." if setup.grid else ""
         setup.warn(setup.selection.reason + aside)
+    check_order(setup, features)
     check_memorised(setup, features)
     rows = [stage1_row(setup, features), *method_rows(setup, features)]
     if setup.pool is not None:

@@ -42,6 +42,7 @@ from lt_lightning.functional.margins import elm_margins, ldam_margins, maximum_m
 from lt_lightning.functional.precision import at_least_fp32, linear
 from lt_lightning.functional.priors import class_balanced_weights, frequency_factors, generalized_weights, log_prior
 from lt_lightning.functional.ranking import average_precision, classes_ahead
+from lt_lightning.functional.renaming import recall_if_renamed
 from lt_lightning.functional.selection import hard_selection_loss, soft_selection_loss
 from lt_lightning.functional.shifted import prior_accuracy, shifted_priors
 from lt_lightning.functional.smoothing import (
@@ -106,6 +107,7 @@ __all__ = [
     "paired_bootstrap",
     "prior_accuracy",
     "project_rows",
+    "recall_if_renamed",
     "relative_residual",
     "reliability_bins",
     "row_cosines",
