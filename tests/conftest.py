@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,12 +29,6 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach tests that a shell has started in the background, where it is ignored from the start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(scope="session")
-def python() -> str:
-    """The interpreter of the tests, for processes of their own."""
-    return sys.executable
 
 
 @pytest.fixture(autouse=True)

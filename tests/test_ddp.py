@@ -1,17 +1,33 @@
-"""Two processes give what one gives: commands typed in a shell, on two CPU processes."""
+"""Two processes give what one gives: commands on two CPU processes, however these are started.
+
+Most of the time of a process goes into importing torch and Lightning, so that commands share processes where they can.
+"""
 
 import json
 import os
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from PIL import Image
 
+from lt_lightning import cli
 from lt_lightning.callbacks.averaging import TRAINING_WEIGHTS
 
 TWO = ("--trainer.devices=2", "--trainer.strategy=ddp")
+DIGITS = (
+    "--model.backbone=SmallCNN",
+    "--model.backbone.num_features=8",
+    "--data=DigitsLT",
+    "--data.batch_size=64",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.precision=32-true",
+)
 BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8}}
 
 pytestmark = pytest.mark.slow
@@ -79,8 +95,8 @@ def plan(here):
     return here
 
 
-def test_pipeline_on_two_processes(plan, python):
-    printed = shell(plan, python, "-m", "lt_lightning", "pipeline", "-c", "two.yaml", *TWO)
+def test_pipeline_on_two_processes(plan):
+    printed = shell(plan, sys.executable, "-m", "lt_lightning", "pipeline", "-c", "two.yaml", *TWO)
     assert printed.count("written to") == 1  # one process speaks
     assert [path.name for path in (plan / "runs/two").iterdir()] == ["version_0"]  # the other made no folder of its own
     folder = plan / "runs/two/version_0"
@@ -96,8 +112,8 @@ def test_pipeline_on_two_processes(plan, python):
         assert all(torch.equal(held[name], saved["state_dict"][name]) for name in saved[TRAINING_WEIGHTS]), evaluated
     assert "backbone.layers.1.running_var" in saved[TRAINING_WEIGHTS]
     # Stage 2 again from the same stage-1 file on one process: same steps, same classifier, same figures.
-    one = [python, "-m", "lt_lightning", "fit", "-c", str(folder / "weighted/config.yaml")]
-    shell(plan, *one, "--trainer.devices=1", "--trainer.strategy=auto")
+    one = ("--trainer.devices=1", "--trainer.strategy=auto")
+    cli.main(["fit", "-c", str(folder / "weighted/config.yaml"), *one])
     single = plan / "runs/RetrainModule/version_0"
     together, alone = (
         torch.load(path / "checkpoints/last.ckpt", weights_only=True) for path in (folder / "weighted", single)
@@ -115,34 +131,94 @@ def test_pipeline_on_two_processes(plan, python):
         )
 
 
-def test_torchrun(plan, python):
-    torchrun = [python, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "lt_lightning"]
-    printed = shell(plan, *torchrun, "pipeline", "-c", "two.yaml", *TWO)
-    assert printed.count("written to") == 1
-    folder = plan / "runs/two/version_0"
-    assert results(folder / "tau_norm")["evaluation"]["test"]["per_class"]["total"] == [50] * 10
-    assert [path.name for path in (plan / "runs/two").iterdir()] == ["version_0"]
+# -- one command after another -----------------------------------------------------------------------------------------
 
+# As in a script of one's own: Lightning starts the second process, which does the same.
+IN_TURN = """
+import json, os, sys
+from lt_lightning import cli
+
+for words in json.loads(sys.argv[1]):
+    cli.main(words)
+    if os.environ["LOCAL_RANK"] == "0":
+        print("END", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def in_turn(tmp_path_factory, stage1):
+    """A folder in which two processes have trained, tested and predicted, and what each command has printed."""
+    here = tmp_path_factory.mktemp("in_turn")
+    (here / "photos").mkdir()
+    Image.new("L", (8, 8), 7).save(here / "photos/00.png")
+    (here / "script.py").write_text(IN_TURN)
+    model = ("--model=RepresentationModule", *DIGITS, *TWO)
+    trained = "--ckpt_path=out/RepresentationModule/version_0/checkpoints/last.ckpt"
+    photos = ("--data=PredictFolder", "--data.root=photos", "--data.num_workers=0", "--top_k=1")
+    commands = {
+        "fit": ["fit", *model, "--trainer.max_epochs=1", "--trainer.default_root_dir=out"],
+        "test": ["test", *model, trained],
+        "predict": ["predict", *model, trained, "--data.eval_batch_size=33"],
+        "class means": ["test", *class_means(stage1), *TWO],
+        "one image": ["predict", trained, *photos, "--output=photos.csv", *DIGITS[4:], *TWO],
+    }
+    *printed, rest = shell(here, sys.executable, "script.py", json.dumps([*commands.values()])).split("END\n")
+    assert rest == ""  # the other process says nothing
+    return here, dict(zip(commands, printed, strict=True))
+
+
+def class_means(stage1):
+    """The options of a head that is made from the features of all training images."""
+    head = ("--model.head=NCMHead", "--model.head.centre=true", f"--model.checkpoint={stage1}")
+    return "--model=RetrainModule", *head, *DIGITS
+
+
+def test_every_image_is_tested_and_predicted_once(in_turn):
+    runs = in_turn[0] / "runs/RepresentationModule"
+    tested = results(runs / "version_0")
+    assert tested["environment"]["processes"] == 2
+    assert tested["evaluation"]["test"]["per_class"]["total"] == [50] * 10
+    lines = (runs / "version_1/predictions.csv").read_text().splitlines()[1:]
+    assert [int(line.split(",")[0]) for line in lines] == list(range(500))
+    right = sum(line.split(",")[1] == line.split(",")[2] for line in lines)
+    assert right / 500 == pytest.approx(tested["evaluation"]["test"]["accuracy"]["micro"])
+
+
+def test_class_means_are_those_of_one_process(in_turn, here, stage1, capsys):
+    cli.main(["test", *class_means(stage1), "--trainer.devices=1"])
+    for printed in (in_turn[1]["class means"], capsys.readouterr().out):
+        assert printed.count("NCMHead made from the features of 276 training images") == 1
+    two, one = (results(folder / "runs/RetrainModule/version_0") for folder in (in_turn[0], here))
+    assert (two["environment"]["processes"], one["environment"]["processes"]) == (2, 1)
+    correct = [record["evaluation"]["test"]["per_class"]["correct"] for record in (two, one)]
+    assert correct[0] == correct[1]
+
+
+def test_a_process_without_an_image_comes_to_the_end(in_turn):
+    folder, printed = in_turn
+    assert printed["one image"].count("1 predictions written to") == 1
+    header, row = (folder / "photos.csv").read_text().splitlines()
+    assert header.split(",")[0] == "path"
+    assert row.split(",")[0] == "00.png"
+
+
+# -- on a cluster ------------------------------------------------------------------------------------------------------
 
 CLUSTER = Path(__file__).resolve().parents[1] / "configs/cluster"
-DIGITS = (
-    "--model.backbone=SmallCNN",
-    "--model.backbone.num_features=8",
-    "--data=DigitsLT",
-    "--trainer.accelerator=cpu",
-    "--trainer.enable_progress_bar=false",
-)
 
 
-def test_the_torchrun_script(here, python, monkeypatch):
-    monkeypatch.setenv("PATH", f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}")
+def test_the_torchrun_script(plan, monkeypatch):
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     for option in ("NPROC", "NNODES", "HEAD", "RUN_ID"):
         monkeypatch.delenv(option, raising=False)
-    model = ("--model=RepresentationModule", "--trainer.max_epochs=1", *DIGITS)
-    shell(here, "bash", str(CLUSTER / "torchrun.sh"), "fit", *model)
-    record = results(here / "runs/RepresentationModule/version_0")
+    printed = shell(plan, "bash", str(CLUSTER / "torchrun.sh"), "pipeline", "-c", "two.yaml")
+    assert printed.count("written to") == 1
+    assert [path.name for path in (plan / "runs/two").iterdir()] == ["version_0"]
+    folder = plan / "runs/two/version_0"
+    record = results(folder / "stage1")
     assert record["environment"]["processes"] == 2
     assert record["evaluation"]["val"]["per_class"]["total"] == [20] * 10
+    assert results(folder / "tau_norm")["evaluation"]["test"]["per_class"]["total"] == [50] * 10
     monkeypatch.setenv("NNODES", "2")
     done = subprocess.run(
         ["bash", CLUSTER / "torchrun.sh", "fit"], capture_output=True, text=True, timeout=60, check=False
@@ -150,23 +226,49 @@ def test_the_torchrun_script(here, python, monkeypatch):
     assert (done.returncode, done.stderr.startswith("torchrun.sh: error: `HEAD` is not set")) == (2, True)
 
 
-def test_the_array_script_trains_tests_and_goes_on(here, python, monkeypatch):
+# In place of `lt-lightning`: the test's own process does the command, while the script waits.
+HAND_OVER = """#!/usr/bin/env bash
+printf '%s\\0' "$@" >asked.part
+mv asked.part asked
+until [[ -f done ]]; do sleep 0.05; done
+rm done
+"""
+
+
+@pytest.fixture
+def array_task(here, monkeypatch):
+    """Runs task 3 of an array of two presets and two seeds with some options; gives what the script says."""
     (here / "bin").mkdir()
     command = here / "bin/lt-lightning"
-    command.write_text(f'#!/usr/bin/env bash\nexec {python} -m lt_lightning "$@"\n')
+    command.write_text(HAND_OVER)
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{here / 'bin'}{os.pathsep}{os.environ['PATH']}")
     (here / "mine.yaml").write_text(yaml.safe_dump({"model": "RepresentationModule", "trainer": {"max_epochs": 2}}))
-    for name, value in {
-        "PRESETS": "other mine.yaml",
-        "SEEDS": "0 5",
-        "NAME": "array",
-        "SLURM_ARRAY_TASK_ID": "3",
-    }.items():
+    settings = {"PRESETS": "other mine.yaml", "SEEDS": "0 5", "NAME": "array", "SLURM_ARRAY_TASK_ID": "3"}
+    for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    script = ("bash", str(CLUSTER / "slurm.sh"), *DIGITS)
-    shell(here, *script, "--trainer.max_epochs=1")
+
+    def run(*options):
+        script = ["bash", str(CLUSTER / "slurm.sh"), *DIGITS, *options]
+        with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as started:
+            try:
+                while started.poll() is None:
+                    if (here / "asked").exists():
+                        words = (here / "asked").read_text().split("\0")[:-1]
+                        (here / "asked").unlink()
+                        cli.main(words)
+                        (here / "done").touch()
+                    time.sleep(0.02)
+            finally:
+                started.kill()
+            return started.returncode, started.stdout.read()
+
+    return run
+
+
+def test_the_array_script_trains_tests_and_goes_on(array_task, here, monkeypatch):
+    assert array_task("--trainer.max_epochs=1") == (0, "")
     folder = here / "runs/array/mine.yaml/seed_5"
     assert (folder / "done").is_file()
     records = [json.loads(path.read_text()) for path in sorted(folder.rglob("results.json"))]
@@ -174,47 +276,17 @@ def test_the_array_script_trains_tests_and_goes_on(here, python, monkeypatch):
         (5, 1, ["val"]),
         (5, 1, ["test"]),
     ]
-    assert "is done" in shell(here, *script)
+    assert array_task() == (0, "runs/array/mine.yaml/seed_5 is done\n")
     (folder / "done").unlink()  # as if its time had been over after the first epoch
-    shell(here, *script, "--trainer.max_epochs=2")
+    assert array_task("--trainer.max_epochs=2") == (0, "")
     epochs = {json.loads(path.read_text())["epochs"] for path in folder.rglob("results.json")}
     assert epochs == {1, 2}
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
-    done = subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert "2 presets × 2 seeds are tasks 0 to 3; give `--array=0-3`" in done.stderr
+    status, said = array_task()
+    assert status == 2
+    assert "2 presets × 2 seeds are tasks 0 to 3; give `--array=0-3`" in said
 
 
 @pytest.mark.parametrize("script", sorted(CLUSTER.glob("*.sh")), ids=lambda path: path.name)
 def test_scripts_are_sound(script):
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
-
-
-def test_fit_test_and_predict_on_two_processes(here, python):
-    model = ("--model=RepresentationModule", "--model.backbone=SmallCNN", "--data=DigitsLT", "--data.batch_size=64")
-    quiet = ("--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu", "--trainer.precision=32-true", *TWO)
-    command = [python, "-m", "lt_lightning"]
-    shell(here, *command, "fit", *model, *quiet, "--trainer.max_epochs=1", "--trainer.default_root_dir=out")
-    checkpoint = "out/RepresentationModule/version_0/checkpoints/last.ckpt"
-    shell(here, *command, "test", *model, *quiet, f"--ckpt_path={checkpoint}")
-    tested = results(here / "runs/RepresentationModule/version_0")
-    assert tested["evaluation"]["test"]["per_class"]["total"] == [50] * 10
-    shell(here, *command, "predict", *model, *quiet, f"--ckpt_path={checkpoint}", "--data.eval_batch_size=33")
-    lines = (here / "runs/RepresentationModule/version_1/predictions.csv").read_text().splitlines()[1:]
-    assert [int(line.split(",")[0]) for line in lines] == list(range(500))
-    right = sum(line.split(",")[1] == line.split(",")[2] for line in lines)
-    assert right / 500 == pytest.approx(tested["evaluation"]["test"]["accuracy"]["micro"])
-
-
-def test_class_means_on_two_processes(here, stage1, python):
-    model = ("--model=RetrainModule", "--model.backbone=SmallCNN", "--model.backbone.num_features=8")
-    head = ("--model.head=NCMHead", "--model.head.centre=true", f"--model.checkpoint={stage1}")
-    options = ("--data=DigitsLT", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
-    printed, counts = [], []
-    for number, devices in enumerate((("--trainer.devices=1",), TWO)):
-        command = [python, "-m", "lt_lightning", "test", *model, *head, *options, *devices]
-        printed.append(shell(here, *command))
-        record = results(here / f"runs/RetrainModule/version_{number}")
-        counts.append(record["evaluation"]["test"]["per_class"]["correct"])
-    assert [text.count("NCMHead made from the features of 276 training images") for text in printed] == [1, 1]
-    assert counts[0] == counts[1]

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -103,27 +100,6 @@ def test_unreadable_images_end_the_run_or_are_left_out(here, stage1, photos, cap
     assert "1 of 12 images could not be read and were left out: 03.png" in capsys.readouterr().out
     (path,) = here.rglob("predictions.csv")
     assert "03.png" not in [row["path"] for row in rows_of(path)]
-
-
-@pytest.mark.slow
-def test_a_process_without_an_image_comes_to_the_end(here, stage1, photos):
-    folder, _ = photos
-    for path in sorted(folder.iterdir())[1:]:
-        path.unlink()
-    command = ["predict", f"--ckpt_path={stage1}", "--data=PredictFolder", f"--data.root={folder}", "--top_k=1"]
-    command += ["--data.num_workers=0", *ON_CPU, "--trainer.devices=2", "--trainer.strategy=ddp"]
-    done = subprocess.run(
-        [sys.executable, "-m", "lt_lightning", *command],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("1 predictions written to") == 1
-    (path,) = here.rglob("predictions.csv")
-    assert [row["path"] for row in rows_of(path)] == ["00.png"]
 
 
 def test_a_model_made_in_python_cannot_be_guessed(here, stage1):
