@@ -4,7 +4,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy, deepcopy
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from lt_lightning.functional import top_class
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules import RetrainModule
+from lt_lightning.modules.divergence import DivergedError
 from lt_lightning.quiet import quiet
 
 Images = Callable[[Tensor], Tensor]
@@ -112,7 +113,8 @@ def train_on_images(
             use_distributed_sampler=False,
             callbacks=[best],
         )
-        trainer.fit(module, datamodule=data)
+        with suppress(DivergedError):  # the epochs before it count, if there are any
+            trainer.fit(module, datamodule=data)
     loss = module.loss.cpu().eval()
     head = module.head if best.head is None else best.head
     seconds = time.perf_counter() - started

@@ -6,6 +6,10 @@ from lightning.pytorch import LightningModule
 from lt_lightning.errors import UsageError
 
 
+class DivergedError(UsageError):
+    """Weights are infinite or no numbers."""
+
+
 def check_finite(module: LightningModule) -> None:
     """End a run whose weights are infinite or no numbers, from which nothing comes back.
 
@@ -16,7 +20,7 @@ def check_finite(module: LightningModule) -> None:
         module: In training; waits for its device.
 
     Raises:
-        UsageError: If a parameter that trains is not finite.
+        DivergedError: If a parameter that trains is not finite.
     """
     trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     with torch.no_grad():
@@ -24,7 +28,7 @@ def check_finite(module: LightningModule) -> None:
         if not finite or bool(torch.stack(finite).all()):
             return
     name = next(name for name, fine in zip(trained, finite, strict=True) if not fine)
-    raise UsageError(
+    raise DivergedError(
         f"Training has diverged: after epoch {module.current_epoch} weights are infinite or no numbers, `{name}` the "
         f"first of them; give the optimizer a smaller learning rate, or look for what makes the loss NaN."
     )
