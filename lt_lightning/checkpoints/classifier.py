@@ -80,13 +80,16 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
         key, tensor = next(iter(linear.items()))
         raise UsageError(
             f"`checkpoint` {str(path)!r} has a classifier {key!r} of {tensor.shape[0]} classes, but the data have "
-            f"{num_classes}; give the data that the checkpoint was trained on."
+            f"{num_classes}; give the data that it was trained on, or a checkpoint that was trained on these."
         )
     fitting = _likeliest(fitting, found.prefix)
     if len(fitting) != 1:
+        left = f"left over beside the backbone are {some(list(found.rest))}"
+        if not found.rest:
+            left = "nothing is left over beside the backbone; give the file of the whole network"
         raise UsageError(
             f"`checkpoint` {str(path)!r} must hold one linear classifier with {num_classes} rows of {num_features} "
-            f"features, but has {len(fitting)}: left over beside the backbone are {some(list(found.rest))}."
+            f"features, but has {len(fitting)}: {left}."
         )
     name = fitting[0].removesuffix("weight")
     keys = [key for key in (fitting[0], name + "bias") if key in found.rest]

@@ -233,7 +233,7 @@ class RetrainModule(LTModule):
         names = fitting_backbones(lambda backbone: _fits(source, backbone, len(self.class_counts)), source.tensors)
         advice = "it fits none of the backbones known here; set `model.allow_partial` to true to load what matches"
         if names:
-            advice = f"it fits {' or '.join(names)}"
+            advice = f"it fits {' or '.join(_beside(name, self.backbone) for name in names)}"
         return UsageError(
             f"`checkpoint` {self.checkpoint!r} does not fit `model.backbone` {_describe(self.backbone)} "
             f"({checkpoints.explain_mismatch(found, extra)}); {advice}."
@@ -246,9 +246,16 @@ def _fits(source: checkpoints.Checkpoint, backbone: Backbone, num_classes: int) 
         return False
     try:
         classifier = checkpoints.find_classifier(found, backbone.num_features, num_classes, source.path)
-    except UsageError:
-        return False
+    except UsageError:  # another mistake than the backbone, if no more than one layer is left over
+        return len({key.rpartition(".")[0] for key in found.rest if key.startswith(found.prefix)}) < 2
     return not checkpoints.unexpected(found, classifier)
+
+
+def _beside(name: str, given: Backbone) -> str:
+    """The name of a backbone that fits; with the default that the given one departs from, as its preset may have it."""
+    if isinstance(given, TorchvisionBackbone) and given.cifar_stem and name.startswith("Torchvision"):
+        return name if "cifar_stem" in name else f"{name.removesuffix(')')}, cifar_stem=False)"
+    return name
 
 
 def _describe(backbone: Backbone) -> str:

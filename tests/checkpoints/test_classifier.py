@@ -125,6 +125,13 @@ def test_a_head_without_weights_leaves_no_classifier(ours, backbone):
         find(source, backbone)
 
 
+def test_a_backbone_alone_is_not_enough(backbone, in_memory):
+    with pytest.raises(
+        UsageError, match="but has 0: nothing is left over beside the backbone; give the file of the wh"
+    ):
+        find(in_memory(dict(backbone.state_dict())), backbone)
+
+
 def test_disaligns_factors_are_not_multiplied_in(ours, backbone):
     source, head = ours("DisAlignHead")
     object.__setattr__(source, "head", None)

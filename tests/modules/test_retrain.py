@@ -179,6 +179,11 @@ def save_plain(path, backbone, classes=10):
             r".* it fits ResNet56\.$",
         ),
         (
+            lambda: TorchvisionBackbone("resnet18"),
+            lambda: TorchvisionBackbone("resnet18", cifar_stem=True),
+            r"1 of another shape: .*; it fits TorchvisionBackbone\(name=\"resnet18\", cifar_stem=False\)\.$",
+        ),
+        (
             lambda: SmallCNN(8, in_channels=3),
             lambda: SmallCNN(8),
             r"`model.backbone` SmallCNN \(17 of 18 backbone tensors match; 1 of another shape: .*; it fits none of the "
@@ -196,6 +201,21 @@ def test_another_backbone_is_refused_with_the_one_that_fits(
     with pytest.raises(UsageError, match=sentence):
         trainer(callbacks=[Trained()]).fit(module, datamodule=data)
     assert not names_that_changed(before, module.state_dict())
+
+
+@pytest.mark.parametrize("classes", [7, None])
+def test_the_backbone_that_fits_is_named_though_the_classifier_is_another_or_none(
+    tmp_path, trainer, digits, stage2_module, classes
+):
+    save_plain(tmp_path / "x.pth", ResNet20(), classes or 10)
+    if classes is None:
+        contents = torch.load(tmp_path / "x.pth", weights_only=True)
+        del contents["state_dict"]["linear.weight"]
+        torch.save(contents, tmp_path / "x.pth")
+    data = digits()
+    module = stage2_module(data, tmp_path / "x.pth", backbone=ResNet32())
+    with pytest.raises(UsageError, match=r"; it fits ResNet20\.$"):
+        trainer(callbacks=[Trained()]).fit(module, datamodule=data)
 
 
 def test_the_real_files_backbone_is_named(shared, trainer, digits):
