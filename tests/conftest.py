@@ -1,5 +1,6 @@
 """What several test files need."""
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -23,6 +24,10 @@ pytest_plugins = ("made_data", "short_runs")
 settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+# Functions that tests run in processes of their own are forked from one that has imported this: once, for all of them.
+multiprocessing.set_forkserver_preload(["hypothesis", "lt_lightning.comparing.command", "pytest", "sklearn.datasets"])
 
 
 def pytest_configure() -> None:

@@ -147,7 +147,8 @@ def _in_a_process(rank, place, arguments, folder):
 @pytest.mark.slow
 def test_two_processes_give_what_one_gives(arguments, here, tmp_path):
     command.main([*arguments, "--methods=lort,focal", "--oracle=false", "--views=2"])
-    torch.multiprocessing.spawn(_in_a_process, (tmp_path / "meeting", arguments, here), nprocs=2)
+    given = (tmp_path / "meeting", arguments, here)
+    torch.multiprocessing.start_processes(_in_a_process, given, nprocs=2, start_method="forkserver")
     assert sorted(path.name for path in (here / "better").iterdir()) == ["version_0", "version_1"]
     one, two = (_without_times(results(here / f"better/version_{number}")) for number in (0, 1))
     assert one == two

@@ -1,10 +1,11 @@
 """Two processes give what one gives."""
 
-import subprocess
-import sys
+import contextlib
+import multiprocessing
 
 import pytest
 import torch
+from torch import distributed as dist
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT
@@ -12,71 +13,55 @@ from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, extract
 from lt_lightning.features.processes import merge_, on_first, rank_and_world_size, wait_for_all
 
-SCRIPT = """
-import sys
-from pathlib import Path
-import torch, torch.distributed as dist
-from lt_lightning.backbones import SmallCNN
-from lt_lightning.data import DigitsLT
-from lt_lightning.errors import UsageError
-from lt_lightning.features import ExtractionOptions, extract
-from lt_lightning.features.processes import merge_, on_first
-
-torch.set_num_threads(1)
-rank, folder = int(sys.argv[1]), Path(sys.argv[2])
-dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-backbone, data = SmallCNN(8), DigitsLT()
-backbone.load_state_dict(torch.load(folder / "weights.pt"))
-found = {}
-for cache in ("", str(folder / "cache")):
-    options = ExtractionOptions(cache=cache, dtype="bfloat16", device="cpu", progress=False)
-    for split, views in (("train", 1), ("train", 3), ("train", "all"), ("test", 1)):
-        found[cache != "", split, views] = extract(backbone, data, split, views, options=options).values.clone()
-torch.save(found, folder / f"found-{rank}.pt")
-
-odd = torch.tensor([[-0.0, float("nan"), 1.5]]) if rank else torch.zeros(1, 3)
-merge_(odd)
-assert odd.signbit()[0, 0] and odd[0, 1].isnan() and odd[0, 2] == 1.5
-assert on_first(lambda: rank + 5) == 5
-for kind in (UsageError, ValueError):
-    def fail():
-        raise kind("on purpose")
-    try:
-        on_first(fail)
-    except (UsageError, ValueError) as error:
-        assert type(error) is (UsageError if rank else kind) and str(error) == "on purpose"
-    else:
-        raise AssertionError
-dist.barrier()
-"""
+ASKED = (("train", 1), ("train", 3), ("train", "all"), ("test", 1))
 
 
-def start(rank, folder):
-    command = [sys.executable, "-c", SCRIPT, str(rank), str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def in_a_process(rank, folder):
+    """Extracts as one of two processes, and leaves what it has found and said."""
+    path = folder / f"said-{rank}.txt"
+    with path.open("w") as said, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+        backbone, data = SmallCNN(8), DigitsLT()
+        backbone.load_state_dict(torch.load(folder / "weights.pt"))
+        found = {}
+        for cache in ("", str(folder / "cache")):
+            options = ExtractionOptions(cache=cache, dtype="bfloat16", device="cpu", progress=False)
+            for split, views in ASKED:
+                found[cache != "", split, views] = extract(backbone, data, split, views, options=options).values.clone()
+        torch.save(found, folder / f"found-{rank}.pt")
 
+        odd = torch.tensor([[-0.0, float("nan"), 1.5]]) if rank else torch.zeros(1, 3)
+        merge_(odd)
+        assert odd.signbit()[0, 0]
+        assert odd[0, 1].isnan()
+        assert odd[0, 2] == 1.5
+        assert on_first(lambda: rank + 5) == 5
+        for kind in (UsageError, ValueError):
 
-@pytest.fixture
-def one_thread():
-    """As many as each of two processes has: to the bit the same sums."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+            def fail(kind=kind):
+                raise kind("on purpose")
+
+            with pytest.raises((UsageError, ValueError), match=r"^on purpose$") as stopped:
+                on_first(fail)
+            assert stopped.type is (UsageError if rank else kind)
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_features_of_one(tmp_path, one_thread):
+def test_two_processes_give_the_features_of_one(tmp_path):
     backbone, data = SmallCNN(8), DigitsLT()
     torch.save(backbone.state_dict(), tmp_path / "weights.pt")
-    running = [start(rank, tmp_path) for rank in range(2)]
+    forkserver = multiprocessing.get_context("forkserver")
+    running = [forkserver.Process(target=in_a_process, args=(rank, tmp_path), daemon=True) for rank in range(2)]
+    for process in running:
+        process.start()
     options = ExtractionOptions(dtype="bfloat16", device="cpu", progress=False)
-    alone = {
-        asked: extract(backbone, data, *asked, options=options).values
-        for asked in (("train", 1), ("train", 3), ("train", "all"), ("test", 1))
-    }
-    outputs = [process.communicate(timeout=300)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0], outputs
+    alone = {asked: extract(backbone, data, *asked, options=options).values for asked in ASKED}
+    for process in running:
+        process.join(timeout=300)
+    outputs = [(tmp_path / f"said-{rank}.txt").read_text() for rank in range(2)]
+    assert [process.exitcode for process in running] == [0, 0], outputs
     assert outputs[0].count("features of") == 8  # one process speaks
     assert "features of" not in outputs[1]
     for rank in range(2):

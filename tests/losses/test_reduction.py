@@ -1,5 +1,4 @@
-import subprocess
-import sys
+import multiprocessing
 from datetime import timedelta
 from pathlib import Path
 
@@ -74,11 +73,18 @@ def work(rank: int, folder: Path) -> Results:
     return values, gradients
 
 
+def leave(folder: Path) -> None:
+    """The other process."""
+    torch.save(work(1, folder), folder / "1.pt")
+
+
 def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path) -> None:
-    worker = subprocess.Popen([sys.executable, __file__, str(tmp_path)])
+    worker = multiprocessing.get_context("forkserver").Process(target=leave, args=(tmp_path,), daemon=True)
+    worker.start()
     try:
         (*values_0, evaluation), gradients_0 = work(0, tmp_path)
-        assert worker.wait(timeout=90) == 0
+        worker.join(timeout=90)
+        assert worker.exitcode == 0
     finally:
         worker.kill()
     values_1, gradients_1 = torch.load(tmp_path / "1.pt")
@@ -113,7 +119,3 @@ def test_cross_entropy_raises_half_precision(dtype: torch.dtype) -> None:
     found = cross_entropy(logits, targets, torch.tensor([1.0, 2.0], dtype=torch.float64))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, F.cross_entropy(logits.float(), targets))
-
-
-if __name__ == "__main__":
-    torch.save(work(1, Path(sys.argv[1])), Path(sys.argv[1]) / "1.pt")

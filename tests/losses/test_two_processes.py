@@ -1,7 +1,6 @@
 """One-vs-all losses on two processes with uneven shares of a batch give what one process gives on all of it."""
 
-import subprocess
-import sys
+import multiprocessing
 from datetime import timedelta
 from pathlib import Path
 
@@ -86,11 +85,18 @@ def work(rank: int, folder: Path) -> list[Trained]:
     return found
 
 
+def leave(folder: Path) -> None:
+    """The other process."""
+    torch.save(work(1, folder), folder / "1.pt")
+
+
 def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path) -> None:
-    worker = subprocess.Popen([sys.executable, __file__, str(tmp_path)])
+    worker = multiprocessing.get_context("forkserver").Process(target=leave, args=(tmp_path,), daemon=True)
+    worker.start()
     try:
         of_0 = work(0, tmp_path)
-        assert worker.wait(timeout=90) == 0
+        worker.join(timeout=90)
+        assert worker.exitcode == 0
     finally:
         worker.kill()
     of_1 = torch.load(tmp_path / "1.pt")
@@ -102,7 +108,3 @@ def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path) -> None:
     assert len(alone[-2]["state"]) == 2
     local = train(LGLINRLoss(COUNTS), slice(0, 5), 1)
     assert not torch.isclose(local["values"][0], alone[-1]["values"][0])  # without gathering, its own means
-
-
-if __name__ == "__main__":
-    torch.save(work(1, Path(sys.argv[1])), Path(sys.argv[1]) / "1.pt")

@@ -1,7 +1,6 @@
 import json
 import math
-import subprocess
-import sys
+import multiprocessing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -182,11 +181,18 @@ def work(rank: int, folder: Path) -> tuple[Any, ...]:
     return results
 
 
+def leave(folder: Path) -> None:
+    """The other process."""
+    torch.save(work(1, folder), folder / "1.pt")
+
+
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    worker = subprocess.Popen([sys.executable, __file__, str(tmp_path)])
+    worker = multiprocessing.get_context("forkserver").Process(target=leave, args=(tmp_path,), daemon=True)
+    worker.start()
     try:
         here = work(0, tmp_path)
-        assert worker.wait(timeout=90) == 0
+        worker.join(timeout=90)
+        assert worker.exitcode == 0
     finally:
         worker.kill()
     one, statistics = fed(slice(None)), LogitsStatistics(COUNTS)
@@ -194,7 +200,3 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     expected = (one.compute(), statistics.compute(), one.counts(), one.per_class())
     for found in (here, torch.load(tmp_path / "1.pt")):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=0, equal_nan=True)
-
-
-if __name__ == "__main__":
-    torch.save(work(1, Path(sys.argv[1])), Path(sys.argv[1]) / "1.pt")
