@@ -5,6 +5,9 @@ from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
+
+import torchvision
 
 from lt_lightning import augmentations, backbones, callbacks, data, heads, losses, mixing, modules, samplers
 from lt_lightning.errors import UsageError
@@ -27,6 +30,17 @@ _TYPE = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 
 _NO_CLASS = re.compile(r"Expected a dot import path string: (\w+)")
 """What jsonargparse says of a name without dots that no class has."""
+
+_ABSTRACT = re.compile(r"Parser key \"([^\"]+)\": Expected an instantiatable class, but [\w.]+ is abstract")
+"""What jsonargparse says of options of a part whose class was not typed."""
+
+_REQUIRED = re.compile(r"^the following arguments are required: (.+)$")
+
+_ELSEWHERE = re.compile(r"^(?:Subcommand '\w+' does not accept option|Option) '(\w+)\.[^']*'(?: is not accepted)?")
+"""What jsonargparse says of a configuration of another command."""
+
+_HOME = {"stage1": "pipeline", "stage2": "pipeline", "model": "fit", "trainer": "fit"}
+"""Commands by keys of their configurations."""
 
 _PART = re.compile(r"Parser key \"([^\"]+)\"|(?:given class_path |Namespace\(class_path=)'((?:\w+\.)*\w+)'")
 """Where jsonargparse was, and of which class."""
@@ -53,8 +67,29 @@ def sentences(command: str, key: str = "model", shown_as: str = "model") -> Iter
         for noise in _NOISE:
             message = noise.sub("", message)
         message = _TYPE.sub(r"\1", _NO_CLASS.sub(_no_class, message)).rstrip(".")
+        message = _ABSTRACT.sub(r"`\1` has options but no class; give it one by `--\1`", message)
+        message = _REQUIRED.sub(partial(_required, command), message)
+        message = _ELSEWHERE.sub(partial(_elsewhere, command), message)
         advice = f"{command} {_help_option(whole, key, shown_as)}"
         raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from error
+
+
+def _required(command: str, found: re.Match[str]) -> str:
+    """Options as they are typed."""
+    names = [name.removeprefix(f"{command}.") for name in found[1].split(", ")]
+    brought = ""
+    if "model" in names and command in ("validate", "test", "predict"):
+        brought = " (`--ckpt_path` with a checkpoint of this package brings its model along)"
+    return f"{', '.join(f'`--{name}`' for name in names)} must be given{brought}"
+
+
+def _elsewhere(command: str, found: re.Match[str]) -> str:
+    """The command that a configuration is for."""
+    home = _HOME.get(found[1], command)
+    if home == command:
+        return found[0]
+    presets = ", where `--methods` takes presets" if (home, command) == ("fit", "compare") else ""
+    return f"the configuration has `{found[1]}`, so it is one of `lt-lightning {home}`, not of `{command}`{presets}"
 
 
 def _reasons(found: re.Match[str]) -> str:
@@ -102,6 +137,8 @@ def _no_class(found: re.Match[str]) -> str:
     known = {name: part for part in parts for name, held in vars(part).items() if isinstance(held, type)}
     if found[1] in known:
         return f"{found[1]!r} of `{known[found[1]].__name__}` is of another kind"
+    if found[1].lower() in torchvision.models.list_models(module=torchvision.models):
+        return f"no class has the name {found[1]!r} (did you mean TorchvisionBackbone with `name` {found[1].lower()}?)"
     close = get_close_matches(found[1], sorted(known))
     hint = f"did you mean {' or '.join(close)}?" if close else "one of your own needs its module in front"
     return f"no class has the name {found[1]!r} ({hint})"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lt_lightning import cli
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.errors import UsageError
 from lt_lightning.main import main
@@ -50,3 +51,36 @@ def test_arguments_without_a_type_are_named(here, tiny, monkeypatch):
     assert "fail_untyped" not in str(refused.value)
     with pytest.raises(UsageError, match=f"`methods` Untyped: {sentence}"):
         SettingsParser().make({"head": {"class_path": "own_untyped.Untyped"}}, "Untyped")
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("compare", "`--checkpoint`, `--backbone`, `--data` must be given;"),
+        ("fit --data=DigitsLT", "error: `--model` must be given; `lt-lightning fit"),
+        ("predict", "`--model`, `--data` must be given (`--ckpt_path` with a checkpoint of this package brings"),
+        ("test --data.root=photos", "`data` has options but no class; give it one by `--data`;"),
+        (
+            "compare --backbone=ResNet18",
+            "no class has the name 'ResNet18' (did you mean TorchvisionBackbone with",
+        ),
+        ("compare --backbone=ResNet23", "no class has the name 'ResNet23' (did you mean ResNet"),
+        ("fit -c quickstart", "has `stage2`, so it is one of `lt-lightning pipeline`, not of `fit`;"),
+        (
+            "compare -c cifar100_lt/lort",
+            "so it is one of `lt-lightning fit`, not of `compare`, where",
+        ),
+    ],
+)
+def test_what_is_missing_or_elsewhere_is_said_as_it_is_typed(typed, sentence, here, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(typed.split())
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_mistake_in_a_pipeline_stays_one_of_the_pipeline(here, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["pipeline", "-c", "quickstart", "--stage1.model.los=FocalLoss"])
+    said = capsys.readouterr().err
+    assert "`lt-lightning pipeline" in said
+    assert "so it is one of" not in said
