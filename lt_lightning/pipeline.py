@@ -52,6 +52,7 @@ from lt_lightning.main import (
     training_precision,
 )
 from lt_lightning.modules import LTModule, RetrainModule
+from lt_lightning.modules.divergence import unless_diverged
 from lt_lightning.parser_errors import sentences
 from lt_lightning.results import claim_folder, environment, write_json
 from lt_lightning.samplers import EpochSampler
@@ -198,7 +199,8 @@ class Pipeline:
         thresholds = stage1.model.group_thresholds
         del stage1
         for method in self.methods:
-            trainer = self._train_and_test(method, self._stage(method, folder, checkpoint), data)
+            with unless_diverged(self.rows, method, folder / method):
+                self._train_and_test(method, self._stage(method, folder, checkpoint), data)
         if trainer.is_global_zero:
             self._report(folder, data, thresholds)
 
@@ -318,7 +320,7 @@ class Pipeline:
         }
         write_json(folder / "results.json", record)
         title = f"{self.preset}: test accuracy on one frozen backbone, seed {self.plan['seed_everything']}"
-        rows = [(name.replace("stage1", "stage 1"), row["test"]) for name, row in self.rows.items()]
+        rows = [(name.replace("stage1", "stage 1"), row.get("test", {})) for name, row in self.rows.items()]
         show(accuracy_table(title, rows, self.rows[_STAGE1]["group_sizes"], thresholds))
         print(f"written to {folder}/results.json")
 

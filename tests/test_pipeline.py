@@ -75,6 +75,20 @@ def test_stages_table_and_files(here, capsys):
     }
 
 
+def test_a_method_that_diverges_costs_the_others_nothing(here, capsys):
+    wild = {"class_path": "torch.optim.SGD", "init_args": {"lr": 1.0e30, "weight_decay": 1.0e20}}
+    arguments = write(here, wild=retrain(epochs=2, optimizer=wild), tau_norm=retrain(head="TauNormHead"))
+    with pytest.warns(
+        UserWarning, match=r"`stage2.wild` has no figures, the other methods go on\. Training has diverged"
+    ):
+        pipeline.main(arguments)
+    stages = json.loads((here / "runs/tiny/version_0/results.json").read_text())["stages"]
+    assert stages["wild"] == {"folder": str(here / "runs/tiny/version_0/wild"), "diverged": True}
+    assert 0 < stages["tau_norm"]["test"]["all"] < 1
+    rows = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert [cell.strip() for cell in rows[-2]] == ["wild", "–"]
+
+
 def test_options_reach_every_stage(here):
     arguments = write(here, tau=retrain(head={"class_path": "TauNormHead", "init_args": {"tau": 1.0}}))
     more = ["--stage2.tau.model.head.tau=0.5", "--data.imbalance_ratio=20", "--stage1.trainer.max_epochs=1"]
