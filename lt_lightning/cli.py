@@ -55,7 +55,11 @@ def main(argv: list[str] | None = None) -> None:
     if argv is None and "" not in sys.path:
         sys.path.append("")  # parts of one's own are found in the current folder, as by `python -m`, but come last
     try:
-        _imported(COMMANDS[arguments[0]][0])(arguments)
+        command = _imported(COMMANDS[arguments[0]][0])
+        from lt_lightning.quiet import plain_warnings  # after Lightning, which has a way of its own
+
+        with plain_warnings():
+            command(arguments)
     except SystemExit as leaving:
         if argv is None and not leaving.code:
             _leave()

@@ -1,7 +1,9 @@
-"""Silence for Lightning's remarks that tell a user of this package nothing."""
+"""Silence for Lightning's remarks that tell a user of this package nothing, and warnings without places in code."""
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _EXPECTED = (
     r".*Found \d+ module\(s\) in eval mode",  # a frozen backbone is meant to be
@@ -23,3 +25,14 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show warnings as errors are shown, without a place in code that says nothing to whoever typed a command."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_: f"lt-lightning: warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before

@@ -16,7 +16,7 @@ ANYONE = {"errors"}
 MAY_IMPORT = {
     "errors": set(),
     "devices": set(),
-    "cli": {"version"},
+    "cli": {"quiet", "version"},
     "presets": set(),
     "__main__": {"cli"},
     "functional": set(),

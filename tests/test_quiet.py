@@ -5,7 +5,8 @@ import warnings
 
 import pytest
 
-from lt_lightning.quiet import quiet
+from lt_lightning import cli
+from lt_lightning.quiet import plain_warnings, quiet
 
 
 def test_only_expected_warnings_are_ignored():
@@ -21,3 +22,19 @@ def test_announcements_are_silenced():
     quiet()
     assert not logging.getLogger("lightning.fabric.utilities.seed").isEnabledFor(logging.INFO)
     assert logging.getLogger("lightning.pytorch").isEnabledFor(logging.WARNING)
+
+
+def test_warnings_are_sentences_without_a_place_in_code():
+    with plain_warnings():
+        assert warnings.formatwarning("Mind this.", UserWarning, "file.py", 3) == "lt-lightning: warning: Mind this.\n"
+    assert "file.py" in warnings.formatwarning("Mind this.", UserWarning, "file.py", 3)
+
+
+def test_every_command_shows_them_so(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        cli, "_imported", lambda _: lambda _: shown.append(warnings.formatwarning("Mind.", UserWarning, "file.py", 3))
+    )
+    for command in cli.COMMANDS:
+        cli.main([command])
+    assert shown == ["lt-lightning: warning: Mind.\n"] * len(cli.COMMANDS)

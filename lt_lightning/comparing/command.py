@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -62,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
             "`keep_runs` true cannot go with `protocol` paper, whose epochs are chosen on test images; train what you "
             "want to keep with `lt-lightning fit`."
         )
-    with interruptible(_remains(options)), _plain_warnings(), _Processes():
+    with interruptible(_remains(options)), _Processes():
         found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
         if rank_and_world_size()[0] == 0:
             _print(found, config.test_priors)  # before anything is written: a full disk costs no figures
@@ -116,17 +114,6 @@ def build_parser() -> LightningArgumentParser:
     parser.add_argument("--output", type=str, default="runs/compare", help="Each run makes a new version_K in it.")
     parser.add_class_arguments(ExtractionOptions, "features")
     return parser
-
-
-@contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Show warnings as errors are shown, without a place in code that says nothing to whoever typed a command."""
-    before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_: f"lt-lightning: warning: {message}\n"
-    try:
-        yield
-    finally:
-        warnings.formatwarning = before
 
 
 def _print(found: Comparison, with_priors: bool) -> None:

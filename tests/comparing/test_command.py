@@ -132,7 +132,6 @@ def test_a_pool_is_needed_for_an_oracle(foreign, folder_root):
 
 def _in_a_process(rank, place, arguments, folder):
     import os
-    import warnings
 
     warnings.simplefilter("ignore")
     os.chdir(folder)
@@ -164,9 +163,3 @@ def _without_times(record):
         aside = ("seconds", "environment", "command")
         return {key: _without_times(value) for key, value in record.items() if key not in aside}
     return [_without_times(value) for value in record] if isinstance(record, list) else record
-
-
-def test_warnings_are_sentences_without_a_place_in_code():
-    with command._plain_warnings():
-        assert warnings.formatwarning("Mind this.", UserWarning, "file.py", 3) == "lt-lightning: warning: Mind this.\n"
-    assert "file.py" in warnings.formatwarning("Mind this.", UserWarning, "file.py", 3)
