@@ -7,6 +7,7 @@ from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import class_balanced_weights
 from lt_lightning.losses import Loss
+from lt_lightning.modules.contract import heeds_weights
 
 
 class DRW(DeferredCallback):
@@ -31,7 +32,7 @@ class DRW(DeferredCallback):
         self.beta = beta
 
     def check(self, pl_module: LightningModule, max_epochs: int | None, data: object = None) -> None:
-        """Refuse a loss that takes no class weights or has some, and any other correction for imbalance.
+        """Refuse a loss that takes no class weights, forgets them or has some, and any other correction for imbalance.
 
         Args:
             pl_module: What is trained.
@@ -61,6 +62,11 @@ class DRW(DeferredCallback):
                 )
         loss.set_weight(class_balanced_weights(loss.class_counts, self.beta))  # a loss without weights raises here
         loss.set_weight(None)
+        if not heeds_weights(loss):
+            raise UsageError(
+                f"`DRW` would change nothing: `{type(loss).__name__}` takes class weights, but does not look at them; "
+                f"have it end in `self.reduce(losses, targets)`, or leave `DRW` out."
+            )
 
     def weights(self, trainer: Trainer, loss: Loss) -> Tensor | None:
         """Class weights of the trainer's current epoch, ``(K,)``; ``None`` before they come into force."""

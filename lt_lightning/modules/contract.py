@@ -1,6 +1,7 @@
 """Whether heads, losses and backbones of one's own keep their side of the contract, asked before anything trains."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, TypeVar
 
@@ -92,6 +93,26 @@ def check_start(head: Head) -> None:
         )
 
 
+def heeds_weights(loss: Loss) -> bool:
+    """Whether class weights change a loss; one of one's own may have forgotten them, and takes them all the same.
+
+    Args:
+        loss: Left as it is. It is tried out on a few logits; where it fails on these, the answer is yes.
+    """
+    if _is_ours(loss) or loss.num_classes < 2:
+        return True
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.arange(4) % loss.num_classes
+    batch = torch.randn(4, loss.num_classes, generator=generator), targets, torch.rand(4, 3, generator=generator)
+    values = []
+    for weight in (None, 1.0 + 2 * (torch.arange(loss.num_classes) % 2)):
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), suppress(Exception):
+            tried = deepcopy(loss).cpu().eval()
+            tried.set_weight(weight)
+            values.append(tried(*batch))
+    return len(values) < 2 or not torch.equal(*values)
+
+
 def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -> Part:
     try:
         return factory(*arguments)
@@ -115,6 +136,11 @@ def _try_out(head: Head, loss: Loss, num_features: int, num_classes: int) -> Non
     if loss.reduction != "none":  # which is refused elsewhere
         batch = {"logits": logits, "targets": targets, "features": features}
         _check(loss, "forward", batch, "a scalar", torch.Size())
+    if loss.weight is not None and not heeds_weights(loss):
+        raise UsageError(
+            f"`model.loss` {type(loss).__name__} is given a `weight` for each class, but does not look at it; leave it "
+            f"out, or have the loss end in `self.reduce(losses, targets)`."
+        )
 
 
 def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str, shape: torch.Size) -> None:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lt_lightning.callbacks import DRW
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import class_balanced_weights
-from lt_lightning.losses import BalancedSoftmaxLoss, ClassBalancedLoss, CrossEntropyLoss, LORTLoss
+from lt_lightning.losses import BalancedSoftmaxLoss, ClassBalancedLoss, CrossEntropyLoss, LORTLoss, Loss
 from lt_lightning.samplers import ClassBalancedSampler
 
 
@@ -23,6 +23,16 @@ class Weights(Callback):
     def on_train_batch_start(self, trainer, pl_module, *args):
         weight = pl_module.loss.weight
         self.seen.append((trainer.current_epoch, None if weight is None else weight.tolist()))
+
+
+def test_a_loss_that_forgets_its_weights_is_refused(trainer, digits, stage1_module):
+    class Forgetful(Loss):
+        def forward(self, logits, targets, features=None):
+            return torch.nn.functional.cross_entropy(logits, targets)
+
+    module = stage1_module(data := digits(), loss=Forgetful)
+    with pytest.raises(UsageError, match="`DRW` would change nothing: `Forgetful` takes class weights, but does not"):
+        trainer(callbacks=[DRW(0)]).fit(module, datamodule=data)
 
 
 @pytest.mark.parametrize(("start", "first"), [(2, 2), (2.0, 2), (0.5, 2), (0.8, 3), (0, 0), (0.0, 0)])

@@ -11,7 +11,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.heads import AffineHead, Head, LinearHead
 from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.modules import RepresentationModule, RetrainModule
-from lt_lightning.modules.contract import check_features, make_parts
+from lt_lightning.modules.contract import check_features, heeds_weights, make_parts
 
 COUNTS = [9, 5, 3, 2]
 
@@ -177,6 +177,19 @@ def test_trouble_inside_ones_own_code_stays_what_it_is():
     make_parts(6, COUNTS, Mine, Needy)  # a batch of the data may be large enough
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'class_counts'"):
         make_parts(6, COUNTS, Broken, Mean)
+
+
+def test_class_weights_that_a_loss_forgets_are_not_taken():
+    class Heeding(Loss):
+        def forward(self, logits, targets, features=None):
+            return self.reduce(F.cross_entropy(logits, targets, reduction="none"), targets)
+
+    assert heeds_weights(Heeding(COUNTS))
+    assert not heeds_weights(Mean(COUNTS))
+    assert heeds_weights(CrossEntropyLoss(COUNTS))
+    RepresentationModule(COUNTS, SmallCNN(), loss=lambda counts: Heeding(counts, weight=[1.0, 2.0, 3.0, 4.0]))
+    with pytest.raises(UsageError, match=r"`model.loss` Mean is given a `weight` .* but does not look at it"):
+        RepresentationModule(COUNTS, SmallCNN(), loss=lambda counts: Mean(counts, weight=[1.0, 2.0, 3.0, 4.0]))
 
 
 def test_backbones_give_what_they_announce():
