@@ -16,6 +16,7 @@ from lt_lightning.comparing.selection import may_select
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
+from lt_lightning.data.base import Split
 from lt_lightning.errors import UsageError
 from lt_lightning.features.processes import rank_and_world_size
 from lt_lightning.heads import LinearHead
@@ -77,9 +78,10 @@ class Setup:
                 f"`oracle` needs a balanced pool that the long tail was cut from, and `{type(data).__name__}` has "
                 f"none; leave it out."
             )
-        for name in ("train", "test"):
+        needed: tuple[Split, ...] = ("train", "test")
+        for name in needed:
             if data.split(name) is None:
-                raise UsageError(f"`{type(data).__name__}` has no {name} images, and `compare` needs some.")
+                raise data.without(name, "compare")
         self.source = read_source(checkpoint, backbone, data, options.checkpoint_class_names, options.allow_partial)
         split = data.describe_split()
         self.selection = may_select(data.has_validation, split, self.source.split, options.unseen)

@@ -233,9 +233,24 @@ class LTDataModule(LightningDataModule, ABC):
                 epochs = self.trainer.max_epochs
                 self.train_sampler.set_epochs(epochs if epochs is not None and epochs > 0 else None)
         if stage == "validate" and self.split("val") is None:
-            raise UsageError(f"`{type(self).__name__}` has no validation images; `validate` needs some.")
+            raise self.without("val", "validate")
         if stage in ("test", "predict") and self.split("test") is None:
-            raise UsageError(f"`{type(self).__name__}` has no test images; `{stage}` needs some.")
+            raise self.without("test", "test" if stage == "test" else "predict")  # Lightning's own word is another
+
+    def without(self, name: Split, command: str) -> UsageError:
+        """What to raise where there are no images of a split.
+
+        Args:
+            name: Of the split.
+            command: What needs them.
+        """
+        what = {"train": "training", "val": "validation", "test": "test"}[name]
+        advice = ": ".join(filter(None, (f"`{command}` needs some", self.place_of(name))))
+        return UsageError(f"`{type(self).__name__}` has no {what} images; {advice}.")
+
+    def place_of(self, name: Split) -> str:  # noqa: ARG002
+        """What gives a split images, in words; empty where there is no telling."""
+        return ""
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of this process's share, in the order of the sampler."""
@@ -259,7 +274,7 @@ class LTDataModule(LightningDataModule, ABC):
         """Test images in order; Lightning wraps the batch sampler of this loader itself, so it is a plain one."""
         test = self.split("test")
         if test is None:
-            raise UsageError(f"`{type(self).__name__}` has no test images; `predict` needs some.")
+            raise self.without("test", "predict")
         rank, world_size = self._process()
         share = range(rank, len(test), world_size) or range(1)  # without a batch a process would not come to the end
         return DataLoader(

@@ -85,11 +85,18 @@ class ImageFolderLT(ImageFilesLT):
         if self._names is None:
             folder = Path(self.root) / "train"
             if not folder.is_dir():
-                raise UsageError(f"`root` {self.root} has no folder train; put the images into {folder}/<class>/.")
+                advice = self.place_of("train")
+                if Path(self.root).name in ("train", "val", "test"):
+                    advice = f"give the folder above it, {Path(self.root).parent}, if that has one"
+                raise UsageError(f"`root` {self.root} has no folder train; {advice}.")
             self._names = _subfolders(folder)
             if not self._names:
                 raise UsageError(f"{folder} has no class folders; put the images into {folder}/<class>/.")
         return self._names
+
+    def place_of(self, name: Split) -> str:
+        """A folder."""
+        return f"put the images into {Path(self.root) / name}/<class>/"
 
     def list_files(self, split: Split) -> FileList | None:
         """List ``root/<split>``, class by class, sorted by path."""

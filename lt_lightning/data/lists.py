@@ -96,6 +96,10 @@ class ImageListLT(ImageFilesLT):
             self.train_files()
         return [str(label) for label in range(self._num_classes or 0)]
 
+    def place_of(self, name: Split) -> str:
+        """An argument."""
+        return f"give `data.{name}_list`"
+
     def list_files(self, split: Split) -> FileList | None:
         """Read a split's list."""
         name = self.list_paths[split]

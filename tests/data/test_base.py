@@ -4,6 +4,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from lt_lightning.augmentations import Cutout, NoAugmentation
@@ -129,8 +130,9 @@ def test_the_class_of_a_test_image_may_be_unknown():
 
 @pytest.mark.parametrize(("stage", "what"), [("validate", "validation"), ("test", "test"), ("predict", "test")])
 def test_a_command_without_its_images_says_so(stage, what):
-    with pytest.raises(UsageError, match=f"`Made` has no {what} images; `{stage}` needs some"):
-        Made([2], {"train": [0, 0]}).setup(stage)
+    for said in (stage, TrainerFn(stage)):
+        with pytest.raises(UsageError, match=f"`Made` has no {what} images; `{stage}` needs some\\.$"):
+            Made([2], {"train": [0, 0]}).setup(said)
 
 
 def test_training_needs_images():

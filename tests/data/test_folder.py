@@ -74,7 +74,8 @@ def test_there_may_be_no_validation_images(folder_root, val_from):
 
 def test_without_a_test_folder_there_is_no_test(folder_root):
     shutil.rmtree(folder_root / "test")
-    with pytest.raises(UsageError, match=r"`ImageFolderLT` has no test images; `test` needs some"):
+    sentence = r"`ImageFolderLT` has no test images; `test` needs some: put the images into .*/test/<class>/\."
+    with pytest.raises(UsageError, match=sentence):
         ImageFolderLT(root=str(folder_root)).setup("test")
 
 
@@ -88,6 +89,11 @@ def test_images_may_lie_deeper_and_other_files_are_passed_over(folder_root):
     data = ImageFolderLT(root=str(folder_root))
     assert data.class_counts == [9, 4, 3]
     assert data.list_files("train").paths[-1] == "train/cat/more/still/B.PNG"
+
+
+def test_a_split_is_not_the_root(folder_root):
+    with pytest.raises(UsageError, match=r"train has no folder train; give the folder above it, .*folder, if that has"):
+        _ = ImageFolderLT(root=str(folder_root / "train")).class_counts
 
 
 def test_a_missing_train_folder_is_named(tmp_path):

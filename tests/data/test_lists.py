@@ -40,7 +40,7 @@ def test_lists_are_optional(list_root):
     data = lists(list_root, val_list=None, test_list=None)
     data.setup("fit")
     assert data.split("val") is None
-    with pytest.raises(UsageError, match="has no test images"):
+    with pytest.raises(UsageError, match=r"has no test images; `test` needs some: give `data.test_list`"):
         data.setup("test")
 
 
