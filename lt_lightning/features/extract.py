@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lt_lightning.backbones import Backbone
+from lt_lightning.backbones.base import features_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
 from lt_lightning.errors import UsageError
@@ -216,7 +217,7 @@ def _pass(network: Backbone, inputs: Tensor, options: ExtractionOptions) -> Tens
         if options.channels_last and batch.ndim == 4:
             batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=options.precision == "bf16"):
-            rows.append(network(batch))
+            rows.append(features_of(network, batch))
     return torch.cat(rows)
 
 

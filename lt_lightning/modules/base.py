@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lt_lightning.backbones import Backbone
+from lt_lightning.backbones.base import features_of
 from lt_lightning.checkpoints import RECORD, head_record
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
@@ -149,7 +150,7 @@ class LTModule(LightningModule):
         if images.ndim == 4:
             layout = torch.channels_last if self.channels_last else torch.contiguous_format
             images = images.contiguous(memory_format=layout)
-        return check_features(self.backbone(images), self.backbone)
+        return check_features(features_of(self.backbone, images), self.backbone)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits as used at test time, ``(N, C, H, W)`` to ``(N, K)``."""

@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from lt_lightning.backbones import CNN2C, CNN5C, Backbone, ResNet20, SmallCNN, TorchvisionBackbone, WideResNet
+from lt_lightning.backbones.base import features_of
+from lt_lightning.errors import UsageError
+from lt_lightning.main import main
 
 
 def test_a_backbone_must_say_how_it_makes_features():
@@ -34,3 +37,15 @@ def test_feature_vectors_have_the_announced_length_and_train_every_parameter(mak
     assert features.shape == (2, backbone.num_features)
     features.sum().backward()
     assert all(parameter.grad is not None for parameter in backbone.parameters())
+
+
+def test_images_of_other_channels_are_refused_in_a_sentence(here, tiny):
+    backbone = SmallCNN(8)
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.equal(features_of(backbone, images[:, :1]), backbone(images[:, :1]))
+    with pytest.raises(UsageError, match=r"`backbone` SmallCNN takes images of 1 channel\(s\), but the data's have 3;"):
+        features_of(backbone, images)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):  # another mistake is its own
+        features_of(torch.nn.Sequential(torch.nn.Conv2d(3, 1, 1), torch.nn.Flatten(), torch.nn.Linear(3, 1)), images)
+    with pytest.raises(UsageError, match=r"`backbone` SmallCNN takes images of 3 channel\(s\), but the data's have 1;"):
+        main(tiny("fit", "RepresentationModule", "--model.backbone.in_channels=3", "--trainer.max_epochs=1"))
