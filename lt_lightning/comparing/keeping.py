@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from lt_lightning.checkpoints import UnwritableError, hand_back_file
-from lt_lightning.comparing.outcome import Comparison, Row
+from lt_lightning.comparing.outcome import ORACLE, Comparison, Row
+from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.settings import Plain
 from lt_lightning.comparing.training import Trained
 from lt_lightning.errors import UsageError
@@ -45,7 +46,7 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Itera
     except UsageError as error:  # nothing that the user could have known before
         # The rest of the sentence says to do what is done here.
         reason = str(error).partition("; ")[0].partition(", so no linear layer")[0].rstrip(".")
-        why = f"; {Path(found.source.path).name} cannot take it: {reason}"
+        why = f"; {Path(found.source.path).name} cannot take it: {reason}{_instead(found)}"
     else:
         yield f"{said}, that of {_whose(found)}"
         if found.source.class_counts is not None:
@@ -53,6 +54,23 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Itera
     path = folder / "better.ckpt"
     _save(found, found.winner, found.winner.heads[0], path, backbone)
     yield f"{path}: {_whose(found)} as a Lightning checkpoint for `lt-lightning test`, `predict` and `export`{why}"
+
+
+def _instead(found: Comparison) -> str:
+    """The best method whose layer the file could take, where the winner has none."""
+    if found.winner is None or found.winner.linear() is not None:
+        return ""
+    with_bias = found.source.classifier.bias is not None
+    methods = [
+        row
+        for row in found.rows[1:]
+        if row.name != ORACLE and (layer := row.linear()) is not None and (with_bias or layer.bias is None)
+    ]
+    best = choose([row.score for row in methods])
+    if best is None or methods[best].score <= found.rows[0].score:
+        return ""
+    name = methods[best].name
+    return f"; of those that it can take {name} is best on the validation images: `--methods {name}` hands that back"
 
 
 def _whose(found: Comparison) -> str:

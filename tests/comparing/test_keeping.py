@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from lt_lightning.comparing import TriedPoint
 from lt_lightning.comparing.keeping import keep_runs, keep_winner
 from lt_lightning.modules import RetrainModule
 
@@ -25,6 +26,21 @@ def test_a_linear_winner_goes_into_the_users_file(run, foreign, tmp_path):
     assert list(before) == list(after)
     assert torch.equal(after["fc.weight"], found.winner.heads[0].head.weight)
     assert torch.equal(after["backbone.layers.0.weight"], before["backbone.layers.0.weight"])
+
+
+def test_where_the_winner_does_not_fit_the_best_that_does_is_named(run, tmp_path):
+    found = run("cosine,lort,linear", {"lr": [0.1]})
+    stage1, cosine, lort, linear = (found.row(name) for name in ("stage 1", "cosine", "lort", "linear"))
+    found.winner = cosine
+    for row, score in ((stage1, 0.5), (cosine, 0.9), (lort, 0.6), (linear, 0.7)):
+        row.tried = [TriedPoint({}, [score])]
+    (said,) = keep_winner(found, tmp_path / "gain", BACKBONE)
+    best = "linear is best on the validation images: `--methods linear` hands that back"
+    assert said.endswith(f"divides each feature vector by its norm; of those that it can take {best}")
+    for row in (lort, linear):
+        row.tried = [TriedPoint({}, [0.5])]
+    (said,) = keep_winner(found, tmp_path / "none", BACKBONE)
+    assert said.endswith("divides each feature vector by its norm")
 
 
 def test_others_become_checkpoints_of_ours(run, tmp_path):
