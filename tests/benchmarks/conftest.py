@@ -2,8 +2,9 @@
 
 import json
 import math
+import multiprocessing
 import os
-import subprocess
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-
-import lt_lightning
 
 if TYPE_CHECKING:
     from reproducing.settings import Settings
@@ -25,21 +24,47 @@ if SCRIPTS.is_dir():
 else:  # they are not in the wheel
     collect_ignore_glob = ["test_reproduce*.py", "test_stage1*.py"]
 
-STAGE1 = SCRIPTS / "stage1.py"
+# As the scripts that measure would set it for themselves, and start again.
+PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647", "KINETO_LOG_LEVEL": "99"}
+
+
+def _as_main(script: Path, arguments: tuple[str, ...], folder: Path) -> None:
+    for number, name in ((1, "printed.txt"), (2, "errors.txt")):
+        with (folder / name).open("w") as file:
+            os.dup2(file.fileno(), number)
+    multiprocessing.set_start_method(None, force=True)  # of its own processes: whatever Python's is
+    os.environ |= PINNED
+    sys.argv = [str(script), *arguments]
+    sys.path.insert(0, str(SCRIPTS))
+    runpy.run_path(str(script), run_name="__main__")
+
+
+@pytest.fixture(scope="session")
+def run_script(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Runs a script in a process of its own, forked from one that has imported torch; gives what it has printed."""
+
+    def run(script: Path, *arguments: str) -> str:
+        folder = tmp_path_factory.mktemp(script.stem)
+        process = multiprocessing.get_context("forkserver").Process(target=_as_main, args=(script, arguments, folder))
+        process.start()
+        process.join(timeout=300)
+        process.kill()
+        assert process.exitcode == 0, (folder / "errors.txt").read_text()
+        return (folder / "printed.txt").read_text()
+
+    return run
+
+
 TINY = ("--networks", "ResNet20", "--batch-sizes", "4", "--precisions", "32-true", "--warm", "1", "--steps", "1")
 ONE_ROUND = ("--rounds", "1", "--evaluated", "100", "--data-images", "256", "--threads", "1")
 
 
 @pytest.fixture(scope="session")
-def stage1_record(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def stage1_record(run_script: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What ``benchmarks/stage1.py`` leaves after one round of every part."""
     output = tmp_path_factory.mktemp("stage1") / "stage1.json"
-    pinned = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647", "OMP_NUM_THREADS": "1"}
-    environment = {**os.environ, **pinned, "PYTHONPATH": str(Path(lt_lightning.__file__).parents[1])}
-    command = [sys.executable, str(STAGE1), *TINY, *ONE_ROUND, "--parts", "a", "b", "c", "data"]
-    command += ["--output", str(output)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    parts = ("--parts", "a", "b", "c", "data")
+    run_script(SCRIPTS / "stage1.py", *TINY, *ONE_ROUND, *parts, "--output", str(output))
     record: dict[str, Any] = json.loads(output.read_text())
     return record
 

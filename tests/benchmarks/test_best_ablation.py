@@ -1,21 +1,17 @@
 """The ablation runs, stops and goes on; what it calls the best recipe is the preset."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import lt_lightning
 from lt_lightning import presets
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 OVERLAY = Path(__file__).parents[1] / "conf" / "cifar100_lt.yaml"
 
 
-# One process for everything: its classes stay out of this one, whose parsers would meet them, and it starts once.
+# One process for everything: its classes stay out of this one, whose parsers would meet them.
 DRIVER = """
 import json, sys
 import best_ablation
@@ -42,7 +38,7 @@ STEPS = [
 
 
 @pytest.fixture(scope="module")
-def found(cifar100_root, tmp_path_factory):
+def found(run_script, cifar100_root, tmp_path_factory):
     """What each step says, the configurations, and the file that is left."""
     if not (FOLDER / "best_ablation.py").exists():
         pytest.skip("the scripts of the source tree are not here")
@@ -50,12 +46,8 @@ def found(cifar100_root, tmp_path_factory):
     options = ["--root", str(cifar100_root), "--over", str(OVERLAY), "--runs", str(here / "runs")]
     options += ["--methods", "tau_norm,logit_adjustment", "--stage2-seeds", "1", "--views", "2"]
     options += ["--accelerator", "cpu", "--device", "cpu", "--output", str(here / "found.json")]
-    paths = os.pathsep.join((str(Path(lt_lightning.__file__).parents[1]), str(FOLDER)))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    command = [sys.executable, "-c", DRIVER, json.dumps([options, STEPS])]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    configs, *said = done.stdout.split("step ")
+    (here / "driver.py").write_text(DRIVER)
+    configs, *said = run_script(here / "driver.py", json.dumps([options, STEPS])).split("step ")
     return said, json.loads(configs.removeprefix("configs ")), json.loads((here / "found.json").read_text())
 
 

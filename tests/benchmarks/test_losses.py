@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,17 +8,11 @@ from lt_lightning import losses
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "losses.py"
 
 
-def test_it_measures_every_public_loss(tmp_path: Path) -> None:
+def test_it_measures_every_public_loss(run_script, tmp_path: Path) -> None:
     if not SCRIPT.exists():
         pytest.skip("the scripts of the source tree are not here")
     output = tmp_path / "losses.json"
-    command = [sys.executable, str(SCRIPT), "--sizes", "6x5", "4x300", "--rounds", "2", "--output", str(output)]
-    # As the script would set them for itself, at the price of importing torch twice.
-    pinned = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647", "KINETO_LOG_LEVEL": "99"}
-    package = str(Path(losses.__file__).parents[2])
-    environment = {**os.environ, **pinned, "PYTHONPATH": package, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    run_script(SCRIPT, "--sizes", "6x5", "4x300", "--rounds", "2", "--output", str(output))
     record = json.loads(output.read_text())
     assert record["environment"]["threads"] == 1
     assert list(record["sizes"]) == ["6x5", "4x300"]
