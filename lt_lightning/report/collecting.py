@@ -8,6 +8,8 @@ from typing import Any
 from lt_lightning.errors import UsageError
 from lt_lightning.report.runs import Run, runs_in
 
+_NAMED = 3  # checkpoints in a note
+
 
 def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], list[str]]:
     """Read every ``results.json`` below folders.
@@ -56,7 +58,21 @@ def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], li
         notes.append(f"{without} runs without figures of the {split} images are left out; try `--split {other}`.")
     if repeated:
         notes.append(f"{repeated} runs were done again with the same configuration and seed; the last one counts.")
-    return list(found.values()), notes
+    runs = list(found.values())
+    return runs, notes + _of_several_checkpoints(runs)
+
+
+def _of_several_checkpoints(runs: Sequence[Run]) -> list[str]:
+    """Say so where figures of different stage 1s make a mean: seeds of one, if one likes, or networks that differ."""
+    sources: dict[tuple[Any, ...], set[str]] = {}
+    for run in runs:
+        if run.source:
+            sources.setdefault((run.names, run.protocol), set()).add(run.source)
+    mixed = max(sources.values(), key=len, default=set())
+    if len(mixed) < 2:
+        return []
+    shown = ", ".join(sorted(mixed)[:_NAMED]) + (f" and {len(mixed) - _NAMED} more" if len(mixed) > _NAMED else "")
+    return [f"rows of compare are means over {len(mixed)} checkpoints ({shown}); give the runs of one to see it alone."]
 
 
 def _files(folders: Sequence[Path]) -> list[Path]:

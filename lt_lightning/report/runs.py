@@ -46,6 +46,8 @@ class Run:
     """Equal in runs of which one repeats the other."""
     seed: Any
     figures: dict[str, float]
+    source: str = ""
+    """The checkpoint that a comparison started from."""
 
 
 def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
@@ -112,11 +114,11 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
         names = Names(_data(record), "compare", name, settings)
         source = str(record["checkpoint"]["path"])
         if "best_on_test" in row:  # one figure that no mean may be taken of
-            yield Run(path, names, how, source, "best", _numbers(row["best_on_test"]))
+            yield Run(path, names, how, source, "best", _numbers(row["best_on_test"]), source)
             continue
         for one in row["seeds"]:
             figures = {**one["accuracy"], "ece": one.get("ece")}
-            yield Run(path, names, how, f"{source} {one['seed']}", one["seed"], _numbers(figures))
+            yield Run(path, names, how, f"{source} {one['seed']}", one["seed"], _numbers(figures), source)
 
 
 def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:

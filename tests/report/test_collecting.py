@@ -55,3 +55,16 @@ def test_nothing_to_report_is_one_sentence(write, run, here, folder, sentence):
     write("val", run(0.3, split="val"))
     with pytest.raises(UsageError, match=sentence):
         report.main(["report", folder])
+
+
+def test_a_mean_over_checkpoints_is_said(write, compared, rows_of):
+    for number in range(5):
+        seeds = [{"seed": 0, "accuracy": {"all": 0.1 * number}}]
+        write(f"c{number}", compared({"lort": {"selection": "val", "seeds": seeds}}, path=f"model{number}.pth"))
+    (row,), notes = rows_of(".")
+    assert len(row.runs) == 5
+    assert notes == [
+        "rows of compare are means over 5 checkpoints (model0.pth, model1.pth, model2.pth and 2 more); give the runs of "
+        "one to see it alone."
+    ]
+    assert rows_of("c1")[1] == []
