@@ -64,7 +64,7 @@ def test_a_mean_over_checkpoints_is_said(write, compared, rows_of):
     (row,), notes = rows_of(".")
     assert len(row.runs) == 5
     assert notes == [
-        "rows of compare are means over 5 checkpoints (model0.pth, model1.pth, model2.pth and 2 more); give the runs of "
-        "one to see it alone."
+        "rows of compare are means over 5 checkpoints (model0.pth, model1.pth, model2.pth and 2 more); give the runs "
+        "of one to see it alone."
     ]
     assert rows_of("c1")[1] == []
