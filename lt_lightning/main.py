@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]  # not in its __all__
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -22,7 +22,7 @@ from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule
 from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
-from lt_lightning.results import claim_folder
+from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import with_checkpoint, with_model
 
 WHAT_REMAINS = (
@@ -71,21 +71,26 @@ class LTCLI(LightningCLI):
 
     def __init__(self, args: list[str] | dict[str, Any], run: bool = True, folder: Path | None = None) -> None:
         self.folder = folder
+        self._claimed: Path | None = None
         self._typed = args[0] if isinstance(args, list) and args and args[0] in self.subcommands() else None
         quiet()
-        super().__init__(
-            model_class=LTModule,
-            datamodule_class=LTDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            trainer_defaults=dict(TRAINER_DEFAULTS),
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs=_raising(self.subcommands()) if run else {"exit_on_error": False},
-            auto_configure_optimizers=False,
-            args=args,
-            run=run,
-        )
+        try:
+            super().__init__(
+                model_class=LTModule,
+                datamodule_class=LTDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                seed_everything_default=0,
+                trainer_defaults=dict(TRAINER_DEFAULTS),
+                save_config_kwargs={"overwrite": True},
+                parser_kwargs=_raising(self.subcommands()) if run else {"exit_on_error": False},
+                auto_configure_optimizers=False,
+                args=args,
+                run=run,
+            )
+        except UsageError:
+            self._leave_no_empty_folder()
+            raise
 
     # -- the parser --------------------------------------------------------------------------------------------------
 
@@ -178,7 +183,7 @@ class LTCLI(LightningCLI):
         if self.subcommand == "predict":
             added += self.writing_callbacks()
         if options.get("enable_progress_bar") is not False:
-            added.append(RichProgressBar(refresh_rate=10))
+            added.append(callbacks.RunProgressBar(refresh_rate=10))
         if options.get("enable_checkpointing") is not False and not options.get("fast_dev_run"):
             # Figures are of the last epoch: nothing is selected on images, least of all on test images.
             added.append(
@@ -192,8 +197,13 @@ class LTCLI(LightningCLI):
         if options.get("logger") in (None, True) and not options.get("fast_dev_run"):
             if self.folder is None:
                 self.folder = claim_folder(Path(options.get("default_root_dir") or "runs") / preset)
+                self._claimed = self.folder
             kwargs["logger"] = CSVLogger(self.folder.parent, name="", version=self.folder.name)
         return super().instantiate_trainer(**kwargs)
+
+    def _leave_no_empty_folder(self) -> None:
+        if self._claimed is not None:
+            give_back_folder(self._claimed)
 
     def writing_callbacks(self) -> list[Callback]:
         """What writes the predictions of ``predict``."""

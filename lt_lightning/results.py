@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,16 @@ def claim_folder(parent: Path) -> Path:
             number += 1
         else:
             return folder
+
+
+def give_back_folder(folder: Path) -> None:
+    """Remove a folder of :func:`claim_folder` whose run was refused before it left more than its configuration."""
+    if rank_zero_only.rank or not folder.is_dir():  # type: ignore[attr-defined]
+        return
+    if {entry.name for entry in folder.iterdir()} <= {"config.yaml", "hparams.yaml"}:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # it may hold other runs
+            folder.parent.rmdir()
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

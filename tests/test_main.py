@@ -246,6 +246,14 @@ def test_missing_checkpoint_option_is_named(here, tiny, capsys):
         main(tiny("fit", "RetrainModule", "--trainer.max_epochs=1"))
 
 
+def test_a_refused_run_leaves_no_folder(here, tiny):
+    (here / "empty.pth").touch()
+    with pytest.raises(UsageError, match=r"`checkpoint` 'empty\.pth'"):
+        main(tiny("fit", "RetrainModule", "--model.checkpoint=empty.pth", "--trainer.max_epochs=1"))
+    assert not [path for path in here.rglob("*") if path.is_file() and path.name != "empty.pth"]
+    assert not list(here.rglob("version_0"))
+
+
 def test_training_without_an_end_is_refused(here, tiny):
     with pytest.raises(UsageError, match=r"`trainer.max_epochs` is not set"):
         main(tiny("fit", "RepresentationModule"))

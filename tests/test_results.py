@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
-from lt_lightning.results import claim_folder, environment, put_in_place, write_json
+from lt_lightning.results import claim_folder, environment, give_back_folder, put_in_place, write_json
 
 
 def test_folders_of_earlier_runs_are_kept(tmp_path):
@@ -27,6 +27,21 @@ def test_jobs_that_start_together_get_different_folders(tmp_path):
 def test_only_the_first_process_makes_a_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert not claim_folder(tmp_path).exists()
+
+
+@pytest.mark.parametrize(("left", "stays"), [("hparams.yaml", False), ("metrics.csv", True), ("checkpoints", True)])
+def test_a_folder_goes_if_its_run_left_no_more_than_its_configuration(tmp_path, left, stays):
+    folder = claim_folder(tmp_path / "runs")
+    (folder / "config.yaml").touch()
+    (folder / left).touch()
+    give_back_folder(folder)
+    assert (tmp_path / "runs").exists() == folder.exists() == stays
+
+
+def test_earlier_runs_stay_where_a_folder_goes(tmp_path):
+    first, second = (claim_folder(tmp_path / "runs") for _ in range(2))
+    give_back_folder(second)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [first.name]
 
 
 def test_json_has_null_for_what_is_not_a_number(tmp_path):

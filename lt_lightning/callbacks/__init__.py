@@ -7,6 +7,7 @@ from lt_lightning.callbacks.distraction import NegativeDistraction
 from lt_lightning.callbacks.drw import DRW
 from lt_lightning.callbacks.learning_property import LearningProperty
 from lt_lightning.callbacks.predictions import PredictionsWriter
+from lt_lightning.callbacks.progress import RunProgressBar
 from lt_lightning.callbacks.results import ResultsWriter
 from lt_lightning.callbacks.temperature import TemperatureScaling
 from lt_lightning.callbacks.warmup import LinearWarmup
@@ -20,6 +21,7 @@ __all__ = [
     "NegativeDistraction",
     "PredictionsWriter",
     "ResultsWriter",
+    "RunProgressBar",
     "TemperatureScaling",
     "WeightEMA",
 ]
