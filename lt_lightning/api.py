@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ class Retrained:
         seconds: Of the whole call.
     """
 
-    model: nn.Module
+    model: nn.Module = field(repr=False)  # a hundred lines, below which the figures would stand
     head: Head
     classifier: str
     settings: dict[str, Any]

@@ -73,6 +73,8 @@ def test_three_lines_give_the_module_with_a_better_layer(model, images):
     assert result.model is not model
     changed = {key for key, value in result.model.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {"4.weight", "4.bias"}
+    assert "BatchNorm1d" not in (shown := repr(result))
+    assert "classifier='4'" in shown
     assert list(result.model.state_dict()) == list(before)
     assert (result.classifier, result.class_counts) == ("4", COUNTS)
     assert result.settings["optimizer"]["init_args"]["lr"] == 0.01
