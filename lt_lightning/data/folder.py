@@ -21,7 +21,8 @@ class ImageFolderLT(ImageFilesLT):
     """``root/train/<class>/…`` and, where there are any, ``root/val/<class>/…`` and ``root/test/<class>/…``.
 
     Classes are numbered by their names in sorted order, as torchvision's ``ImageFolder`` does. The tail is what is
-    found; names that start with a dot are passed over.
+    found. Names that start with a dot are passed over, and so are files whose names end otherwise than torchvision's
+    ``IMG_EXTENSIONS``: ``.gif`` or ``.heic``, for instance.
 
     Args:
         root: Folder that holds ``train``, and ``val`` and ``test`` where there are any.

@@ -76,7 +76,7 @@ class PredictFolder(LTDataModule):
 
     Classes, their counts and how images are prepared come from a checkpoint of this package: photographs are resized
     and cropped as ``ImageFolderLT`` does for tests; where training images were kept in memory (32×32, for instance),
-    the shorter side becomes that size. Names that start with a dot are passed over.
+    the shorter side becomes that size. Files are passed over that ``ImageFolderLT`` passes over.
 
     Args:
         root: Folder of the images.
