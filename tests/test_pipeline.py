@@ -62,6 +62,7 @@ def test_stages_table_and_files(here, capsys):
     assert stages["lort"]["checkpoint"] == str(folder / "stage1/checkpoints/last.ckpt")
     assert stages["lws"]["sampler"] == "ClassBalancedSampler"
     assert stages["lort"]["sampler"] == "InstanceSampler"
+    assert stages["tau_norm"]["sampler"] is None  # no image was drawn, least of all by an earlier stage's sampler
     assert stages["tau_norm"]["steps"] == 0
     assert stages["lws"]["steps"] > stages["lort"]["steps"]
     # A stage's own configuration replays with `fit`, to the same figures.

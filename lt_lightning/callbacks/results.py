@@ -102,7 +102,9 @@ class ResultsWriter(Callback):
     def record(self, trainer: Trainer, module: LTModule, folder: Path) -> dict[str, Any]:
         """Everything ``results.json`` says of a run."""
         data = getattr(trainer, "datamodule", None)
-        describe = getattr(data, "describe_augmentation", None)  # data may be anybody's
+        fitted = "fit" in self.seconds
+        sampler = getattr(data, "train_sampler", None) if fitted else None  # data may be anybody's, and others' before
+        describe = getattr(data, "describe_augmentation", None)
         callbacks = cast(Any, trainer).callbacks
         config = folder / "config.yaml"
         training_rate = self._images / self._train_seconds if self._train_seconds else None
@@ -125,8 +127,8 @@ class ResultsWriter(Callback):
             "mixing": type(module.mixing).__name__ if isinstance(module, RepresentationModule) else None,
             "schedules": [type(found).__name__ for found in callbacks if isinstance(found, DeferredCallback)],
             "data": data.describe_split() if data is not None and hasattr(data, "describe_split") else {},
-            "sampler": type(getattr(data, "train_sampler", None)).__name__,
-            "augmentation": describe() if "fit" in self.seconds and describe is not None else None,
+            "sampler": None if sampler is None else type(sampler).__name__,
+            "augmentation": describe() if fitted and describe is not None else None,
             "class_counts": module.class_counts,
             "class_names": getattr(data, "class_names", None),
             "group_thresholds": list(module.group_thresholds),
