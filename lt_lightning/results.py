@@ -14,6 +14,7 @@ import lightning
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from lt_lightning.drafts import write_text
 from lt_lightning.version import __version__
 
 
@@ -49,41 +50,7 @@ def give_back_folder(folder: Path) -> None:
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write ``data`` atomically; numbers that are not finite become ``null``, as JSON has none."""
     text = json.dumps(_finite(data), indent=1, allow_nan=False)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        draft.write_text(text + "\n")
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-def put_in_place(draft: Path, path: Path, overwrite: bool = False) -> bool:
-    """Give a finished file its name, in one step.
-
-    Args:
-        draft: The file, in the folder of ``path``.
-        path: Its name.
-        overwrite: Whether a file of that name may be replaced.
-
-    Returns:
-        Whether it has it; if not, there is another file, and ``draft`` is where it was.
-    """
-    if overwrite:
-        draft.replace(path)
-        return True
-    try:
-        os.link(draft, path)  # unlike a check first, it fails if somebody else is quicker
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links
-        if path.exists():
-            return False
-        draft.replace(path)
-        return True
-    draft.unlink()
-    return True
+    write_text(path, text + "\n")
 
 
 def environment() -> dict[str, Any]:

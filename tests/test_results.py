@@ -1,13 +1,12 @@
 """Run folders and results files."""
 
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
-from lt_lightning.results import claim_folder, environment, give_back_folder, put_in_place, write_json
+from lt_lightning.results import claim_folder, environment, give_back_folder, write_json
 
 
 def test_folders_of_earlier_runs_are_kept(tmp_path):
@@ -67,19 +66,3 @@ def test_environment_names_versions_and_hardware():
     assert found["lt_lightning"]
     assert found["torch"]
     assert found["hardware"]
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_a_finished_file_goes_over_another_on_request_alone(tmp_path, monkeypatch, links):
-    if not links:
-        monkeypatch.setattr(os, "link", no_links)
-    draft, path = tmp_path / "draft", tmp_path / "file"
-    for text, overwrite, taken in (("one", False, True), ("two", False, False), ("three", True, True)):
-        draft.write_text(text)
-        assert put_in_place(draft, path, overwrite) == taken
-        assert draft.exists() != taken
-    assert path.read_text() == "three"
-
-
-def no_links(*_):
-    raise OSError("operation not supported")

@@ -1,7 +1,6 @@
 """Writes predictions to a file."""
 
 import csv
-import os
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -13,8 +12,8 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from lt_lightning.data.predict_folder import UNREADABLE
+from lt_lightning.drafts import draft_of, put_in_place
 from lt_lightning.errors import UsageError
-from lt_lightning.results import put_in_place
 
 Format = Literal["csv", "parquet"]
 Rows = tuple[list[str], list[list[Any]]]
@@ -121,21 +120,18 @@ class PredictionsWriter(BasePredictionWriter):
 
     def _write(self, rows: Rows, folder: Path) -> Path:
         wanted = folder / f"predictions.{self.format}" if self.output is None else Path(self.output)
-        draft = wanted.with_name(f".{wanted.name}.{os.getpid()}.part")
         try:
-            wanted.parent.mkdir(parents=True, exist_ok=True)
-            _WRITERS[self.format](draft, *rows)
-            path = wanted
-            for number in count(1):
-                if put_in_place(draft, path):
-                    return path
-                if self.output is not None:
-                    raise _taken(self.output)
-                path = wanted.with_name(f"predictions_{number}.{self.format}")
+            with draft_of(wanted) as draft:
+                _WRITERS[self.format](draft, *rows)
+                path = wanted
+                for number in count(1):
+                    if put_in_place(draft, path):
+                        return path
+                    if self.output is not None:
+                        raise _taken(self.output)
+                    path = wanted.with_name(f"predictions_{number}.{self.format}")
         except OSError as error:
             raise _unwritable(wanted, error) from error
-        finally:
-            draft.unlink(missing_ok=True)
         raise AssertionError  # numbers do not end
 
 

@@ -1,13 +1,11 @@
 """Writing a file of weights whole or not at all, and never over another."""
 
-import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
+from lt_lightning.drafts import draft_of, put_in_place
 from lt_lightning.errors import UsageError
-from lt_lightning.results import put_in_place
 
 
 class UnwritableError(UsageError):
@@ -27,7 +25,6 @@ def write_new(path: Path, size: int, write: Callable[[Path], None]) -> None:
     """
     if path.exists():
         raise _taken(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free
@@ -36,17 +33,15 @@ def write_new(path: Path, size: int, write: Callable[[Path], None]) -> None:
                 f"`output` {str(path)!r} needs {size / 1e6:.3g} MB, but {free / 1e6:.3g} MB are free; make room or "
                 f"choose another folder."
             )
-        write(draft)
-        if not put_in_place(draft, path):
-            raise _taken(path)
+        with draft_of(path) as draft:
+            write(draft)
+            if not put_in_place(draft, path):
+                raise _taken(path)
     except (OSError, RuntimeError) as error:  # torch raises the latter where a disk is full
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UnwritableError(
             f"`output` {str(path)!r} cannot be written ({reason}); make room or choose another folder."
         ) from error
-    finally:
-        with suppress(OSError):  # there may be none
-            draft.unlink()
 
 
 def _taken(path: Path) -> UnwritableError:

@@ -1,6 +1,5 @@
 """The files that a comparison leaves."""
 
-import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from lt_lightning.comparing.outcome import Comparison, Row
+from lt_lightning.drafts import draft_of
 from lt_lightning.functional import GROUPS, group_of, prior_accuracy, shifted_priors
 from lt_lightning.results import environment, write_json
 
@@ -131,10 +131,7 @@ def _write_predictions(found: Comparison, path: Path) -> None:
             name = row.name.replace(" ", "").replace("/", "_")
             arrays[f"{name}.classes"] = torch.stack([test.classes for test in row.tests]).numpy().astype(np.int32)
             arrays[f"{name}.confidence"] = torch.stack([test.confidence for test in row.tests]).numpy()
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with draft_of(path) as draft:
         with draft.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub takes them for an option
         draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

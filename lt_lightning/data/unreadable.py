@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lt_lightning.data.base import Split
 from lt_lightning.data.file_images import FileList, read_rgb
+from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
 
 NAMED = 5
@@ -131,9 +132,7 @@ def _remembered(key: str, look: Callable[[Sequence[str]], list[str]], paths: Seq
                 return frozenset(look(sorted(known)))
         found = look(paths)
         with suppress(OSError):
-            draft = file.with_suffix(f".{os.getpid()}")
-            draft.write_text(json.dumps(found), encoding="utf-8")
-            draft.replace(file)
+            write_text(file, json.dumps(found))
         return frozenset(found)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lt_lightning.drafts import put_in_place
 from lt_lightning.errors import UsageError
 from lt_lightning.export.classifier import Classifier
 from lt_lightning.export.formats import FORMATS, traced
-from lt_lightning.results import put_in_place, write_json
+from lt_lightning.results import write_json
 
 TOLERANCE = 1e-4
 """Largest difference between a program's outputs and the module's that is let through."""

@@ -3,11 +3,11 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
 from lt_lightning.report.rendering import to_markdown
 from lt_lightning.report.rows import Row
@@ -66,10 +66,7 @@ def write(path: Path, rows: Sequence[Row], split: str) -> None:
         UsageError: If it cannot be written.
     """
     text = _FORMATS[path.suffix](rows, split)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        write_text(path, text)
     except OSError as error:
         raise UsageError(f"`--output` {str(path)!r} cannot be written ({error}); give another.") from error

@@ -1,0 +1,63 @@
+"""Files that appear whole or not at all: written under another name, then given their own in one step."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """A name beside that of ``path``, free to write to; what still has it at the end is removed, also after an error.
+
+    Args:
+        path: The file that there is to be; its folder is made if need be.
+
+    Raises:
+        OSError: If the folder cannot be made.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield draft
+    finally:
+        with suppress(OSError):  # the folder may be gone, or no longer ours to write to
+            draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file as UTF-8, over another of its name.
+
+    Raises:
+        OSError: If it cannot be written; the file of that name, if there is one, is then as it was.
+    """
+    with draft_of(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+
+
+def put_in_place(draft: Path, path: Path, overwrite: bool = False) -> bool:
+    """Give a finished file its name, in one step.
+
+    Args:
+        draft: The file, in the folder of ``path``.
+        path: Its name.
+        overwrite: Whether a file of that name may be replaced.
+
+    Returns:
+        Whether it has it; if not, there is another file, and ``draft`` is where it was.
+    """
+    if overwrite:
+        draft.replace(path)
+        return True
+    try:
+        os.link(draft, path)  # unlike a check first, it fails if somebody else is quicker
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if path.exists():
+            return False
+        draft.replace(path)
+        return True
+    draft.unlink()
+    return True

@@ -1,0 +1,71 @@
+"""Files are whole or not there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lt_lightning.drafts import draft_of, put_in_place, write_text
+
+
+def interrupted_within(path):
+    with draft_of(path) as draft:
+        draft.write_text("half")
+        assert draft.parent == path.parent
+        assert draft != path
+        raise KeyboardInterrupt
+
+
+def test_a_draft_lies_beside_its_file_and_goes_with_what_failed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_within(tmp_path / "new" / "file.csv")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def folder_removed_within(path):
+    with draft_of(path):
+        path.parent.rmdir()
+        raise ZeroDivisionError
+
+
+def test_an_error_of_the_block_is_not_hidden_by_a_folder_that_has_gone(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        folder_removed_within(tmp_path / "new" / "file")
+
+
+def test_text_replaces_a_file_whole(tmp_path):
+    path = tmp_path / "names.txt"
+    write_text(path, "one")
+    write_text(path, "σ")
+    assert path.read_bytes() == "σ".encode()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["names.txt"]
+
+
+def test_text_that_cannot_be_written_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "names.txt"
+    write_text(path, "one")
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(OSError, match="read-only"):
+        write_text(path, "two")
+    assert path.read_text() == "one"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["names.txt"]
+
+
+def refused(*_):
+    raise OSError("read-only file system")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_finished_file_goes_over_another_on_request_alone(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    draft, path = tmp_path / "draft", tmp_path / "file"
+    for text, overwrite, taken in (("one", False, True), ("two", False, False), ("three", True, True)):
+        draft.write_text(text)
+        assert put_in_place(draft, path, overwrite) == taken
+        assert draft.exists() != taken
+    assert path.read_text() == "three"
+
+
+def no_links(*_):
+    raise OSError("operation not supported")
