@@ -135,7 +135,15 @@ def _try_out(head: Head, loss: Loss, num_features: int, num_classes: int) -> Non
         _check(head, method, {"features": features}, f"logits (N, {num_classes})", logits.shape)
     if loss.reduction != "none":  # which is refused elsewhere
         batch = {"logits": logits, "targets": targets, "features": features}
-        _check(loss, "forward", batch, "a scalar", torch.Size())
+        with torch.enable_grad():
+            logits.requires_grad_()
+            features.requires_grad_()  # a loss of features alone is one for stage 1
+            value = _check(loss, "forward", batch, "a scalar", torch.Size())
+        if value is not None and not value.requires_grad:
+            raise UsageError(
+                f"`model.loss` {type(loss).__name__} gives a value without a gradient, so nothing could be trained; "
+                f"compute it from the logits with torch's operations, without `detach`, `item` or `torch.no_grad`."
+            )
     if loss.weight is not None and not heeds_weights(loss):
         raise UsageError(
             f"`model.loss` {type(loss).__name__} is given a `weight` for each class, but does not look at it; leave it "
@@ -143,20 +151,22 @@ def _try_out(head: Head, loss: Loss, num_features: int, num_classes: int) -> Non
         )
 
 
-def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str, shape: torch.Size) -> None:
+def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str, shape: torch.Size) -> Tensor | None:
+    """What a copy of a part gives for a batch, looked at; ``None`` where it fails on this one."""
     name = f"`model.{'head' if isinstance(part, Head) else 'loss'}` {type(part).__name__}"
     try:
         given = getattr(deepcopy(part).to(batch["features"].device).eval(), method)(*batch.values())
     except TypeError as error:
         if _by_the_call(error):
             raise UsageError(f"{name} is given ({', '.join(batch)}) by `{method}`, but {error}.") from error
-        return
+        return None
     except Exception:  # this is no batch of the data: training will show what is wrong, and where in the user's code
-        return
+        return None
     if not isinstance(given, Tensor) or given.shape != shape or not given.is_floating_point():
         raise UsageError(
             f"{name} must give {wanted} by `{method}`, but gave {_kind(given)} for {len(batch['features'])} images."
         )
+    return given
 
 
 def _is_ours(part: nn.Module) -> bool:

@@ -74,6 +74,16 @@ class TwoArguments(Loss):
         return F.cross_entropy(logits, targets)
 
 
+class Detached(Loss):
+    def forward(self, logits, targets, features=None):
+        return F.cross_entropy(logits.detach(), targets)
+
+
+class OfFeatures(Loss):
+    def forward(self, logits, targets, features=None):
+        return features.square().mean()
+
+
 class NoArguments(Loss):
     def __init__(self) -> None:
         super().__init__(COUNTS)
@@ -99,6 +109,7 @@ BROKEN_LOSSES = [
         TwoArguments,
         r"`model.loss` TwoArguments is given \(logits, targets, features\) by `forward`, but .* 4 were given",
     ),
+    (Detached, "`model.loss` Detached gives a value without a gradient, so nothing could be trained"),
     (NoArguments, r"`model.loss` is made from \(class_counts\), in this order, but .* 2 were given"),
 ]
 
@@ -117,6 +128,10 @@ def test_broken_losses(loss, sentence):
         RepresentationModule(COUNTS, SmallCNN(), loss=loss)
     with pytest.raises(UsageError, match=sentence):
         Settings(loss=loss).parts(8, COUNTS)
+
+
+def test_a_loss_of_features_alone_is_one_for_stage_1():
+    assert isinstance(make_parts(6, COUNTS, Mine, OfFeatures)[1], OfFeatures)
 
 
 def test_a_head_that_stage_2_cannot_start_is_found_before_stage_1_trains():
