@@ -8,9 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch.utils.data import DataLoader, TensorDataset
 
 from lt_lightning import cli, presets
+from lt_lightning.callbacks import DRW, LinearWarmup, WeightEMA
 from lt_lightning.data import DigitsLT
+from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,6 +123,35 @@ def test_python_of_the_readme_runs(here, monkeypatch):
     scope: dict[str, object] = {}
     exec(block.replace('"max_epochs": 20', '"max_epochs": 1'), scope)
     assert scope["made"].trainer.current_epoch == 1
+
+
+def test_the_loop_of_ones_own_trains(here, capsys):
+    (block,) = blocks(ROOT / "docs/own_loop.md", "python")
+    scope: dict[str, object] = {}
+    exec(block, scope)
+    assert scope["loss"].weight is not None  # the schedule has set in
+    assert scope["accuracy"].compute()["all"] > 0.5
+    assert "'few'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("callback", [DRW(start=1), LinearWarmup(1), WeightEMA()], ids=lambda one: type(one).__name__)
+def test_callbacks_that_the_page_names_serve_any_lightning_module(callback):
+    class Mine(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.loss = torch.nn.Linear(8, 3), CrossEntropyLoss([9, 4, 2])
+
+        def training_step(self, batch, batch_idx):
+            return self.loss(self.layer(batch[0]), batch[1])
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = Trainer(max_epochs=2, callbacks=[callback], enable_model_summary=False, **quiet)
+    targets = torch.repeat_interleave(torch.arange(3), torch.tensor([9, 4, 2]))
+    trainer.fit(Mine(), DataLoader(TensorDataset(torch.randn(15, 8), targets), batch_size=5))
+    assert trainer.global_step == 6
 
 
 def test_links_lead_somewhere():
