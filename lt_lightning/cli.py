@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMANDS = {
+    "inspect": ("lt_lightning.inspecting:main", "how long a data set's tail is, before anything is trained"),
     "fit": ("lt_lightning.main:main", "train stage 1, or stage 2 from a checkpoint"),
     "validate": ("lt_lightning.main:main", "evaluate on the validation images"),
     "test": ("lt_lightning.main:main", "evaluate on the test images"),

@@ -46,8 +46,8 @@ def test_unknown_command(capsys):
         cli.main(["fitt"])
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
-        "lt-lightning: error: `fitt` is not a command; choose one of fit, validate, test, predict, export, pipeline, "
-        "compare, report.\n"
+        "lt-lightning: error: `fitt` is not a command; choose one of inspect, fit, validate, test, predict, export, "
+        "pipeline, compare, report.\n"
     )
 
 

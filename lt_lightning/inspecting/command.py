@@ -1,0 +1,98 @@
+"""``inspect``: how long the tail is, what is missing, and whether images are there twice."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]  # not in its __all__
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lt_lightning import presets
+from lt_lightning.data import LTDataModule
+from lt_lightning.errors import UsageError
+from lt_lightning.inspecting.duplicates import find_duplicates
+from lt_lightning.inspecting.rendering import class_table, duplicate_sentences, group_table, record, split_table
+from lt_lightning.inspecting.summary import remarks, summarize
+from lt_lightning.interruption import interruptible
+from lt_lightning.parser_errors import sentences
+from lt_lightning.quiet import quiet
+from lt_lightning.results import environment, write_json
+from lt_lightning.tables import show
+
+
+def main(argv: Sequence[str]) -> None:
+    """Look at a data set.
+
+    Args:
+        argv: ``inspect`` and its options, as on the command line.
+    """
+    quiet()
+    parser = build_parser()
+    with sentences("inspect"):
+        config = parser.parse_args(list(argv[1:]))
+    if config.output is not None:
+        _check_output(Path(config.output), config.overwrite)
+    data = parser.instantiate_classes(config).data
+    with interruptible("nothing has been written; run the same command again."):
+        summary = summarize(data)
+        duplicates = find_duplicates(data) if config.duplicates else None
+        kind = type(data).__name__
+        title = f"{kind}: {len(summary.class_names)} classes, imbalance ratio {summary.imbalance_ratio:.4g}"
+        for table in (split_table(summary, title), group_table(summary), class_table(summary)):
+            show(table)
+        notes = remarks(summary, data)
+        for note in notes + duplicate_sentences(duplicates or []):
+            print(f"note: {note}")
+        if duplicates == []:
+            print("No image is there twice.")
+        if config.output is not None:
+            made = {"environment": environment(), "command": shlex.join(sys.argv), "data": data.describe_split()}
+            _write(Path(config.output), made | record(summary, notes, duplicates))
+            print(f"written to {config.output}")
+
+
+def build_parser() -> LightningArgumentParser:
+    """The parser of ``inspect``."""
+    parser = LightningArgumentParser(
+        prog="lt-lightning inspect",
+        description="How a data set's images are spread over its classes, before anything is trained.",
+        exit_on_error=False,
+    )
+    parser.add_argument("-c", "--config", action=_DataOfConfig, help="A YAML file or preset, of which data is taken.")
+    parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
+    parser.add_argument(
+        "--duplicates", type=bool, default=False, help="Read every image, and look for those that are there twice."
+    )
+    parser.add_argument("--output", type=str | None, default=None, help="A .json file to write all of it to.")
+    parser.add_argument("--overwrite", type=bool, default=False, help="Replace a file of that name.")
+    return parser
+
+
+class _DataOfConfig(ActionConfigFile):
+    """``-c``: of a preset or file for another command, the part that says what the data are."""
+
+    @staticmethod
+    def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: Any) -> None:
+        content = presets.load(str(value))
+        if not isinstance(content, Mapping) or "data" not in content:
+            raise UsageError(f"`--config` {str(value)!r} says nothing of `data`; give one that does, or `--data`.")
+        ActionConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump({"data": content["data"]}, sort_keys=False))
+
+
+def _check_output(path: Path, overwrite: bool) -> None:
+    if path.suffix != ".json":
+        raise UsageError(f"`output` {str(path)!r} must end in .json.")
+    if path.name == "results.json":
+        raise UsageError("`output` results.json would be taken for a run's own file; give another name.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"`output` {str(path)!r} exists; give another name, or `--overwrite true`.")
+
+
+def _write(path: Path, contents: Mapping[str, Any]) -> None:
+    try:
+        write_json(path, contents)
+    except OSError as error:
+        raise UsageError(f"`output` {str(path)!r} cannot be written ({error}); give another.") from error

@@ -1,0 +1,92 @@
+"""Images that are there twice; where one is a training and one a test image, figures come out too good."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lt_lightning.data import LTDataModule
+from lt_lightning.data.base import Split
+from lt_lightning.features.progress import progress_bar
+from lt_lightning.inspecting.summary import SPLITS
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Images of one split that are in another too, or earlier in the same one.
+
+    Attributes:
+        split: Theirs.
+        other: Where the same pixels are, the same split included.
+        pairs: Position in ``split`` and first position in ``other`` of each, int.
+        names: The same as paths, where images have some.
+        contradicting: How many of them have another class there.
+    """
+
+    split: Split
+    other: Split
+    pairs: list[tuple[int, int]]
+    names: list[tuple[str, str]]
+    contradicting: int
+
+
+def find_duplicates(data: LTDataModule, progress: bool = True) -> list[Duplicates]:
+    """Compare all images as the network gets them at evaluation, by a hash of their pixels.
+
+    Copies in another size, crop or format are found where resizing makes the same pixels of them, and only there.
+
+    Args:
+        data: Every image of every split is read once.
+        progress: Whether a bar is shown.
+
+    Returns:
+        An entry for each pair of splits that share images.
+
+    Raises:
+        UsageError: If an image cannot be read.
+    """
+    hashes = {name: _hashes(data, name, progress) for name in SPLITS if data.split(name) is not None}
+    found = []
+    for number, (name, mine) in enumerate(hashes.items()):
+        for other in list(hashes)[: number + 1]:
+            pairs = _within(mine) if other == name else _across(mine, hashes[other])
+            if pairs:
+                found.append(_described(data, name, other, pairs))
+    return found
+
+
+def _hashes(data: LTDataModule, name: Split, progress: bool) -> list[bytes]:
+    images = data.split(name)
+    assert images is not None
+    found = []
+    with progress_bar(f"{name} images", len(images), progress) as advance:
+        for pixels, _ in data.undistorted_batches(name, torch.device("cpu")):
+            rows = pixels.contiguous().numpy()
+            found += [hashlib.blake2b(row.data, digest_size=16).digest() for row in rows]
+            advance(len(rows))
+    return found
+
+
+def _within(hashes: Sequence[bytes]) -> list[tuple[int, int]]:
+    first: dict[bytes, int] = {}
+    return [(place, seen) for place, key in enumerate(hashes) if (seen := first.setdefault(key, place)) != place]
+
+
+def _across(mine: Sequence[bytes], others: Sequence[bytes]) -> list[tuple[int, int]]:
+    first: dict[bytes, int] = {}
+    for place, key in enumerate(others):
+        first.setdefault(key, place)
+    return [(place, first[key]) for place, key in enumerate(mine) if key in first]
+
+
+def _described(data: LTDataModule, name: Split, other: Split, pairs: list[tuple[int, int]]) -> Duplicates:
+    mine, theirs = data.undistorted(name), data.undistorted(other)
+    assert mine is not None
+    assert theirs is not None
+    places, seen = (torch.tensor(column) for column in zip(*pairs, strict=True))
+    contradicting = int((mine.targets[places] != theirs.targets[seen]).sum())
+    paths, other_paths = getattr(mine, "paths", None), getattr(theirs, "paths", None)
+    known = paths is not None and other_paths is not None
+    names = [(str(paths[a]), str(other_paths[b])) for a, b in pairs] if known else []
+    return Duplicates(name, other, pairs, names, contradicting)

@@ -1,0 +1,133 @@
+"""How images are spread over classes, and what of that a user should know before training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lt_lightning.data import LTDataModule
+from lt_lightning.data.base import Split
+from lt_lightning.functional import GROUPS, group_of
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+_NAMED = 5
+"""How many classes a remark names."""
+
+_ALMOST_BALANCED = 2.0
+"""Imbalance ratio up to which there is no tail to speak of; ours, the papers' smallest is 10."""
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """One split.
+
+    Attributes:
+        per_class: Images of each class, length K.
+    """
+
+    per_class: list[int]
+
+    @property
+    def images(self) -> int:
+        """All of them."""
+        return sum(self.per_class)
+
+    @property
+    def without(self) -> list[int]:
+        """Classes that have none."""
+        return [number for number, count in enumerate(self.per_class) if not count]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A data set in numbers.
+
+    Attributes:
+        class_names: In the order of the logits, length K.
+        group_thresholds: ``(low, high)`` training images that separate few, medium and many.
+        splits: Those that there are.
+    """
+
+    class_names: list[str]
+    group_thresholds: tuple[int, int]
+    splits: dict[Split, SplitCounts]
+
+    @property
+    def class_counts(self) -> list[int]:
+        """Training images per class, length K."""
+        return self.splits["train"].per_class
+
+    @property
+    def imbalance_ratio(self) -> float:
+        """Training images of the largest class over those of the smallest."""
+        return max(self.class_counts) / min(self.class_counts)
+
+    def groups(self) -> dict[str, dict[str, int]]:
+        """How many ``classes``, and training ``images`` in them, are many, medium and few."""
+        counts = torch.tensor(self.class_counts)
+        masks = group_of(self.class_counts, self.group_thresholds)
+        return {
+            name: {"classes": int(mask.sum()), "images": int(counts[mask].sum())}
+            for name, mask in zip(GROUPS, masks, strict=True)
+        }
+
+
+def summarize(data: LTDataModule) -> Summary:
+    """Count a data set's images by split and class.
+
+    Args:
+        data: Loaded as far as it is not yet; files of images are listed, not opened.
+
+    Raises:
+        UsageError: If it has no training images, or cannot be loaded.
+    """
+    found: dict[Split, SplitCounts] = {}
+    for name in SPLITS:
+        images = data.split(name)
+        if images is not None and len(images):
+            found[name] = SplitCounts(torch.bincount(images.targets, minlength=data.num_classes).tolist())
+    if "train" not in found:
+        raise data.without("train", "inspect")
+    return Summary(list(map(str, data.class_names)), data.group_thresholds, found)
+
+
+def remarks(summary: Summary, data: LTDataModule) -> list[str]:
+    """What stands in the way of training on these data, of choosing by them, or of reading their figures."""
+    found = []
+    if "val" not in summary.splits:
+        found.append(_missing("validation images, so `compare` cannot choose settings", "val", data))
+    if "test" not in summary.splits:
+        found.append(_missing("test images to measure the tail on", "test", data))
+    for name, split in summary.splits.items():
+        if split.without and name != "train":
+            what = {"val": "validation", "test": "test"}[name]
+            found.append(
+                f"Of {len(summary.class_names)} classes {len(split.without)} without a {what} image are left out of "
+                f"that split's mean accuracies: {_some([summary.class_names[number] for number in split.without])}."
+            )
+    if summary.imbalance_ratio <= _ALMOST_BALANCED:
+        found.append(
+            f"The imbalance ratio is {summary.imbalance_ratio:.3g}: classes are about as frequent as each other, and "
+            f"methods for a long tail have little to correct."
+        )
+    empty = [name for name, group in summary.groups().items() if not group["classes"]]
+    if empty:
+        low, high = summary.group_thresholds
+        counts = sorted(summary.class_counts)
+        thirds = [counts[len(counts) // 3], counts[max(2 * len(counts) // 3 - 1, 0)]]
+        found.append(
+            f"No class is {' or '.join(empty)} by the thresholds {low} and {high}; "
+            f'`--data.group_thresholds "{thirds}"` would cut the classes into about equal thirds.'
+        )
+    return found
+
+
+def _missing(what: str, name: Split, data: LTDataModule) -> str:
+    place = data.place_of(name)
+    return f"There are no {what}{f'; {place}' if place else ''}."
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

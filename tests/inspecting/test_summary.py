@@ -1,0 +1,78 @@
+"""What is counted, and what a user is told of it."""
+
+import shutil
+
+import pytest
+
+from lt_lightning.data import DigitsLT, ImageFolderLT
+from lt_lightning.errors import UsageError
+from lt_lightning.inspecting import SplitCounts, Summary, remarks, summarize
+
+
+def counted(train, thresholds=(20, 100)):
+    names = [f"c{number}" for number in range(len(train))]
+    full = SplitCounts([5] * len(train))
+    return Summary(names, thresholds, {"train": SplitCounts(train), "val": full, "test": full})
+
+
+def test_folders_are_counted_by_split_and_class(folder_root):
+    summary = summarize(ImageFolderLT(root=str(folder_root)))
+    assert summary.class_names == ["ant", "bee", "cat"]
+    assert {name: split.per_class for name, split in summary.splits.items()} == {
+        "train": [9, 4, 2],
+        "val": [2, 1, 0],
+        "test": [2, 2, 2],
+    }
+    assert summary.imbalance_ratio == 4.5
+    assert (summary.splits["val"].images, summary.splits["val"].without) == (3, [2])
+
+
+def test_groups_hold_every_class_and_image_once():
+    groups = counted([500, 101, 100, 20, 19, 1]).groups()
+    assert groups == {
+        "many": {"classes": 2, "images": 601},
+        "medium": {"classes": 2, "images": 120},
+        "few": {"classes": 2, "images": 20},
+    }
+
+
+def test_what_is_missing_is_said_with_where_it_belongs(folder_root):
+    for split in ("val", "test"):
+        shutil.rmtree(folder_root / split)
+    data = ImageFolderLT(root=str(folder_root))
+    val, test, *_ = remarks(summarize(data), data)
+    assert val == (
+        f"There are no validation images, so `compare` cannot choose settings; put the images into "
+        f"{folder_root}/val/<class>/."
+    )
+    assert test.startswith("There are no test images to measure the tail on; put the images into")
+
+
+def test_classes_without_images_are_named(folder_root):
+    data = ImageFolderLT(root=str(folder_root))
+    (found,) = (one for one in remarks(summarize(data), data) if "without" in one)
+    assert found == ("Of 3 classes 1 without a validation image are left out of that split's mean accuracies: cat.")
+
+
+@pytest.mark.parametrize(("counts", "said"), [([40, 20], True), ([41, 20], False)])
+def test_balanced_data_are_called_so(counts, said):
+    found = remarks(counted(counts, thresholds=(30, 35)), DigitsLT())
+    assert any(one.startswith("The imbalance ratio is 2: ") for one in found) == said
+
+
+def test_thresholds_that_leave_a_group_empty_come_with_better_ones():
+    summary = counted([90, 80, 70, 60, 50, 40, 30, 25, 21])
+    (found,) = remarks(summary, DigitsLT())
+    assert found.startswith("No class is many or few by the thresholds 20 and 100;")
+    assert '`--data.group_thresholds "[40, 60]"`' in found
+    better = Summary(summary.class_names, (40, 60), summary.splits)
+    assert [group["classes"] for group in better.groups().values()] == [3, 3, 3]
+
+
+def test_data_without_training_images_are_refused(folder_root):
+    class Testing(DigitsLT):
+        def load(self, split):
+            return None if split == "train" else super().load(split)
+
+    with pytest.raises(UsageError, match="`Testing` has no training images; `inspect` needs some"):
+        summarize(Testing())
