@@ -87,6 +87,5 @@ def _described(data: LTDataModule, name: Split, other: Split, pairs: list[tuple[
     places, seen = (torch.tensor(column) for column in zip(*pairs, strict=True))
     contradicting = int((mine.targets[places] != theirs.targets[seen]).sum())
     paths, other_paths = getattr(mine, "paths", None), getattr(theirs, "paths", None)
-    known = paths is not None and other_paths is not None
-    names = [(str(paths[a]), str(other_paths[b])) for a, b in pairs] if known else []
+    names = [(str(paths[a]), str(other_paths[b])) for a, b in pairs] if paths and other_paths else []
     return Duplicates(name, other, pairs, names, contradicting)
