@@ -1,0 +1,177 @@
+"""On a GPU nothing that lies on the CPU gets into a computation: checked on tensors that are on a GPU by name alone.
+
+PyTorch works out shape, type and device of such a tensor without its values, and refuses an operation on two devices
+as a GPU would. No machine with one is needed; gradients by autograd are, and have tests that ask for one.
+"""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses import fake_impls
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from lt_lightning import heads, losses, metrics
+from lt_lightning.backbones import ResNet20
+from lt_lightning.data.crop_table import CropTable
+from lt_lightning.errors import UsageError
+from lt_lightning.functional import augment
+from lt_lightning.modules import RepresentationModule
+from lt_lightning.retraining.runs import HeadRun
+from lt_lightning.retraining.slopes import slopes_of
+from lt_lightning.retraining.slopes.rows import RowSlopes
+from lt_lightning.retraining.stacked import Stack, stack_key
+from lt_lightning.samplers import InstanceSampler
+
+COUNTS = [50, 20, 5, 3]
+SAMPLER = InstanceSampler(torch.arange(4))
+GPU = torch.device("cuda", 0)
+READ = torch.ops.aten._local_scalar_dense.default
+
+
+def public(module, base):
+    """The classes that a part's face shows and that can be made."""
+    found = [getattr(module, name) for name in module.__all__]
+    return [one for one in found if inspect.isclass(one) and issubclass(one, base) and not inspect.isabstract(one)]
+
+
+LOSSES = public(losses, losses.Loss)
+HEADS = public(heads, heads.Head)
+
+
+@pytest.fixture
+def gpu() -> Iterator[None]:
+    with FakeTensorMode(), torch.no_grad():
+        yield
+
+
+def moved(module):
+    """The module with tensors of the same shapes on the GPU; call it where the mode holds."""
+    for part in module.modules():
+        for name, buffer in part._buffers.items():
+            part._buffers[name] = None if buffer is None else alike(buffer)
+        for name, value in part._parameters.items():
+            if value is not None:
+                part._parameters[name] = nn.Parameter(alike(value), value.requires_grad)
+    for name in getattr(module, "_defaults", {}):  # states of a metric
+        setattr(module, name, alike(getattr(module, name)))
+    return module
+
+
+def alike(value):
+    return torch.empty(value.shape, dtype=value.dtype, device=GPU)
+
+
+def batch(classes=4, width=6) -> tuple[Tensor, Tensor, Tensor]:
+    targets = torch.zeros(8, dtype=torch.int64, device=GPU)
+    return torch.randn(8, classes, device=GPU), targets, torch.randn(8, width, device=GPU)
+
+
+@contextmanager
+def reading(monkeypatch) -> Iterator[None]:
+    """Let numbers be read, as may be once before training; what is read is 1."""
+    with monkeypatch.context() as patch:
+        patch.setitem(fake_impls.op_implementations_dict, READ, lambda mode, func, value: 1)
+        yield
+
+
+def test_two_devices_are_refused(gpu):
+    with pytest.raises(RuntimeError, match="device"):
+        torch.ones(3, device=GPU) + torch.ones(3)
+
+
+@pytest.mark.parametrize("weight", [None, [1.0, 2.0, 3.0, 4.0]], ids=["plain", "weighted"])
+@pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.__name__)
+def test_losses(kind, weight):
+    loss = kind(COUNTS)
+    with suppress(UsageError):  # some take no class weights
+        loss.set_weight(weight)
+    with FakeTensorMode(), torch.no_grad():
+        logits, targets, features = batch()
+        moved(loss)
+        assert loss(logits, targets, features).device == GPU
+        assert loss(logits.bfloat16(), targets, features.bfloat16()).dtype == torch.float32
+        assert loss.probabilities(logits).device == GPU
+
+
+@pytest.mark.parametrize("kind", HEADS, ids=lambda kind: kind.__name__)
+def test_heads(kind):
+    head = kind(6, COUNTS)
+    with FakeTensorMode(), torch.no_grad():
+        _, _, features = batch()
+        moved(head)
+        for device in ("cpu", GPU):  # where a checkpoint's classifier may lie
+            if type(head).init_from is not heads.Head.init_from:
+                head.init_from(torch.randn(4, 6, device=device), torch.randn(4, device=device))
+        head.project_()
+        assert head(features).device == head.predict(features).device == GPU
+
+
+METRICS = {
+    "GroupAccuracy": lambda: metrics.GroupAccuracy(COUNTS, (4, 30), top_k=(2,)),
+    "LogitsStatistics": lambda: metrics.LogitsStatistics(COUNTS),
+    "CalibrationError": lambda: metrics.CalibrationError(COUNTS),
+}
+
+
+@pytest.mark.parametrize("make", METRICS.values(), ids=METRICS)
+def test_metrics(make):
+    metric = make()
+    with FakeTensorMode(), torch.no_grad():
+        logits, targets, _ = batch()
+        moved(metric)
+        metric.update(logits, targets)
+        found = metric.compute()
+        values = found.values() if isinstance(found, dict) else found
+        assert {value.device for value in values if isinstance(value, Tensor)} == {GPU}
+
+
+def run_of(head, loss):
+    trained = [value for value in head.parameters() if value.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.1, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    return HeadRun(head, loss, optimizer, schedule, SAMPLER, 8, 2)
+
+
+TRAINED = [kind for kind in HEADS if any(value.requires_grad for value in kind(6, COUNTS).parameters())]
+BY_HAND = [kind for kind in LOSSES if type(slopes_of([kind(COUNTS)], torch.zeros(1))) is not RowSlopes]
+"""Those whose slopes take no autograd, which wants a real GPU."""
+
+
+@pytest.mark.parametrize("loss", BY_HAND, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("head", TRAINED, ids=lambda kind: kind.__name__)
+def test_stacks(head, loss, monkeypatch):
+    runs = [run_of(head(6, COUNTS), loss(COUNTS)) for _ in range(2)]
+    with FakeTensorMode():
+        for run in runs:
+            moved(run.head)
+            moved(run.loss)
+        with reading(monkeypatch):
+            runs = [run_of(run.head, run.loss) for run in runs]
+            assert stack_key(runs[0]) is not None
+            stack = Stack(runs)
+        _, targets, features = batch()
+        stack.step(features, targets)  # reads nothing
+        assert {value.device for value in stack.heads.values} == {GPU}
+        with reading(monkeypatch):
+            stack.end_epoch()
+            stack.write_back()
+
+
+def test_crops(gpu):
+    held = torch.zeros(50, 3, 32, 32, dtype=torch.uint8)
+    drawn = CropTable(held, 4, True, GPU).draw(torch.zeros(8, dtype=torch.int64, device=GPU), None)
+    assert drawn.device == GPU
+    for images in (drawn, drawn.contiguous()):
+        changed = augment.random_horizontal_flip(augment.random_crop(images, 4))
+        assert augment.normalize(changed, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)).device == GPU
+
+
+def test_a_whole_network():
+    module = RepresentationModule(COUNTS, ResNet20())
+    with FakeTensorMode(), torch.no_grad():
+        moved(module)
+        assert module(torch.randn(8, 3, 32, 32, device=GPU)).device == GPU
