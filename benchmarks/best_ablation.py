@@ -84,8 +84,9 @@ def adapted(config: dict[str, Any], seed: int, arguments: argparse.Namespace) ->
     trainer |= {"precision": arguments.precision} if arguments.precision else {}
     changes: dict[str, Any] = {"seed_everything": seed, "trainer": trainer}
     changes["data"] = {"init_args": {"root": arguments.root, "imbalance_ratio": arguments.imbalance_ratio}}
-    if arguments.network:
-        changes["model"] = {"init_args": {"backbone": {"class_path": arguments.network}}}
+    model: dict[str, Any] = {"backbone": {"class_path": arguments.network}} if arguments.network else {}
+    model |= {"compile": arguments.compile} if arguments.compile else {}
+    changes |= {"model": {"init_args": model}} if model else {}
     over = presets.load(arguments.over) if arguments.over else {}
     return cast(dict[str, Any], presets.merge(presets.merge(config, changes), over))
 
@@ -218,8 +219,12 @@ def _spread(values: Sequence[float | None]) -> str:
     return text if len(values) < 2 else f"{text} ± {100 * stdev(there):.1f}"
 
 
-def main(argv: Sequence[str]) -> None:
-    """Run what is missing, one seed of every variant before the next, and show what there is."""
+def main(argv: Sequence[str]) -> int:
+    """Run what is missing, one seed of every variant before the next, and show what there is.
+
+    Returns:
+        0 if everything asked for is there; 3 if the budget has left something.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="folder of CIFAR-100")
     parser.add_argument("--imbalance-ratio", type=float, default=100.0)
@@ -234,6 +239,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--accelerator", default="auto")
     parser.add_argument("--device", default="auto", help="of stage 2's features")
     parser.add_argument("--precision", default="", help="of stage 1, such as bf16-mixed")
+    parser.add_argument("--compile", default="", help="of stage 1, such as reduce-overhead, which is fastest on a GPU")
     parser.add_argument("--over", default="", help="YAML file that lies over every stage 1")
     parser.add_argument("--runs", type=Path, default=Path("runs/best_ablation"), help="folder of trainings")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/best_ablation.json"))
@@ -261,10 +267,11 @@ def main(argv: Sequence[str]) -> None:
         print(f"written to {arguments.output}")
     if left:
         print(f"unfinished: {', '.join(f'{variant} (seed {seed})' for variant, seed in left)}; start again to go on")
+    return 3 if left else 0
 
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1:])
+        sys.exit(main(sys.argv[1:]))
     except UsageError as error:
         sys.exit(str(error))

@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--views", default="published", help="of features: a number, all, or one for each epoch")
     parser.add_argument("--precision", default="", help="such as bf16-mixed, instead of the presets'")
     parser.add_argument("--accelerator", default="", help="cpu or gpu; default: what there is")
+    parser.add_argument("--compile", default="", help="such as reduce-overhead, which is fastest on a GPU")
     parser.add_argument("--budget", type=float, help="minutes after which nothing more is begun")
     parser.add_argument("--root", default="data", help="data folder, itself or with a folder for each set")
     parser.add_argument("--checkpoint", type=Path, help="a stage 1 from elsewhere: no reproduction of the paper")
@@ -80,6 +81,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         views=arguments.views,
         precision=arguments.precision,
         accelerator=arguments.accelerator,
+        compile=arguments.compile,
         checkpoint=arguments.checkpoint,
         backbone=backbone,
         runs=arguments.runs,

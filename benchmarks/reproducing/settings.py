@@ -25,6 +25,7 @@ class Settings:
         views: Augmented views that features are made of.
         precision: Instead of the preset's.
         accelerator: As the trainer takes it.
+        compile: How backbones are compiled, as the module takes it; empty for the preset's.
         checkpoint: A stage 1 from elsewhere; ``None`` trains the table's own.
         backbone: That it fits, as in YAML.
         runs: Folder of trainings and features.
@@ -39,6 +40,7 @@ class Settings:
     views: str = "published"
     precision: str = ""
     accelerator: str = ""
+    compile: str = ""
     checkpoint: Path | None = None
     backbone: Any = None
     runs: Path = Path("runs/reproduce")
@@ -51,7 +53,8 @@ class Settings:
         trainer: dict[str, Any] = {"enable_progress_bar": False}
         trainer |= {name: getattr(self, name) for name in ("precision", "accelerator") if getattr(self, name)}
         data = {"data": {"init_args": {"root": self.root}}} if self.root else {}
-        return {**data, "trainer": trainer}
+        model = {"model": {"init_args": {"compile": self.compile}}} if self.compile else {}
+        return {**data, **model, "trainer": trainer}
 
     @property
     def own_backbone(self) -> Changes:

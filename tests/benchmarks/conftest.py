@@ -22,7 +22,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks"
 if SCRIPTS.is_dir():
     sys.path.insert(0, str(SCRIPTS))
 else:  # they are not in the wheel
-    collect_ignore_glob = ["test_reproduce*.py", "test_stage1*.py"]
+    collect_ignore_glob = ["test_on_a_gpu.py", "test_reproduce*.py", "test_stage1*.py"]
 
 # As the scripts that measure would set it for themselves, and start again.
 PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647", "KINETO_LOG_LEVEL": "99"}

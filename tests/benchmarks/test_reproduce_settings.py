@@ -28,6 +28,7 @@ def test_stage1_is_the_tables_own_unless_a_file_is_given(settings, training, tin
 
 def test_every_training_gets_what_is_asked_for_and_no_more(settings):
     assert settings.for_all == {"trainer": {"enable_progress_bar": False, "accelerator": "cpu"}}
-    asked = replace(settings, root="data", precision="16-true").for_all
+    asked = replace(settings, root="data", precision="16-true", compile="default").for_all
+    assert asked["model"] == {"init_args": {"compile": "default"}}
     assert asked["data"] == {"init_args": {"root": "data"}}
     assert asked["trainer"]["precision"] == "16-true"

@@ -1,0 +1,129 @@
+"""Everything that asks for a GPU, the most wanted first: tests, speed, then the papers' tables and our own preset.
+
+    python benchmarks/on_a_gpu.py --list
+    python benchmarks/on_a_gpu.py --root data --budget 25
+    python benchmarks/on_a_gpu.py --root data --budget 9 --parts lort100 best
+
+Parts are run one after another, each by a command that works by itself too; ``--list`` shows them. A part that fails is
+named at the end and keeps none of the others from running. Tables and the ablation go on where they stopped, so the
+same command may be given again until nothing is left; speed is measured anew.
+"""
+
+import argparse
+import math
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from timing_stage1.loops import MODES
+
+HERE = Path(__file__).resolve().parent
+TESTS = ("modules/test_no_waiting.py", "modules/test_speed.py", "data/test_crop_table.py")
+"""Files of tests that skip without a GPU."""
+
+UNFINISHED = 3
+"""Status of a script that its budget has stopped."""
+
+
+def plan(root: str, seeds: int, precision: str, compilation: str) -> dict[str, list[list[str]]]:
+    """The commands of each part, without an interpreter before them and a budget behind.
+
+    Args:
+        root: Data folder.
+        seeds: Of both stages.
+        precision: Of trainings; the presets leave it to the Trainer, whose default is fp32.
+        compilation: Of backbones in training; it changes rounding alone.
+    """
+
+    def script(name: str, *options: str) -> list[str]:
+        return [str(HERE / f"{name}.py"), *options]
+
+    def trained(name: str, *options: str) -> list[str]:
+        here = ("--root", root, "--seeds", str(seeds), "--accelerator", "gpu")
+        here += ("--precision", precision, "--compile", compilation)
+        return script(name, *options, *here)
+
+    def table(name: str, *options: str) -> list[str]:
+        return trained("reproduce", "--table", name, *options)
+
+    def stage1(record: str, *options: str) -> list[str]:
+        return script("stage1", "--device", "cuda", "--root", root, "--output", record_of(record), *options)
+
+    mode = next(mode for mode, name in MODES.items() if name == compilation)
+    networks = ("--networks", "ResNet32", "ResNet34", "--steps", "60", "--rounds", "3")
+    return {
+        "tests": [["-m", "pytest", "-q", *(str(HERE.parent / "tests" / file) for file in TESTS)]],
+        "whole": [stage1("stage1_cuda_whole", "--parts", "--modes", mode, "--full", "cifar100_lt/stage1/ce")],
+        "lort100": [table("lort1"), table("lort2", "--columns", "cifar100_ir100")],
+        "speed": [
+            stage1("stage1_cuda", "--parts", "a", "b", *networks),
+            script("stage2", "--device", "cuda", "--output", record_of("stage2_cuda")),
+        ],
+        "best": [trained("best_ablation")],
+        "figures": [table("lort_fig4"), table("lort_fig5")],
+        "ratios": [table("lort2", "--columns", "cifar100_ir50;cifar100_ir10")],
+        "stages": [table("lort3")],
+        "elm": [table("elm1")],
+        "logistic": [table(name) for name in ("dlr1", "lgl3", "lgl4", "lgl5")],
+    }
+
+
+def record_of(name: str) -> str:
+    """Path of a record."""
+    return str(HERE / "results" / f"{name}.json")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the parts; 1 if one has failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", default="data", help="data folder, itself or with a folder for each set")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--precision", default="bf16-mixed", help="of trainings")
+    parser.add_argument("--compile", choices=MODES.values(), default="reduce-overhead", help="of backbones")
+    parser.add_argument("--budget", type=float, help="minutes after which nothing more is begun")
+    parser.add_argument("--parts", nargs="+", help="some of those that --list shows; default: all")
+    parser.add_argument("--list", action="store_true", help="show the commands and run nothing")
+    options = parser.parse_args(argv)
+    parts = plan(options.root, options.seeds, options.precision, options.compile)
+    unknown = set(options.parts or []) - set(parts)
+    if unknown:
+        parser.error(f"--parts {' '.join(sorted(unknown))}: choose from {' '.join(parts)}")
+    chosen = {name: parts[name] for name in options.parts or parts}
+    if options.list:
+        for name, commands in chosen.items():
+            for command in commands:
+                print(f"{name}: {shlex.join(['python', *command])}")
+        return 0
+    if not torch.cuda.is_available():
+        parser.error("torch finds no GPU here; --list shows what would be run")
+    return _run(chosen, options.budget)
+
+
+def _run(chosen: dict[str, list[list[str]]], budget: float | None) -> int:
+    end = math.inf if budget is None else time.monotonic() + 60 * budget
+    failed, left_over = [], []
+    for name, commands in chosen.items():
+        for command in commands:
+            left = (end - time.monotonic()) / 60
+            if left <= 0:
+                left_over.append(name)
+                continue
+            can_stop = Path(command[0]).stem in ("reproduce", "best_ablation")
+            more = ["--budget", f"{left:.2f}"] if budget is not None and can_stop else []
+            print(f"== {name}: {shlex.join(['python', *command, *more])}", flush=True)
+            status = subprocess.run([sys.executable, *command, *more], check=False).returncode
+            if status == UNFINISHED:
+                left_over.append(name)
+            elif status:
+                failed.append(name)
+    for what, names in (("failed", failed), ("left for the next call", left_over)):
+        if names:
+            print(f"{what}: {' '.join(dict.fromkeys(names))}", flush=True)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

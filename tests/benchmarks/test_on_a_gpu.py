@@ -1,0 +1,76 @@
+"""The plan for a machine with a GPU, as far as a machine without one can try it."""
+
+import shlex
+from pathlib import Path
+
+import on_a_gpu
+import pytest
+import reproduce
+import torch
+from reproducing.every import FIGURES, TABLES
+
+from lt_lightning import presets
+
+PARTS = on_a_gpu.plan("data", 3, "bf16-mixed", "reduce-overhead")
+COMMANDS = [command for commands in PARTS.values() for command in commands]
+
+
+def test_what_is_listed_can_be_typed(capsys):
+    assert on_a_gpu.main(["--list", "--parts", "tests", "figures"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["tests", "figures", "figures"]
+    assert shlex.split(lines[1].partition("python ")[2]) == PARTS["figures"][0]
+
+
+@pytest.mark.parametrize("name", sorted({command[0] for command in COMMANDS if command[0].endswith(".py")}))
+def test_scripts_know_the_options(name, run_script):
+    known = run_script(Path(name), "--help")
+    for command in COMMANDS:
+        if command[0] == name:
+            assert all(f" {word}" in known for word in command if word.startswith("--"))
+    assert (" --budget" in known) == (Path(name).stem in ("reproduce", "best_ablation"))
+
+
+def test_tables_columns_and_presets_exist():
+    for command in COMMANDS:
+        if Path(command[0]).stem == "reproduce":
+            asked = reproduce.build_parser().parse_args(command[1:])
+            if asked.table in TABLES:
+                assert TABLES[asked.table].chosen(asked.rows, asked.columns)
+            else:
+                assert asked.table in FIGURES
+        if "--full" in command:
+            assert command[command.index("--full") + 1] in presets.names()
+
+
+def test_tests_that_ask_for_a_gpu_are_all_named():
+    folder = Path(__file__).resolve().parents[1]
+    asking = {
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("test_*.py")
+        if 'reason="needs a ' + 'GPU"' in file.read_text()
+    }
+    assert asking == set(on_a_gpu.TESTS)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it would run for hours")
+def test_without_a_gpu_it_says_so(capsys):
+    with pytest.raises(SystemExit) as stop:
+        on_a_gpu.main([])
+    assert stop.value.code == 2
+    assert "torch finds no GPU here" in capsys.readouterr().err
+
+
+def test_a_part_that_fails_or_is_left_over_is_named(tmp_path, monkeypatch, capfd):
+    script = tmp_path / "reproduce.py"
+    script.write_text("import sys; print(sys.argv[1:], flush=True); sys.exit(int(sys.argv[1]))")
+    parts = {name: [[str(script), status]] for name, status in (("good", "0"), ("bad", "1"), ("slow", "3"))}
+    monkeypatch.setattr(on_a_gpu, "plan", lambda *_: parts)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert on_a_gpu.main(["--budget", "5"]) == 1
+    shown = capfd.readouterr().out
+    assert "failed: bad" in shown
+    assert "left for the next call: slow" in shown
+    assert "['0', '--budget', '5.00']" in shown
+    assert on_a_gpu.main(["--budget", "0"]) == 0
+    assert "left for the next call: good bad slow" in capfd.readouterr().out
