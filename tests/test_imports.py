@@ -113,6 +113,7 @@ MAY_IMPORT = {
         "tables",
     },
     "report": {"tables"},
+    "plots": {"report"},
     "last_layers": set(),
     "api": {"checkpoints", "comparing", "features", "functional", "heads", "last_layers"},
     "__init__": {"api", "backbones", "data", "heads", "losses", "modules", "version"},  # the first six for mypy alone

@@ -16,7 +16,7 @@ def tables(rows: Sequence[Row], split: str) -> Iterator[Table]:
     """For the terminal: one table for each data set and protocol."""
     for (_, protocol), members in sections(rows).items():
         table = Table(
-            title=f"{split}, {_of(members)}\n{_how(protocol)}",
+            title=f"{split}, {_of(members)}\n{in_words(protocol)}",
             title_justify="left",
             caption="accuracy in %, mean ± standard deviation over runs",
         )
@@ -24,7 +24,7 @@ def tables(rows: Sequence[Row], split: str) -> Iterator[Table]:
         columns = _columns(members)
         for name in (*columns, "runs"):
             table.add_column(name, justify="right")
-        for label, row in zip(_labels(members), members, strict=True):
+        for label, row in zip(labels(members), members, strict=True):
             table.add_row(escape(label), *(_cell(row, name) for name in columns), str(len(row.runs)))
         yield table
 
@@ -35,19 +35,19 @@ def to_markdown(rows: Sequence[Row], split: str) -> str:
     for (_, protocol), members in sections(rows).items():
         columns = _columns(members)
         lines = [
-            f"**{split}, {_of(members)}**: accuracy in %, mean ± standard deviation over runs; {_how(protocol)}.",
+            f"**{split}, {_of(members)}**: accuracy in %, mean ± standard deviation over runs; {in_words(protocol)}.",
             "",
             f"| | {' | '.join(columns)} | runs |",
             f"|---|{'---|' * len(columns)}---|",
         ]
-        for label, row in zip(_labels(members), members, strict=True):
+        for label, row in zip(labels(members), members, strict=True):
             cells = " | ".join(_cell(row, name) for name in columns)
             lines.append(f"| {label.replace('|', '¦')} | {cells} | {len(row.runs)} |")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
-def _labels(rows: Sequence[Row]) -> list[str]:
+def labels(rows: Sequence[Row]) -> list[str]:
     """Method of each row, its preset where there are several, the settings' hash where only that tells two apart."""
     names = [row.names for row in rows]
     several = len({name.preset for name in names}) > 1
@@ -73,5 +73,6 @@ def _cell(row: Row, metric: str) -> str:
     return percent(row.mean(metric)) + ("" if deviation is None else f" ± {percent(deviation)}")
 
 
-def _how(protocol: Protocol) -> str:
+def in_words(protocol: Protocol) -> str:
+    """A protocol on one line."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in protocol._asdict().items())

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +36,28 @@ class Protocol(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Detail:
+    """What a plot shows of a run, as far as the run has left it.
+
+    Attributes:
+        class_counts: Training images per class, length K.
+        group_thresholds: ``(low, high)`` training images that separate few, medium and many.
+        per_class: Lists of length K by name: ``accuracy``, ``logits_magnitude``, ``weight_norm`` …; ``None`` for a
+            class without images.
+        bins: ``images``, ``confidence`` and ``accuracy`` of the bins of a reliability diagram.
+        history: The run's ``metrics.csv``.
+        tried: Points of a grid with their figures on validation images, as ``compare`` writes them.
+    """
+
+    class_counts: list[int]
+    group_thresholds: tuple[int, int]
+    per_class: Mapping[str, list[float | None]]
+    bins: Mapping[str, list[float | None]]
+    history: Path | None = None
+    tried: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Run:
     """Figures of one method from one run."""
 
@@ -46,6 +68,7 @@ class Run:
     """Equal in runs of which one repeats the other."""
     seed: Any
     figures: dict[str, float]
+    detail: Detail = field(repr=False, compare=False)
     source: str = ""
     """The checkpoint that a comparison started from."""
 
@@ -71,10 +94,10 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
             if split in stage:
                 own = _own_record(path.parent / name / "results.json")
                 evaluation = {"accuracy": stage[split], **own.get("evaluation", {}).get(split, {})}
-                yield _run({**record, "bn_mode": own.get("bn_mode")}, path, name, evaluation)
+                yield _run({**record, "bn_mode": own.get("bn_mode")}, path, name, evaluation, path.parent / name)
     elif split in record["evaluation"]:
         method = ", ".join(str(record[part]) for part in ("head", "loss"))
-        yield _run(record, path, method, record["evaluation"][split])
+        yield _run(record, path, method, record["evaluation"][split], path.parent)
 
 
 def _own_record(path: Path) -> dict[str, Any]:
@@ -85,7 +108,7 @@ def _own_record(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _run(record: Mapping[str, Any], path: Path, method: str, evaluation: Mapping[str, Any]) -> Run:
+def _run(record: Mapping[str, Any], path: Path, method: str, evaluation: Mapping[str, Any], folder: Path) -> Run:
     config, settings = _settings(path.parent / "config.yaml")
     protocol = Protocol(
         selection=str(record["selection"]).partition(":")[0],
@@ -96,7 +119,14 @@ def _run(record: Mapping[str, Any], path: Path, method: str, evaluation: Mapping
     )
     figures = {**evaluation["accuracy"], "ece": evaluation.get("calibration", {}).get("ece", {}).get("all")}
     names = Names(_data(record), str(record["preset"]), method, settings)
-    return Run(path, names, protocol, config or str(path), record["seed"], _numbers(figures))
+    detail = _detail(record, evaluation.get("per_class", {}), evaluation.get("calibration", {}).get("bins", {}))
+    detail = replace(detail, history=folder / "metrics.csv")
+    return Run(path, names, protocol, config or str(path), record["seed"], _numbers(figures), detail)
+
+
+def _detail(record: Mapping[str, Any], per_class: Mapping[str, Any], bins: Mapping[str, Any]) -> Detail:
+    low, high = record["group_thresholds"]
+    return Detail([int(count) for count in record["class_counts"]], (low, high), per_class, bins)
 
 
 def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
@@ -114,11 +144,13 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
         names = Names(_data(record), "compare", name, settings)
         source = str(record["checkpoint"]["path"])
         if "best_on_test" in row:  # one figure that no mean may be taken of
-            yield Run(path, names, how, source, "best", _numbers(row["best_on_test"]), source)
+            detail = _detail(record, row["seeds"][0].get("per_class", {}), {})
+            yield Run(path, names, how, source, "best", _numbers(row["best_on_test"]), detail, source)
             continue
         for one in row["seeds"]:
             figures = {**one["accuracy"], "ece": one.get("ece")}
-            yield Run(path, names, how, f"{source} {one['seed']}", one["seed"], _numbers(figures), source)
+            detail = replace(_detail(record, one.get("per_class", {}), {}), tried=row.get("validation", []))
+            yield Run(path, names, how, f"{source} {one['seed']}", one["seed"], _numbers(figures), detail, source)
 
 
 def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:

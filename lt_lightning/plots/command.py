@@ -1,0 +1,71 @@
+"""``plot``: what runs have left, as figures in files."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lt_lightning.errors import UsageError
+from lt_lightning.plots.canvas import FORMATS, require_matplotlib, save
+from lt_lightning.plots.drawing import KINDS, draw
+from lt_lightning.report import Row, collect, group, labels
+
+_KINDS = "tail (accuracy per class), groups, logits, reliability, curves (of training), grid (of compare)"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Read results, draw them, and name the files.
+
+    Args:
+        argv: ``plot`` and its options, as on the command line.
+    """
+    parser = argparse.ArgumentParser(prog="lt-lightning plot", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="Run folders, searched with all below them.")
+    parser.add_argument("--output", type=Path, default=Path("plots"), help="Folder of the files; plots by default.")
+    parser.add_argument("--kinds", default=",".join(KINDS), help=f"Some of {_KINDS}; default: what there is.")
+    parser.add_argument("--methods", help="Some rows' names, separated by commas, in this order; default: all.")
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="Whose figures; test by default.")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"{FORMATS[0]} by default.")
+    parser.add_argument("--overwrite", action="store_true", help="Replace files of these names.")
+    options = parser.parse_args(list(argv[1:]))
+    kinds = _named(options.kinds, list(KINDS), "--kinds")
+    require_matplotlib()
+    runs, notes = collect(options.folders, options.split)
+    rows = group(runs)
+    most = {}
+    if options.methods is not None:
+        rows = _chosen(rows, options.methods)
+        most = {"most": len(rows)}
+    for note in notes:
+        print(f"lt-lightning: note: {note}", file=sys.stderr)
+    files = [
+        (options.output / f"{name}.{options.format}", figure, left_out)
+        for name, figure, left_out in draw(rows, kinds, options.split, **most)
+    ]
+    if not files:
+        raise UsageError(f"`--kinds` {','.join(kinds)}: these runs have left nothing that such a figure would show.")
+    taken = [str(path) for path, _, _ in files if path.exists()]
+    if taken and not options.overwrite:
+        raise UsageError(f"`--output` {', '.join(taken)} exists; give another folder, or `--overwrite`.")
+    for path, figure, left_out in files:
+        save(figure, path)
+        more = f" (without {len(left_out)} rows, such as {left_out[0]}; `--methods` chooses)" if left_out else ""
+        print(f"written to {path}{more}")
+
+
+def _named(text: str, known: Sequence[str], option: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise UsageError(f"`{option}` {text!r} must name some of {', '.join(known)}, separated by commas.")
+    return names
+
+
+def _chosen(rows: Sequence[Row], methods: str) -> list[Row]:
+    """The rows whose label or method is named, in the order of the names."""
+    called = [{label, row.names.method} for label, row in zip(labels(rows), rows, strict=True)]
+    known = list(dict.fromkeys(row.names.method for row in rows))
+    found: list[Row] = []
+    for name in _named(methods, [name for names in called for name in names] or known, "--methods"):
+        found += [row for row, names in zip(rows, called, strict=True) if name in names and row not in found]
+    return found

@@ -1,0 +1,74 @@
+"""Loss and accuracy from epoch to epoch."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lt_lightning.plots.canvas import legend, new_figure
+from lt_lightning.report import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_PANELS = {
+    "train/loss": "training loss",
+    "val/all": "validation accuracy in %, all classes",
+    "val/few": "validation accuracy in %, few-shot classes",
+}
+
+Curve = tuple[list[float], list[float]]
+
+
+def curves_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figure | None":
+    """A panel for each quantity, a line for each run, those of one row in one colour.
+
+    Args:
+        title: What the rows have in common.
+        labels: A colour's name each.
+        rows: Of one data set.
+
+    Returns:
+        ``None`` where no run has left a ``metrics.csv`` of its training, as those of ``compare`` have not.
+    """
+    found = [[read_history(run.detail.history) for run in row.runs] for row in rows]
+    found = [[history for history in runs if "train/loss" in history] for runs in found]  # the others trained nothing
+    shown = [name for name in _PANELS if any(name in history for runs in found for history in runs)]
+    if not shown:
+        return None
+    figure, (panels,) = new_figure(title, columns=len(shown), size=(4.8, 3.8))
+    for name, axes in zip(shown, panels, strict=True):
+        scale = 1.0 if name == "train/loss" else 100.0
+        for number, (label, runs) in enumerate(zip(labels, found, strict=True)):
+            curves = [history[name] for history in runs if name in history]
+            for place, (epochs, values) in enumerate(curves):
+                marker = "." if len(epochs) == 1 else ""
+                named = {"label": label} if place == 0 else {}
+                axes.plot(
+                    epochs, [scale * v for v in values], color=f"C{number % 10}", alpha=0.8, marker=marker, **named
+                )
+        axes.set_title(_PANELS[name], fontsize="medium")
+        axes.set_xlabel("epoch")
+    legend(figure)
+    return figure
+
+
+def read_history(path: Path | None) -> dict[str, Curve]:
+    """Epochs, from 1, and values of each quantity in a ``metrics.csv``; an epoch's loss is the mean of what it logged.
+
+    Args:
+        path: ``None``, or a file that need not be there.
+    """
+    sums: dict[str, dict[int, list[float]]] = {}
+    if path is None or not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            for name, text in line.items():
+                quantity = "train/loss" if name == "train/loss_epoch_end" else name
+                if quantity in _PANELS and text:
+                    sums.setdefault(quantity, {}).setdefault(int(line["epoch"]) + 1, []).append(float(text))
+    return {
+        name: (list(map(float, epochs)), [sum(values) / len(values) for values in epochs.values()])
+        for name, epochs in sums.items()
+    }

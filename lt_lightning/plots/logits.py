@@ -1,0 +1,57 @@
+"""What LORT looks at, class by class: size and spread of logits, and the classifier's weight norms."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lt_lightning.plots.canvas import legend, new_figure
+from lt_lightning.plots.series import class_order, per_class, smoothed, window_of
+from lt_lightning.report import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_PANELS = {
+    "logits_magnitude": "Logits Magnitude",
+    "regularized_std": "Regularized Standard Deviation",
+    "weight_norm": "weight norm / mean",
+}
+
+
+def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figure | None":
+    """A panel for each diagnostic, classes from the most to the least frequent.
+
+    Args:
+        title: What the rows have in common.
+        labels: A line's name each.
+        rows: Of one data set.
+
+    Returns:
+        ``None`` where no row has one of the diagnostics.
+
+    References:
+        "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), which compares the first two.
+    """
+    order = class_order(rows[0].runs[0].detail.class_counts)
+    lines = {
+        name: [
+            (label, values)
+            for label, row in zip(labels, rows, strict=True)
+            if (values := per_class(row, name)) is not None
+        ]
+        for name in _PANELS
+    }
+    shown = [name for name in _PANELS if lines[name]]
+    if not shown:
+        return None
+    figure, (panels,) = new_figure(title, columns=len(shown), size=(4.6, 3.8))
+    ranks, width = np.arange(1, len(order) + 1), window_of(len(order))
+    for name, axes in zip(shown, panels, strict=True):
+        for label, values in lines[name]:
+            relative = values / np.nanmean(values) if name == "weight_norm" else values
+            axes.plot(ranks, smoothed(relative[order], width), label=label, marker="." if len(order) <= 20 else "")
+        axes.set_title(_PANELS[name], fontsize="medium")
+        axes.set_xlabel("class, by number of training images")
+    legend(figure)
+    return figure

@@ -1,0 +1,55 @@
+"""Numbers of a row, mean over its runs, in the order that a figure wants them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lt_lightning.report import Row
+
+Values = NDArray[np.float64]
+
+
+def class_order(class_counts: Sequence[int]) -> NDArray[np.intp]:
+    """Classes from the most to the least frequent in training; of equals the first comes first."""
+    return np.argsort(-np.asarray(class_counts), kind="stable")
+
+
+def per_class(row: Row, name: str) -> Values | None:
+    """A figure of each class, ``(K,)``, mean over runs, NaN where a run has none; ``None`` unless all runs have it."""
+    found = [run.detail.per_class.get(name) for run in row.runs]
+    if any(values is None for values in found):
+        return None
+    means: Values = np.asarray(found, dtype=np.float64).mean(axis=0)
+    return means
+
+
+def smoothed(values: Values, width: int) -> Values:
+    """Mean over windows of ``width`` neighbours, cut off at both ends; NaN counts for nothing, and stays."""
+    if width <= 1:
+        return values
+    known = ~np.isnan(values)
+    window = np.ones(min(width, len(values)))
+    sums = np.convolve(np.where(known, values, 0.0), window, mode="same")
+    counts = np.convolve(known.astype(np.float64), window, mode="same")
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    return np.where(known, means, np.nan)
+
+
+def window_of(classes: int) -> int:
+    """How many neighbours a line is smoothed over: none up to 20 classes, a twentieth of them above; odd."""
+    return 1 if classes <= 20 else classes // 20 // 2 * 2 + 1
+
+
+def pooled_bins(row: Row) -> tuple[Values, Values, Values] | None:
+    """``images``, ``confidence`` and ``accuracy`` of each bin over all runs; ``None`` unless all runs have them."""
+    found = [run.detail.bins for run in row.runs]
+    if not all({"images", "confidence", "accuracy"} <= set(bins) for bins in found):
+        return None
+    images = np.asarray([bins["images"] for bins in found], dtype=np.float64)
+    total = images.sum(axis=0)
+    means = []
+    for name in ("confidence", "accuracy"):
+        values = np.nan_to_num(np.asarray([bins[name] for bins in found], dtype=np.float64))
+        means.append(np.divide((images * values).sum(axis=0), total, out=np.full_like(total, np.nan), where=total > 0))
+    return total, means[0], means[1]

@@ -1,0 +1,66 @@
+"""Accuracy from the head of the class distribution to its tail."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lt_lightning.plots.canvas import legend, new_figure
+from lt_lightning.plots.series import class_order, per_class, smoothed, window_of
+from lt_lightning.report import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def tail_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figure | None":
+    """Accuracy per class, most frequent class first, before the number of training images.
+
+    Lines are means over seeds and, beyond 20 classes, over neighbouring classes.
+
+    Args:
+        title: What the rows have in common.
+        labels: A line's name each.
+        rows: Of one data set.
+
+    Returns:
+        ``None`` where no row has accuracies per class.
+    """
+    detail = rows[0].runs[0].detail
+    order = class_order(detail.class_counts)
+    counts = np.asarray(detail.class_counts)[order]
+    width = window_of(len(counts))
+    lines = [
+        (label, values)
+        for label, row in zip(labels, rows, strict=True)
+        if (values := per_class(row, "accuracy")) is not None
+    ]
+    if not lines:
+        return None
+    figure, ((axes,),) = new_figure(title, size=(9.0, 4.5))
+    ranks = np.arange(1, len(counts) + 1)
+    images = axes.twinx()
+    images.fill_between(ranks, counts, 0.8, step="mid", color="0.9")
+    images.set_yscale("log")
+    images.set_ylabel("training images (grey)")
+    axes.set_zorder(images.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    for label, values in lines:
+        axes.plot(ranks, 100 * smoothed(values[order], width), label=label, marker="." if len(counts) <= 20 else "")
+    _mark_groups(axes, counts, detail.group_thresholds)
+    axes.set_xlabel("class, by number of training images" + (f" (mean over {width} neighbours)" if width > 1 else ""))
+    axes.set_ylabel("accuracy in %")
+    legend(figure)
+    return figure
+
+
+def _mark_groups(
+    axes: object, counts: "np.ndarray[tuple[int], np.dtype[np.int64]]", thresholds: tuple[int, int]
+) -> None:
+    """Dotted lines where many, medium and few meet."""
+    low, high = thresholds
+    groups = np.where(counts > high, 0, np.where(counts < low, 2, 1))
+    for place, (one, other) in enumerate(pairwise(groups.tolist()), start=1):
+        if one != other:
+            axes.axvline(place + 0.5, color="0.5", linestyle=":", linewidth=1)  # type: ignore[attr-defined]

@@ -1,0 +1,37 @@
+"""Figures and files."""
+
+import sys
+
+import pytest
+
+from lt_lightning.errors import UsageError
+from lt_lightning.plots.canvas import new_figure, save
+
+
+def test_long_titles_are_wrapped():
+    figure, axes = new_figure("one\n" + "word " * 60, rows=2, columns=3, size=(1.0, 1.0))
+    assert axes.shape == (2, 3)
+    lines = figure.get_suptitle().splitlines()
+    assert lines[0] == "one"
+    assert max(map(len, lines)) <= 42
+
+
+@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_files_are_of_the_format_of_their_name(ending, start, tmp_path):
+    figure, _ = new_figure("title")
+    save(figure, tmp_path / "new" / f"file.{ending}")
+    assert (tmp_path / "new" / f"file.{ending}").read_bytes().startswith(start)
+    assert len(list((tmp_path / "new").iterdir())) == 1
+
+
+def test_a_folder_that_takes_no_files_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    figure, _ = new_figure("title")
+    with pytest.raises(UsageError, match=r"`--output` .*file/tail\.png' cannot be written"):
+        save(figure, tmp_path / "file" / "tail.png")
+
+
+def test_without_matplotlib_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r'`pip install "lt_lightning\[plot\]"`'):
+        new_figure("title")

@@ -1,0 +1,64 @@
+"""The command as it is typed, on what runs have left."""
+
+import warnings
+
+import pytest
+
+from lt_lightning import cli
+from lt_lightning.main import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny):
+    """Two short runs of one experiment and, on the first, a comparison."""
+    root = tmp_path_factory.mktemp("plots")
+    for seed in ("0", "1"):
+        options = (f"--trainer.default_root_dir={root}", f"--seed_everything={seed}", "--trainer.max_epochs=2")
+        main(tiny("fit", "RepresentationModule", *options, "--trainer.check_val_every_n_epoch=1"))
+    checkpoint = sorted(root.rglob("last.ckpt"))[0]
+    model = [f"--checkpoint={checkpoint}", "--backbone=SmallCNN", "--backbone.num_features=8", "--data=DigitsLT"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that two epochs have taught nothing
+        options = ("--methods=lort,tau_norm", "--views=1", "--oracle=false", f"--output={root}/compared")
+        cli.main(["compare", *model, *options])
+    return root
+
+
+def test_training_runs(folder, here, capsys):
+    runs = [str(path.parent) for path in folder.rglob("results.json") if "compared" not in path.parts]
+    cli.main(["plot", *runs, "--split", "val"])
+    shown = capsys.readouterr().out.split()
+    assert [word for word in shown if word.startswith("plots/")] == [
+        f"plots/{kind}.png" for kind in ("tail", "groups", "logits", "reliability", "curves")
+    ]
+    assert all((here / word).stat().st_size > 10_000 for word in shown if word.startswith("plots/"))
+
+
+def test_a_comparison(folder, here, capsys):
+    cli.main(["plot", f"{folder}/compared", "--output=figures", "--format=svg", "--kinds=tail,grid,curves"])
+    assert sorted(path.name for path in (here / "figures").iterdir()) == ["grid.svg", "tail.svg"]
+    before = (here / "figures/tail.svg").read_bytes()
+    again = ["plot", f"{folder}/compared", "--output=figures", "--format=svg", "--kinds=tail", "--methods=tau_norm"]
+    with pytest.raises(SystemExit):
+        cli.main(again)
+    assert "`--output` figures/tail.svg exists; give another folder, or `--overwrite`." in capsys.readouterr().err
+    assert (here / "figures/tail.svg").read_bytes() == before
+    cli.main([*again, "--overwrite"])
+    assert (here / "figures/tail.svg").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--kinds=tails"], "`--kinds` 'tails' must name some of tail, groups, logits"),
+        (["--kinds=,"], "`--kinds` ',' must name some of"),
+        (["--methods=lortt"], "`--methods` 'lortt' must name some of stage 1, lort, tau_norm"),
+        (["--kinds=curves"], "`--kinds` curves: these runs have left nothing that such a figure would show."),
+    ],
+)
+def test_bad_input_is_one_sentence(options, sentence, folder, here, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["plot", f"{folder}/compared", *options])
+    assert stop.value.code == 2
+    assert sentence in capsys.readouterr().err
+    assert list(here.iterdir()) == []

@@ -1,0 +1,46 @@
+"""Curves of training."""
+
+import pytest
+
+from lt_lightning.plots.curves import curves_figure, read_history
+
+LOG = """epoch,step,train/loss,train/loss_epoch_end,val/all,val/few
+0,4,2.0,,,
+0,8,1.0,,,
+0,9,,3.0,,
+1,14,1.0,,,
+1,19,,,0.5,0.25
+"""
+
+
+@pytest.fixture
+def history(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text(LOG)
+    return path
+
+
+def test_epochs_count_from_one_and_a_loss_is_an_epochs_mean(history):
+    assert read_history(history) == {
+        "train/loss": ([1.0, 2.0], [2.0, 1.0]),
+        "val/all": ([2.0], [0.5]),
+        "val/few": ([2.0], [0.25]),
+    }
+    assert read_history(None) == read_history(history.with_name("none.csv")) == {}
+
+
+def test_runs_of_a_row_share_a_colour_and_a_name(made_run, made_row, history):
+    row = made_row(made_run(0, history=history), made_run(1, history=history))
+    figure = curves_figure("title", ["untrained", "row"], [made_row(), row])
+    loss, accuracy, few = figure.axes
+    assert len(loss.get_lines()) == 2
+    assert {line.get_color() for line in loss.get_lines()} == {"C1"}
+    assert accuracy.get_lines()[0].get_ydata() == [50]
+    assert few.get_lines()[0].get_ydata() == [25]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["row"]
+
+
+def test_what_has_trained_nothing_has_no_curve(made_row, tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,step,val/all\n0,0,0.5\n")
+    assert curves_figure("title", ["a"], [made_row(history=path)]) is None
