@@ -1,7 +1,7 @@
 """A better last layer for a module that you have, in one call."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.training import Stage1, train
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
+from lt_lightning.features.progress import progress_bar
 from lt_lightning.functional import GROUPS
 from lt_lightning.heads import Head, LinearHead
 from lt_lightning.last_layers import (
@@ -67,6 +68,7 @@ def retrain(
     classifier: str | None = None,
     group_thresholds: tuple[int, int] = (20, 100),
     seed: int = 0,
+    progress: bool = True,
     **settings: Any,
 ) -> Retrained:
     """Retrain the last linear layer of any module on what goes into it, by a method for long-tailed data.
@@ -83,6 +85,7 @@ def retrain(
         classifier: Name of the layer, such as ``fc``; found by a batch if not given.
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
         seed: Of first weights and of the order of images.
+        progress: Whether a terminal shows how many batches have passed through the module.
         settings: Instead of the published ones: ``epochs``, ``batch_size``, ``lr``, ``weight_decay``, ``momentum``, or
             an argument of the method's loss or head, such as ``delta``.
 
@@ -96,10 +99,10 @@ def retrain(
     assert isinstance(layer, nn.Linear)
     parser = SettingsParser()
     chosen = _method(method, settings, layer, parser)
-    features = _features(model, name, layer, train_loader, "train_loader")
+    features = _features(model, name, layer, train_loader, "train_loader", progress)
     counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
     _check_counts(counts, name)
-    held_out = None if val_loader is None else _features(model, name, layer, val_loader, "val_loader")
+    held_out = None if val_loader is None else _features(model, name, layer, val_loader, "val_loader", progress)
 
     device = device_of(model)
     bias = bias_of(layer)
@@ -178,8 +181,12 @@ def _folding(layer: nn.Linear, counts: list[int], parser: SettingsParser) -> lis
     return names
 
 
-def _features(model: nn.Module, name: str, layer: nn.Linear, loader: Iterable[Any], argument: str) -> Features:
-    values, targets = inputs_of(model, name, loader, argument)
+def _features(
+    model: nn.Module, name: str, layer: nn.Linear, loader: Iterable[Any], argument: str, progress: bool
+) -> Features:
+    batches = len(loader) if isinstance(loader, Sized) else None
+    with progress_bar(f"batches of {argument}", batches, progress) as advance:
+        values, targets = inputs_of(model, name, _counted(loader, advance), argument)
     low, high = int(targets.min()), int(targets.max())
     if low < 0 or high >= layer.out_features:
         raise UsageError(
@@ -187,6 +194,12 @@ def _features(model: nn.Module, name: str, layer: nn.Linear, loader: Iterable[An
             f"outputs, for classes from 0 to {layer.out_features - 1}."
         )
     return Features(values.unsqueeze(0), targets)
+
+
+def _counted(batches: Iterable[Any], advance: Callable[[int], None]) -> Iterator[Any]:
+    for batch in batches:
+        yield batch
+        advance(1)
 
 
 def _check_counts(counts: list[int], name: str) -> None:

@@ -1,6 +1,7 @@
 """Retraining somebody's own module from Python."""
 
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import lt_lightning
+from lt_lightning import api
 from lt_lightning.backbones import ResNet32
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import CosineHead
@@ -184,3 +186,30 @@ def test_the_page_says_what_works(model, images, here):
     scope |= {"backbone": backbone, "head": CosineHead(64, counts), "loss": CrossEntropyLoss(counts), "data": data}
     exec(lightning, scope)
     assert read_record(here / "better.ckpt").model["init_args"]["head"]["class_path"] == "lt_lightning.heads.CosineHead"
+
+
+class Batches:
+    """Goes round as often as asked, and does not know how long that takes."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __iter__(self):
+        return iter(self.loader)
+
+
+@pytest.mark.parametrize("progress", [True, False])
+@pytest.mark.parametrize(("kind", "known"), [(list, 5), (Batches, None)])
+def test_whoever_waits_sees_how_far_it_is(progress, kind, known, model, images, monkeypatch):
+    bars = []
+
+    @contextmanager
+    def bar(title, total, shown):
+        steps = []
+        yield steps.append
+        bars.append((title, total, shown, sum(steps)))
+
+    monkeypatch.setattr(api, "progress_bar", bar)
+    loader = kind(DataLoader(images[0], batch_size=64))
+    lt_lightning.retrain(model, loader, [images[1][:]], method="tau_norm", progress=progress)
+    assert bars == [("batches of train_loader", known, progress, 5), ("batches of val_loader", 1, progress, 1)]

@@ -10,12 +10,12 @@ from lt_lightning.features.processes import rank_and_world_size
 
 
 @contextmanager
-def progress_bar(title: str, total: int, shown: bool) -> Iterator[Callable[[int], None]]:
+def progress_bar(title: str, total: int | None, shown: bool) -> Iterator[Callable[[int], None]]:
     """Show a bar in the first process while something lasts; nothing at all where the output is a file.
 
     Args:
         title: What is going on.
-        total: Steps until the end.
+        total: Steps until the end; ``None`` where nobody knows.
         shown: Whether a bar is wanted.
 
     Yields:
