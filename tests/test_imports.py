@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -187,3 +188,10 @@ def test_commands_import_no_heavy_package_that_lightning_does_not():
     ours = json.loads(done.stdout.splitlines()[-1])
     assert "lt_lightning.main" in ours
     assert [name for name in ours if name in heavy] == []
+
+
+def test_the_page_for_contributors_names_every_part():
+    page = (PACKAGE.parent / "docs" / "contributing.md").read_text()
+    rows = re.findall(r"^\| ([`\w, ]+) \|", page, flags=re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(set(MAY_IMPORT) - {"__init__", "__main__"})
