@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from lt_lightning.inspecting.duplicates import Duplicates
@@ -61,7 +62,7 @@ def class_table(summary: Summary) -> Table:
 
 
 def _class_row(summary: Summary, number: int) -> list[str]:
-    return [summary.class_names[number], *(f"{split.per_class[number]:,}" for split in summary.splits.values())]
+    return [escape(summary.class_names[number]), *(f"{split.per_class[number]:,}" for split in summary.splits.values())]
 
 
 def duplicate_sentences(found: Sequence[Duplicates]) -> list[str]:

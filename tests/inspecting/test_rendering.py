@@ -51,6 +51,11 @@ def test_classes_stand_in_order_of_size():
     assert [line.split()[1] for line in lines(class_table(mixed))] == ["b", "a", "c"]
 
 
+def test_names_are_shown_as_they_are():
+    odd = Summary(["a [bold]", "b"], (5, 10), {"train": SplitCounts([3, 2])})
+    assert "a [bold]" in lines(class_table(odd))[0]
+
+
 def test_duplicates_are_told_in_a_sentence_each():
     one = Duplicates("test", "train", [(3, 7)], [("test/a.png", "train/b.png")], 1)
     many = Duplicates("val", "val", [(number + 9, number) for number in range(5)], [], 0)
