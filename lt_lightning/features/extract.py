@@ -1,8 +1,9 @@
 """Passing a split's images through a frozen backbone once."""
 
 import time
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from lt_lightning.seeds import seed_from
 
 _LOOK = 10.0  # seconds after which the rest is estimated; the first ones go into starting workers
 _LONG = 120.0  # seconds that are worth a word
+_MOST_VIEWS = 100  # up to which features of more draws than are asked for are looked for
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ def extract(
     blocks of 256 neighbouring images, so neither ``batch_size`` nor the device nor the number of processes changes it.
     In a process group each process computes its share of the blocks, and all of them get all features.
 
-    With a ``cache`` an interrupted extraction goes on where it stopped, and features that are there already are mapped:
-    they are found by a SHA-256 of the backbone's tensors, the images and their order, the transform, ``views``,
-    ``seed``, ``dtype`` and ``precision``.
+    With a ``cache`` an interrupted extraction goes on where it stopped, and features that are there already are mapped,
+    also the first of more draws than are asked for: they are found by a SHA-256 of the backbone's tensors, the images
+    and their order, the transform, ``views``, ``seed``, ``dtype`` and ``precision``.
 
     Args:
         backbone: ``(B, C, H, W)`` to ``(B, D)``, with the weights to use.
@@ -115,7 +117,7 @@ def extract(
         missing = store.missing()
         if missing:
             _fill(store, missing, backbone, images, data, views, seed, options, f"features of {split}")
-        values = store.finish()
+        values = store.finish()[: layout.views]
     found = sum(block.stop - block.start for block in missing)
     if rank_and_world_size()[0] == 0:
         _say(split, layout, found, time.perf_counter() - started, store)
@@ -155,18 +157,34 @@ def _store(
 ) -> Store:
     if not options.cache:
         return MemoryStore(layout)
-    record["key"] = on_first(
-        lambda: key(
-            {
-                **record,
-                "weights": weights_hash(backbone),
-                "split": data.fingerprint(split),
-                "transform": data.describe_transform(training=record["views"] != 1),
-                "shape": (layout.views, layout.images, layout.features),
-            }
-        )
+    parts = on_first(
+        lambda: {
+            **record,
+            "weights": weights_hash(backbone),
+            "split": data.fingerprint(split),
+            "transform": data.describe_transform(training=record["views"] != 1),
+        }
     )
-    return DiskStore(Path(options.cache), f"{split}-{record['key'][:20]}", layout, record)
+
+    def keyed(views: int) -> str:
+        drawn = {} if record["views"] in (1, "all") else {"views": views}
+        return key({**parts, **drawn, "shape": (views, layout.images, layout.features)})
+
+    def folder(views: int) -> Path:
+        return Path(options.cache) / f"{split}-{keyed(views)[:20]}"
+
+    held = on_first(lambda: _views_held(layout.views, folder) if record["views"] not in (1, "all") else layout.views)
+    more = {"views": held} if held > layout.views else {}
+    stored = {**record, **more, "key": keyed(held)}
+    record["key"] = keyed(layout.views)
+    return DiskStore(Path(options.cache), folder(held).name, replace(layout, views=held), stored)
+
+
+def _views_held(views: int, folder: Callable[[int], Path]) -> int:
+    """Of how many views there are features already: as many as asked for, or more, of which they are the first."""
+    if not folder(views).exists():
+        return next((more for more in range(views + 1, _MOST_VIEWS + 1) if folder(more).exists()), views)
+    return views
 
 
 def _fill(

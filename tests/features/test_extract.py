@@ -134,6 +134,22 @@ def test_a_second_run_computes_nothing(counting, digits_data, options, capsys):
     torch.testing.assert_close(first.values, extract(counting, digits_data, views=2, options=options()).values)
 
 
+def test_the_first_of_more_draws_are_found(counting, digits_data, options, capsys):
+    more = extract(counting, digits_data, views=5, seed=3, options=options(cache=True))
+    passes = counting.passes
+    capsys.readouterr()
+    found = extract(counting, digits_data, views=2, seed=3, options=options(cache=True))
+    assert counting.passes == passes
+    assert torch.equal(found.values, more.values[:2])
+    assert (found.record["views"], more.record["views"]) == (2, 5)
+    assert found.record["key"] != more.record["key"]
+    assert capsys.readouterr().out.startswith("features of train: 2 views of 276 images × 8, from ")
+    for other in ({"views": 2, "seed": 4}, {"views": 1, "seed": 3}, {"views": 6, "seed": 3}):
+        passes = counting.passes
+        extract(counting, digits_data, **other, options=options(cache=True))
+        assert counting.passes > passes, other
+
+
 @pytest.mark.parametrize("change", ["weight", "statistic", "images", "order", "padding", "mean", "seed", "precision"])
 def test_what_has_changed_is_extracted_anew(change, counting, digits_data, options, monkeypatch):
     extract(counting, digits_data, views=2, options=options(cache=True))
