@@ -8,8 +8,14 @@ from reproducing.tables import Figure
 from reproducing.wording import by_protocol, hardware_and_time, table_lines
 
 
-def render_figure(figure: Figure, records: Sequence[Record]) -> str:
-    """A section of the page: validation accuracy of every point, mean over seeds and stages 1."""
+def render_figure(figure: Figure, records: Sequence[Record], note: str = "") -> str:
+    """A section of the page: validation accuracy of every point, mean over seeds and stages 1.
+
+    Args:
+        figure: Which.
+        records: Its runs.
+        note: What is to be said where they do not show what the paper's figure does.
+    """
     lines = [f"## {figure.title}", "", f"CIFAR100-LT, imbalance ratio 100. {figure.text}", ""]
     if not records:
         return "\n".join([*lines, "Nothing has been run yet.", ""])
@@ -25,7 +31,7 @@ def render_figure(figure: Figure, records: Sequence[Record]) -> str:
         tested = mean(100 * record["accuracy"]["all"] for record in found)
         chosen = "; ".join(dict.fromkeys(_point(record["chosen"]) for record in found))
         lines += [f"Chosen: {chosen}; on test images {tested:.2f}. {hardware_and_time(found)}.", ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, note, ""] if note else lines)
 
 
 def _point(values: Mapping[str, float]) -> str:

@@ -57,7 +57,7 @@ def render(results: Path) -> tuple[str, list[str]]:
             part, missing = render_table(TABLES[name], records_of(TABLES[name], results), sentences.get(name, {}))
             unexplained += [f"{name}: {cell}" for cell in missing]
         elif name in FIGURES:
-            part = render_figure(FIGURES[name], read(results, name))
+            part = render_figure(FIGURES[name], read(results, name), sentences.get(name, {}).get("grid", ""))
         else:
             part = render_simulation(results)
         parts.append(part)

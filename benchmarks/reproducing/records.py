@@ -70,7 +70,7 @@ def key_fields(key: Key) -> dict[str, Any]:
 
 
 def notes(folder: Path) -> dict[str, dict[str, str]]:
-    """Sentences on rows outside a paper's spread: by table, then by ``"row | column"``."""
+    """Sentences on rows outside a paper's spread: by table, then by ``"row | column"``; of a figure by ``grid``."""
     file = folder / "notes.json"
     return dict(json.loads(file.read_text())) if file.is_file() else {}
 

@@ -13,4 +13,5 @@ def test_a_figure_shows_its_points(made, on, line):
     text = render_figure(FIGURES["lort_fig4"], [record, other])
     assert line(text, "0.98") == ["0.98", "46.00"]
     assert line(text, "0") == ["0", "40.00"]
+    assert "A sentence." in render_figure(FIGURES["lort_fig4"], [record], "A sentence.")
     assert "Chosen: delta 0.98; on test images 45.00." in text
