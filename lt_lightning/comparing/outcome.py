@@ -139,8 +139,10 @@ class Row:
         """Keys whose chosen number ends a row of three or more that were tried: one beyond it may be better."""
         found: dict[str, Literal["largest", "smallest"]] = {}
         for key, value in (self.point.values if self.point else {}).items():
-            tried = {point.values[key] for point in self.tried}
-            if len(tried) < 3 or any(isinstance(one, bool | str) for one in tried):
+            tried = [point.values[key] for point in self.tried]
+            if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in tried):
+                continue  # words, nothing, or lists
+            if len(set(tried)) < 3:
                 continue
             if value == max(tried):
                 found[key] = "largest"

@@ -44,6 +44,8 @@ def test_seeds_are_checked(seeds):
         ([0.1, 1.0], 1.0, None),
         ([False, True, False], True, None),
         (["cosine", "euclidean", "other"], "other", None),
+        ([None, 0.1, 0.5], 0.5, None),
+        ([[1, 2], [2, 3], [3, 4]], [3, 4], None),
     ],
 )
 def test_a_choice_at_the_end_of_its_grid_is_known(values, chosen, expected):
