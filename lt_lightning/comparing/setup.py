@@ -10,7 +10,7 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.comparing import paper
 from lt_lightning.comparing.grid import Point, points, read_grid
 from lt_lightning.comparing.methods import Method, find_methods
-from lt_lightning.comparing.outcome import STAGE1, Options
+from lt_lightning.comparing.outcome import ORACLE, STAGE1, Options
 from lt_lightning.comparing.reading import read_source
 from lt_lightning.comparing.selection import may_select
 from lt_lightning.comparing.settings import SettingsParser
@@ -66,6 +66,7 @@ class Setup:
         self.parser = SettingsParser()
         self.grid = read_grid(grid)
         found = find_methods(methods, self.counts, self.parser)
+        _check_names([method.name for method in found])
         if options.batch_size:
             found = [method.with_settings(batch_size=options.batch_size) for method in found]
         self.methods = found
@@ -122,6 +123,14 @@ class Setup:
         self.warnings.append(text)
         if rank_and_world_size()[0] == 0:
             warnings.warn(text, stacklevel=4)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    taken = next((name for name in names if name in (STAGE1, ORACLE)), None)
+    if taken is not None:
+        raise UsageError(
+            f"`methods` names a file {taken!r}, as a row of every comparison is called; give the file another name."
+        )
 
 
 def _device(name: str) -> torch.device:

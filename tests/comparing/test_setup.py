@@ -26,6 +26,14 @@ def test_batch_size_reaches_every_method(setup):
     assert {point.method.plain["batch_size"] for point in setup(batch_size=7).every_point} == {7}
 
 
+@pytest.mark.parametrize("name", ["oracle", "stage 1"])
+def test_a_row_that_is_no_methods_keeps_its_name(setup, tmp_path, name):
+    path = tmp_path / f"{name}.yaml"
+    path.write_text("loss: CrossEntropyLoss\n")
+    with pytest.raises(UsageError, match=f"`methods` names a file '{name}', as a row of every comparison is called"):
+        setup(["lort", str(path)])
+
+
 def test_what_is_trained_once_more(setup, make_data):
     assert setup().whole is None
     held_out = make_data(val_from="train")
