@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -29,12 +30,12 @@ def accuracy_table(
         "few": f"few (<{low})\n{group_sizes['few']} classes",
         "micro": "micro\nimages",
     }
-    table = Table(title=title, title_justify="left", caption="accuracy in %; a group's is the mean of its classes'")
+    table = Table(title=escape(title), title_justify="left", caption="accuracy in %; a group's is the mean of its classes'")
     table.add_column("")
     for head in heads.values():
         table.add_column(head, justify="right")
     for label, accuracy in rows:
-        table.add_row(label, *(percent(accuracy.get(name)) for name in heads))
+        table.add_row(escape(label), *(percent(accuracy.get(name)) for name in heads))
     return table
 
 

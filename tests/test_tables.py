@@ -23,6 +23,13 @@ def test_table_names_groups_sizes_and_thresholds():
         assert expected in text
 
 
+def test_names_in_brackets_are_shown_as_they_are(capsys):
+    show(accuracy_table("of [mine]", [("lort[b]", {"all": 1.0})], {"many": 1, "medium": 0, "few": 0}, (20, 100)))
+    shown = capsys.readouterr().out
+    assert "of [mine]" in shown
+    assert "lort[b]" in shown
+
+
 def test_show_prints(capsys):
     show(accuracy_table("t", [("row", {"all": 1.0})], {"many": 1, "medium": 0, "few": 0}, (20, 100)))
     assert "100.0" in capsys.readouterr().out

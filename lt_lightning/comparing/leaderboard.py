@@ -5,6 +5,7 @@ from functools import partial
 from statistics import mean, stdev
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from lt_lightning.comparing.outcome import Comparison, Row
@@ -54,7 +55,7 @@ def _table(found: Comparison, columns: _Columns) -> Table:
         table.add_column(head, justify="left" if words else "right", no_wrap=not words)
     for row in ordered(found.rows):
         name = f"{row.name} ★" if row is found.winner else row.name
-        table.add_row(name, *(cell(row) for cell in columns.values()))
+        table.add_row(escape(name), *(escape(cell(row)) for cell in columns.values()))
     return table
 
 
@@ -177,5 +178,5 @@ def priors_table(priors: dict[str, dict[str, float]]) -> Table:
     for name in next(iter(priors.values()), {}):
         table.add_column(name.replace("-", "\n"), justify="right", no_wrap=True)
     for label, values in priors.items():
-        table.add_row(label, *(percent(value) for value in values.values()))
+        table.add_row(escape(label), *(percent(value) for value in values.values()))
     return table

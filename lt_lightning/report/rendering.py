@@ -16,7 +16,7 @@ def tables(rows: Sequence[Row], split: str) -> Iterator[Table]:
     """For the terminal: one table for each data set and protocol."""
     for (_, protocol), members in sections(rows).items():
         table = Table(
-            title=f"{split}, {_of(members)}\n{in_words(protocol)}",
+            title=escape(f"{split}, {_of(members)}\n{in_words(protocol)}"),
             title_justify="left",
             caption="accuracy in %, mean ± standard deviation over runs",
         )

@@ -31,6 +31,14 @@ def test_selected(run):
     assert rows[1].values("all")[0] >= rows[2].values("all")[0]
 
 
+def test_names_in_brackets_are_shown_as_they_are(run, tmp_path):
+    path = tmp_path / "mine[b].yaml"
+    path.write_text("epochs: 1\n")
+    found = run([str(path)])
+    assert "mine[b]" in text(leaderboard(found))
+    assert "mine[b]" in text(priors_table({"mine[b]": {"uniform": 0.5}}))
+
+
 def test_a_terminal_of_80_characters_shows_every_name_and_figure(run):
     found = run("class_balanced_sigmoid,ncm", seeds=(0, 1))
     assert [text(table) for table in leaderboards(found, lambda _: True)] == [text(leaderboard(found))]

@@ -23,3 +23,9 @@ def test_the_hash_that_tells_rows_apart_is_shown(write, compared, capsys):
     hashes = re.findall(r"stage 1 \[([0-9a-f]{8})\]", capsys.readouterr().out)
     assert len(set(hashes)) == 40  # in brackets, and from a letter on, rich takes text for markup
     assert any(found[0].isalpha() for found in hashes)
+
+
+def test_a_folder_with_brackets_in_its_name_is_shown_as_it_is(write, run, capsys):
+    write("a", run(0.4, data={"dataset": "photos [cats]"}))
+    report.main(["report", "."])
+    assert "test, photos [cats] (" in capsys.readouterr().out
