@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from lt_lightning.data.base import Batch
+from lt_lightning.data.pixels import DAMAGED, eight_bits
 from lt_lightning.data.seeded_batches import SeededBatch
 from lt_lightning.errors import UsageError
 
@@ -67,19 +68,16 @@ class FileImages:
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """Read an image of any mode as RGB.
+    """Read an image as RGB; grey numbers of 16 bits are scaled to 8.
 
     Raises:
-        UsageError: If the file is missing, damaged or not an image.
+        UsageError: If the file is missing, damaged or not an image, or its pixels are numbers of 32 bits.
     """
     try:
-        with Image.open(path) as opened:
-            image: Image.Image = opened
-            # A transparent palette goes through RGBA: Pillow warns about the direct way.
-            via = image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image
-            return via.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        # (Pillow reports a damaged PNG as a SyntaxError.)
+        with Image.open(path) as image:
+            found = eight_bits(image, "RGB")
+            return found.copy() if found is image else found  # one that does without its file
+    except DAMAGED as error:
         raise UsageError(
             f"The image {path} cannot be read ({error}); replace it, take it off the list, or leave such images out "
             f"with `data.skip_unreadable`."

@@ -5,13 +5,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from lt_lightning.data.pixels import DAMAGED, eight_bits
 from lt_lightning.data.sources import ImageSource, SourceSplit
 from lt_lightning.data.splits import check_labels
 from lt_lightning.errors import UsageError
@@ -45,7 +46,7 @@ class ParquetSource(ImageSource):
 
     def __init__(self, files: Mapping[SourceSplit, Sequence[Path]], channels: int = 3) -> None:
         self._files = {split: list(paths) for split, paths in files.items()}
-        self._mode = "RGB" if channels == 3 else "L"
+        self._mode: Literal["RGB", "L"] = "RGB" if channels == 3 else "L"
         for paths in self._files.values():
             _check_shards(paths)
 
@@ -108,9 +109,8 @@ class ParquetSource(ImageSource):
         if not data:
             raise UsageError(f"{path} holds no image in row {row}; use a file whose image column embeds `bytes`.")
         try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            pixels = np.asarray(image if image.mode == self._mode else image.convert(self._mode))
-        except (OSError, ValueError) as error:
+            pixels = np.asarray(eight_bits(Image.open(io.BytesIO(data), formats=FORMATS), self._mode))
+        except DAMAGED as error:
             raise UsageError(f"{path} holds an image in row {row} that cannot be decoded: {error}.") from error
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
