@@ -30,7 +30,8 @@ def accuracy_table(
         "few": f"few (<{low})\n{group_sizes['few']} classes",
         "micro": "micro\nimages",
     }
-    table = Table(title=escape(title), title_justify="left", caption="accuracy in %; a group's is the mean of its classes'")
+    caption = "accuracy in %; a group's is the mean of its classes'"
+    table = Table(title=escape(title), title_justify="left", caption=caption)
     table.add_column("")
     for head in heads.values():
         table.add_column(head, justify="right")

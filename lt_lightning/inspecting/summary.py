@@ -114,13 +114,20 @@ def remarks(summary: Summary, data: LTDataModule) -> list[str]:
     empty = [name for name, group in summary.groups().items() if not group["classes"]]
     if empty:
         low, high = summary.group_thresholds
-        counts = sorted(summary.class_counts)
-        thirds = [counts[len(counts) // 3], counts[max(2 * len(counts) // 3 - 1, 0)]]
-        found.append(
-            f"No class is {' or '.join(empty)} by the thresholds {low} and {high}; "
-            f'`--data.group_thresholds "{thirds}"` would cut the classes into about equal thirds.'
-        )
+        thirds = _thirds(summary.class_counts)
+        better = ""
+        if thirds is not None:
+            better = f'; `--data.group_thresholds "{thirds}"` would cut the classes into about equal thirds'
+        found.append(f"No class is {' or '.join(empty)} by the thresholds {low} and {high}{better}.")
     return found
+
+
+def _thirds(class_counts: Sequence[int]) -> list[int] | None:
+    """Thresholds that make three groups of about as many classes; ``None`` where equal counts do not let them."""
+    counts = sorted(class_counts)
+    low, high = counts[len(counts) // 3], counts[max(2 * len(counts) // 3 - 1, 0)]
+    sizes = group_of(counts, (low, high)).sum(dim=1)
+    return [low, high] if bool(sizes.max() <= 2 * sizes.min()) else None
 
 
 def _missing(what: str, name: Split, data: LTDataModule) -> str:

@@ -1,5 +1,7 @@
 """What is counted, and what a user is told of it."""
 
+import json
+import re
 import shutil
 
 import pytest
@@ -67,6 +69,25 @@ def test_thresholds_that_leave_a_group_empty_come_with_better_ones():
     assert '`--data.group_thresholds "[40, 60]"`' in found
     better = Summary(summary.class_names, (40, 60), summary.splits)
     assert [group["classes"] for group in better.groups().values()] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("counts", [[500] * 9, [7], [400, 300], [300, 200, 150, 150, 150, 150], [9, 5, 5, 5, 5, 5, 1]])
+def test_no_thresholds_are_named_where_equal_counts_allow_no_thirds(counts):
+    found = remarks(counted(counts), DigitsLT())
+    assert found[-1].startswith("No class is ")
+    assert found[-1].endswith(" by the thresholds 20 and 100.")
+
+
+@pytest.mark.parametrize(
+    "counts", [[3, 2, 1], [19, 12, 7, 4], [900, 800, 700, 600, 500], [500, 400, 300, 300, 200, 100, 90]]
+)
+def test_thresholds_that_are_named_leave_no_group_empty(counts):
+    summary = counted(counts)
+    *_, said = remarks(summary, DigitsLT())
+    thresholds = tuple(json.loads(re.search(r'"(\[.*\])"', said)[1]))
+    sizes = [group["classes"] for group in Summary(summary.class_names, thresholds, summary.splits).groups().values()]
+    assert max(sizes) - min(sizes) <= 2
+    assert min(sizes) > 0
 
 
 def test_data_without_training_images_are_refused(folder_root):
