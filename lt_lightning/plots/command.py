@@ -8,7 +8,7 @@ from pathlib import Path
 from lt_lightning.errors import UsageError
 from lt_lightning.plots.canvas import FORMATS, require_matplotlib, save
 from lt_lightning.plots.drawing import KINDS, draw
-from lt_lightning.report import Row, collect, group, labels
+from lt_lightning.report import Row, collect, group, labels, sections
 
 _KINDS = "tail (accuracy per class), groups, logits, reliability, curves (of training), grid (of compare)"
 
@@ -54,18 +54,33 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _named(text: str, known: Sequence[str], option: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise UsageError(f"`{option}` {text!r} must name some of {', '.join(known)}, separated by commas.")
-    return names
+    """Names in a text with commas; one may have commas itself, as that of a ``fit`` has between head and loss."""
+    spelled = {", ".join(_parts(name)): name for name in known}
+    parts, found = _parts(text), []
+    while parts:
+        longest = next((end for end in range(len(parts), 0, -1) if ", ".join(parts[:end]) in spelled), 0)
+        if not longest:
+            break
+        found.append(spelled[", ".join(parts[:longest])])
+        parts = parts[longest:]
+    if parts or not found:
+        between = "; " if any("," in name for name in known) else ", "
+        raise UsageError(f"`{option}` {text!r} must name some of {between.join(known)}, separated by commas.")
+    return found
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _chosen(rows: Sequence[Row], methods: str) -> list[Row]:
-    """The rows whose label or method is named, in the order of the names."""
-    called = [{label, row.names.method} for label, row in zip(labels(rows), rows, strict=True)]
-    known = list(dict.fromkeys(row.names.method for row in rows))
+    """The rows of a method that is named, or of a label as a figure or a table shows it, in the order of the names."""
+    called: dict[str, list[Row]] = {}
+    for members in (*sections(rows).values(), rows):
+        for label, row in zip(labels(members), members, strict=True):
+            for name in {label: None, row.names.method: None}:
+                called.setdefault(name, []).append(row)
     found: list[Row] = []
-    for name in _named(methods, [name for names in called for name in names] or known, "--methods"):
-        found += [row for row, names in zip(rows, called, strict=True) if name in names and row not in found]
+    for name in _named(methods, list(called), "--methods"):
+        found += [row for row in rows if row not in found and row in called[name]]
     return found

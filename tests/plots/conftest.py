@@ -12,11 +12,11 @@ PROTOCOL = Protocol("val", "1", "eval", "none", "mean")
 
 @pytest.fixture
 def made_run(tmp_path):
-    def make(seed=0, figures=None, method="lort", data="made", **detail):
+    def make(seed=0, figures=None, method="lort", data="made", preset="compare", settings="hash", **detail):
         known = {"per_class": {"accuracy": [0.9, 0.1, 0.5]}, "bins": {}}
         return Run(
             tmp_path / "results.json",
-            Names(data, "compare", method, "hash"),
+            Names(data, preset, method, settings),
             PROTOCOL,
             f"{method} {seed}",
             seed,

@@ -5,7 +5,10 @@ import warnings
 import pytest
 
 from lt_lightning import cli
+from lt_lightning.errors import UsageError
 from lt_lightning.main import main
+from lt_lightning.plots.command import _chosen as chosen
+from lt_lightning.report import labels, sections
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,27 @@ def test_a_comparison(folder, here, capsys):
     assert (here / "figures/tail.svg").read_bytes() == before
     cli.main([*again, "--overwrite"])
     assert (here / "figures/tail.svg").read_bytes() != before
+
+
+def test_rows_are_chosen_by_any_of_their_names(made_row):
+    compared = [made_row(method=name) for name in ("stage 1", "lort")]
+    fits = [made_row(method=f"LinearHead, {loss}", preset=preset) for loss in "AB" for preset in ("one", "two")]
+    rows = [*compared, *fits]
+    assert chosen(rows, "lort , stage 1,lort") == [rows[1], rows[0]]
+    assert chosen(rows, "compare: lort") == [rows[1]]
+    assert chosen(rows, "LinearHead,B,LinearHead, A") == [rows[4], rows[5], rows[2], rows[3]]
+    assert chosen(rows, "two: LinearHead, A,lort") == [rows[3], rows[1]]
+    with pytest.raises(UsageError, match="lort; one: LinearHead, A; LinearHead, A; two: "):
+        chosen(rows, "LinearHead")
+
+
+def test_rows_are_chosen_by_the_label_that_their_figure_shows(made_row):
+    rows = [made_row(method="lort"), made_row(method="lort", data="other", preset="fit")]
+    assert labels(rows) == ["compare: lort", "fit: lort"]
+    assert [labels(members) for members in sections(rows).values()] == [["lort"], ["lort"]]
+    rows = [made_row(method="lort", settings=settings) for settings in "ab"] + [rows[1]]
+    assert chosen(rows, "lort [b]") == [rows[1]]
+    assert chosen(rows, "compare: lort [b]") == [rows[1]]
 
 
 @pytest.mark.parametrize(
