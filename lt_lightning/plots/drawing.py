@@ -8,6 +8,7 @@ from lt_lightning.plots.grid import grid_figure
 from lt_lightning.plots.groups import groups_figure
 from lt_lightning.plots.logits import logits_figure
 from lt_lightning.plots.reliability import reliability_figure
+from lt_lightning.plots.series import tried
 from lt_lightning.plots.tail import tail_figure
 from lt_lightning.report import Row, in_words, labels, sections
 
@@ -69,5 +70,5 @@ def _kept(rows: Sequence[Row], most: int) -> list[int]:
 
 
 def _validated(row: Row) -> float:
-    """The best validation accuracy of what a comparison has tried; below all where nothing was."""
-    return max((point["mean"] for point in row.runs[0].detail.tried if point["mean"] is not None), default=-1.0)
+    """The best validation accuracy of what comparisons have tried; below all where nothing was."""
+    return max((point["mean"] for point in tried(row)), default=-1.0)

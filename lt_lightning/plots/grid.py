@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lt_lightning.plots.canvas import new_figure
+from lt_lightning.plots.series import tried
 from lt_lightning.report import Row
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 4
 
-Tried = list[dict[str, Any]]
+Points = list[dict[str, Any]]
 
 
 def grid_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figure | None":
@@ -29,10 +30,9 @@ def grid_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figu
         ``None`` where no row has tried several points.
     """
     shown = [
-        (label, keys, tried)
+        (label, keys, points)
         for label, row in zip(labels, rows, strict=True)
-        if len(tried := [point for point in row.runs[0].detail.tried if point["mean"] is not None]) > 1
-        and len(keys := varied(tried)) in (1, 2)
+        if len(points := tried(row)) > 1 and len(keys := varied(points)) in (1, 2)
     ]
     if not shown:
         return None
@@ -40,23 +40,23 @@ def grid_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figu
     figure, panels = new_figure(title, rows=math.ceil(len(shown) / columns), columns=columns, size=(3.4, 2.8))
     for axes in panels.flat[len(shown) :]:
         axes.set_visible(False)
-    for axes, (label, keys, tried) in zip(panels.flat, shown, strict=False):
+    for axes, (label, keys, points) in zip(panels.flat, shown, strict=False):
         axes.set_title(label, fontsize="medium")
         if len(keys) == 1:
-            _line(axes, keys[0], tried)
+            _line(axes, keys[0], points)
         else:
-            _map(axes, keys, tried)
+            _map(axes, keys, points)
     return figure
 
 
-def varied(tried: Tried) -> list[str]:
+def varied(found: Points) -> list[str]:
     """The settings of which there are several values."""
-    keys = list(dict.fromkeys(key for point in tried for key in point["point"]))
-    return [key for key in keys if len({str(point["point"].get(key)) for point in tried}) > 1]
+    keys = list(dict.fromkeys(key for point in found for key in point["point"]))
+    return [key for key in keys if len({str(point["point"].get(key)) for point in found}) > 1]
 
 
-def _line(axes: Any, key: str, tried: Tried) -> None:
-    points = [(point["point"].get(key), 100 * point["mean"]) for point in tried]
+def _line(axes: Any, key: str, found: Points) -> None:
+    points = [(point["point"].get(key), 100 * point["mean"]) for point in found]
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value, _ in points)
     if numbers:
         points.sort()
@@ -71,12 +71,12 @@ def _line(axes: Any, key: str, tried: Tried) -> None:
     axes.set_ylabel("validation, %")
 
 
-def _map(axes: Any, keys: Sequence[str], tried: Tried) -> None:
+def _map(axes: Any, keys: Sequence[str], found: Points) -> None:
     across, down = (
-        {str(value): value for value in _sorted(point["point"].get(key) for point in tried)} for key in keys
+        {str(value): value for value in _sorted(point["point"].get(key) for point in found)} for key in keys
     )
     values = np.full((len(down), len(across)), np.nan)
-    for point in tried:
+    for point in found:
         column, line = (
             list(names).index(str(point["point"].get(key))) for names, key in zip((across, down), keys, strict=True)
         )

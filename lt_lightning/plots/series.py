@@ -1,6 +1,8 @@
 """Numbers of a row, mean over its runs, in the order that a figure wants them."""
 
 from collections.abc import Sequence
+from statistics import mean
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,23 @@ def per_class(row: Row, name: str) -> Values | None:
         return None
     means: Values = np.asarray(found, dtype=np.float64).mean(axis=0)
     return means
+
+
+def tried(row: Row) -> list[dict[str, Any]]:
+    """Points of a grid as ``compare`` writes them, their ``mean`` that over runs, which may be of several comparisons.
+
+    Points that one of the runs has not, or where training diverged in one, are left out.
+    """
+    means: dict[str, list[float]] = {}
+    for run in row.runs:
+        for point in run.detail.tried:
+            if point["mean"] is not None:
+                means.setdefault(str(point["point"]), []).append(point["mean"])
+    return [
+        {"point": point["point"], "mean": mean(found)}
+        for point in row.runs[0].detail.tried
+        if len(found := means.get(str(point["point"]), [])) == len(row.runs)
+    ]
 
 
 def smoothed(values: Values, width: int) -> Values:

@@ -19,6 +19,15 @@ def test_of_many_rows_the_first_and_those_best_on_validation_are_drawn(made_row)
     assert left_out == ["m0", "m1", "m2"]
 
 
+def test_best_on_validation_is_best_over_all_runs(made_row, made_run):
+    rows = [made_row(method="stage 1")]
+    for name, figures in (("lucky", (0.9, 0.1)), ("good", (0.7, 0.7)), ("bad", (0.2, 0.2))):
+        tried = [[{"point": {"lr": 1}, "mean": figure}] for figure in figures]
+        rows.append(made_row(*(made_run(seed, method=name, tried=found) for seed, found in enumerate(tried))))
+    ((_, figure, _),) = draw(rows, ["groups"], "test", most=2)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["stage 1", "good"]
+
+
 def test_a_panel_of_its_own_leaves_none_out(made_row):
     tried = [{"point": {"lr": rate}, "mean": 0.5} for rate in (1, 2)]
     rows = [made_row(method=f"m{n}", tried=tried) for n in range(5)]

@@ -18,6 +18,16 @@ def test_one_setting_is_a_line_in_order_and_on_a_log_scale_where_it_spans_much(m
     assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "lr")
 
 
+def test_several_comparisons_are_one_mean(made_run, made_row):
+    points = [{"lr": 1.0}, {"lr": 2.0}, {"lr": 3.0}]
+    runs = [
+        made_run(seed, tried=tried(points, figures)) for seed, figures in enumerate(([0.5, 0.2, 0.3], [0.1, 0.4, None]))
+    ]
+    (axes,) = grid_figure("title", ["lort"], [made_row(*runs)]).axes
+    assert axes.get_lines()[0].get_xdata() == pytest.approx([1, 2])
+    assert axes.get_lines()[0].get_ydata() == pytest.approx([30, 30])
+
+
 def test_words_are_points_side_by_side(made_row):
     points = tried([{"metric": "cosine"}, {"metric": "euclidean"}], [0.5, 0.4])
     (axes,) = grid_figure("title", ["ncm"], [made_row(tried=points)]).axes
