@@ -128,17 +128,45 @@ class ImageFolderLT(ImageFilesLT):
 
 
 def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    found = (entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    return _in_utf8(sorted(found), folder)
 
 
 def images_below(folder: Path) -> list[str]:
-    """Images at any depth, relative to ``folder``, with forward slashes."""
+    """Images at any depth, relative to ``folder``, with forward slashes.
+
+    Links are followed, but for those that lead back to a folder they lie in. Names that start with a dot are passed
+    over, those of folders too.
+
+    Raises:
+        UsageError: If a name is not UTF-8, which no file of results could hold.
+    """
     members = []
-    for place, _, names in os.walk(folder, followlinks=True):
-        below = Path(place).relative_to(folder)
+    above = {folder: (folder.resolve(),)}  # of each folder to come: where it really is, after those that it lies in
+    for name_of_place, folders, names in os.walk(folder, followlinks=True):
+        place = Path(name_of_place)
+        here = above.pop(place)
+        real = {name: _real(place / name, here[-1]) for name in folders if not name.startswith(".")}
+        folders[:] = [name for name, path in real.items() if path not in here]
+        above |= {place / name: (*here, real[name]) for name in folders}
+        below = place.relative_to(folder)
         members += [
             (below / name).as_posix()
             for name in names
             if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
         ]
-    return sorted(members)
+    return _in_utf8(sorted(members), folder)
+
+
+def _real(path: Path, real_parent: Path) -> Path:
+    return path.resolve() if path.is_symlink() else real_parent / path.name
+
+
+def _in_utf8(names: list[str], folder: Path) -> list[str]:
+    odd = next((name for name in names if name.encode(errors="replace").decode() != name), None)
+    if odd is not None:
+        raise UsageError(
+            f"{folder} holds a name that is not UTF-8, {os.fsencode(odd)!r}, and could not be written to results; "
+            f"rename it."
+        )
+    return names

@@ -91,6 +91,36 @@ def test_images_may_lie_deeper_and_other_files_are_passed_over(folder_root):
     assert data.list_files("train").paths[-1] == "train/cat/more/still/B.PNG"
 
 
+def test_folders_whose_names_start_with_a_dot_are_passed_over_too(folder_root, data):
+    shutil.copytree(folder_root / "train" / "ant", folder_root / "train" / "ant" / ".thumbnails" / "small")
+    assert data.class_counts == [9, 4, 2]
+
+
+def test_links_are_followed_but_not_in_circles(folder_root, data):
+    train = folder_root / "train"
+    elsewhere = folder_root / "elsewhere"
+    shutil.copytree(train / "cat", elsewhere / "deep")
+    (train / "cat" / "more").symlink_to(elsewhere)
+    (train / "cat" / "again").symlink_to(elsewhere)  # twice, but in no circle
+    assert data.class_counts == [9, 4, 6]
+    (train / "ant" / "itself").symlink_to(".")
+    (train / "bee" / "up").symlink_to(train / "cat")
+    (elsewhere / "deep" / "back").symlink_to(train / "bee")
+    found = ImageFolderLT(root=str(folder_root))
+    assert found.class_counts == [9, 4 + 6, 6 + 2 * 4]
+
+
+@pytest.mark.parametrize("place", ["train/cat/caf\udce9.png", "train/caf\udce9/0.png"])
+def test_a_name_that_is_not_utf_8_is_refused(folder_root, data, place):
+    try:
+        (folder_root / place).parent.mkdir(exist_ok=True)
+        shutil.copy(folder_root / "train" / "cat" / "0.png", folder_root / place)
+    except OSError:
+        pytest.skip("this system has no such names")
+    with pytest.raises(UsageError, match=r"holds a name that is not UTF-8, b'caf\\xe9.*; rename it\."):
+        _ = data.class_counts
+
+
 def test_a_split_is_not_the_root(folder_root):
     with pytest.raises(UsageError, match=r"train has no folder train; give the folder above it, .*folder, if that has"):
         _ = ImageFolderLT(root=str(folder_root / "train")).class_counts
