@@ -14,6 +14,9 @@ from lt_lightning.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 
+_DIGITS = 15
+"""Of a label, at most: far more classes than there can be, and no overflow."""
+
 
 class ImageListLT(ImageFilesLT):
     """Images below ``root`` that list files name, a line ``path label`` each (Liu et al. 2019).
@@ -128,11 +131,12 @@ class ImageListLT(ImageFilesLT):
 
     def _check_classes(self, path: Path, targets: Tensor) -> None:
         num_classes = max(self._num_classes or 0, len(self._given_names or ()))
-        counts = torch.bincount(targets, minlength=num_classes)
-        empty = torch.nonzero(counts == 0).flatten()
-        if len(empty):
+        present = targets.unique()  # sorted; of few images, a label of thirteen digits takes no memory
+        gaps = torch.nonzero(present != torch.arange(len(present))).flatten()
+        empty = int(gaps[0]) if len(gaps) else len(present)
+        if empty < num_classes:
             raise UsageError(
-                f"{path} has no training image of class {int(empty[0])} of {num_classes}; every class needs one, so "
+                f"{path} has no training image of class {empty} of {num_classes}; every class needs one, so "
                 f"number the classes without gaps."
             )
 
@@ -142,7 +146,11 @@ def _read_list(path: Path) -> tuple[FileList, list[int]]:
     paths: list[str] = []
     targets: list[int] = []
     lines: list[int] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows put a mark in front
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8 ({error}); save it as that.") from error
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         image, label = ["", *line.rsplit(None, 1)][-2:]
@@ -152,6 +160,8 @@ def _read_list(path: Path) -> tuple[FileList, list[int]]:
                 f"{path}, line {number}, reads {line.strip()!r}, but a path and a class number of at least 0 are "
                 f"expected, with a space between."
             )
+        if len(label) > _DIGITS:
+            raise UsageError(f"{path}, line {number}, has the label {label}, which is no class number; correct it.")
         paths.append(image.strip())
         targets.append(int(label))
         lines.append(number)

@@ -59,6 +59,7 @@ def test_validation_may_come_from_the_training_list(list_root):
         ("pictures/a.png 1.0", r"line 3, reads"),
         ("pictures/a.png cat", r"line 3, reads"),
         ("7", r"line 3, reads '7'"),
+        ("pictures/a.png 99999999999999999999", r"line 3, has the label 9+, which is no class number; correct it"),
     ],
 )
 def test_a_line_that_does_not_fit_is_named(list_root, line, message):
@@ -73,6 +74,33 @@ def test_tabs_and_blank_ends_are_understood(list_root):
     path = list_root / "train.txt"
     path.write_text("\n".join("\t".join(row.rsplit(" ", 1)) + "  " for row in path.read_text().splitlines()))
     assert lists(list_root).class_counts == [3, 7, 2]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_lists_may_come_from_windows(list_root, encoding):
+    for path in list_root.glob("*.txt"):
+        text = path.read_text().replace("pictures/", "Bilder/größe ")
+        path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    (list_root / "Bilder").mkdir()
+    for path in (list_root / "pictures").iterdir():
+        path.rename(list_root / "Bilder" / f"größe {path.name}")
+    data = lists(list_root)
+    data.setup("fit")
+    assert data.class_counts == [3, 7, 2]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_list_that_is_not_utf_8_is_named(list_root, encoding):
+    (list_root / "train.txt").write_bytes("größe.png 0\n".encode(encoding))
+    with pytest.raises(UsageError, match=r"train\.txt is not text in UTF-8 \(.*\); save it as that"):
+        _ = lists(list_root).class_counts
+
+
+def test_a_number_far_too_large_for_a_class_takes_no_memory(list_root):
+    with (list_root / "train.txt").open("a") as file:
+        file.write("\npictures/a.png 999999999999\n")
+    with pytest.raises(UsageError, match=r"has no training image of class 3 of 1000000000000; every class needs one"):
+        _ = lists(list_root).class_counts
 
 
 def test_a_class_without_a_training_image_is_named(list_root):
