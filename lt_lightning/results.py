@@ -1,5 +1,6 @@
 """What every run leaves behind: a folder of its own, and a ``results.json`` written whole or not at all."""
 
+import hashlib
 import json
 import math
 import os
@@ -51,6 +52,15 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write ``data`` atomically; numbers that are not finite become ``null``, as JSON has none."""
     text = json.dumps(_finite(data), indent=1, allow_nan=False)
     write_text(path, text + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def environment() -> dict[str, Any]:

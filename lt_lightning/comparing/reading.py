@@ -10,6 +10,7 @@ from lt_lightning.comparing.training import Stage1
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.modules import RetrainModule, on_features
+from lt_lightning.results import sha256_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Source:
         classifier: Its classifier, rows in the data's class order.
         class_counts: Training images per class that it records; ``None`` for a foreign file.
         split: What it records of the data that it was trained on; empty for a foreign file.
+        sha256: Of the file's bytes: another one may have its name.
     """
 
     path: str
@@ -29,6 +31,7 @@ class Source:
     classifier: Stage1
     class_counts: list[int] | None
     split: dict[str, Any]
+    sha256: str
 
 
 def read_source(
@@ -58,4 +61,5 @@ def read_source(
     layer = module.head.to_linear()
     bias = None if layer.bias is None else layer.bias.detach()
     source = checkpoints.read(path)
-    return Source(path, frozen, Stage1(layer.weight.detach(), bias), source.class_counts, source.split)
+    classifier = Stage1(layer.weight.detach(), bias)
+    return Source(path, frozen, classifier, source.class_counts, source.split, sha256_of(source.path))

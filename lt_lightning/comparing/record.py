@@ -39,6 +39,7 @@ def record(found: Comparison) -> dict[str, Any]:
         "protocol": protocol(found),
         "checkpoint": {
             "path": found.source.path,
+            "sha256": found.source.sha256,
             "class_counts": found.source.class_counts,
             "split": found.source.split,
         },

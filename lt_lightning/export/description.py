@@ -1,14 +1,13 @@
 """What a program says of itself."""
 
-import hashlib
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from lt_lightning.export.classifier import Classifier
 from lt_lightning.export.formats import INPUT
 from lt_lightning.losses.form import form_of
 from lt_lightning.records import PreProcessing, Record
+from lt_lightning.results import sha256_of
 from lt_lightning.version import __version__
 
 
@@ -19,7 +18,7 @@ def describe(record: Record, image: PreProcessing, classifier: Classifier) -> di
     return {
         "lt_lightning": __version__,
         "checkpoint": record.path.name,
-        "checkpoint_sha256": _sha256(record.path),
+        "checkpoint_sha256": sha256_of(record.path),
         "epochs": record.epochs,
         "class_names": record.class_names,
         "class_counts": record.class_counts,
@@ -43,11 +42,3 @@ def describe(record: Record, image: PreProcessing, classifier: Classifier) -> di
             "normalization_included": classifier.normalizes,
         },
     }
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

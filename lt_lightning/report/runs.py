@@ -133,7 +133,9 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
     protocol = record["protocol"]
     if split != "test":
         return
-    settings = _short_hash(json.dumps([record.get("grid"), record["backbone"]]))
+    checkpoint = record["checkpoint"]
+    content = str(checkpoint.get("sha256") or checkpoint["path"])  # records of earlier versions have no hash
+    source = str(checkpoint["path"]) + (f" ({content[:8]})" if "sha256" in checkpoint else "")
     for name, row in record["rows"].items():
         if not row["seeds"]:  # it diverged
             continue
@@ -141,16 +143,29 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
             str(row.get("selection") or protocol["selection"]),
             *(str(protocol[key]) for key in ("views", "bn_mode", "test_time_averaging", "aggregation")),
         )
+        settings = _short_hash(json.dumps([record.get("grid"), record["backbone"], _unchosen(row)], sort_keys=True))
         names = Names(_data(record), "compare", name, settings)
-        source = str(record["checkpoint"]["path"])
         if "best_on_test" in row:  # one figure that no mean may be taken of
             detail = _detail(record, row["seeds"][0].get("per_class", {}), {})
-            yield Run(path, names, how, source, "best", _numbers(row["best_on_test"]), detail, source)
+            yield Run(path, names, how, content, "best", _numbers(row["best_on_test"]), detail, source)
             continue
         for one in row["seeds"]:
             figures = {**one["accuracy"], "ece": one.get("ece")}
             detail = replace(_detail(record, one.get("per_class", {}), {}), tried=row.get("validation", []))
-            yield Run(path, names, how, f"{source} {one['seed']}", one["seed"], _numbers(figures), detail, source)
+            yield Run(path, names, how, f"{content} {one['seed']}", one["seed"], _numbers(figures), detail, source)
+
+
+def _unchosen(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's settings without the values that its validation images chose, in which checkpoints may differ."""
+    settings = dict(row.get("settings") or {})
+    for key in row.get("chosen") or {}:
+        part, _, name = key.rpartition(".")
+        for place in [part] if part else ("optimizer", "loss", "head"):
+            if isinstance(settings.get(place), Mapping):
+                arguments = dict(settings[place].get("init_args") or {})
+                arguments.pop(name, None)
+                settings[place] = {"class_path": settings[place].get("class_path"), "init_args": arguments}
+    return settings
 
 
 def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """Stage 1 as a comparison needs it."""
 
+import hashlib
+
 import pytest
 import torch
 
@@ -17,6 +19,7 @@ def test_backbone_classifier_and_record(foreign, make_data, stage1, digits):
     assert torch.equal(found.backbone.layers[0].weight, tensors["backbone.layers.0.weight"])
     assert not any(parameter.requires_grad for parameter in found.backbone.parameters())
     assert found.split == {}
+    assert found.sha256 == hashlib.sha256(foreign.read_bytes()).hexdigest()
     assert read_source(str(stage1), SmallCNN(8), digits(), None, False).split["hashes"]["train"]
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from lt_lightning.comparing import record, write
+from lt_lightning.results import sha256_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Stage 1 is no worse:UserWarning",
@@ -40,3 +41,8 @@ def test_a_full_disk_leaves_no_half_written_predictions(run, tmp_path, monkeypat
     with pytest.raises(OSError, match="No space left"):
         write(run("tau_norm"), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_checkpoint_is_known_by_its_content(run, foreign):
+    found = record(run("tau_norm"))["checkpoint"]
+    assert (found["path"], found["sha256"]) == (str(foreign), sha256_of(foreign))

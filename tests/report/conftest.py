@@ -51,8 +51,8 @@ def compared():
     """The record of ``compare`` with these rows."""
     protocol = {"views": 1, "bn_mode": "eval", "test_time_averaging": "none", "aggregation": "mean", "selection": "val"}
 
-    def make(rows, backbone="ResNet32", path="model.pth"):
-        checkpoint = {"path": path}
+    def make(rows, backbone="ResNet32", path="model.pth", **checkpoint):
+        checkpoint = {"path": path, **checkpoint}
         return {**COMMON, "checkpoint": checkpoint, "backbone": backbone, "protocol": protocol, "rows": rows}
 
     return make

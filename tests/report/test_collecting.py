@@ -68,3 +68,16 @@ def test_a_mean_over_checkpoints_is_said(write, compared, rows_of):
         "of one to see it alone."
     ]
     assert rows_of("c1")[1] == []
+
+
+def test_checkpoints_of_one_name_are_told_apart_by_their_content(write, compared, rows_of):
+    lort = {"selection": "val", "seeds": [{"seed": 0, "accuracy": {"all": 0.5}}]}
+    for name, content in (("a", "1" * 64), ("b", "2" * 64), ("c", "2" * 64)):
+        write(name, compared({"lort": lort}, path="last.ckpt", sha256=content))
+    (row,), notes = rows_of("a", "b", "c")
+    assert len(row.runs) == 2
+    assert notes == [
+        "1 runs were done again with the same configuration and seed; the last one counts.",
+        "rows of compare are means over 2 checkpoints (last.ckpt (11111111), last.ckpt (22222222)); give the runs of "
+        "one to see it alone.",
+    ]

@@ -45,3 +45,21 @@ def test_figures_of_other_protocols_never_meet(write, run, rows_of, other):
     assert len(rows) == 2
     assert len(list(report.tables(rows, "test"))) == 2
     assert report.to_markdown(rows, "test").count("| | all |") == 2
+
+
+def test_a_method_compared_with_other_settings_is_another_row(write, compared, rows_of):
+    def lort(seed, delta, rate, batch_size=64):
+        settings = {
+            "batch_size": batch_size,
+            "optimizer": {"class_path": "SGD", "init_args": {"lr": rate, "momentum": 0.9}},
+            "loss": {"class_path": "LORTLoss", "init_args": {"delta": delta}},
+        }
+        seeds = [{"seed": seed, "accuracy": {"all": 0.5}}]
+        return {"selection": "val", "settings": settings, "chosen": {"loss.delta": delta, "lr": rate}, "seeds": seeds}
+
+    write("a", compared({"lort": lort(0, 0.9, 0.1)}))
+    write("b", compared({"lort": lort(1, 0.98, 0.01)}))  # other images chose other values
+    write("c", compared({"lort": lort(0, 0.9, 0.1, batch_size=256)}))
+    rows, notes = rows_of("a", "b", "c")
+    assert sorted(len(row.runs) for row in rows) == [1, 2]
+    assert notes == []
