@@ -46,7 +46,7 @@ class LearningProperty(Callback):
         if stage != "fit":
             return
         data = getattr(trainer, "datamodule", None)
-        if not isinstance(pl_module, LTModule) or not hasattr(data, "split") or not hasattr(data, "to_input"):
+        if not isinstance(pl_module, LTModule) or not hasattr(data, "undistorted") or not hasattr(data, "to_input"):
             raise UsageError(
                 f"`LearningProperty` needs a module and data of this package, but got {type(pl_module).__name__} and "
                 f"{type(data).__name__}."
@@ -92,7 +92,7 @@ class LearningProperty(Callback):
 
     def _batches(self, trainer: Trainer, module: LTModule) -> Iterator[tuple[Tensor, Tensor]]:
         data = cast(Any, trainer).datamodule
-        images = data.split("train")
+        images = data.undistorted("train")
         share = range(trainer.global_rank, len(images.targets), trainer.world_size)
         for start in range(0, len(share), self.batch_size):
             pixels, targets = images.__getitems__(list(share[start : start + self.batch_size]))

@@ -7,7 +7,9 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.loggers import CSVLogger
 
+from lt_lightning.backbones import SmallCNN
 from lt_lightning.callbacks import LearningProperty, ResultsWriter
+from lt_lightning.data import ImageFolderLT
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import gradient_sides, logit_gradients, relative_residual
 from lt_lightning.losses import CrossEntropyLoss
@@ -57,6 +59,20 @@ def test_a_converged_classifier_is_at_rest(trainer, digits, stage2_module):
     residual = callback.diagnostics["learning_property"]["residual"]
     assert max(map(abs, residual)) < 0.05
     assert not module.backbone.training
+
+
+def test_images_on_disk_are_shown_whole(folder_root, trainer, stage1_module):
+    data = ImageFolderLT(root=str(folder_root), image_size=8, num_workers=0, batch_size=16, val_from="none")
+    module = stage1_module(data, backbone=SmallCNN(8, in_channels=3), optimizer=lambda p: torch.optim.SGD(p, lr=0.01))
+    callback = LearningProperty()
+    trainer(callbacks=[callback]).fit(module, datamodule=data)
+    images, targets = data.undistorted("train").__getitems__(list(range(15)))
+    module.eval()
+    with torch.no_grad():
+        logits = module.head(module.features(data.to_input(images, training=False, generator=None)))
+    expected = relative_residual(gradient_sides(logit_gradients(logits, targets), torch.float64))
+    found = callback.diagnostics["learning_property"]["residual"]
+    assert found == pytest.approx(expected.tolist(), rel=1e-4, abs=1e-6)
 
 
 def test_module_and_loss_are_left_as_they_were(trainer, digits, stage1_module):
