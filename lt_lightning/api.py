@@ -102,6 +102,11 @@ def retrain(
     features = _features(model, name, layer, train_loader, "train_loader", progress)
     counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
     _check_counts(counts, name)
+    if not bool(features.values.isfinite().all()):
+        raise UsageError(
+            f"`train_loader` makes inputs of `classifier` {name!r} that are infinite or not a number; check its images "
+            f"and the weights of `model`."
+        )
     held_out = None if val_loader is None else _features(model, name, layer, val_loader, "val_loader", progress)
 
     device = device_of(model)
@@ -165,8 +170,12 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
 
 
 def _head(method: Method, layer: nn.Linear, counts: list[int], parser: SettingsParser) -> Head:
+    settings = parser.make(method.plain, method.name)
     with torch.random.fork_rng(devices=[]):
-        return parser.make(method.plain, method.name).parts(layer.in_features, counts)[0]
+        head, loss = settings.parts(layer.in_features, counts)
+    if method.trains:
+        settings.training(head, loss)
+    return head
 
 
 def _folding(layer: nn.Linear, counts: list[int], parser: SettingsParser) -> list[str]:

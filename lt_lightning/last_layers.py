@@ -105,6 +105,8 @@ def inputs_of(model: nn.Module, name: str, loader: Iterable[Any], argument: str)
         handle.remove()
     if not features:
         raise UsageError(f"`{argument}` has no batches; give (images, targets) batches.")
+    if not any(map(len, targets)):
+        raise UsageError(f"`{argument}` has no images in its batches; give (images, targets) batches that have some.")
     return torch.cat(features), torch.cat(targets).long()
 
 

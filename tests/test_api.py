@@ -124,6 +124,7 @@ def test_settings_reach_their_parts(model, images):
         ({"epsilon": 0.1}, r"^`epsilon` is an argument of none of lort"),
         ({"epochs": 0}, r"`epochs` must be at least 1, but got 0"),
         ({"delta": 2.0}, r"`delta` must"),
+        ({"lr": -1.0}, r"The optimizer or its schedule refuses its settings \(Invalid learning rate: -1.0\)"),
         ({"lr": 1e39}, r"Training by `method` 'lort' diverged; give a smaller learning rate by `lr`"),
         ({"classifier": "fc"}, r"`classifier` 'fc' is no part of the model"),
         (
@@ -153,6 +154,8 @@ def test_bad_loaders_are_one_sentence(model, images):
         lt_lightning.retrain(model, iter(pairs))
     with pytest.raises(UsageError, match=r"`train_loader` has no batches"):
         lt_lightning.retrain(model, [])
+    with pytest.raises(UsageError, match=r"`train_loader` makes inputs of `classifier` '4' that are infinite or not a"):
+        lt_lightning.retrain(model, [(inputs * torch.inf, targets)])
     with pytest.raises(UsageError, match=r"`train_loader` must give batches .*, but gave a dictionary with 'x'"):
         lt_lightning.retrain(model, [{"x": inputs}])
     with pytest.raises(UsageError, match=r"`model` Sequential makes its logits in no nn.Linear"):

@@ -126,6 +126,8 @@ def test_layers_that_get_no_vector_per_image_are_refused():
         inputs_of(nn.Sequential(nn.Linear(8, 5)), "0", [(IMAGES, torch.arange(4))], "train_loader")
     with pytest.raises(UsageError, match="but for 4 images it was given nothing"):
         inputs_of(Net(), "unused", [(IMAGES, torch.arange(4))], "train_loader")
+    with pytest.raises(UsageError, match="`val_loader` has no images in its batches"):
+        inputs_of(Net(), "fc", [(IMAGES[:0], torch.arange(0))], "val_loader")
     with pytest.raises(UsageError, match="`val_loader` has no batches"):
         inputs_of(Net(), "fc", [], "val_loader")
 

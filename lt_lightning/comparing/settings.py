@@ -9,6 +9,8 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head, LinearHead
@@ -63,6 +65,22 @@ class Settings:
         check_head_and_loss(head, loss, self.allow_double_balancing)
         check_sampler(_Sampled(self.sampler, len(class_counts)), head, loss, self.allow_double_balancing)
         return head, loss
+
+    def training(self, head: Head, loss: Loss) -> tuple[Optimizer, LRScheduler]:
+        """An optimiser of what trains in a head and a loss, and its schedule.
+
+        Raises:
+            UsageError: If one of them refuses its settings.
+        """
+        parameters = (*head.parameters(), *loss.parameters())  # ours have none; one's own may learn a temperature
+        try:
+            optimizer = self.optimizer(parameter for parameter in parameters if parameter.requires_grad)
+            scheduler = self.lr_scheduler(optimizer)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"The optimizer or its schedule refuses its settings ({error}); give others.") from error
+        if isinstance(scheduler, CosineLR):
+            scheduler.set_epochs(self.epochs)
+        return optimizer, scheduler
 
 
 def start(head: Head, loss: Loss, weight: Tensor, bias: Tensor | None) -> None:

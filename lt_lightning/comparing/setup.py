@@ -72,7 +72,10 @@ class Setup:
         self.methods = found
         self.points = points(found, self.grid, self.parser, default=not self.on_images)
         for point in self.every_point:
-            self.parser.make(point.method.plain, point.method.name).parts(backbone.num_features, self.counts)
+            settings = self.parser.make(point.method.plain, point.method.name)
+            parts = settings.parts(backbone.num_features, self.counts)
+            if point.method.trains:
+                settings.training(*parts)
         self.pool = data.balanced_pool() if options.oracle is not False and not self.on_images else None
         if options.oracle and self.pool is None:
             raise UsageError(

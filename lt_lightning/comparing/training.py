@@ -14,7 +14,6 @@ from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.retraining import HeadRun, train_heads
 from lt_lightning.samplers import EpochSampler
-from lt_lightning.schedules import CosineLR
 
 _MOST_OF_DEVICE = 0.5  # of its free memory; more features than that stay where they are
 
@@ -129,14 +128,8 @@ def train(
             if which not in samplers:
                 samplers[which] = settings.sampler(plain.targets, seed)
                 samplers[which].set_epochs(settings.epochs)
-            parameters = (*head.parameters(), *loss.parameters())  # ours have none; one's own may learn a temperature
-            optimizer = settings.optimizer(parameter for parameter in parameters if parameter.requires_grad)
-            scheduler = settings.lr_scheduler(optimizer)
-            if isinstance(scheduler, CosineLR):
-                scheduler.set_epochs(settings.epochs)
-            runs.append(
-                HeadRun(head, loss, optimizer, scheduler, samplers[which], settings.batch_size, settings.epochs)
-            )
+            moved_by = settings.training(head, loss)
+            runs.append(HeadRun(head, loss, *moved_by, samplers[which], settings.batch_size, settings.epochs))
     train_heads(runs, ShownRows(features, device), on_epoch)
     for trained, run in zip((trained for trained in found if trained.epochs), runs, strict=True):
         trained.seconds = run.seconds

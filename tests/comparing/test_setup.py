@@ -41,6 +41,12 @@ def test_what_is_trained_once_more(setup, make_data):
     assert setup(data=held_out).whole is None  # nothing is selected
 
 
+@pytest.mark.parametrize("grid", [{"lr": [0.1, -1.0]}, {"momentum": [-0.5]}])
+def test_what_the_optimizer_refuses_is_said_before_features_are_made(foreign, make_data, grid):
+    with pytest.raises(UsageError, match=r"^The optimizer or its schedule refuses its settings \(Invalid "):
+        Setup(str(foreign), SmallCNN(8, in_channels=3), make_data(), "tau_norm,lort", grid, Options())
+
+
 def test_a_backbone_that_does_not_fit_is_named_as_it_is_here(foreign, make_data):
     with pytest.raises(UsageError, match=r"^`checkpoint` '.*' does not fit `backbone` SmallCNN \("):
         Setup(str(foreign), SmallCNN(4, in_channels=3), make_data(), "lort", {}, Options())
