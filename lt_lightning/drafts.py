@@ -4,11 +4,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 
 @contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
     """A name beside that of ``path``, free to write to; what still has it at the end is removed, also after an error.
+
+    Nobody else gets the same: a folder may be shared by machines, on which processes have the same numbers.
 
     Args:
         path: The file that there is to be; its folder is made if need be.
@@ -16,7 +19,7 @@ def draft_of(path: Path) -> Iterator[Path]:
     Raises:
         OSError: If the folder cannot be made.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f".{path.name}.{token_hex(8)}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield draft

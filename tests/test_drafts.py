@@ -22,6 +22,15 @@ def test_a_draft_lies_beside_its_file_and_goes_with_what_failed(tmp_path):
     assert list((tmp_path / "new").iterdir()) == []
 
 
+def test_processes_of_one_number_on_two_machines_do_not_share_a_draft(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    path = tmp_path / "file"
+    with draft_of(path) as mine, draft_of(path) as theirs:
+        mine.write_text("mine")
+        theirs.write_text("theirs")
+        assert mine.read_text() == "mine"
+
+
 def folder_removed_within(path):
     with draft_of(path):
         path.parent.rmdir()
