@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from torch import Tensor
 
 from lt_lightning.augmentations import Augmentation, NoAugmentation
@@ -103,9 +105,9 @@ class PublicSetLT(InMemoryLT, ABC):
         """What is known of the set without its files."""
 
     def prepare_data(self) -> None:
-        """Download the set if that is allowed and necessary; one process per machine does it."""
-        if self.download and self._find() is None:
-            TorchvisionFiles(self.facts.dataset, Path(self.root)).download()
+        """Download the set if that is allowed and necessary; of processes and jobs that share ``root`` one does it."""
+        if self.download:
+            self._download()
         self.open_source()
 
     def open_source(self) -> ImageSource:
@@ -130,6 +132,21 @@ class PublicSetLT(InMemoryLT, ABC):
         if (root / self.facts.folder).is_dir():
             return TorchvisionFiles(self.facts.dataset, root)
         return None
+
+    def _download(self) -> None:
+        root = Path(self.root)
+        lock = FileLock(root / ".lt_lightning.lock")
+        # In this order: what is found while another job unpacks it is found with that job's lock beside it.
+        if self._find() is not None and not Path(lock.lock_file).exists():
+            return
+        with suppress(OSError, RuntimeError):  # a folder that takes no files, or a file system that has no locks
+            root.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        try:
+            if self._find() is None:
+                TorchvisionFiles(self.facts.dataset, root).download()
+        finally:
+            lock.release()
 
     def _not_found(self) -> str:
         root = Path(self.root)

@@ -1,4 +1,5 @@
 import shutil
+import threading
 
 import pytest
 import torch
@@ -77,6 +78,45 @@ def test_a_download_happens_once_and_only_if_allowed(tmp_path, monkeypatch):
     assert calls == [(True, True), (False, True)]
     CIFAR10LT(root=str(tmp_path), download=True).prepare_data()
     assert len(calls) == 2
+
+
+def test_a_job_waits_for_another_that_downloads_into_the_same_folder(tmp_path, monkeypatch):
+    folder, whole = tmp_path / "cifar-10-batches-py", tmp_path / "cifar-10-batches-py" / "whole"
+    begun, waited = threading.Event(), threading.Event()
+    calls = []
+
+    class Downloads:
+        def __init__(self, root, train, download):
+            calls.append(train)
+            folder.mkdir(exist_ok=True)
+            begun.set()
+            waited.wait(60)
+            whole.touch()
+
+    monkeypatch.setattr("lt_lightning.data.cifar.datasets.CIFAR10", Downloads)
+    other = threading.Thread(target=CIFAR10LT(root=str(tmp_path), download=True).prepare_data)
+    other.start()
+    assert begun.wait(60)
+    threading.Timer(0.2, waited.set).start()
+    CIFAR10LT(root=str(tmp_path), download=True).prepare_data()
+    assert whole.exists()
+    other.join()
+    assert calls == [True, False]
+
+
+def test_a_folder_that_takes_no_lock_is_downloaded_into_all_the_same(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr("lt_lightning.data.public_sets.FileLock.acquire", refused)
+    monkeypatch.setattr(
+        "lt_lightning.data.cifar.datasets.CIFAR10",
+        lambda root, train, download: calls.append(train) or (tmp_path / "cifar-10-batches-py").mkdir(exist_ok=True),
+    )
+    CIFAR10LT(root=str(tmp_path), download=True).prepare_data()
+    assert calls == [True, False]
+
+
+def refused(*_, **__):
+    raise OSError("no locks available")
 
 
 def test_names_tell_other_sets_and_other_orders():
