@@ -99,6 +99,9 @@ def _refitted(setup: Setup, whole: LTDataModule, rows: list[Row], features: _See
     heads = _train(setup, wanted, whole, features["whole_shown"], features["whole"])
     for row in rows:
         before, row.heads = row.heads, [head for head in heads if head.point is row.point]
+        if any(head.diverged for head in row.heads):
+            setup.warn(f"Training of {row.name} diverged on all training images; give smaller rates by `grid.lr`.")
+            before = row.heads = []
         for head, old in zip(row.heads, before, strict=True):
             head.temperature = fit_to_validation(setup, old, features)
             row.seconds += head.seconds
