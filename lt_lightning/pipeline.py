@@ -99,6 +99,8 @@ def method_names(arguments: Sequence[str]) -> list[str]:
     for keys, value in _settings(arguments):
         if keys[0] == "stage2" and len(keys) > 1:
             found[keys[1]] = None
+            if keys[1] == _STAGE1:
+                raise UsageError(f"`stage2` names a method {_STAGE1!r}, which is the first stage; call it otherwise.")
         stage = ".".join(keys[:2]) if keys[0] == "stage2" else keys[0]
         option = keys[-1]
         if keys[0] in (_STAGE1, "stage2") and keys[-2:-1] == ("trainer",) and option in (*_SHARED, *_OURS):

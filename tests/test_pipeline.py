@@ -244,6 +244,7 @@ def test_print_config_of_a_pipeline(here, capsys):
             "`stage2.bad.augmentation` is Cutout, but `TauNormHead` has nothing to train",
         ),
         ({"bad": retrain() | {"augmentation": {"class_path": "Cutout", "init_args": {"length": 0}}}}, "at least 1"),
+        ({"stage1": retrain()}, "`stage2` names a method 'stage1', which is the first stage; call it otherwise"),
         ({}, "`stage2` names no method"),
     ],
 )
