@@ -35,8 +35,8 @@ def write(classifier: Classifier, path: Path, description: dict[str, Any], overw
         The largest difference between an output and the module's, over random images.
 
     Raises:
-        UsageError: If the difference is above :data:`TOLERANCE`, the network cannot be traced, a file exists or cannot
-            be written, or a package is missing. No file has changed then.
+        UsageError: If the difference is above :data:`TOLERANCE`, the network cannot be traced or is too large for the
+            format, a file exists or cannot be written, or a package is missing. No file has changed then.
     """
     check_paths([path], overwrite)
     try:
@@ -55,6 +55,11 @@ def _write(classifier: Classifier, path: Path, description: dict[str, Any], over
             warnings.simplefilter("ignore")  # torch warns of its own parts
             run = form.write(traced(classifier, shape), draft, description)
             difference = _difference(classifier, run, shape)
+        if len(list(Path(folder).iterdir())) > 1:  # torch parts weights of more than 1.5 GB from an ONNX program
+            raise UsageError(
+                f"`output` {str(path)!r} is not written: the network's weights are too large for one such file; "
+                f"write a .pt2 file."
+            )
         if not difference <= TOLERANCE:
             raise UsageError(
                 f"`output` {str(path)!r} is not written: its outputs would differ from the checkpoint's by "

@@ -28,3 +28,13 @@ def test_a_full_disk_is_named_and_nothing_left(here, stage1, monkeypatch, kind):
     with pytest.raises(UsageError, match=r"`output` 'model.pt2' cannot be written \(no space left on device\)"):
         export.export(str(stage1), "model.pt2")
     assert list(here.iterdir()) == []
+
+
+def test_weights_that_do_not_fit_into_the_file_are_not_lost(here, stage1, monkeypatch):
+    program = pytest.importorskip("torch.onnx._internal.exporter._onnx_program")
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(program, "_LARGE_MODEL_THRESHOLD", 0)  # bytes; of a large network there would be gigabytes
+    with pytest.raises(UsageError, match=r"'model.onnx' is not written: the network's weights are too large for one"):
+        export.export(str(stage1), "model.onnx")
+    assert list(here.iterdir()) == []
