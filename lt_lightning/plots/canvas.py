@@ -35,7 +35,7 @@ def new_figure(
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     wide = int(_LETTERS_PER_INCH * figure.get_figwidth())
     lines = [line for part in title.splitlines() for line in textwrap.wrap(part, wide)]
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize="small")
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize="small", parse_math=False)  # a folder may have a $
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
@@ -57,7 +57,14 @@ def legend(figure: "Figure") -> None:
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
-    figure.legend(named.values(), named.keys(), loc="outside right center", fontsize="small")
+    made = figure.legend(named.values(), named.keys(), loc="outside right center", fontsize="small")
+    for text in made.get_texts():
+        text.set_parse_math(False)
+
+
+def color_of(number: int) -> str:
+    """The colour of a row, by its place among the rows: the same in every figure, whichever rows that shows."""
+    return f"C{number % 10}"
 
 
 def save(figure: "Figure", path: Path) -> None:

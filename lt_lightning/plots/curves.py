@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lt_lightning.plots.canvas import legend, new_figure
+from lt_lightning.plots.canvas import color_of, legend, new_figure
 from lt_lightning.report import Row
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def curves_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Fi
                 marker = "." if len(epochs) == 1 else ""
                 named = {"label": label} if place == 0 else {}
                 axes.plot(
-                    epochs, [scale * v for v in values], color=f"C{number % 10}", alpha=0.8, marker=marker, **named
+                    epochs, [scale * v for v in values], color=color_of(number), alpha=0.8, marker=marker, **named
                 )
         axes.set_title(_PANELS[name], fontsize="medium")
         axes.set_xlabel("epoch")

@@ -41,7 +41,7 @@ def grid_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figu
     for axes in panels.flat[len(shown) :]:
         axes.set_visible(False)
     for axes, (label, keys, points) in zip(panels.flat, shown, strict=False):
-        axes.set_title(label, fontsize="medium")
+        axes.set_title(label, fontsize="medium", parse_math=False)
         if len(keys) == 1:
             _line(axes, keys[0], points)
         else:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lt_lightning.plots.canvas import legend, new_figure
-from lt_lightning.plots.series import class_order, per_class, smoothed, window_of
+from lt_lightning.plots.canvas import color_of, legend, new_figure
+from lt_lightning.plots.series import class_order, of_neighbours, per_class, smoothed, window_of
 from lt_lightning.report import Row
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ _PANELS = {
 def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figure | None":
     """A panel for each diagnostic, classes from the most to the least frequent.
 
+    Lines are means over seeds and, beyond 20 classes, over neighbouring classes.
+
     Args:
         title: What the rows have in common.
         labels: A line's name each.
@@ -36,8 +38,8 @@ def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Fi
     order = class_order(rows[0].runs[0].detail.class_counts)
     lines = {
         name: [
-            (label, values)
-            for label, row in zip(labels, rows, strict=True)
+            (label, color_of(number), values)
+            for number, (label, row) in enumerate(zip(labels, rows, strict=True))
             if (values := per_class(row, name)) is not None
         ]
         for name in _PANELS
@@ -47,11 +49,12 @@ def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Fi
         return None
     figure, (panels,) = new_figure(title, columns=len(shown), size=(4.6, 3.8))
     ranks, width = np.arange(1, len(order) + 1), window_of(len(order))
+    marker = "." if len(order) <= 20 else ""
     for name, axes in zip(shown, panels, strict=True):
-        for label, values in lines[name]:
+        for label, color, values in lines[name]:
             relative = values / np.nanmean(values) if name == "weight_norm" else values
-            axes.plot(ranks, smoothed(relative[order], width), label=label, marker="." if len(order) <= 20 else "")
+            axes.plot(ranks, smoothed(relative[order], width), color=color, label=label, marker=marker)
         axes.set_title(_PANELS[name], fontsize="medium")
-        axes.set_xlabel("class, by number of training images")
+        axes.set_xlabel(f"class, by number of training images{of_neighbours(width)}")
     legend(figure)
     return figure

@@ -60,6 +60,11 @@ def window_of(classes: int) -> int:
     return 1 if classes <= 20 else classes // 20 // 2 * 2 + 1
 
 
+def of_neighbours(width: int) -> str:
+    """Words for an axis along which lines are smoothed over so many neighbours; none where they are not."""
+    return f" (mean over {width} neighbours)" if width > 1 else ""
+
+
 def pooled_bins(row: Row) -> tuple[Values, Values, Values] | None:
     """``images``, ``confidence`` and ``accuracy`` of each bin over all runs; ``None`` unless all runs have them."""
     found = [run.detail.bins for run in row.runs]

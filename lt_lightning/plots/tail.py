@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lt_lightning.plots.canvas import legend, new_figure
-from lt_lightning.plots.series import class_order, per_class, smoothed, window_of
+from lt_lightning.plots.canvas import color_of, legend, new_figure
+from lt_lightning.plots.series import class_order, of_neighbours, per_class, smoothed, window_of
 from lt_lightning.report import Row
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def tail_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figu
     counts = np.asarray(detail.class_counts)[order]
     width = window_of(len(counts))
     lines = [
-        (label, values)
-        for label, row in zip(labels, rows, strict=True)
+        (label, color_of(number), values)
+        for number, (label, row) in enumerate(zip(labels, rows, strict=True))
         if (values := per_class(row, "accuracy")) is not None
     ]
     if not lines:
@@ -46,10 +46,11 @@ def tail_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figu
     images.set_ylabel("training images (grey)")
     axes.set_zorder(images.get_zorder() + 1)
     axes.patch.set_visible(False)
-    for label, values in lines:
-        axes.plot(ranks, 100 * smoothed(values[order], width), label=label, marker="." if len(counts) <= 20 else "")
+    marker = "." if len(counts) <= 20 else ""
+    for label, color, values in lines:
+        axes.plot(ranks, 100 * smoothed(values[order], width), color=color, label=label, marker=marker)
     _mark_groups(axes, counts, detail.group_thresholds)
-    axes.set_xlabel("class, by number of training images" + (f" (mean over {width} neighbours)" if width > 1 else ""))
+    axes.set_xlabel(f"class, by number of training images{of_neighbours(width)}")
     axes.set_ylabel("accuracy in %")
     legend(figure)
     return figure

@@ -6,6 +6,8 @@ import pytest
 
 from lt_lightning.errors import UsageError
 from lt_lightning.plots.canvas import new_figure, save
+from lt_lightning.plots.grid import grid_figure
+from lt_lightning.plots.tail import tail_figure
 
 
 def test_long_titles_are_wrapped():
@@ -22,6 +24,12 @@ def test_files_are_of_the_format_of_their_name(ending, start, tmp_path):
     save(figure, tmp_path / "new" / f"file.{ending}")
     assert (tmp_path / "new" / f"file.{ending}").read_bytes().startswith(start)
     assert len(list((tmp_path / "new").iterdir())) == 1
+
+
+def test_dollars_in_names_are_no_formulas(made_row, tmp_path):
+    tried = [{"point": {"lr": rate}, "mean": 0.5} for rate in (1, 2)]
+    for kind in (tail_figure, grid_figure):
+        save(kind("data $x_$", ["$y_$"], [made_row(tried=tried)]), tmp_path / "figure.svg")
 
 
 def test_a_folder_that_takes_no_files_is_one_sentence(tmp_path):

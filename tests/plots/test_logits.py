@@ -3,6 +3,8 @@
 import pytest
 
 from lt_lightning.plots.logits import logits_figure
+from lt_lightning.plots.reliability import reliability_figure
+from lt_lightning.plots.tail import tail_figure
 
 
 def test_each_diagnostic_that_is_there_has_a_panel(made_row):
@@ -11,6 +13,26 @@ def test_each_diagnostic_that_is_there_has_a_panel(made_row):
     assert magnitude.get_title() == "Logits Magnitude"
     assert magnitude.get_lines()[0].get_ydata().tolist() == [3, 2, 1]
     assert norm.get_lines()[0].get_ydata() == pytest.approx([2.0, 0.5, 0.5])
+
+
+def test_a_row_has_one_colour_in_all_panels_and_figures(made_row):
+    both = {"logits_magnitude": [3.0, 1.0, 2.0], "weight_norm": [4.0, 1.0, 1.0]}
+    ncm = made_row(method="ncm", per_class={"logits_magnitude": [1.0, 1.0, 1.0]})  # has no weights
+    rows = [
+        ncm,
+        made_row(per_class=both | {"accuracy": [0.5] * 3}, bins={"images": [1], "confidence": [1], "accuracy": [1]}),
+    ]
+    magnitude, norm = logits_figure("title", ["a", "b"], rows).axes
+    assert [line.get_color() for line in magnitude.get_lines()] == ["C0", "C1"]
+    assert [line.get_color() for line in norm.get_lines()] == ["C1"]
+    assert tail_figure("title", ["a", "b"], rows).axes[0].get_lines()[0].get_color() == "C1"
+    assert reliability_figure("title", ["a", "b"], rows).axes[0].get_lines()[1].get_color() == "C1"
+
+
+def test_that_neighbours_are_averaged_is_said(made_row):
+    rows = [made_row(class_counts=[5] * 60, per_class={"logits_magnitude": [1.0] * 60})]
+    (axes,) = logits_figure("title", ["a"], rows).axes
+    assert axes.get_xlabel() == "class, by number of training images (mean over 3 neighbours)"
 
 
 def test_without_diagnostics_there_is_none(made_row):
