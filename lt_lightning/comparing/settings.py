@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head, LinearHead
@@ -70,7 +70,7 @@ class Settings:
         """An optimiser of what trains in a head and a loss, and its schedule.
 
         Raises:
-            UsageError: If one of them refuses its settings.
+            UsageError: If one of them refuses its settings, or the schedule needs more than the number of the epoch.
         """
         parameters = (*head.parameters(), *loss.parameters())  # ours have none; one's own may learn a temperature
         try:
@@ -78,6 +78,11 @@ class Settings:
             scheduler = self.lr_scheduler(optimizer)
         except (TypeError, ValueError) as error:
             raise UsageError(f"The optimizer or its schedule refuses its settings ({error}); give others.") from error
+        if isinstance(scheduler, ReduceLROnPlateau):
+            raise UsageError(
+                "`lr_scheduler` ReduceLROnPlateau goes by validation figures, which nothing takes while heads train "
+                "here; give one that goes by epochs, such as CosineLR."
+            )
         if isinstance(scheduler, CosineLR):
             scheduler.set_epochs(self.epochs)
         return optimizer, scheduler

@@ -47,6 +47,13 @@ def test_what_the_optimizer_refuses_is_said_before_features_are_made(foreign, ma
         Setup(str(foreign), SmallCNN(8, in_channels=3), make_data(), "tau_norm,lort", grid, Options())
 
 
+def test_a_schedule_that_needs_figures_is_refused(setup, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("lr_scheduler: {class_path: lightning.pytorch.cli.ReduceLROnPlateau, init_args: {monitor: val/all}}\n")
+    with pytest.raises(UsageError, match="`lr_scheduler` ReduceLROnPlateau goes by validation figures"):
+        setup([str(path)])
+
+
 def test_a_backbone_that_does_not_fit_is_named_as_it_is_here(foreign, make_data):
     with pytest.raises(UsageError, match=r"^`checkpoint` '.*' does not fit `backbone` SmallCNN \("):
         Setup(str(foreign), SmallCNN(4, in_channels=3), make_data(), "lort", {}, Options())
