@@ -32,12 +32,12 @@ def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], li
     without, repeated = 0, 0
     pipelines: list[Path] = []
     for path in _files(folders):
-        if any(folder in path.parents for folder in pipelines):
+        if any(folder in path.resolve().parents for folder in pipelines):
             continue
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             if "stages" in record:
-                pipelines.append(path.parent)
+                pipelines.append(path.resolve().parent)
             runs = list(runs_in(record, path, split))
         except (OSError, ValueError) as error:
             notes.append(f"{path} cannot be read ({' '.join(str(error).split())}) and is left out.")
@@ -87,7 +87,7 @@ def _files(folders: Sequence[Path]) -> list[Path]:
             raise UsageError(f"`folders` names {str(folder)!r}, below which there is no results.json; give another.")
         found |= {path.resolve(): path for path in paths}
     # A pipeline's own file comes before those of its stages, which lie deeper.
-    return sorted(found.values(), key=lambda path: (len(path.parts), path))
+    return [found[place] for place in sorted(found, key=lambda place: (len(place.parts), place))]
 
 
 def _age(path: Path) -> float:

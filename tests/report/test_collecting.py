@@ -17,13 +17,14 @@ def test_a_repeated_run_counts_once_the_last_one(write, run, rows_of, here):
     assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
 
 
-def test_a_pipeline_brings_its_stages_once(write, run, pipeline, rows_of):
+def test_a_pipeline_brings_its_stages_once(write, run, pipeline, rows_of, here):
     stage = {"test": {"all": 0.5, "few": None}, "group_sizes": {}}
     write("p", pipeline({"stage1": stage, "lort": stage}), "seed_everything: 0\n")
     write("p/lort", run(0.5, bn_mode="train"))
-    rows, notes = rows_of("p")
-    assert {(row.names[2], row.protocol[2]) for row in rows} == {("stage1", "eval"), ("lort", "train")}
-    assert notes == []
+    for folders in (("p",), ("p", here / "p/lort"), (here / "p/lort", "p")):
+        rows, notes = rows_of(*folders)
+        assert {(row.names[2], row.protocol[2]) for row in rows} == {("stage1", "eval"), ("lort", "train")}
+        assert notes == []
 
 
 def test_what_cannot_be_read_is_named_and_left_out(write, run, rows_of):
