@@ -49,7 +49,9 @@ def test_what_the_optimizer_refuses_is_said_before_features_are_made(foreign, ma
 
 def test_a_schedule_that_needs_figures_is_refused(setup, tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("lr_scheduler: {class_path: lightning.pytorch.cli.ReduceLROnPlateau, init_args: {monitor: val/all}}\n")
+    path.write_text(
+        "lr_scheduler: {class_path: lightning.pytorch.cli.ReduceLROnPlateau, init_args: {monitor: val/all}}\n"
+    )
     with pytest.raises(UsageError, match="`lr_scheduler` ReduceLROnPlateau goes by validation figures"):
         setup([str(path)])
 
