@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -22,7 +23,7 @@ from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule
 from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
-from lt_lightning.results import claim_folder, give_back_folder
+from lt_lightning.results import WholeCheckpoints, claim_folder, give_back_folder
 from lt_lightning.resuming import with_checkpoint, with_model
 
 WHAT_REMAINS = (
@@ -199,7 +200,10 @@ class LTCLI(LightningCLI):
                 self.folder = claim_folder(Path(options.get("default_root_dir") or "runs") / preset)
                 self._claimed = self.folder
             kwargs["logger"] = CSVLogger(self.folder.parent, name="", version=self.folder.name)
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one of the user's
+            trainer.strategy.checkpoint_io = WholeCheckpoints()
+        return trainer
 
     def _leave_no_empty_folder(self) -> None:
         if self._claimed is not None:

@@ -55,6 +55,14 @@ def test_without_a_logger_nothing_is_written(here, tiny):
     assert list(here.iterdir()) == []
 
 
+def test_checkpoints_are_written_in_the_runs_folder_and_not_moved_there(here, tiny, monkeypatch):
+    monkeypatch.setattr("shutil.move", lambda *_: pytest.fail("from another file system this is a copy"))
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
+    assert list(here.glob("runs/*/version_0/checkpoints/*")) == list(
+        here.glob("runs/*/version_0/checkpoints/last.ckpt")
+    )
+
+
 def test_a_second_run_keeps_the_first(here, tiny):
     for _ in range(2):
         main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
