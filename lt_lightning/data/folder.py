@@ -142,7 +142,8 @@ def images_below(folder: Path) -> list[str]:
         UsageError: If a name is not UTF-8, which no file of results could hold.
     """
     members = []
-    above = {folder: (folder.resolve(),)}  # of each folder to come: where it really is, after those that it lies in
+    # Of each folder to come where it really is, after those that it lies in.
+    above: dict[Path, tuple[Path, ...]] = {folder: (folder.resolve(),)}
     for name_of_place, folders, names in os.walk(folder, followlinks=True):
         place = Path(name_of_place)
         here = above.pop(place)

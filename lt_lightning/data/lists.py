@@ -131,7 +131,7 @@ class ImageListLT(ImageFilesLT):
 
     def _check_classes(self, path: Path, targets: Tensor) -> None:
         num_classes = max(self._num_classes or 0, len(self._given_names or ()))
-        present = targets.unique()  # sorted; of few images, a label of thirteen digits takes no memory
+        present = torch.unique(targets)  # sorted; of few images, a label of thirteen digits takes no memory
         gaps = torch.nonzero(present != torch.arange(len(present))).flatten()
         empty = int(gaps[0]) if len(gaps) else len(present)
         if empty < num_classes:
