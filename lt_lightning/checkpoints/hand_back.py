@@ -139,9 +139,10 @@ def _tensors(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[di
             f"`checkpoint` {path!r} has a classifier {classifier.name!r} without a bias, and the new one needs one (of "
             f"up to {float(given.abs().max()):.3g}), which its network could not load; {_INSTEAD}."
         )
-    notes, exact = [], {weight: layer.weight.detach().cpu()}
+    # Copies: of a layer out of a stack of many torch would save them all.
+    notes, exact = [], {weight: layer.weight.detach().cpu().clone()}
     if bias is not None:
-        exact[bias] = torch.zeros(shape[0]) if given is None else given.cpu()
+        exact[bias] = torch.zeros(shape[0]) if given is None else given.cpu().clone()
         if given is None:
             notes.append("its bias is 0")
     exact = {key: _in_file_order(value, classifier) for key, value in exact.items()}

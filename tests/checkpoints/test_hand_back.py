@@ -400,3 +400,14 @@ def test_a_real_checkpoint_comes_back_as_it_was(tmp_path, shared):
         backbone.load_state_dict(again.tensors)
         logits = nn.functional.linear(backbone(images), theirs.weight, theirs.bias)
         torch.testing.assert_close(logits, head.predict(features), rtol=0, atol=1e-5)
+
+
+def test_a_layer_out_of_a_stack_comes_alone(tmp_path):
+    torch.save(Net().state_dict(), tmp_path / "model.pth")
+    found = checkpoints.match(checkpoints.read(tmp_path / "model.pth"), SmallCNN(8))
+    classifier = checkpoints.find_classifier(found, 8, 10, found.source.path)
+    layer = nn.Linear(8, 10)
+    layer.weight, layer.bias = nn.Parameter(torch.rand(1000, 10, 8)[3]), nn.Parameter(torch.rand(1000, 10)[3])
+    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
+    sizes = [(tmp_path / name).stat().st_size for name in ("model.pth", "better.pth")]
+    assert sizes[1] < 1.1 * sizes[0]
