@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from lt_lightning.augmentations import Augmentation
+from lt_lightning.data.loading import LateLoader, as_is
 from lt_lightning.data.splits import check_targets
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
@@ -281,7 +282,7 @@ class LTDataModule(LightningDataModule, ABC):
             test,  # type: ignore[arg-type]
             batch_size=self.eval_batch_size,
             sampler=list(share),
-            collate_fn=_as_is,
+            collate_fn=as_is,
             num_workers=self.num_workers,
         )
 
@@ -298,12 +299,24 @@ class LTDataModule(LightningDataModule, ABC):
         if self.trainer is not None:
             processed: int = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
             state["batches_seen"] = processed if processed < self.trainer.num_training_batches else 0
+            state["batch_size"] = self.batch_size
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Skip what the interrupted epoch has already shown."""
-        if self.trainer is None or self.trainer.state.fn == "fit":  # a test of the same file starts no epoch
-            self._skip_batches = int(state_dict.get("batches_seen", 0))
+        """Skip what the interrupted epoch has already shown.
+
+        Raises:
+            UsageError: If that was shown in batches of another size.
+        """
+        if self.trainer is not None and self.trainer.state.fn != "fit":  # a test of the same file starts no epoch
+            return
+        self._skip_batches = int(state_dict.get("batches_seen", 0))
+        before = state_dict.get("batch_size", self.batch_size)
+        if self._skip_batches and before != self.batch_size:
+            raise UsageError(
+                f"`data.batch_size` is {self.batch_size}, but `ckpt_path` was written {self._skip_batches} batches of "
+                f"{before} into an epoch, which must end as it began; give {before}, or a checkpoint of an epoch's end."
+            )
 
     def _process(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
@@ -316,10 +329,10 @@ class LTDataModule(LightningDataModule, ABC):
         return self._loader(images, EvalBatchSampler(len(images), self.eval_batch_size, rank, world_size))
 
     def _loader(self, images: LabelledImages, batches: Sampler[list[int]]) -> DataLoader[Batch]:
-        return _LateLoader(
+        return LateLoader(
             images,  # type: ignore[arg-type]  # read through __getitems__ alone
             batch_sampler=batches,
-            collate_fn=_as_is,
+            collate_fn=as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -330,19 +343,3 @@ class LTDataModule(LightningDataModule, ABC):
         assert self.trainer is not None
         place = (run_seed(), self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_idx, self._process()[0])
         return torch.Generator(device).manual_seed(seed_from(*place))
-
-
-class _LateLoader(DataLoader[Batch]):
-    """A loader that draws nothing before its first batch is asked for.
-
-    Worker processes fetch ahead as soon as an iterator exists, which in a resumed run is before Lightning has told the
-    sampler which epoch it is.
-    """
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        yield from super().__iter__()
-
-
-def _as_is(batch: Any) -> Any:
-    """``__getitems__`` has already made the batch."""
-    return batch

@@ -209,6 +209,22 @@ def test_a_run_resumed_inside_an_epoch_sees_what_it_had_not(tmp_path, trainer, d
     assert len(runs[0]) % 3 == 0
 
 
+def test_an_epoch_ends_in_batches_of_the_size_it_began_with(tmp_path, trainer, digits, stage1_module):
+    data = digits(batch_size=40)
+    keep = ModelCheckpoint(tmp_path, filename="{step}", save_top_k=-1, every_n_train_steps=1)
+    trainer(callbacks=[keep], enable_checkpointing=True).fit(stage1_module(data), datamodule=data)
+    other = digits(batch_size=20)
+
+    def resumed():
+        again = ModelCheckpoint(tmp_path / "again", filename="{step}", save_top_k=-1, every_n_train_steps=1)
+        return trainer(max_epochs=2, callbacks=[again], enable_checkpointing=True)
+
+    sentence = r"`data.batch_size` is 20, but `ckpt_path` was written 5 batches of 40 into an epoch"
+    with pytest.raises(UsageError, match=sentence):
+        resumed().fit(stage1_module(other), datamodule=other, ckpt_path=tmp_path / "step=5.ckpt")
+    resumed().fit(stage1_module(other), datamodule=other, ckpt_path=tmp_path / "step=7.ckpt")  # its end
+
+
 def test_resumed_epoch_skips_what_was_seen(made):
     made.setup("fit")
     made.load_state_dict({"batches_seen": 1})
