@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lt_lightning.plots.canvas import color_of, legend, new_figure
-from lt_lightning.plots.series import class_order, of_neighbours, per_class, smoothed, window_of
+from lt_lightning.plots.canvas import legend, new_figure
+from lt_lightning.plots.series import class_lines, class_order, of_neighbours, smoothed, window_of
 from lt_lightning.report import Row
 
 if TYPE_CHECKING:
@@ -36,14 +36,7 @@ def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Fi
         "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), which compares the first two.
     """
     order = class_order(rows[0].runs[0].detail.class_counts)
-    lines = {
-        name: [
-            (label, color_of(number), values)
-            for number, (label, row) in enumerate(zip(labels, rows, strict=True))
-            if (values := per_class(row, name)) is not None
-        ]
-        for name in _PANELS
-    }
+    lines = {name: class_lines(name, labels, rows) for name in _PANELS}
     shown = [name for name in _PANELS if lines[name]]
     if not shown:
         return None

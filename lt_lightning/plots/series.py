@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lt_lightning.plots.canvas import color_of
 from lt_lightning.report import Row
 
 Values = NDArray[np.float64]
@@ -24,6 +25,15 @@ def per_class(row: Row, name: str) -> Values | None:
         return None
     means: Values = np.asarray(found, dtype=np.float64).mean(axis=0)
     return means
+
+
+def class_lines(name: str, labels: Sequence[str], rows: Sequence[Row]) -> list[tuple[str, str, Values]]:
+    """Label, colour and :func:`per_class` of each row that has it; a row has its colour whoever else is left out."""
+    return [
+        (label, color_of(number), values)
+        for number, (label, row) in enumerate(zip(labels, rows, strict=True))
+        if (values := per_class(row, name)) is not None
+    ]
 
 
 def tried(row: Row) -> list[dict[str, Any]]:

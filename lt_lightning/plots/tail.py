@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lt_lightning.plots.canvas import color_of, legend, new_figure
-from lt_lightning.plots.series import class_order, of_neighbours, per_class, smoothed, window_of
+from lt_lightning.plots.canvas import legend, new_figure
+from lt_lightning.plots.series import class_lines, class_order, of_neighbours, smoothed, window_of
 from lt_lightning.report import Row
 
 if TYPE_CHECKING:
@@ -31,11 +31,7 @@ def tail_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figu
     order = class_order(detail.class_counts)
     counts = np.asarray(detail.class_counts)[order]
     width = window_of(len(counts))
-    lines = [
-        (label, color_of(number), values)
-        for number, (label, row) in enumerate(zip(labels, rows, strict=True))
-        if (values := per_class(row, "accuracy")) is not None
-    ]
+    lines = class_lines("accuracy", labels, rows)
     if not lines:
         return None
     figure, ((axes,),) = new_figure(title, size=(9.0, 4.5))

@@ -30,6 +30,7 @@ def test_dollars_in_names_are_no_formulas(made_row, tmp_path):
     tried = [{"point": {"lr": rate}, "mean": 0.5} for rate in (1, 2)]
     for kind in (tail_figure, grid_figure):
         save(kind("data $x_$", ["$y_$"], [made_row(tried=tried)]), tmp_path / "figure.svg")
+        assert "</svg>" in (tmp_path / "figure.svg").read_text()
 
 
 def test_a_folder_that_takes_no_files_is_one_sentence(tmp_path):
