@@ -23,8 +23,9 @@ from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule
 from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
-from lt_lightning.results import WholeCheckpoints, claim_folder, give_back_folder
+from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import with_checkpoint, with_model
+from lt_lightning.whole_checkpoints import WholeCheckpoints
 
 WHAT_REMAINS = (
     "`last.ckpt` of the run's folder holds the last epoch that ended, if one has; `fit --ckpt_path` goes on from it."

@@ -13,10 +13,9 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
-from lt_lightning.drafts import draft_of, write_text
+from lt_lightning.drafts import write_text
 from lt_lightning.version import __version__
 
 
@@ -62,30 +61,6 @@ def sha256_of(path: Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a run's checkpoints beside the earlier ones, then gives them their names in one step.
-
-    Lightning writes to the system's folder for temporary files and moves from there. From another file system that is a
-    copy over the earlier file, and who is killed meanwhile has neither; and the file can be read by its owner alone.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Save a checkpoint; elsewhere than on a file system as Lightning does.
-
-        Args:
-            checkpoint: What it holds.
-            path: File, or address.
-            storage_options: For addresses.
-        """
-        if "://" in str(path) or storage_options is not None:
-            super().save_checkpoint(checkpoint, path, storage_options)
-            return
-        with draft_of(Path(path)) as draft:
-            with draft.open("wb") as file:  # of a path torch would write the name into the file
-                torch.save(checkpoint, file)
-            draft.replace(path)
 
 
 def environment() -> dict[str, Any]:

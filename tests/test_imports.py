@@ -17,6 +17,7 @@ ANYONE = {"errors", "drafts"}
 MAY_IMPORT = {
     "errors": set(),
     "drafts": set(),
+    "whole_checkpoints": set(),
     "devices": set(),
     "cli": {"quiet", "version"},
     "presets": set(),
@@ -68,6 +69,7 @@ MAY_IMPORT = {
         "quiet",
         "results",
         "resuming",
+        "whole_checkpoints",
     },
     "comparing": {
         "backbones",
