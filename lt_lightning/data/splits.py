@@ -170,7 +170,7 @@ def image_digests(images: Tensor) -> list[bytes]:
     """SHA-256 of each image's pixels.
 
     Args:
-        images: ``(N, C, H, W)``, uint8; hashed in that order of axes, whatever the strides are.
+        images: ``(N, C, H, W)``, of any one type; hashed in that order of axes, whatever the strides are.
 
     Returns:
         ``N`` times 32 bytes.

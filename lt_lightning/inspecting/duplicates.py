@@ -1,6 +1,5 @@
 """Images that are there twice; where one is a training and one a test image, figures come out too good."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ import torch
 
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
+from lt_lightning.data.splits import image_digests
 from lt_lightning.features.progress import progress_bar
 from lt_lightning.inspecting.summary import SPLITS
 
@@ -62,9 +62,8 @@ def _hashes(data: LTDataModule, name: Split, progress: bool) -> list[bytes]:
     found = []
     with progress_bar(f"{name} images", len(images), progress) as advance:
         for pixels, _ in data.undistorted_batches(name, torch.device("cpu")):
-            rows = pixels.contiguous().numpy()
-            found += [hashlib.blake2b(row.data, digest_size=16).digest() for row in rows]
-            advance(len(rows))
+            found += image_digests(pixels)
+            advance(len(pixels))
     return found
 
 
