@@ -1,6 +1,5 @@
 """Writes ``results.json`` and prints the table at the end of a run."""
 
-import hashlib
 import shlex
 import sys
 import time
@@ -11,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.modules import LTModule, RepresentationModule
-from lt_lightning.results import environment, write_json
+from lt_lightning.results import environment, sha256_of, write_json
 from lt_lightning.tables import accuracy_table, show
 
 
@@ -113,7 +112,7 @@ class ResultsWriter(Callback):
             "command": shlex.join(sys.argv),
             "preset": self.preset,
             "config": str(config),
-            "config_sha256": hashlib.sha256(config.read_bytes()).hexdigest() if config.is_file() else None,
+            "config_sha256": sha256_of(config) if config.is_file() else None,
             "seed": self.seed,
             "model": type(module).__name__,
             "checkpoint": getattr(module, "checkpoint", None),

@@ -166,16 +166,19 @@ def _store(
         }
     )
 
+    drawn = record["views"] not in (1, "all")
+
+    def of(views: int) -> dict[str, int]:
+        return {"views": views} if drawn else {}
+
     def keyed(views: int) -> str:
-        drawn = {} if record["views"] in (1, "all") else {"views": views}
-        return key({**parts, **drawn, "shape": (views, layout.images, layout.features)})
+        return key({**parts, **of(views), "shape": (views, layout.images, layout.features)})
 
     def folder(views: int) -> Path:
         return Path(options.cache) / f"{split}-{keyed(views)[:20]}"
 
-    held = on_first(lambda: _views_held(layout.views, folder) if record["views"] not in (1, "all") else layout.views)
-    more = {"views": held} if held > layout.views else {}
-    stored = {**record, **more, "key": keyed(held)}
+    held = on_first(lambda: _views_held(layout.views, folder)) if drawn else layout.views
+    stored = {**record, **of(held), "key": keyed(held)}
     record["key"] = keyed(layout.views)
     return DiskStore(Path(options.cache), folder(held).name, replace(layout, views=held), stored)
 
