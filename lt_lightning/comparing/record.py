@@ -3,6 +3,7 @@
 import shlex
 import sys
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -111,7 +112,7 @@ def _row(row: Row, priors: dict[str, float] | None, best_on_test: bool) -> dict[
         ],
         # Another name, so that no reader takes what was chosen on test images for a mean.
         "best_on_test" if best_on_test else "mean": {name: mean(row.values(name)) for name in accuracy},
-        "standard_deviation": {name: stdev(row.values(name)) for name in accuracy} if len(row.tests) > 1 else None,
+        "standard_deviation": {name: _deviation(row.values(name)) for name in accuracy} if len(row.tests) > 1 else None,
         "to_stage1": row.to_stage1,
         "to_winner": row.to_winner,
         "test_priors": priors,
@@ -122,6 +123,11 @@ def _row(row: Row, priors: dict[str, float] | None, best_on_test: bool) -> dict[
             for head, test in zip(row.heads, row.tests, strict=True)
         ],
     }
+
+
+def _deviation(values: list[float]) -> float:
+    """Over seeds; NaN for a group without classes, of which `stdev` makes an error in some versions of Python."""
+    return float("nan") if isnan(values[0]) else stdev(values)
 
 
 def _write_predictions(found: Comparison, path: Path) -> None:

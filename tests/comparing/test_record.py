@@ -33,6 +33,14 @@ def test_stage1_and_protocol(run):
     assert found["features"]["val"]["views"] == 1
 
 
+def test_a_group_without_classes_has_no_spread_over_seeds(run, make_data, tmp_path):
+    found = run("linear", data=make_data(group_thresholds=(3, 100)), seeds=(0, 1))
+    write(found, tmp_path)
+    row = json.loads((tmp_path / "results.json").read_text())["rows"]["linear"]
+    assert (row["mean"]["many"], row["standard_deviation"]["many"]) == (None, None)
+    assert row["standard_deviation"]["all"] >= 0
+
+
 def test_a_full_disk_leaves_no_half_written_predictions(run, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("No space left on device")
