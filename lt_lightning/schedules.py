@@ -1,10 +1,12 @@
 """Learning-rate schedules that end where training ends."""
 
-from math import cos, pi
+from math import cos, inf, pi
 from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+from lt_lightning.errors import UsageError
 
 
 class CosineLR(LRScheduler):
@@ -15,11 +17,18 @@ class CosineLR(LRScheduler):
 
     Args:
         optimizer: The wrapped optimiser.
-        end_factor: Where the cosine ends, as a fraction of the initial learning rate.
-        epochs: Length; ``None`` until :meth:`set_epochs` is called.
+        end_factor: Where the cosine ends, as a fraction of the initial learning rate, at least 0.
+        epochs: Length, at least 1; ``None`` until :meth:`set_epochs` is called.
+
+    Raises:
+        UsageError: If ``end_factor`` is negative or not finite, or ``epochs`` below 1.
     """
 
     def __init__(self, optimizer: Optimizer, end_factor: float = 0.0, epochs: int | None = None) -> None:
+        if not 0 <= end_factor < inf:
+            raise UsageError(f"`end_factor` of `CosineLR` must be a number of at least 0, but got {end_factor}.")
+        if epochs is not None and epochs < 1:
+            raise UsageError(f"`epochs` of `CosineLR` must be at least 1, but got {epochs}; null takes the run's.")
         self.end_factor = end_factor
         self.epochs = epochs
         super().__init__(optimizer)

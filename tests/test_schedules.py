@@ -5,6 +5,7 @@ from math import cos, pi
 import pytest
 import torch
 
+from lt_lightning.errors import UsageError
 from lt_lightning.schedules import CosineLR
 
 
@@ -62,3 +63,17 @@ def test_state_resumes():
         other.optimizer.step()
         other.step()
         assert other.get_last_lr() == pytest.approx([0.4 * (1 + cos(pi * 5 / length)) / 2])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"epochs": 0}, "`epochs` of `CosineLR` must be at least 1, but got 0"),
+        ({"epochs": -3}, "`epochs` of `CosineLR` must be at least 1, but got -3"),
+        ({"end_factor": -0.1}, "`end_factor` of `CosineLR` must be a number of at least 0, but got -0.1"),
+        ({"end_factor": float("nan")}, "`end_factor` of `CosineLR` must be a number of at least 0, but got nan"),
+    ],
+)
+def test_a_length_or_an_end_that_makes_no_sense_is_refused(options, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        rates(2, **options)
