@@ -68,4 +68,4 @@ def average_precision(scores: Tensor, relevant: Tensor) -> Tensor:
     last = torch.searchsorted(-ranked, -ranked, right=True) - 1
     dtype = torch.promote_types(scores.dtype, torch.float32)
     precision = found.gather(1, last).to(dtype) / (last + 1)
-    return (precision * hits).sum(dim=1) / found[:, -1]
+    return (precision * hits).sum(dim=1) / hits.sum(dim=1)

@@ -107,6 +107,12 @@ def test_partition_finds_what_topk_finds(seed: int, number: int) -> None:
     assert torch.equal(logits, kept)
 
 
+def test_compiled_it_finds_the_same() -> None:
+    logits, targets = batch()
+    compiled = torch.compile(hard_selection_loss, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(logits, targets, 50.0, 10.0), hard_selection_loss(logits, targets, 50.0, 10.0))
+
+
 def test_two_classes() -> None:
     logits = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
     for function in (hard_selection_loss, soft_selection_loss):

@@ -52,6 +52,11 @@ def test_five_classes_are_predicted_unless_told() -> None:
     assert multilabel_scores(scores, labels, top=1)["image_balanced_accuracy"].item() == pytest.approx(0.6)
 
 
+def test_without_images_nothing_can_be_averaged() -> None:
+    found = multilabel_scores(torch.zeros(0, 6), torch.zeros(0, 6))
+    assert all(value.isnan() for value in found.values())
+
+
 def test_bad_input_is_refused() -> None:
     scores = torch.zeros(3, 4)
     with pytest.raises(UsageError, match=r"must both be \(N, K\), but got \(3, 4\) and \(3,\)"):
