@@ -65,10 +65,11 @@ class ParquetSource(ImageSource):
         parts = []
         for path in self._files[split]:
             file = _open(path)
-            column = file.read(columns=[_column(file, path, LABEL_COLUMNS)]).column(0)
+            name = _column(file, path, LABEL_COLUMNS)
+            column = file.read(columns=[name]).column(0)
             if column.null_count:
                 raise UsageError(f"{path} has {column.null_count} rows without a label; use a labelled split.")
-            labels = torch.from_numpy(column.to_numpy().astype(np.int64))
+            labels = torch.from_numpy(_class_numbers(column.to_numpy(), f"{path}, column {name},"))
             check_labels(labels, len(names) or 2**31, str(path))
             parts.append(labels)
         return torch.cat(parts)
@@ -104,9 +105,9 @@ class ParquetSource(ImageSource):
             return torch.empty(0, 3 if self._mode == "RGB" else 1, 0, 0, dtype=torch.uint8)
         return torch.from_numpy(images)
 
-    def _decode(self, cell: Mapping[str, Any] | None, path: Path, row: int) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-        data = (cell or {}).get("bytes")
-        if not data:
+    def _decode(self, cell: Any, path: Path, row: int) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+        data = cell.get("bytes") if isinstance(cell, Mapping) else None
+        if not isinstance(data, bytes) or not data:
             raise UsageError(f"{path} holds no image in row {row}; use a file whose image column embeds `bytes`.")
         try:
             pixels = np.asarray(eight_bits(Image.open(io.BytesIO(data), formats=FORMATS), self._mode))
@@ -138,6 +139,22 @@ def _column(file: Any, path: Path, candidates: Sequence[str]) -> str:
         f"{path} has the columns {', '.join(columns)}, but one named {' or '.join(candidates)} is needed; "
         f"export it in the Hugging Face image schema."
     )
+
+
+def _class_numbers(values: "np.ndarray[Any, Any]", where: str) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Labels as integers; floats with nothing after the point are some, of which pandas makes a column with gaps."""
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    whole = np.zeros(len(values), dtype=bool)
+    if values.dtype.kind == "f":
+        whole = np.isfinite(values) & (np.floor(values) == values)
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise UsageError(
+            f"{where} has {values.tolist()[row]!r} in row {row}, but class numbers are needed there; write whole "
+            f"numbers from 0."
+        )
+    return values.astype(np.int64)
 
 
 def _check_shards(paths: Sequence[Path]) -> None:

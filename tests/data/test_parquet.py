@@ -152,3 +152,37 @@ def test_a_missing_pyarrow_is_named(source, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r'needs pyarrow.*`pip install "lt_lightning\[parquet\]"`'):
         source.labels("train")
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [(["cat", "dog"], "'cat' in row 0"), ([0.0, 0.5], "0.5 in row 1"), ([0.0, float("inf")], "inf in row 1")],
+)
+def test_labels_that_are_no_class_numbers_are_refused(tmp_path, labels, found):
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "train-00000-of-00001.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"label": labels}), path)
+    with pytest.raises(UsageError, match=f"column label, has {found}, but class numbers are needed"):
+        ParquetSource({"train": [path]}).labels("train")
+
+
+def test_whole_floats_are_class_numbers(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "train-00000-of-00001.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"label": [1.0, 0.0]}), path)
+    labels = ParquetSource({"train": [path]}).labels("train")
+    assert (labels.tolist(), labels.dtype) == ([1, 0], torch.int64)
+
+
+def test_images_as_bare_bytes_are_refused(tmp_path, encode_png, make_pixels):
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "train-00000-of-00001.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"img": [encode_png(make_pixels(0))], "label": [0]}), path)
+    with pytest.raises(UsageError, match="no image in row 0; use a file whose image column embeds `bytes`"):
+        ParquetSource({"train": [path]}).images("train", torch.tensor([0]))
