@@ -17,10 +17,10 @@ from lt_lightning.tables import accuracy_table, show
 class ResultsWriter(Callback):
     """Leave a ``results.json`` in the run's folder, and a table on the screen.
 
-    The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, head, loss,
-    mixing and schedules, augmentation, data and the hash of its split, class counts, epoch, test-time averaging, all
-    metrics per group and per class, and time. What other callbacks keep in an attribute ``diagnostics``, a dictionary
-    of plain values, is added.
+    The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, the file that
+    weights came from and its hash, head, loss, mixing and schedules, augmentation, data and the hash of its split,
+    class counts, epoch, test-time averaging, all metrics per group and per class, and time. What other callbacks keep
+    in an attribute ``diagnostics``, a dictionary of plain values, is added.
 
     Args:
         preset: Name of the configuration the run started from.
@@ -33,6 +33,7 @@ class ResultsWriter(Callback):
         self.seed = seed
         self.print_table = print_table
         self.seconds: dict[str, float] = {}
+        self.started_from: dict[str, str] | None = None
         self._started = 0.0
         self._train_seconds = 0.0
         self._epoch_started = 0.0
@@ -43,6 +44,27 @@ class ResultsWriter(Callback):
         self._started = time.perf_counter()
         if stage == "fit":
             self.seconds.pop("first_step", None)
+
+    # Lightning names the checkpoint that is to be restored from here on; the module reads its own after this.
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note which file the weights come from."""
+        self._note_start(trainer, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note it for a stand-alone validation."""
+        if trainer.state.fn == "validate":
+            self._note_start(trainer, pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note it for a test of weights that this run has not trained."""
+        if "fit" not in self.seconds:
+            self._note_start(trainer, pl_module)
+
+    def _note_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        path = trainer.ckpt_path or getattr(pl_module, "checkpoint", None)
+        if trainer.is_global_zero and path is not None and Path(path).is_file():
+            self.started_from = {"path": str(path), "sha256": sha256_of(Path(path))}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of an epoch that a resumed run goes on with."""
@@ -116,6 +138,7 @@ class ResultsWriter(Callback):
             "seed": self.seed,
             "model": type(module).__name__,
             "checkpoint": getattr(module, "checkpoint", None),
+            "started_from": self.started_from,
             "bn_mode": getattr(module, "bn_mode", None),
             "backbone": type(module.backbone).__name__,
             "head": type(module.head).__name__,

@@ -121,7 +121,9 @@ def _run(record: Mapping[str, Any], path: Path, method: str, evaluation: Mapping
     names = Names(_data(record), str(record["preset"]), method, settings)
     detail = _detail(record, evaluation.get("per_class", {}), evaluation.get("calibration", {}).get("bins", {}))
     detail = replace(detail, history=folder / "metrics.csv")
-    return Run(path, names, protocol, config or str(path), record["seed"], _numbers(figures), detail)
+    # A checkpoint's name says little: another file may have had it, or have it in another folder.
+    content = (record.get("started_from") or {}).get("sha256", "")
+    return Run(path, names, protocol, f"{config or path} {content}", record["seed"], _numbers(figures), detail)
 
 
 def _detail(record: Mapping[str, Any], per_class: Mapping[str, Any], bins: Mapping[str, Any]) -> Detail:

@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lt_lightning.callbacks import DRW, ResultsWriter
 from lt_lightning.mixing import Mixup
+from lt_lightning.modules import RetrainModule
 
 
 def read(folder):
@@ -130,6 +131,30 @@ def test_a_checkpoint_tested_later_is_as_old_as_it_was(tmp_path, trainer, digits
     run.test(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "x.ckpt", verbose=False)
     record = read(tmp_path / "run")
     assert record["epochs"] == record["evaluation"]["test"]["epoch"] == 3
+
+
+def test_the_file_that_weights_came_from_is_known_by_its_content(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    files = [tmp_path / "stage1.ckpt", tmp_path / "stage2.ckpt"]
+
+    def run(name):
+        return trainer(logger=logging_to(tmp_path / name), callbacks=[ResultsWriter(print_table=False)])
+
+    def stage2():
+        backbone = stage1_module(data).backbone
+        return RetrainModule(data.class_counts, str(files[0]), backbone, group_thresholds=data.group_thresholds)
+
+    first, second, module = run("stage1"), run("stage2"), stage2()
+    first.fit(stage1_module(data), datamodule=data)
+    first.save_checkpoint(files[0])
+    second.fit(module, datamodule=data)
+    second.save_checkpoint(files[1])
+    second.test(module, datamodule=data, verbose=False)  # of weights that came from nowhere else
+    run("validated").validate(stage2(), datamodule=data, verbose=False)
+    run("tested").test(stage2(), datamodule=data, ckpt_path=files[1], verbose=False)
+    one, other = ({"path": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in files)
+    found = [read(tmp_path / name)["started_from"] for name in ("stage1", "stage2", "validated", "tested")]
+    assert found == [None, one, one, other]
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
