@@ -33,7 +33,8 @@ class FileList:
 
     def counts(self, num_classes: int) -> list[int]:
         """Images of each class."""
-        return [int(count) for count in torch.bincount(self.targets, minlength=num_classes)]
+        counts: list[int] = torch.bincount(self.targets, minlength=num_classes).tolist()
+        return counts
 
 
 class FileImages:

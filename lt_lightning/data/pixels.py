@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-# What Pillow raises of a file that is damaged; of a PNG that is a SyntaxError.
-DAMAGED = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+# What Pillow raises of a file that is damaged; of a PNG that is a SyntaxError, of an AVIF a RuntimeError.
+DAMAGED = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
 
 # Modes "I" of these are numbers of 16 bits, wherever Pillow's version opens them as such.
 _SIXTEEN_BITS = ("PNG", "PPM")

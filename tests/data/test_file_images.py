@@ -1,3 +1,4 @@
+import io
 import pickle
 
 import pytest
@@ -27,7 +28,14 @@ def test_a_transparent_palette_is_read_without_a_warning(folder_root):
     assert read_rgb(path).mode == "RGB"
 
 
-@pytest.mark.parametrize("content", [b"", b"text", None])
+def dds_of_no_format():
+    """A file of which Pillow says NotImplementedError, as it says RuntimeError of a damaged AVIF."""
+    buffer = io.BytesIO()
+    Image.new("RGBA", (4, 4)).save(buffer, format="DDS")
+    return buffer.getvalue()[:80] + bytes(4) + buffer.getvalue()[84:]
+
+
+@pytest.mark.parametrize("content", [b"", b"text", None, dds_of_no_format()])
 def test_an_unreadable_image_is_named(tmp_path, content):
     path = tmp_path / "broken.png"
     if content is not None:
