@@ -1,6 +1,7 @@
 """Long-tailed images as folders, one per class."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from lt_lightning.data.files import FileValFrom, ImageFilesLT
 from lt_lightning.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, InstanceSampler
+
+_NAMED = 3
+"""How many endings of files that are passed over are named."""
 
 
 class ImageFolderLT(ImageFilesLT):
@@ -101,12 +105,12 @@ class ImageFolderLT(ImageFilesLT):
 
     def list_files(self, split: Split) -> FileList | None:
         """List ``root/<split>``, class by class, sorted by path."""
-        names = self.class_names
+        labels = {name: label for label, name in enumerate(self.class_names)}
         folder = Path(self.root) / split
         if not folder.is_dir():
             return None
         found = _subfolders(folder)
-        unknown = sorted(set(found) - set(names))
+        unknown = sorted(set(found) - set(labels))
         if unknown:
             raise UsageError(
                 f"{folder} has the class folder {unknown[0]}, which {Path(self.root) / 'train'} has not; use the same "
@@ -121,14 +125,17 @@ class ImageFolderLT(ImageFilesLT):
                     f"it."
                 )
             paths += [f"{split}/{name}/{member}" for member in members]
-            targets += [names.index(name)] * len(members)
+            targets += [labels[name]] * len(members)
         if not paths:
             raise UsageError(f"{folder} has no class folders; put the images into {folder}/<class>/ or remove it.")
         return FileList(paths, torch.tensor(targets))
 
 
 def _subfolders(folder: Path) -> list[str]:
-    found = (entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    try:
+        found = [entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
+    except OSError as error:
+        raise _closed(error) from error
     return _in_utf8(sorted(found), folder)
 
 
@@ -139,24 +146,62 @@ def images_below(folder: Path) -> list[str]:
     over, those of folders too.
 
     Raises:
-        UsageError: If a name is not UTF-8, which no file of results could hold.
+        UsageError: If a name is not UTF-8, which no file of results could hold, or a folder cannot be read.
     """
+    return _in_utf8(sorted(name for name in _files_below(folder) if name.lower().endswith(IMG_EXTENSIONS)), folder)
+
+
+def passed_over(*folders: Path) -> str:
+    """A sentence on files that :func:`images_below` takes for no images; empty where there are none.
+
+    Args:
+        folders: Those that there are not are left out.
+
+    Raises:
+        UsageError: If a folder cannot be read.
+    """
+    endings = Counter(
+        Path(name).suffix.lower() or "no ending"
+        for folder in folders
+        if folder.is_dir()
+        for name in _files_below(folder)
+        if not name.lower().endswith(IMG_EXTENSIONS)
+    )
+    if not endings:
+        return ""
+    number = endings.total()
+    ordered = sorted(endings.items(), key=lambda found: (-found[1], found[0]))
+    kinds = ", ".join(f"{ending} ({count})" for ending, count in ordered[:_NAMED])
+    more = f" and {len(endings) - _NAMED} more" if len(endings) > _NAMED else ""
+    files = "1 file is" if number == 1 else f"{number:,} files are"
+    return f"{files} passed over, not being named as images are: {kinds}{more}; convert what is an image."
+
+
+def _files_below(folder: Path) -> list[str]:
+    """Files at any depth, but for those whose names start with a dot, relative to ``folder``, in no order."""
     members = []
     # Of each folder to come where it really is, after those that it lies in.
     above: dict[Path, tuple[Path, ...]] = {folder: (folder.resolve(),)}
-    for name_of_place, folders, names in os.walk(folder, followlinks=True):
+    for name_of_place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         place = Path(name_of_place)
         here = above.pop(place)
         real = {name: _real(place / name, here[-1]) for name in folders if not name.startswith(".")}
         folders[:] = [name for name, path in real.items() if path not in here]
         above |= {place / name: (*here, real[name]) for name in folders}
         below = place.relative_to(folder)
-        members += [
-            (below / name).as_posix()
-            for name in names
-            if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
-        ]
-    return _in_utf8(sorted(members), folder)
+        members += [(below / name).as_posix() for name in names if not name.startswith(".")]
+    return members
+
+
+def _refuse(error: OSError) -> None:
+    raise _closed(error) from error
+
+
+def _closed(error: OSError) -> UsageError:
+    return UsageError(
+        f"The folder {error.filename} cannot be read ({error.strerror or error}), so its images would be left out; get "
+        f"the right to read it, or move it away."
+    )
 
 
 def _real(path: Path, real_parent: Path) -> Path:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from lt_lightning.data.base import Batch, LTDataModule, Split
 from lt_lightning.data.file_images import read_rgb, worker_processes
-from lt_lightning.data.folder import images_below
+from lt_lightning.data.folder import images_below, passed_over
 from lt_lightning.data.transforms import eval_transform
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import normalize
@@ -76,7 +77,7 @@ class PredictFolder(LTDataModule):
 
     Classes, their counts and how images are prepared come from a checkpoint of this package: photographs are resized
     and cropped as ``ImageFolderLT`` does for tests; where training images were kept in memory (32×32, for instance),
-    the shorter side becomes that size. Files are passed over that ``ImageFolderLT`` passes over.
+    the shorter side becomes that size. Files are passed over that ``ImageFolderLT`` passes over, and counted.
 
     Args:
         root: Folder of the images.
@@ -143,6 +144,9 @@ class PredictFolder(LTDataModule):
         paths = images_below(root)
         if not paths:
             raise UsageError(f"`data.root` {self.root!r} holds no image ({', '.join(IMG_EXTENSIONS)}) at any depth.")
+        others = passed_over(root)
+        if others and not rank_zero_only.rank:  # type: ignore[attr-defined]
+            print(others, flush=True)
         return UnlabelledImages(root, paths, self.image, self.skip_unreadable)
 
     def setup(self, stage: str) -> None:

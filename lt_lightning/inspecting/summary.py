@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from lt_lightning.data import LTDataModule
+from lt_lightning.data import ImageFolderLT, LTDataModule
 from lt_lightning.data.base import Split
+from lt_lightning.data.folder import passed_over
 from lt_lightning.functional import GROUPS, group_of
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -106,6 +108,9 @@ def remarks(summary: Summary, data: LTDataModule) -> list[str]:
                 f"Of {len(summary.class_names)} classes {len(split.without)} without a {what} image are left out of "
                 f"that split's mean accuracies: {_some([summary.class_names[number] for number in split.without])}."
             )
+    if isinstance(data, ImageFolderLT):
+        others = passed_over(*(Path(data.root) / name for name in SPLITS))
+        found += [others] if others else []
     if summary.imbalance_ratio <= _ALMOST_BALANCED:
         found.append(
             f"The imbalance ratio is {summary.imbalance_ratio:.3g}: classes are about as frequent as each other, and "

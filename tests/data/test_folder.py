@@ -1,9 +1,13 @@
+import errno
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from lt_lightning.data import ImageFolderLT
+from lt_lightning.data.folder import passed_over
 from lt_lightning.errors import UsageError
 
 
@@ -89,6 +93,32 @@ def test_images_may_lie_deeper_and_other_files_are_passed_over(folder_root):
     data = ImageFolderLT(root=str(folder_root))
     assert data.class_counts == [9, 4, 3]
     assert data.list_files("train").paths[-1] == "train/cat/more/still/B.PNG"
+
+
+def test_files_that_are_passed_over_are_counted_by_their_endings(folder_root):
+    train = folder_root / "train"
+    assert passed_over(train, folder_root / "nowhere") == ""
+    for name in ("a.heic", "b.HEIC", "c.gif", "read me", "d.txt", ".DS_Store"):
+        (train / "cat" / name).touch()
+    assert passed_over(train, folder_root / "val") == (
+        "5 files are passed over, not being named as images are: .heic (2), .gif (1), no ending (1) and 1 more; "
+        "convert what is an image."
+    )
+
+
+@pytest.mark.parametrize("place", ["train", "train/cat", "train/cat/deep"])
+def test_a_folder_that_cannot_be_read_is_no_empty_one(folder_root, data, place, monkeypatch):
+    closed, scandir = folder_root / place, os.scandir
+    closed.mkdir(exist_ok=True)
+
+    def scan(path):
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", scan)
+    with pytest.raises(UsageError, match=rf"The folder .*{place} cannot be read \(Permission denied\), so its images"):
+        _ = data.class_counts
 
 
 def test_folders_whose_names_start_with_a_dot_are_passed_over_too(folder_root, data):

@@ -88,6 +88,13 @@ def test_images_are_found_at_any_depth_and_sorted(data, folder_root):
     assert len(make().split("test")) == 7
 
 
+def test_files_that_get_no_prediction_are_counted(data, folder_root, capsys):
+    _, make = data
+    (folder_root / "test" / "new.HEIC").touch()
+    assert len(make().split("test")) == 6
+    assert "1 file is passed over, not being named as images are: .heic (1)" in capsys.readouterr().out
+
+
 def test_it_serves_predict_alone(data):
     _, make = data
     folder = make()

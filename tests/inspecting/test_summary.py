@@ -56,6 +56,14 @@ def test_classes_without_images_are_named(folder_root):
     assert found == ("Of 3 classes 1 without a validation image are left out of that split's mean accuracies: cat.")
 
 
+def test_files_that_count_for_no_class_are_named(folder_root):
+    (folder_root / "test" / "cat" / "new.HEIC").touch()
+    data = ImageFolderLT(root=str(folder_root))
+    assert [one for one in remarks(summarize(data), data) if "passed over" in one] == [
+        "1 file is passed over, not being named as images are: .heic (1); convert what is an image."
+    ]
+
+
 @pytest.mark.parametrize(("counts", "said"), [([40, 20], True), ([41, 20], False)])
 def test_balanced_data_are_called_so(counts, said):
     found = remarks(counted(counts, thresholds=(30, 35)), DigitsLT())
