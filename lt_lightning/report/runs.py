@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 METRICS = ("all", "many", "medium", "few", "micro", "top3", "top5", "harmonic", "geometric", "worst", "ece")
 """Figures that are reported, in order, where runs have them."""
 
-_OF_THE_RUN = re.compile(r"^\s*(seed_everything|checkpoint|ckpt_path|default_root_dir|root|output|config):.*\n", re.M)
-"""Lines of a ``config.yaml`` in which runs differ that are one experiment: seed and places."""
+_OF_THE_RUN = re.compile(
+    r"^( *)(?:seed_everything|checkpoint|ckpt_path|default_root_dir|root|output|config):.*\n(?:\1 +.*\n)*", re.M
+)
+"""Lines of a ``config.yaml`` in which runs differ that are one experiment: seed and places, long ones on several."""
 
 
 class Names(NamedTuple):

@@ -1,6 +1,7 @@
 """What stands in one row, and what in one table."""
 
 import pytest
+import yaml
 
 from lt_lightning import report
 
@@ -16,6 +17,16 @@ def test_seeds_of_one_experiment_make_a_row(write, run, rows_of):
     assert (row.mean("all"), row.deviation("all")) == pytest.approx((0.5, 0.1))
     assert row.mean("few") is None  # an empty group
     assert row.mean("ece") == pytest.approx(0.1)
+
+
+def test_places_that_take_several_lines_tell_no_experiments_apart(write, run, rows_of):
+    for seed in range(2):
+        checkpoint = " ".join(["a folder with blanks in its name"] * (seed + 3)) + "/last.ckpt"
+        config = yaml.safe_dump({"model": {"init_args": {"checkpoint": checkpoint}, "lr": 0.1}}, sort_keys=False)
+        assert config.count("\n") > 4
+        write(f"runs/version_{seed}", run(0.4, seed=seed), config)
+    (row,), _ = rows_of("runs")
+    assert row.seeds == [0, 1]
 
 
 def test_other_settings_and_other_data_are_other_rows(write, run, rows_of):
