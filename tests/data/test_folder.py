@@ -101,7 +101,7 @@ def test_files_that_are_passed_over_are_counted_by_their_endings(folder_root):
     for name in ("a.heic", "b.HEIC", "c.gif", "read me", "d.txt", ".DS_Store"):
         (train / "cat" / name).touch()
     assert passed_over(train, folder_root / "val") == (
-        "5 files are passed over, not being named as images are: .heic (2), .gif (1), no ending (1) and 1 more; "
+        "5 files are passed over, not being named as images are: .heic (2), .gif (1), .txt (1) and 1 more; "
         "convert what is an image."
     )
 
