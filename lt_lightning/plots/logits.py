@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lt_lightning.plots.canvas import legend, new_figure
-from lt_lightning.plots.series import class_lines, class_order, of_neighbours, smoothed, window_of
+from lt_lightning.plots.series import class_lines, of_neighbours, smoothed, window_of
 from lt_lightning.report import Row
 
 if TYPE_CHECKING:
@@ -35,18 +35,18 @@ def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Fi
     References:
         "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), which compares the first two.
     """
-    order = class_order(rows[0].runs[0].detail.class_counts)
+    classes = len(rows[0].runs[0].detail.class_counts)
     lines = {name: class_lines(name, labels, rows) for name in _PANELS}
     shown = [name for name in _PANELS if lines[name]]
     if not shown:
         return None
     figure, (panels,) = new_figure(title, columns=len(shown), size=(4.6, 3.8))
-    ranks, width = np.arange(1, len(order) + 1), window_of(len(order))
-    marker = "." if len(order) <= 20 else ""
+    ranks, width = np.arange(1, classes + 1), window_of(classes)
+    marker = "." if classes <= 20 else ""
     for name, axes in zip(shown, panels, strict=True):
         for label, color, values in lines[name]:
             relative = values / np.nanmean(values) if name == "weight_norm" else values
-            axes.plot(ranks, smoothed(relative[order], width), color=color, label=label, marker=marker)
+            axes.plot(ranks, smoothed(relative, width), color=color, label=label, marker=marker)
         axes.set_title(_PANELS[name], fontsize="medium")
         axes.set_xlabel(f"class, by number of training images{of_neighbours(width)}")
     legend(figure)

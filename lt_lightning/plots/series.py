@@ -19,11 +19,18 @@ def class_order(class_counts: Sequence[int]) -> NDArray[np.intp]:
 
 
 def per_class(row: Row, name: str) -> Values | None:
-    """A figure of each class, ``(K,)``, mean over runs, NaN where a run has none; ``None`` unless all runs have it."""
-    found = [run.detail.per_class.get(name) for run in row.runs]
-    if any(values is None for values in found):
+    """A figure of each class, ``(K,)``, from the most to the least frequent, mean over runs, NaN where a run has none.
+
+    Each run is put in its own order, as lists of one data set may number its classes differently.
+
+    Returns:
+        ``None`` unless all runs have it.
+    """
+    found = [(run.detail, run.detail.per_class.get(name)) for run in row.runs]
+    if any(values is None for _, values in found):
         return None
-    means: Values = np.asarray(found, dtype=np.float64).mean(axis=0)
+    ordered = [np.asarray(values, dtype=np.float64)[class_order(detail.class_counts)] for detail, values in found]
+    means: Values = np.mean(ordered, axis=0)
     return means
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lt_lightning.plots.canvas import legend, new_figure
-from lt_lightning.plots.series import class_lines, class_order, of_neighbours, smoothed, window_of
+from lt_lightning.plots.series import class_lines, of_neighbours, smoothed, window_of
 from lt_lightning.report import Row
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def tail_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figu
         ``None`` where no row has accuracies per class.
     """
     detail = rows[0].runs[0].detail
-    order = class_order(detail.class_counts)
-    counts = np.asarray(detail.class_counts)[order]
+    counts = np.sort(detail.class_counts)[::-1]
     width = window_of(len(counts))
     lines = class_lines("accuracy", labels, rows)
     if not lines:
@@ -44,7 +43,7 @@ def tail_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figu
     axes.patch.set_visible(False)
     marker = "." if len(counts) <= 20 else ""
     for label, color, values in lines:
-        axes.plot(ranks, 100 * smoothed(values[order], width), color=color, label=label, marker=marker)
+        axes.plot(ranks, 100 * smoothed(values, width), color=color, label=label, marker=marker)
     _mark_groups(axes, counts, detail.group_thresholds)
     axes.set_xlabel(f"class, by number of training images{of_neighbours(width)}")
     axes.set_ylabel("accuracy in %")

@@ -14,8 +14,16 @@ def test_the_most_frequent_class_comes_first_and_of_equals_the_first():
 
 def test_a_row_is_the_mean_of_its_runs_where_all_have_the_figure(made_run, made_row):
     runs = [made_run(seed, per_class={"accuracy": [0.2 * seed, None, 1.0]}) for seed in (1, 2)]
-    assert per_class(made_row(*runs), "accuracy") == pytest.approx([0.3, np.nan, 1.0], nan_ok=True)
+    assert per_class(made_row(*runs), "accuracy") == pytest.approx([0.3, 1.0, np.nan], nan_ok=True)
     assert per_class(made_row(*runs, made_run(3, per_class={})), "accuracy") is None
+
+
+def test_runs_that_number_their_classes_differently_agree_by_frequency(made_run, made_row):
+    runs = [
+        made_run(0, class_counts=[300, 5, 50], per_class={"accuracy": [0.9, 0.1, 0.5]}),
+        made_run(1, class_counts=[5, 50, 300], per_class={"accuracy": [0.2, 0.6, 0.8]}),
+    ]
+    assert per_class(made_row(*runs), "accuracy") == pytest.approx([0.85, 0.55, 0.15])
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.integers(1, 9))
