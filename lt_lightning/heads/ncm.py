@@ -118,7 +118,7 @@ class NCMHead(Head):
                 f"`NCMHead` with `metric` {self.metric} and `centre` {str(self.centre).lower()} equals no plain linear "
                 f"layer: it divides each feature vector by its norm; only euclidean without centring does not."
             )
-        return make_linear(2 * self.means, nearest_mean_bias(self.means))
+        return make_linear(2 * self.means, nearest_mean_bias(self.means).to(self.means.dtype))
 
     def _prepare(self, features: Tensor) -> Tensor:
         if self.metric == "euclidean" and not self.centre:

@@ -39,4 +39,4 @@ class TauNormHead(AffineHead):
 
     def to_linear(self) -> nn.Linear:
         """A linear layer with the normalised weights and no bias."""
-        return make_linear(tau_normalize(self.weight, self.tau), None)
+        return make_linear(tau_normalize(self.weight, self.tau).to(self.weight.dtype), None)

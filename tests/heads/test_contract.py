@@ -122,6 +122,12 @@ def test_a_head_in_half_precision_still_gives_fp32_logits(make: Factory) -> None
     assert bool(found.isfinite().all())
 
 
+@pytest.mark.parametrize("name", sorted(HEADS.keys() - NOT_LINEAR))
+def test_a_head_in_half_precision_has_a_linear_form_in_half_precision(name: str) -> None:
+    head, features = HEADS[name](4, COUNTS).to(torch.bfloat16), randn(2, 4).to(torch.bfloat16)
+    torch.testing.assert_close(head.to_linear()(features).float(), head.predict(features), rtol=0.05, atol=0.1)
+
+
 @every
 def test_nothing_waits_for_the_host(make: Factory) -> None:
     # A fake tensor has no values: anything that read one would raise.
