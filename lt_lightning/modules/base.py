@@ -22,9 +22,10 @@ from lt_lightning.modules.combinations import check_head_and_loss, check_head_fr
 from lt_lightning.modules.contract import check_features, length_of_features, make_parts
 from lt_lightning.modules.divergence import check_finite
 from lt_lightning.modules.evaluation import Evaluation
+from lt_lightning.modules.optimisation import for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_data, describe_split, is_plain
 from lt_lightning.modules.place import length_of_training, mark_unfinished_epoch, nothing_left
-from lt_lightning.modules.speed import Compilation, allow_tf32, check_compilation, compile_, prefer_fused
+from lt_lightning.modules.speed import Compilation, allow_tf32, check_compilation, compile_
 from lt_lightning.schedules import CosineLR
 
 HeadFactory = Callable[[int, list[int]], Head]
@@ -166,7 +167,7 @@ class LTModule(LightningModule):
         features = self.features(mixed.images)
         logits = self._outside_autocast(self.head, features)
         loss = mixed.loss(self.training_loss, logits, features)
-        self._log_loss(loss.detach())
+        self._log_loss(loss.detach(), batch_idx)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
@@ -199,11 +200,13 @@ class LTModule(LightningModule):
 
     # -- logging -----------------------------------------------------------------------------------------------------
 
-    def _log_loss(self, loss: Tensor) -> None:
+    def _log_loss(self, loss: Tensor, batch_idx: int) -> None:
         self._loss_sum = self._loss_sum + loss.float()
         self._loss_steps += 1
-        interval = cast(Any, self.trainer).log_every_n_steps
-        if interval and (self.trainer.global_step + 1) % interval == 0:
+        trainer = cast(Any, self.trainer)
+        if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
+            return  # loggers take nothing of a batch without a step
+        if (interval := trainer.log_every_n_steps) and (trainer.global_step + 1) % interval == 0:
             self.log("train/loss", self._mean_loss(), prog_bar=True, sync_dist=True)
 
     def _mean_loss(self) -> Tensor | float:
@@ -246,14 +249,12 @@ class LTModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimise what requires gradients, nothing else."""
-        optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
-        prefer_fused(optimizer)
-        scheduler = self.lr_scheduler(optimizer)
-        if isinstance(scheduler, CosineLR):
+        optimizer, scheduler = make_optimisation(self, self.optimizer, self.lr_scheduler)
+        if isinstance(scheduler, CosineLR) and scheduler.epochs is None:
             scheduler.set_epochs(length_of_training(self.trainer))
         # The schedule moves on before an epoch ends, and warm-up scales within a step: only a step knows its rate.
         optimizer.register_step_post_hook(self._note_learning_rate)
-        return [optimizer], [scheduler]
+        return for_trainer(optimizer, scheduler)
 
     def optimizer_step(
         self,
@@ -293,9 +294,11 @@ class LTModule(LightningModule):
             data: The data module, or anything with a ``rebalances`` flag.
 
         Raises:
-            UsageError: If the sampler and the loss or head would balance twice.
+            UsageError: If sampler and loss or head balance twice, or optimiser or schedule refuse their values.
         """
         check_sampler(data, self.head, self.loss, self.allow_double_balancing)
+        if any(parameter.requires_grad for parameter in self.parameters()):
+            make_optimisation(self, self.optimizer, self.lr_scheduler)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 

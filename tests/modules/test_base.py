@@ -310,6 +310,17 @@ def test_logged_losses_are_means_of_the_steps_since_the_last(tmp_path, trainer, 
     assert column("train/lr") == pytest.approx([0.1, 0.05])
 
 
+def test_a_logged_loss_is_of_all_batches_whose_gradients_a_step_gathers(tmp_path, trainer, digits, stage1_module):
+    data, kept = digits(), Losses()
+    options = {"log_every_n_steps": 1, "accumulate_grad_batches": 2, "callbacks": [kept]}
+    trainer(logger=CSVLogger(tmp_path, name="", version=""), **options).fit(stage1_module(data), datamodule=data)
+    with (tmp_path / "metrics.csv").open() as file:
+        logged = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+    losses = kept.losses
+    # Lightning gives callbacks the share of the loss that a batch has in its step.
+    assert logged == pytest.approx([losses[0] + losses[1], losses[2] + losses[3], 2 * losses[4]], rel=1e-5)
+
+
 def test_the_loss_of_the_whole_epoch_is_logged_where_steps_are_few(trainer, digits, stage1_module):
     data, kept = digits(), Losses()
     run = trainer(callbacks=[kept])
@@ -360,6 +371,13 @@ def test_a_cosine_schedule_needs_to_know_its_end(trainer, digits, stage1_module)
     module = stage1_module(data, lr_scheduler=lambda optimizer: CosineLR(optimizer, epochs=7))
     trainer(max_epochs=1).fit(module, datamodule=data)
     assert module.lr_schedulers().epochs == 7
+
+
+def test_a_cosine_schedule_with_a_length_of_its_own_needs_no_other(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data, lr_scheduler=lambda optimizer: CosineLR(optimizer, epochs=7))
+    trainer(max_epochs=-1, max_steps=3).fit(module, datamodule=data)
+    assert (module.lr_schedulers().epochs, module.trainer.global_step) == (7, 3)
 
 
 # -- what does not go together -----------------------------------------------------------------------------------------
