@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from lt_lightning.callbacks.averaging import WeightEMA
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import GROUPS, at_least_fp32, group_means, group_of, widest_float
 from lt_lightning.losses import Loss
@@ -40,6 +41,7 @@ class LearningProperty(Callback):
             raise UsageError(f"`batch_size` of `LearningProperty` must be at least 1, but got {batch_size}.")
         self.batch_size = batch_size
         self.diagnostics: dict[str, Any] = {}
+        self._weight: Tensor | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check before training."""
@@ -52,6 +54,7 @@ class LearningProperty(Callback):
                 f"{type(data).__name__}."
             )
         loss = pl_module.loss
+        self._weight = loss.weight
         zeros = torch.zeros(2, len(pl_module.class_counts), device=loss.counts.device)
         features = zeros.new_zeros(2, pl_module.backbone.num_features)
         with torch.no_grad(), _frozen(loss), _reduction(loss, "none"):
@@ -61,15 +64,25 @@ class LearningProperty(Callback):
                     f"callback out."
                 )
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Note the class weights of the epoch, which ``DRW`` takes off when training ends."""
+        self._weight = cast(LTModule, pl_module).loss.weight
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go over the training set and keep the residuals for ``results.json``."""
+        """Go over the training set and keep the residuals for ``results.json``.
+
+        In whichever order callbacks are given: with the weights that the run leaves and the last epoch's class weights.
+        """
         if cast(Any, trainer).fast_dev_run:
             return
         module = cast(LTModule, pl_module)
+        for callback in cast(Any, trainer).callbacks:
+            if isinstance(callback, WeightEMA):
+                callback.on_train_end(trainer, pl_module)
         residual, divisor = LearningPropertyResidual(len(module.class_counts)).to(module.device), torch.zeros(())
         training = module.training
         module.eval()
-        with _frozen(module.loss):
+        with _frozen(module.loss), _weighed(module.loss, self._weight):
             for images, targets in self._batches(trainer, module):
                 gradients, number = _gradients(module, images, targets)
                 residual.update(gradients)
@@ -132,6 +145,19 @@ def _reduction(loss: Loss, reduction: Any) -> Iterator[None]:
         yield
     finally:
         loss.reduction = usual
+
+
+@contextmanager
+def _weighed(loss: Loss, weight: Tensor | None) -> Iterator[None]:
+    """These class weights for a while."""
+    usual = loss.weight
+    if usual is not weight:
+        loss.set_weight(weight)
+    try:
+        yield
+    finally:
+        if usual is not weight:
+            loss.set_weight(usual)
 
 
 @contextmanager

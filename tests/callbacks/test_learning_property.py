@@ -8,10 +8,10 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.loggers import CSVLogger
 
 from lt_lightning.backbones import SmallCNN
-from lt_lightning.callbacks import LearningProperty, ResultsWriter
+from lt_lightning.callbacks import DRW, LearningProperty, ResultsWriter, WeightEMA
 from lt_lightning.data import ImageFolderLT
 from lt_lightning.errors import UsageError
-from lt_lightning.functional import gradient_sides, logit_gradients, relative_residual
+from lt_lightning.functional import class_balanced_weights, gradient_sides, logit_gradients, relative_residual
 from lt_lightning.losses import CrossEntropyLoss
 
 
@@ -112,3 +112,22 @@ def test_a_fast_dev_run_measures_nothing(here, trainer, digits, stage1_module):
     options = {"fast_dev_run": True, "default_root_dir": here, "callbacks": [callback]}
     trainer(**options).fit(stage1_module(data), datamodule=data)
     assert callback.diagnostics == {}
+
+
+@pytest.mark.parametrize("other", [lambda: WeightEMA(0.99), lambda: DRW(0)])
+def test_the_order_of_callbacks_changes_nothing(trainer, digits, stage1_module, other):
+    """One puts the average into the module when training ends, the other takes the class weights off the loss."""
+    found = []
+    for turned in (False, True):
+        torch.manual_seed(0)
+        data, callback = digits(), LearningProperty()
+        module = stage1_module(data, optimizer=lambda p: torch.optim.SGD(p, lr=0.1))
+        callbacks = [callback, other()][:: -1 if turned else 1]
+        trainer(callbacks=callbacks).fit(module, datamodule=data)
+        assert module.loss.weight is None
+        found.append(callback.diagnostics["learning_property"]["residual"])
+    assert found[0] == found[1]
+    logits, targets = training_logits(module, data)
+    weights = class_balanced_weights(module.class_counts, 0.9999) if isinstance(callbacks[0], DRW) else torch.ones(10)
+    sides = gradient_sides(logit_gradients(logits, targets, weights.to(logits)), torch.float64)
+    assert found[0] == pytest.approx(relative_residual(sides).tolist(), rel=1e-3, abs=1e-5)
