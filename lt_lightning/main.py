@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]  # not in its __all__
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from lt_lightning import callbacks, presets
 from lt_lightning.data import LTDataModule
@@ -25,6 +25,8 @@ from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import with_checkpoint, with_model
+from lt_lightning.slurm import folder_of_job
+from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.whole_checkpoints import WholeCheckpoints
 
 WHAT_REMAINS = (
@@ -44,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
         argv: Command and options, as on the command line; what only evaluates may leave the model to the checkpoint.
     """
     words = list(argv)
-    with interruptible(WHAT_REMAINS, on_sigterm=False), sigterm_interrupts():
+    with interruptible(WHAT_REMAINS, on_sigterm=False), sigterm_interrupts(), trainer_sentences():
         LTCLI(args=words if words[:1] == ["fit"] else with_model(words))
 
 
@@ -74,6 +76,8 @@ class LTCLI(LightningCLI):
     def __init__(self, args: list[str] | dict[str, Any], run: bool = True, folder: Path | None = None) -> None:
         self.folder = folder
         self._claimed: Path | None = None
+        self.last_epoch: ModelCheckpoint | None = None
+        """What saves the last epoch; there may be others beside it."""
         self._typed = args[0] if isinstance(args, list) and args and args[0] in self.subcommands() else None
         quiet()
         try:
@@ -90,7 +94,7 @@ class LTCLI(LightningCLI):
                 args=args,
                 run=run,
             )
-        except UsageError:
+        except (UsageError, MisconfigurationException):
             self._leave_no_empty_folder()
             raise
 
@@ -186,25 +190,37 @@ class LTCLI(LightningCLI):
             added += self.writing_callbacks()
         if options.get("enable_progress_bar") is not False:
             added.append(callbacks.RunProgressBar(refresh_rate=10))
-        if options.get("enable_checkpointing") is not False and not options.get("fast_dev_run"):
+        root = Path(options.get("default_root_dir") or "runs") / preset
+        if options.get("default_root_dir") is None and (job := folder_of_job(root)) is not None:
+            kwargs["default_root_dir"] = self.folder or job
+        trial, loggers = bool(options.get("fast_dev_run")), _loggers(options.get("logger"))
+        if not trial and _lacks_folder(loggers):
+            kwargs["logger"] = [CSVLogger(self._run_folder(root).parent, name="", version=self._run_folder(root).name)]
+            kwargs["logger"] += loggers or []
+        if options.get("enable_checkpointing") is not False and not trial:
             # Figures are of the last epoch: nothing is selected on images, least of all on test images.
-            added.append(
-                ModelCheckpoint(
-                    filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
-                )
+            self.last_epoch = ModelCheckpoint(
+                # Without a logger a Trainer would have one folder for all runs.
+                self._run_folder(root) / "checkpoints" if loggers == [] and self.subcommand in (None, "fit") else None,
+                filename="last",
+                save_top_k=1,
+                enable_version_counter=False,
+                save_on_train_epoch_end=True,
             )
+            added.append(self.last_epoch)
         self.trainer_defaults["callbacks"] = added
         if options.get("logger") is False:
             self.save_config_callback = None  # it would write into the current folder
-        if options.get("logger") in (None, True) and not options.get("fast_dev_run"):
-            if self.folder is None:
-                self.folder = claim_folder(Path(options.get("default_root_dir") or "runs") / preset)
-                self._claimed = self.folder
-            kwargs["logger"] = CSVLogger(self.folder.parent, name="", version=self.folder.name)
         trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one of the user's
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
+
+    def _run_folder(self, root: Path) -> Path:
+        """The run's folder, made when it is first asked for."""
+        if self.folder is None:
+            self.folder = self._claimed = claim_folder(root)
+        return self.folder
 
     def _leave_no_empty_folder(self) -> None:
         if self._claimed is not None:
@@ -222,6 +238,18 @@ class LTCLI(LightningCLI):
 def _raising(commands: Iterable[str]) -> dict[str, Any]:
     """Options that make every parser raise its errors."""
     return {"exit_on_error": False, **{command: {"exit_on_error": False} for command in commands}}
+
+
+def _loggers(given: object) -> list[Logger] | None:
+    """The user's loggers; ``None`` if nothing was said of any."""
+    if given is None or given is True:
+        return None
+    return list(given) if isinstance(given, list | tuple) else [cast(Logger, given)] if given else []
+
+
+def _lacks_folder(loggers: list[Logger] | None) -> bool:
+    """Whether no logger has a folder for one run: those of services have one for all, where files are written over."""
+    return loggers is None or bool(loggers and not isinstance(loggers[0], CSVLogger | TensorBoardLogger))
 
 
 def _ends_otherwise(options: Mapping[str, Any]) -> bool:

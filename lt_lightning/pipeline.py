@@ -31,7 +31,6 @@ from typing import Any, Literal, cast
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
 from torch import Tensor
@@ -56,7 +55,9 @@ from lt_lightning.modules.divergence import unless_diverged
 from lt_lightning.parser_errors import sentences
 from lt_lightning.results import claim_folder, environment, write_json
 from lt_lightning.samplers import EpochSampler
+from lt_lightning.slurm import never_requeue
 from lt_lightning.tables import accuracy_table, show
+from lt_lightning.trainer_errors import trainer_sentences
 
 _DEVICES = ("accelerator", "devices", "num_nodes", "strategy")
 _SHARED = (*_DEVICES, "precision", "sync_batchnorm", "deterministic", "benchmark", "enable_progress_bar")
@@ -83,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError("`stage2` names no method; give a configuration with `-c`, such as `-c quickstart`.")
     with sentences("pipeline"):
         config = parser.parse_args(arguments)
-    with interruptible(WHAT_REMAINS, on_sigterm=False), sigterm_interrupts():
+    with interruptible(WHAT_REMAINS, on_sigterm=False), sigterm_interrupts(), trainer_sentences():
         Pipeline(parser, config, methods).run()
 
 
@@ -197,7 +198,7 @@ class Pipeline:
         trainer = self._train_and_test(_STAGE1, stage1, data)
         assert trainer.log_dir is not None
         folder = Path(trainer.log_dir).parent  # under DDP the first process's choice, which Lightning has broadcast
-        checkpoint = cast(ModelCheckpoint, trainer.checkpoint_callback).best_model_path
+        checkpoint = cast(Any, stage1.last_epoch).best_model_path
         thresholds = stage1.model.group_thresholds
         del stage1
         for method in self.methods:
@@ -247,9 +248,11 @@ class Pipeline:
             model["init_args"]["checkpoint"] = checkpoint
         trainer = {**self.plan["trainer"], **part["trainer"]}
         if folder is None:
-            trainer |= {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+            trainer |= {"logger": False, "enable_progress_bar": False}
         config = {"seed_everything": self.plan["seed_everything"], "trainer": trainer, "model": model, "data": data}
-        return LTCLI(config, run=False, folder=None if folder is None else folder / name)
+        stage = LTCLI(config, run=False, folder=(folder or Path(self.plan["output"])) / name)
+        never_requeue(stage.trainer)
+        return stage
 
     def _part(self, name: str) -> dict[str, Any]:
         """What the plan says of one stage."""

@@ -55,6 +55,38 @@ def test_without_a_logger_nothing_is_written(here, tiny):
     assert list(here.iterdir()) == []
 
 
+def test_without_a_logger_each_run_keeps_its_checkpoint(here, tiny):
+    for _ in range(2):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", "--trainer.logger=false"))
+    runs = here / "runs" / "RepresentationModule"
+    assert sorted(path for path in here.rglob("*") if path.is_file()) == [
+        runs / f"version_{number}" / "checkpoints" / "last.ckpt" for number in range(2)
+    ]
+
+
+def test_a_logger_without_a_folder_of_the_run_stands_beside_ours(here, tiny, monkeypatch):
+    """Those of services have one folder for all runs, where each would write over the results of the one before."""
+    (here / "my_logger.py").write_text(
+        "from lightning.pytorch.loggers.logger import DummyLogger\n"
+        "class Service(DummyLogger):\n"
+        "    logged = []\n"
+        "    save_dir = '.'\n"
+        "    def log_metrics(self, metrics, step=None):\n"
+        "        self.logged.append(dict(metrics))\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    for _ in range(2):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", "--trainer.logger=my_logger.Service"))
+    runs = here / "runs" / "RepresentationModule"
+    for number in range(2):
+        kept = {path.name for path in (runs / f"version_{number}").iterdir()}
+        assert {"config.yaml", "results.json", "checkpoints", "metrics.csv"} <= kept
+    import my_logger
+
+    assert any("val/all" in metrics for metrics in my_logger.Service.logged)
+    assert not (here / "results.json").exists()
+
+
 def test_checkpoints_are_written_in_the_runs_folder_and_not_moved_there(here, tiny, monkeypatch):
     monkeypatch.setattr("shutil.move", lambda *_: pytest.fail("from another file system this is a copy"))
     main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
@@ -260,6 +292,24 @@ def test_a_refused_run_leaves_no_folder(here, tiny):
         main(tiny("fit", "RetrainModule", "--model.checkpoint=empty.pth", "--trainer.max_epochs=1"))
     assert not [path for path in here.rglob("*") if path.is_file() and path.name != "empty.pth"]
     assert not list(here.rglob("version_0"))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--trainer.devices=0",), "not a valid input"),
+        (("--model.optimizer=SGD", "--model.optimizer.lr=-1"), "`model.optimizer` refuses .*learning rate"),
+        (
+            ("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_loss"),
+            "metric `val_loss` which is not available.*`val/all`",
+        ),
+    ],
+)
+def test_what_the_trainer_refuses_is_one_sentence(here, tiny, options, sentence):
+    with pytest.raises(UsageError, match=sentence) as caught:
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
+    assert "\n" not in str(caught.value)
+    assert not list(here.rglob("version_*")) or "EarlyStopping" in options[0]
 
 
 def test_training_without_an_end_is_refused(here, tiny):

@@ -91,6 +91,21 @@ def test_a_method_that_diverges_costs_the_others_nothing(here, capsys):
     assert [cell.strip() for cell in rows[-2]] == ["wild", "–"]
 
 
+def test_stage2_starts_from_the_last_epoch_whatever_else_is_saved(here):
+    """A callback of the user's that keeps an epoch chosen on validation images comes first among the trainer's."""
+    best = {"class_path": "ModelCheckpoint", "init_args": {"monitor": "val/all", "mode": "min", "filename": "best"}}
+    plan = TINY | {
+        "stage1": {**TINY["stage1"], "trainer": {"max_epochs": 2, "callbacks": [best]}},
+        "stage2": {"linear": retrain()},
+    }
+    (here / "tiny.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    pipeline.main(["pipeline", "-c", "tiny.yaml"])
+    folder = here / "runs/tiny/version_0"
+    assert (folder / "stage1/checkpoints/best.ckpt").is_file()
+    started_from = json.loads((folder / "linear/results.json").read_text())["checkpoint"]
+    assert started_from == str(folder / "stage1/checkpoints/last.ckpt")
+
+
 def test_options_reach_every_stage(here):
     arguments = write(here, tau=retrain(head={"class_path": "TauNormHead", "init_args": {"tau": 1.0}}))
     more = ["--stage2.tau.model.head.tau=0.5", "--data.imbalance_ratio=20", "--stage1.trainer.max_epochs=1"]
