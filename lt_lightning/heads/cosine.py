@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_above_0
 from lt_lightning.functional.classifiers import cosine_logits
 from lt_lightning.heads.affine import AffineHead
 
@@ -31,8 +31,7 @@ class CosineHead(AffineHead):
         self, in_features: int, class_counts: Sequence[int], scale: float = 16.0, learnable_scale: bool = False
     ) -> None:
         super().__init__(in_features, class_counts, bias=False)
-        if scale <= 0:
-            raise UsageError(f"`scale` must be above 0, but got {scale}.")
+        check_above_0(scale=scale)
         self.learnable_scale = learnable_scale
         self.scale = nn.Parameter(torch.tensor(float(scale))) if learnable_scale else float(scale)
         self.normalized = scale == 1 and not learnable_scale

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_at_least_0
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.priors import log_prior
 from lt_lightning.heads.affine import AffineHead, make_linear
@@ -30,8 +30,7 @@ class LogitAdjustmentHead(AffineHead):
 
     def __init__(self, in_features: int, class_counts: Sequence[int], tau: float = 1.0) -> None:
         super().__init__(in_features, class_counts)
-        if tau < 0:
-            raise UsageError(f"`tau` must be at least 0, but got {tau}.")
+        check_at_least_0(tau=tau)
         self.tau = tau
         self.rebalances = tau > 0
         self.requires_grad_(False)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_at_least_0
 from lt_lightning.functional.classifiers import tau_normalize
 from lt_lightning.functional.precision import linear
 from lt_lightning.heads.affine import AffineHead, make_linear
@@ -27,8 +27,7 @@ class TauNormHead(AffineHead):
 
     def __init__(self, in_features: int, class_counts: Sequence[int], tau: float = 1.0) -> None:
         super().__init__(in_features, class_counts, bias=False)
-        if tau < 0:
-            raise UsageError(f"`tau` must be at least 0, but got {tau}.")
+        check_at_least_0(tau=tau)
         self.tau = tau
         self.rebalances = tau > 0
         self.requires_grad_(False)

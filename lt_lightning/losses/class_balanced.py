@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_at_least_0
 from lt_lightning.functional.binary import one_vs_all_loss, softmax_bce_loss
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.priors import class_balanced_weights
@@ -62,8 +62,7 @@ class ClassBalancedLoss(Loss):
             raise UsageError(f"`beta` must lie in [0, 1), but got {beta}.")
         if kind not in get_args(Kind):
             raise UsageError(f"`kind` must be one of {', '.join(get_args(Kind))}, but got {kind!r}.")
-        if gamma < 0:
-            raise UsageError(f"`gamma` must be at least 0, but got {gamma}.")
+        check_at_least_0(gamma=gamma)
         self.require_two_classes()
         if init_bias and not self._one_vs_all(kind):
             raise UsageError(

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_above_0, check_at_least_0
 from lt_lightning.functional.equalization import equalization_loss, equalization_weights
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.one_vs_all import OneVsAllLoss
@@ -57,10 +57,8 @@ class EqualizationLossV2(OneVsAllLoss):
         init_bias: bool = False,
     ) -> None:
         super().__init__(class_counts, weight, reduction, init_bias)
-        if gamma <= 0:
-            raise UsageError(f"`gamma` must be above 0, but got {gamma}.")
-        if alpha < 0:
-            raise UsageError(f"`alpha` must be at least 0, but got {alpha}.")
+        check_above_0(gamma=gamma)
+        check_at_least_0(alpha=alpha)
         self.gamma = gamma
         self.mu = mu
         self.alpha = alpha

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_at_least_0
 from lt_lightning.functional.focal import focal_factor
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.reduction import Reduction, cross_entropy
@@ -38,8 +38,7 @@ class FocalLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(class_counts, weight, reduction)
-        if gamma < 0:
-            raise UsageError(f"`gamma` must be at least 0, but got {gamma}.")
+        check_at_least_0(gamma=gamma)
         self.gamma = gamma
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002

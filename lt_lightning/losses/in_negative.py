@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_at_least_0
 from lt_lightning.functional.in_negative import in_negative_reweighted_loss
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.gather import joint_batch
@@ -42,8 +42,7 @@ class LGLINRLoss(OneVsAllLoss):
         self, class_counts: Sequence[int], beta: float = 1.0, gather: bool = False, init_bias: bool = False
     ) -> None:
         super().__init__(class_counts, init_bias=init_bias)
-        if beta < 0:
-            raise UsageError(f"`beta` must be at least 0, but got {beta}.")
+        check_at_least_0(beta=beta)
         self.beta = beta
         self.gather = gather
 

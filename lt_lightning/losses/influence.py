@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_above_0, check_at_least_0
 from lt_lightning.functional.focal import focal_factor
 from lt_lightning.functional.influence import influence
 from lt_lightning.functional.precision import at_least_fp32
@@ -53,11 +53,8 @@ class InfluenceBalancedLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(class_counts, weight, reduction)
-        for name, value in (("alpha", alpha), ("epsilon", epsilon)):
-            if value <= 0:
-                raise UsageError(f"`{name}` must be above 0, but got {value}.")
-        if gamma < 0:
-            raise UsageError(f"`gamma` must be at least 0, but got {gamma}.")
+        check_above_0(alpha=alpha, epsilon=epsilon)
+        check_at_least_0(gamma=gamma)
         self.alpha = alpha
         self.epsilon = epsilon
         self.gamma = gamma

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_at_least_0
 from lt_lightning.functional.large_margin import large_margin_terms
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.base import Loss
@@ -40,8 +40,7 @@ class LargeMarginSoftmaxLoss(Loss):
     ) -> None:
         super().__init__(class_counts, weight, reduction)
         self.require_two_classes()
-        if reg_lambda < 0:
-            raise UsageError(f"`reg_lambda` must be at least 0, but got {reg_lambda}.")
+        check_at_least_0(reg_lambda=reg_lambda)
         self.reg_lambda = reg_lambda
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_at_least_0
 from lt_lightning.functional.binary import one_vs_all_loss
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.selection import hard_selection_loss, soft_selection_loss
@@ -110,7 +110,7 @@ class HardSelectionLogisticLoss(_LogisticLoss):
         super().__init__(class_counts, weight, reduction, init_bias)
         if not 0 <= m <= 100:
             raise UsageError(f"`m` must lie in [0, 100], but got {m}.")
-        _check_not_negative(beta=beta, alpha=alpha)
+        check_at_least_0(beta=beta, alpha=alpha)
         self.m = m
         self.beta = beta
         self.alpha = alpha
@@ -155,7 +155,7 @@ class SoftSelectionLogisticLoss(_LogisticLoss):
         init_bias: bool = False,
     ) -> None:
         super().__init__(class_counts, weight, reduction, init_bias)
-        _check_not_negative(r=r, beta=beta, alpha=alpha)
+        check_at_least_0(r=r, beta=beta, alpha=alpha)
         self.r = r
         self.beta = beta
         self.alpha = alpha
@@ -163,9 +163,3 @@ class SoftSelectionLogisticLoss(_LogisticLoss):
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss of each sample, ``(N,)``."""
         return soft_selection_loss(logits, targets, self.r, self.beta, self.alpha)
-
-
-def _check_not_negative(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and value < 0:
-            raise UsageError(f"`{name}` must be at least 0, but got {value}.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_above_0, check_at_least_0
 from lt_lightning.functional.margins import elm_margins, ldam_margins, maximum_margins, scale_with_margin
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.base import Loss
@@ -40,10 +40,8 @@ class MarginLoss(Loss):
         reduction: Reduction,
     ) -> None:
         super().__init__(class_counts, weight, reduction)
-        if max_margin < 0:
-            raise UsageError(f"`max_margin` must be at least 0, but got {max_margin}.")
-        if scale <= 0:
-            raise UsageError(f"`scale` must be above 0, but got {scale}.")
+        check_at_least_0(max_margin=max_margin)
+        check_above_0(scale=scale)
         self.max_margin = max_margin
         self.logit_scale = float(scale)
         self.register_buffer("margins", ldam_margins(self.counts, max_margin), persistent=False)
@@ -129,8 +127,7 @@ class ELMLoss(MarginLoss):
     ) -> None:
         super().__init__(class_counts, max_margin, scale, weight, reduction)
         self.require_two_classes()
-        if lam < 0:
-            raise UsageError(f"`lam` must be at least 0, but got {lam}.")
+        check_at_least_0(lam=lam)
         self.lam = lam
         self.target_margin = target_margin
 
@@ -176,8 +173,7 @@ class MaximumMarginLDAMLoss(MarginLoss):
     ) -> None:
         super().__init__(class_counts, max_margin, scale, weight, reduction)
         self.require_two_classes()
-        if gamma < 0:
-            raise UsageError(f"`gamma` must be at least 0, but got {gamma}.")
+        check_at_least_0(gamma=gamma)
         self.gamma = gamma
         self.margins = max_margin - ldam_margins(self.counts, 0.5)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_at_least_0
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.priors import frequency_factors, log_prior
 from lt_lightning.losses.base import Loss
@@ -40,8 +40,7 @@ class LogitAdjustedLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(class_counts, weight, reduction)
-        if tau < 0:
-            raise UsageError(f"`tau` must be at least 0, but got {tau}.")
+        check_at_least_0(tau=tau)
         self.tau = tau
         self.register_buffer("log_prior", log_prior(self.counts), persistent=False)
 
@@ -107,9 +106,7 @@ class VectorScalingLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(class_counts, weight, reduction)
-        for name, value in (("gamma", gamma), ("tau", tau)):
-            if value < 0:
-                raise UsageError(f"`{name}` must be at least 0, but got {value}.")
+        check_at_least_0(gamma=gamma, tau=tau)
         self.gamma = gamma
         self.tau = tau
         self.register_buffer("factors", frequency_factors(self.counts, gamma), persistent=False)

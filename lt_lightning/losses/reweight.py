@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_at_least_0
 from lt_lightning.functional.priors import generalized_weights
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.reduction import Reduction, cross_entropy
@@ -31,8 +31,7 @@ class GeneralizedReweightLoss(Loss):
 
     def __init__(self, class_counts: Sequence[int], rho: float = 1.2, reduction: Reduction = "mean") -> None:
         super().__init__(class_counts, reduction=reduction)
-        if rho < 0:
-            raise UsageError(f"`rho` must be at least 0, but got {rho}.")
+        check_at_least_0(rho=rho)
         self.rho = rho
         self.set_weight(generalized_weights(self.counts, rho) if rho > 0 else None)
 

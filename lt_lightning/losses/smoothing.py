@@ -5,7 +5,7 @@ from typing import get_args
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_above_0
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.smoothing import (
     SmoothingShape,
@@ -56,7 +56,7 @@ class LORTLoss(Loss):
             # A configuration always passes the default of `delta` too, so only another value counts as given.
             if delta != DEFAULT_DELTA:
                 raise UsageError(f"`delta` and `gap` say the same thing; got {delta} and {gap}, give one of them.")
-            if gap < 0:
+            if not gap >= 0:
                 raise UsageError(f"`gap` must be at least 0, but got {gap}.")
             delta = delta_from_gap(gap, self.num_classes)
         self.delta = delta
@@ -118,8 +118,7 @@ class LabelAwareSmoothingLoss(Loss):
                 raise UsageError(f"`{name}` must lie in [0, 1], but got {value}.")
         if shape not in get_args(SmoothingShape):
             raise UsageError(f"`shape` must be one of {', '.join(get_args(SmoothingShape))}, but got {shape!r}.")
-        if power <= 0:
-            raise UsageError(f"`power` must be above 0, but got {power}.")
+        check_above_0(power=power)
         self.head = head
         self.tail = tail
         self.shape = shape
