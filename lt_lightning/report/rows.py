@@ -18,8 +18,9 @@ class Row:
 
     @property
     def seeds(self) -> list[Any]:
-        """Of the runs, each once."""
-        return sorted({run.seed for run in self.runs}, key=str)
+        """Of the runs, each once; numbers first."""
+        found = {run.seed for run in self.runs}
+        return sorted(found, key=lambda seed: (0, seed, "") if isinstance(seed, int) else (1, 0, str(seed)))
 
     def mean(self, metric: str) -> float | None:
         """Over the runs; ``None`` unless all of them have it."""

@@ -19,6 +19,13 @@ def test_seeds_of_one_experiment_make_a_row(write, run, rows_of):
     assert row.mean("ece") == pytest.approx(0.1)
 
 
+def test_seeds_stand_in_order_of_their_size(write, run, rows_of):
+    for seed in (10, 9, None):
+        write(f"runs/{seed}", run(0.4, seed=seed), f"seed_everything: {seed}\n")
+    (row,), _ = rows_of("runs")
+    assert row.seeds == [9, 10, None]
+
+
 def test_places_that_take_several_lines_tell_no_experiments_apart(write, run, rows_of):
     for seed in range(2):
         checkpoint = " ".join(["a folder with blanks in its name"] * (seed + 3)) + "/last.ckpt"
