@@ -30,7 +30,7 @@ from typing import Any, Literal, cast
 
 import yaml
 from jsonargparse import Namespace
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
 from torch import Tensor
@@ -38,6 +38,8 @@ from torch import Tensor
 from lt_lightning import presets
 from lt_lightning.augmentations import Augmentation
 from lt_lightning.callbacks.deferred import DeferredCallback
+from lt_lightning.callbacks.selecting import LAST_EPOCH, selection_of
+from lt_lightning.callbacks.test_images import LoadTestImagesFirst
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
@@ -189,6 +191,7 @@ class Pipeline:
         self.preset = presets.name_among(map(str, config.config or []), "pipeline")
         self.methods = list(methods)
         self.rows: dict[str, dict[str, Any]] = {}
+        self.selection = ""
 
     def run(self) -> None:
         """Check everything, train and test every stage, write and print the table."""
@@ -294,12 +297,14 @@ class Pipeline:
             Console().rule(f"{name} ({number} of {len(self.methods) + 1})", align="left")
         started = time.perf_counter()
         if _trains(model):
-            trainer.callbacks.append(_LoadTestImagesFirst())
+            trainer.callbacks.append(LoadTestImagesFirst())
             trainer.fit(model, datamodule=data)
         elif data.has_validation:
             trainer.validate(model, datamodule=data, verbose=False)
         seconds = time.perf_counter() - started
         trainer.test(model, datamodule=data, verbose=False)
+        chosen = selection_of({callback.state_key: callback.state_dict() for callback in trainer.callbacks})
+        self.selection = self.selection or ("" if chosen == LAST_EPOCH else f"{chosen}, in {name}")
         self.rows[name] = {
             "folder": trainer.log_dir,
             "training_seconds": seconds,
@@ -320,7 +325,7 @@ class Pipeline:
             "data": data.describe_split(),
             "class_counts": data.class_counts,
             "group_thresholds": list(thresholds),
-            "selection": "none: every stage's last epoch",
+            "selection": self.selection or "none: every stage's last epoch",
             "stages": self.rows,
         }
         write_json(folder / "results.json", record)
@@ -328,14 +333,6 @@ class Pipeline:
         rows = [(name.replace("stage1", "stage 1"), row.get("test", {})) for name, row in self.rows.items()]
         show(accuracy_table(title, rows, self.rows[_STAGE1]["group_sizes"], thresholds))
         print(f"written to {folder}/results.json")
-
-
-class _LoadTestImagesFirst(Callback):
-    """Bad test data should stop a pipeline before stage 1 trains, not after."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        if stage == "fit":
-            cast(LTDataModule, trainer.datamodule).setup("test")  # type: ignore[attr-defined]
 
 
 def _trains(model: LTModule) -> bool:

@@ -96,14 +96,18 @@ def test_stage2_starts_from_the_last_epoch_whatever_else_is_saved(here):
     best = {"class_path": "ModelCheckpoint", "init_args": {"monitor": "val/all", "mode": "min", "filename": "best"}}
     plan = TINY | {
         "stage1": {**TINY["stage1"], "trainer": {"max_epochs": 2, "callbacks": [best]}},
-        "stage2": {"linear": retrain()},
+        "stage2": {"linear": retrain(3)},
     }
+    ends = {"monitor": "val/all", "mode": "max", "patience": 1, "min_delta": 1.0}
+    plan["stage2"]["linear"]["trainer"]["callbacks"] = [{"class_path": "EarlyStopping", "init_args": ends}]
     (here / "tiny.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
     pipeline.main(["pipeline", "-c", "tiny.yaml"])
     folder = here / "runs/tiny/version_0"
     assert (folder / "stage1/checkpoints/best.ckpt").is_file()
     started_from = json.loads((folder / "linear/results.json").read_text())["checkpoint"]
     assert started_from == str(folder / "stage1/checkpoints/last.ckpt")
+    selection = json.loads((folder / "results.json").read_text())["selection"]
+    assert selection == "val: the epoch that EarlyStopping ended at by val/all, in linear"
 
 
 def test_options_reach_every_stage(here):

@@ -9,6 +9,7 @@ from typing import Any, cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lt_lightning.callbacks.deferred import DeferredCallback
+from lt_lightning.callbacks.selecting import selection_of
 from lt_lightning.modules import LTModule, RepresentationModule
 from lt_lightning.results import environment, sha256_of, write_json
 from lt_lightning.tables import accuracy_table, show
@@ -38,10 +39,12 @@ class ResultsWriter(Callback):
         self._train_seconds = 0.0
         self._epoch_started = 0.0
         self._images = 0
+        self._loaded: dict[str, Any] | None = None
+        """States of callbacks in the checkpoint that was loaded."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Start the clock."""
-        self._started = time.perf_counter()
+        self._started, self._loaded = time.perf_counter(), None
         if stage == "fit":
             self.seconds.pop("first_step", None)
 
@@ -65,6 +68,16 @@ class ResultsWriter(Callback):
         path = trainer.ckpt_path or getattr(pl_module, "checkpoint", None)
         if trainer.is_global_zero and path is not None and Path(path).is_file():
             self.started_from = {"path": str(path), "sha256": sha256_of(Path(path))}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Note what chose the weights."""
+        self._loaded = dict(checkpoint.get("callbacks") or {})
+
+    def selection(self, trainer: Trainer) -> str:
+        """Whether the weights are the last epoch's or were chosen on validation images, and by what."""
+        if self._loaded is not None and trainer.state.fn != "fit":
+            return selection_of(self._loaded, str(trainer.ckpt_path))
+        return selection_of({found.state_key: found.state_dict() for found in cast(Any, trainer).callbacks})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of an epoch that a resumed run goes on with."""
@@ -154,7 +167,7 @@ class ResultsWriter(Callback):
             "class_counts": module.class_counts,
             "class_names": getattr(data, "class_names", None),
             "group_thresholds": list(module.group_thresholds),
-            "selection": "none: the weights of the last epoch",
+            "selection": self.selection(trainer),
             "epochs": module.epochs_trained,
             "steps": trainer.global_step,
             "evaluation": module.evaluation,

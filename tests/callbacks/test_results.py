@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from lt_lightning.callbacks import DRW, ResultsWriter
@@ -170,3 +170,33 @@ def test_validation_within_training_writes_nothing_of_its_own(tmp_path, trainer,
     run = trainer(max_epochs=epochs, logger=logging_to(tmp_path), callbacks=[Counting()])
     run.fit(stage1_module(data), datamodule=data)
     assert len(written) == 1
+
+
+def test_weights_chosen_on_validation_images_are_not_called_the_last_epochs(tmp_path, trainer, digits, stage1_module):
+    data, options = digits(), {"enable_checkpointing": True, "logger": logging_to(tmp_path)}
+    kept = ModelCheckpoint(tmp_path, "best", monitor="val/all", mode="max")
+    last = ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True)
+    module = stage1_module(data)
+    writer = ResultsWriter(print_table=False)
+    trainer(max_epochs=2, callbacks=[writer, kept, last], **options).fit(module, datamodule=data)
+    assert read(tmp_path)["selection"] == "none: the weights of the last epoch"
+    for name, chosen in (("best", "val: the epoch that ModelCheckpoint kept by val/all"), ("last", "none: ")):
+        tester = trainer(callbacks=[writer, kept, last], **options)
+        tester.test(module, datamodule=data, ckpt_path=tmp_path / f"{name}.ckpt", verbose=False)
+        assert read(tmp_path)["selection"].startswith(chosen)
+
+
+def test_a_run_that_validation_figures_ended_says_so(tmp_path, trainer, digits, stage1_module):
+    data, writer = digits(), ResultsWriter(print_table=False)
+    stopping = EarlyStopping("val/all", patience=1, mode="max", min_delta=1.0)
+    keep = ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True)
+    options = {"enable_checkpointing": True, "logger": logging_to(tmp_path)}
+    module = stage1_module(data)
+    trainer(max_epochs=9, callbacks=[stopping, writer, keep], **options).fit(module, datamodule=data)
+    record = read(tmp_path)
+    assert record["epochs"] < 9
+    assert record["selection"] == "val: the epoch that EarlyStopping ended at by val/all"
+    fresh = EarlyStopping("val/all", mode="max")
+    tester = trainer(callbacks=[fresh, writer, keep], **options)
+    tester.test(module, datamodule=data, ckpt_path=tmp_path / "last.ckpt", verbose=False)
+    assert read(tmp_path)["selection"] == record["selection"]
