@@ -2,9 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.functional.classifiers import directions
 
 ROWS = 1024
 """Rows compared with all others at a time: K × K cosines would not fit for many classes."""
@@ -20,12 +19,12 @@ def row_cosines(weight: Tensor) -> tuple[Tensor, Tensor]:
         Two tensors ``(K,)``, in fp32 at least.
     """
     with torch.autocast(weight.device.type, enabled=False):
-        directions = F.normalize(at_least_fp32(weight), dim=1, eps=1e-12)
-        others = directions.sum(dim=0) - directions
-        mean = (directions * others).sum(dim=1) / (len(directions) - 1)
+        rows = directions(weight)
+        others = rows.sum(dim=0) - rows
+        mean = (rows * others).sum(dim=1) / (len(rows) - 1)
         largest = []
-        for start in range(0, len(directions), ROWS):
-            cosines = directions[start : start + ROWS] @ directions.t()
+        for start in range(0, len(rows), ROWS):
+            cosines = rows[start : start + ROWS] @ rows.t()
             cosines.diagonal(start).fill_(-torch.inf)
             largest.append(cosines.amax(dim=1))
         return mean, torch.cat(largest)

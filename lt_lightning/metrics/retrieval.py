@@ -2,10 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.functional.classifiers import directions
 from lt_lightning.functional.ranking import average_precision
 
 QUERIES = 512
@@ -55,10 +54,10 @@ def retrieval_scores(
         raise UsageError("`query_cameras` and `gallery_cameras` must be given together, or neither of them.")
     hits, precisions = [], []
     with torch.autocast(query.device.type, enabled=False):
-        directions = F.normalize(at_least_fp32(gallery), dim=1)
+        columns = directions(gallery).t()
         for start in range(0, len(query), QUERIES):
             rows = slice(start, start + QUERIES)
-            similarity = F.normalize(at_least_fp32(query[rows]), dim=1) @ directions.t()
+            similarity = directions(query[rows]) @ columns
             relevant = query_ids[rows].unsqueeze(1) == gallery_ids
             if query_cameras is not None and gallery_cameras is not None:
                 left_out = relevant & (query_cameras[rows].unsqueeze(1) == gallery_cameras)
