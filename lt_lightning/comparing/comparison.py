@@ -12,6 +12,7 @@ from lt_lightning.comparing.on_images import paper_rows
 from lt_lightning.comparing.order import check_order
 from lt_lightning.comparing.outcome import Comparison, Options, Row
 from lt_lightning.comparing.setup import Setup
+from lt_lightning.comparing.tested import check_tested
 from lt_lightning.data import LTDataModule
 from lt_lightning.features import Features
 
@@ -42,6 +43,7 @@ def compare(
         UsageError: If something does not fit, before features are extracted wherever it can be known by then.
     """
     setup = Setup(checkpoint, backbone, data, methods, grid or {}, options or Options())
+    check_tested(setup)
     started = time.perf_counter()
     if setup.on_images:
         rows = paper_rows(setup)
