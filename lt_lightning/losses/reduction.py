@@ -32,14 +32,13 @@ def reduce(losses: Tensor, weights: Tensor | None, reduction: Reduction) -> Tens
         reduction: ``mean`` (weighted where there are weights: Σ w l / Σ w), ``sum`` (Σ w l) or ``none`` (w l).
 
     Returns:
-        A scalar, or ``(N,)`` for ``none``. Means are exact over processes, as :func:`weighted_mean` says; sums are
-        those of this process.
+        A scalar, or ``(N,)`` for ``none``. Means and sums are exact over processes, as :func:`weighted_mean` says.
     """
     weighted = losses if weights is None else weights * losses
     if reduction == "none":
         return weighted
     if reduction == "sum":
-        return weighted.sum()
+        return weighted.sum() * _training_processes()
     return joint_mean(weighted) if weights is None else weighted_mean(weighted, weights)
 
 
@@ -93,7 +92,8 @@ def cross_entropy(
     logits = at_least_fp32(logits)
     weight = None if weight is None else weight.to(logits.dtype)
     if reduction != "mean" or (weight is None and _training_processes() == 1):
-        return F.cross_entropy(logits, targets, weight, label_smoothing=label_smoothing, reduction=reduction)
+        found = F.cross_entropy(logits, targets, weight, label_smoothing=label_smoothing, reduction=reduction)
+        return found * _training_processes() if reduction == "sum" else found
     losses = F.cross_entropy(logits, targets, weight, label_smoothing=label_smoothing, reduction="none")
     return joint_mean(losses) if weight is None else weighted_mean(losses, weight[targets])
 

@@ -33,6 +33,8 @@ LOSSES: list[Loss] = [
     LargeMarginSoftmaxLoss(COUNTS, weight=WEIGHT),
     LabelAwareSmoothingLoss(COUNTS, weight=WEIGHT),
     InfluenceBalancedLoss(COUNTS, weight=WEIGHT),
+    CrossEntropyLoss(COUNTS, WEIGHT, reduction="sum"),
+    FocalLoss(COUNTS, reduction="sum"),
 ]
 
 
