@@ -82,7 +82,7 @@ class ImageFilesLT(LTDataModule, ABC):
                 f"`data.resize` must be at least `data.image_size`, {image_size}, which is cut out of it, but got "
                 f"{resize}."
             )
-        self.root = root
+        self.root = str(Path(root).expanduser())  # no shell has done so in a file or after `=`
         self.val_from: FileValFrom = val_from
         self.val_fraction = val_fraction
         self.image_size = image_size

@@ -124,7 +124,7 @@ class ImageListLT(ImageFilesLT):
         return files
 
     def _find(self, name: str, split: Split) -> Path:
-        for path in (Path(name), Path(self.root) / name):
+        for path in (Path(name).expanduser(), Path(self.root) / name):
             if path.is_file():
                 return path
         raise UsageError(f"`{split}_list` {name} is not a file, and neither is {Path(self.root) / name}.")

@@ -106,7 +106,7 @@ class PredictFolder(LTDataModule):
         num_workers: int = 4,
     ) -> None:
         super().__init__(eval_batch_size=eval_batch_size, num_workers=worker_processes(num_workers))
-        self.root = root
+        self.root = str(Path(root).expanduser())  # no shell has done so in a file or after `=`
         self.checkpoint = checkpoint
         self.skip_unreadable = skip_unreadable
         self._given = partial(Record.pre_processing, image_size=image_size, mean=mean, std=std, options="data.")

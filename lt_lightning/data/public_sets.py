@@ -96,7 +96,7 @@ class PublicSetLT(InMemoryLT, ABC):
             sampler=sampler,
             group_thresholds=group_thresholds,
         )
-        self.root = root
+        self.root = str(Path(root).expanduser())  # no shell has done so in a file or after `=`
         self.download = download
 
     @property

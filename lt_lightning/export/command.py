@@ -69,11 +69,11 @@ def export(
         UsageError: If an option or the checkpoint does not serve, a file exists, a package is missing, or a program's
             outputs are not the module's. Nothing half-written is left.
     """
-    paths = [Path(path) for path in ([output] if isinstance(output, str) else output)]
+    paths = [Path(path).expanduser() for path in ([output] if isinstance(output, str) else output)]
     check_paths(paths, overwrite)
     if not 0 < temperature < float("inf"):
         raise UsageError(f"`temperature` must be above 0 and finite, but got {temperature}.")
-    record = read_record(checkpoint)
+    record = read_record(Path(checkpoint).expanduser())
     image = record.pre_processing(image_size, mean, std)
     module = rebuild(record)
     classifier = Classifier(module, image if include_normalization else None, temperature, logits).eval()

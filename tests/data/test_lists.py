@@ -133,3 +133,10 @@ def test_a_listed_image_that_is_not_there_stops_setup(list_root):
     (list_root / "pictures" / "val 1 0.png").unlink()
     with pytest.raises(UsageError, match=r"The image .*val 1 0\.png is listed but cannot be found; check `root`"):
         lists(list_root).setup("fit")
+
+
+def test_a_tilde_is_the_home_folder(list_root, monkeypatch):
+    monkeypatch.setenv("HOME", str(list_root.parent))
+    data = lists("~/lists", train_list="~/lists/train.txt")
+    assert data.class_counts == [3, 7, 2]
+    data.setup("test")

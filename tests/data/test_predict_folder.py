@@ -115,3 +115,9 @@ def test_a_missing_and_an_empty_folder_are_named(tmp_path, data):
         PredictFolder(str(tmp_path / "empty"), checkpoint).setup("predict")
     with pytest.raises(UsageError, match=r"does not record the `mean` of its images; give `data.mean`"):
         _ = PredictFolder("x", checkpoint_of(tmp_path / "old.ckpt", input_shape=[3, 8, 8])).image
+
+
+def test_a_tilde_is_the_home_folder(data, folder_root, monkeypatch):
+    _, make = data
+    monkeypatch.setenv("HOME", str(folder_root))
+    assert len(PredictFolder("~/test", make().checkpoint, num_workers=0).split("test")) == 6

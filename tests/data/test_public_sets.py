@@ -151,3 +151,8 @@ def test_choices_can_be_made_on_the_command_line(parser, name):
 def test_unknown_keys_fail_when_parsed(parser, name):
     with pytest.raises(Exception, match="imbalance_ration"):
         parser.parse_args(["--data", name, "--data.imbalance_ration", "20"])
+
+
+def test_a_tilde_is_the_home_folder(parquet_root, monkeypatch):
+    monkeypatch.setenv("HOME", str(parquet_root.parent))
+    small(f"~/{parquet_root.name}").prepare_data()

@@ -135,3 +135,10 @@ def test_the_checkpoint_may_be_called_as_predict_calls_it(here, stage1):
     cli.main(["export", f"--ckpt_path={stage1}", "--output=two.pt2"])
     assert (here / "one.pt2").is_file()
     assert (here / "two.pt2").is_file()
+
+
+def test_a_tilde_is_the_home_folder(here, stage1, monkeypatch):
+    monkeypatch.setenv("HOME", str(here / "home"))
+    cli.main(["export", "--checkpoint", str(stage1), "--output=~/model.pt2"])
+    assert [path.name for path in here.iterdir()] == ["home"]
+    assert (here / "home" / "model.pt2").is_file()
