@@ -18,8 +18,8 @@ def check_tested(setup: Setup) -> None:
     unknown = int((test.targets < 0).sum())
     if unknown:
         raise UsageError(
-            f"`{type(setup.data).__name__}` has test images of which no class is known, {unknown} in all, so they cannot "
-            f"judge methods; give test images with labels."
+            f"`{type(setup.data).__name__}` has test images of which no class is known, {unknown} in all, so they "
+            f"cannot judge methods; give test images with labels."
         )
     untested = [str(names[label]) for label in classes_without(test.targets, len(names))]
     if untested:
