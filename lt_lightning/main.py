@@ -203,6 +203,8 @@ class LTCLI(LightningCLI):
                 # Without a logger a Trainer would have one folder for all runs.
                 self._run_folder(root) / "checkpoints" if loggers == [] and self.subcommand in (None, "fit") else None,
                 filename="last",
+                # Of no meaning without a figure, but Lightning tells two of a kind by it: a user may have a plain one.
+                mode="max" if _has_plain_checkpoint(options.get("callbacks")) else "min",
                 save_top_k=1,
                 enable_version_counter=False,
                 save_on_train_epoch_end=True,
@@ -245,6 +247,12 @@ def _loggers(given: object) -> list[Logger] | None:
     if given is None or given is True:
         return None
     return list(given) if isinstance(given, list | tuple) else [cast(Logger, given)] if given else []
+
+
+def _has_plain_checkpoint(given: object) -> bool:
+    """Whether the user's callbacks save epochs, or steps, by no figure, as ours does."""
+    found = given if isinstance(given, list | tuple) else [given]
+    return any(isinstance(callback, ModelCheckpoint) and callback.monitor is None for callback in found)
 
 
 def _lacks_folder(loggers: list[Logger] | None) -> bool:

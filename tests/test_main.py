@@ -87,6 +87,13 @@ def test_a_logger_without_a_folder_of_the_run_stands_beside_ours(here, tiny, mon
     assert not (here / "results.json").exists()
 
 
+def test_every_epoch_may_be_saved_beside_the_last(here, tiny):
+    every = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.save_top_k=-1")
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=2", *every))
+    found = {path.name for path in here.rglob("*.ckpt")}
+    assert found == {"epoch=0-step=5.ckpt", "epoch=1-step=10.ckpt", "last.ckpt"}
+
+
 def test_checkpoints_are_written_in_the_runs_folder_and_not_moved_there(here, tiny, monkeypatch):
     monkeypatch.setattr("shutil.move", lambda *_: pytest.fail("from another file system this is a copy"))
     main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
