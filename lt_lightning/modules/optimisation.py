@@ -45,7 +45,7 @@ def for_trainer(optimizer: Optimizer, scheduler: LRScheduler | ReduceLROnPlateau
     """An optimiser and its schedule, stepped once per epoch, as ``configure_optimizers`` gives them to a Trainer."""
     if isinstance(scheduler, MonitoringReduceLROnPlateau):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": scheduler.monitor}}
-    return [optimizer], [scheduler]  # type: ignore[return-value]  # torch's ReduceLROnPlateau is one as well
+    return [optimizer], [scheduler]
 
 
 def _refused(part: str, error: ValueError) -> UsageError:
