@@ -44,6 +44,8 @@ MAY_IMPORT = {
     "modules": {"heads", "losses", "backbones", "metrics", "mixing", "checkpoints", "schedules", "seeds"},
     "callbacks": {"data", "functional", "losses", "metrics", "modules", "results", "tables"},
     "interruption": set(),
+    "slurm": set(),
+    "trainer_errors": set(),
     "parser_errors": {
         "augmentations",
         "backbones",
@@ -69,6 +71,8 @@ MAY_IMPORT = {
         "quiet",
         "results",
         "resuming",
+        "slurm",
+        "trainer_errors",
         "whole_checkpoints",
     },
     "comparing": {
@@ -102,7 +106,9 @@ MAY_IMPORT = {
         "presets",
         "results",
         "samplers",
+        "slurm",
         "tables",
+        "trainer_errors",
     },
     "inspecting": {
         "data",
