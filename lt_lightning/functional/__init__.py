@@ -31,6 +31,12 @@ from lt_lightning.functional.in_negative import in_negative_reweighted_loss
 from lt_lightning.functional.influence import influence
 from lt_lightning.functional.large_margin import large_margin_terms
 from lt_lightning.functional.learning_property import gradient_sides, logit_gradients, relative_residual
+from lt_lightning.functional.logistic_regression import (
+    LinearFit,
+    Standardization,
+    fit_logistic_regression,
+    standardization,
+)
 from lt_lightning.functional.logits import (
     logit_moments,
     logits_magnitude,
@@ -60,7 +66,9 @@ __all__ = [
     "Difference",
     "Distraction",
     "EqualizationTerms",
+    "LinearFit",
     "SmoothingShape",
+    "Standardization",
     "accuracy_summaries",
     "align_logits",
     "at_least_fp32",
@@ -77,6 +85,7 @@ __all__ = [
     "equalization_loss",
     "equalization_weights",
     "fisher_ratio",
+    "fit_logistic_regression",
     "fit_temperature",
     "focal_factor",
     "frequency_factors",
@@ -120,6 +129,7 @@ __all__ = [
     "softmax_bce_loss",
     "softplus",
     "standard_deviation",
+    "standardization",
     "tau_normalize",
     "top_class",
     "widest_float",
