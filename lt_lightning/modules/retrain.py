@@ -9,14 +9,14 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from lt_lightning import checkpoints
-from lt_lightning.backbones import Backbone, TorchvisionBackbone
-from lt_lightning.backbones.identify import fitting_backbones
+from lt_lightning.backbones import Backbone
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
 from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
 from lt_lightning.modules.contract import check_start
+from lt_lightning.modules.misfit import misfit
 from lt_lightning.modules.origin import check_transform
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.modules.training_features import training_features
@@ -189,7 +189,7 @@ class RetrainModule(LTModule):
         source = checkpoints.read(self.checkpoint)
         found = checkpoints.match(source, self.backbone)
         if (found.missing or found.misshapen) and not (self.allow_partial and found.tensors):
-            raise self._misfit(source, found, [])
+            raise misfit(source, found, [], self.backbone, len(self.class_counts))
         order = self._class_order(source)
         counts = source.class_counts
         if counts is not None and order is not None:
@@ -201,7 +201,7 @@ class RetrainModule(LTModule):
         )
         extra = checkpoints.unexpected(found, classifier)
         if extra and not self.allow_partial:
-            raise self._misfit(source, found, extra)
+            raise misfit(source, found, extra, self.backbone, len(self.class_counts))
         classifier = classifier.in_order(order)
         # Unless a part is enough, only counts of batches can be missing.
         self.backbone.load_state_dict(found.tensors, strict=False)
@@ -228,40 +228,6 @@ class RetrainModule(LTModule):
         if ours is None or theirs is None:
             return None
         return checkpoints.class_order(theirs, ours, source.path)
-
-    def _misfit(self, source: checkpoints.Checkpoint, found: checkpoints.Match, extra: list[str]) -> UsageError:
-        names = fitting_backbones(lambda backbone: _fits(source, backbone, len(self.class_counts)), source.tensors)
-        advice = "it fits none of the backbones known here; set `model.allow_partial` to true to load what matches"
-        if names:
-            advice = f"it fits {' or '.join(_beside(name, self.backbone) for name in names)}"
-        return UsageError(
-            f"`checkpoint` {self.checkpoint!r} does not fit `model.backbone` {_describe(self.backbone)} "
-            f"({checkpoints.explain_mismatch(found, extra)}); {advice}."
-        )
-
-
-def _fits(source: checkpoints.Checkpoint, backbone: Backbone, num_classes: int) -> bool:
-    found = checkpoints.match(source, backbone)
-    if found.missing or found.misshapen:
-        return False
-    try:
-        classifier = checkpoints.find_classifier(found, backbone.num_features, num_classes, source.path)
-    except UsageError:  # another mistake than the backbone, if no more than one layer is left over
-        return len({key.rpartition(".")[0] for key in found.rest if key.startswith(found.prefix)}) < 2
-    return not checkpoints.unexpected(found, classifier)
-
-
-def _beside(name: str, given: Backbone) -> str:
-    """The name of a backbone that fits; with the default that the given one departs from, as its preset may have it."""
-    if isinstance(given, TorchvisionBackbone) and given.cifar_stem and name.startswith("Torchvision"):
-        return name if "cifar_stem" in name else f"{name.removesuffix(')')}, cifar_stem=False)"
-    return name
-
-
-def _describe(backbone: Backbone) -> str:
-    if not isinstance(backbone, TorchvisionBackbone):
-        return type(backbone).__name__
-    return f'TorchvisionBackbone(name="{backbone.name}"{", cifar_stem=True" if backbone.cifar_stem else ""})'
 
 
 @rank_zero_only

@@ -1,0 +1,62 @@
+"""Saying of a checkpoint that does not fit a backbone which one it would fit."""
+
+from collections.abc import Sequence
+
+from lt_lightning import checkpoints
+from lt_lightning.backbones import Backbone, TorchvisionBackbone
+from lt_lightning.backbones.identify import fitting_backbones
+from lt_lightning.errors import UsageError
+
+
+def misfit(
+    source: checkpoints.Checkpoint,
+    found: checkpoints.Match,
+    extra: Sequence[str],
+    backbone: Backbone,
+    num_classes: int | None,
+    group: str = "model.",
+) -> UsageError:
+    """The error that names what does not match, and the backbones that would.
+
+    Args:
+        source: The file.
+        found: The backbone held against it.
+        extra: Tensors of its network that the backbone has no use for.
+        backbone: What was asked for.
+        num_classes: Of the classifier that the file is to hold; ``None`` if it need not hold one.
+        group: What stands before the options' names where they are typed.
+    """
+    names = fitting_backbones(lambda candidate: _fits(source, candidate, num_classes), source.tensors)
+    advice = f"it fits none of the backbones known here; set `{group}allow_partial` to true to load what matches"
+    if names:
+        advice = f"it fits {' or '.join(_beside(name, backbone) for name in names)}"
+    return UsageError(
+        f"`checkpoint` {str(source.path)!r} does not fit `{group}backbone` {_describe(backbone)} "
+        f"({checkpoints.explain_mismatch(found, extra)}); {advice}."
+    )
+
+
+def _fits(source: checkpoints.Checkpoint, backbone: Backbone, num_classes: int | None) -> bool:
+    found = checkpoints.match(source, backbone)
+    if found.missing or found.misshapen:
+        return False
+    if num_classes is None:
+        return not checkpoints.deeper_layers(found)
+    try:
+        classifier = checkpoints.find_classifier(found, backbone.num_features, num_classes, source.path)
+    except UsageError:  # another mistake than the backbone, if no more than one layer is left over
+        return len({key.rpartition(".")[0] for key in found.rest if key.startswith(found.prefix)}) < 2
+    return not checkpoints.unexpected(found, classifier)
+
+
+def _beside(name: str, given: Backbone) -> str:
+    """The name of a backbone that fits; with the default that the given one departs from, as its preset may have it."""
+    if isinstance(given, TorchvisionBackbone) and given.cifar_stem and name.startswith("Torchvision"):
+        return name if "cifar_stem" in name else f"{name.removesuffix(')')}, cifar_stem=False)"
+    return name
+
+
+def _describe(backbone: Backbone) -> str:
+    if not isinstance(backbone, TorchvisionBackbone):
+        return type(backbone).__name__
+    return f'TorchvisionBackbone(name="{backbone.name}"{", cifar_stem=True" if backbone.cifar_stem else ""})'

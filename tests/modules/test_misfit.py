@@ -1,0 +1,35 @@
+"""The error for a checkpoint of another backbone."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lt_lightning import checkpoints
+from lt_lightning.backbones import ResNet20, ResNet32
+from lt_lightning.checkpoints import Checkpoint
+from lt_lightning.modules.misfit import misfit
+
+
+@pytest.mark.parametrize(
+    ("classes", "group", "message"),
+    [
+        (10, "model.", r"does not fit `model.backbone` ResNet20 \(.*\); it fits ResNet32\.$"),
+        (None, "", r"does not fit `backbone` ResNet20 \(.*\); it fits ResNet32\.$"),
+    ],
+)
+def test_the_backbone_that_would_fit_is_named(classes, group, message):
+    tensors = ResNet32().state_dict() | {"fc.weight": torch.zeros(10, 64)}
+    source = Checkpoint(Path("other.pth"), tensors, "made")
+    found = checkpoints.match(source, ResNet20())
+    with pytest.raises(ValueError, match=message):
+        raise misfit(source, found, checkpoints.deeper_layers(found), ResNet20(), classes, group)
+
+
+def test_of_a_network_that_nobody_knows_a_part_may_be_enough():
+    source = Checkpoint(Path("other.pth"), {"conv1.weight": torch.zeros(16, 3, 3, 3)}, "made")
+    found = checkpoints.match(source, ResNet20())
+    error = misfit(source, found, [], ResNet20(), None, "")
+    assert str(error).endswith(
+        "it fits none of the backbones known here; set `allow_partial` to true to load what matches."
+    )
