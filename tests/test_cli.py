@@ -47,7 +47,7 @@ def test_unknown_command(capsys):
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
         "lt-lightning: error: `fitt` is not a command; choose one of inspect, fit, validate, test, predict, export, "
-        "pipeline, compare, report, plot.\n"
+        "pipeline, compare, probe, report, plot.\n"
     )
 
 

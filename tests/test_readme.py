@@ -61,7 +61,7 @@ def test_commands_parse(command, here, monkeypatch, capsys, stage1):
         cli.main(arguments)
     shown = capsys.readouterr()
     assert stop.value.code == 0, shown.err
-    assert ("data" if "inspect" in command else "model") in shown.out
+    assert ("data" if re.search("inspect|probe", command) else "model") in shown.out
 
 
 def test_presets_in_the_readme_exist():

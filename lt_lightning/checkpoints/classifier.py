@@ -80,13 +80,17 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
         key, tensor = next(iter(linear.items()))
         raise UsageError(
             f"`checkpoint` {str(path)!r} has a classifier {key!r} of {tensor.shape[0]} classes, but the data have "
-            f"{num_classes}; give the data that it was trained on, or a checkpoint that was trained on these."
+            f"{num_classes}; give the data that it was trained on, or a checkpoint that was trained on these, which "
+            f"`lt-lightning probe` makes of any network."
         )
     fitting = _likeliest(fitting, found.prefix)
     if len(fitting) != 1:
         left = f"left over beside the backbone are {some(list(found.rest))}"
         if not found.rest:
-            left = "nothing is left over beside the backbone; give the file of the whole network"
+            left = (
+                "nothing is left over beside the backbone; give the file of the whole network, or what `lt-lightning "
+                "probe` makes of this one"
+            )
         raise UsageError(
             f"`checkpoint` {str(path)!r} must hold one linear classifier with {num_classes} rows of {num_features} "
             f"features, but has {len(fitting)}: {left}."

@@ -1,28 +1,23 @@
 """``compare``: which stage-2 method helps a checkpoint's tail, and by how much."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-import torch
-import torch.distributed as dist
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning import losses, samplers  # noqa: F401  # short class names are looked up in what is imported
 from lt_lightning.backbones import Backbone
 from lt_lightning.comparing.comparison import compare
-from lt_lightning.comparing.files import write_all
+from lt_lightning.comparing.files import check_output, write_all
 from lt_lightning.comparing.leaderboard import leaderboards, ordered, priors_table
 from lt_lightning.comparing.outcome import Comparison, Options
 from lt_lightning.comparing.record import test_priors
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions
-from lt_lightning.features.processes import rank_and_world_size, wait_for_all
-from lt_lightning.features.views import human
+from lt_lightning.features.processes import joined_processes, rank_and_world_size, wait_for_all
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import PresetConfigFile
 from lt_lightning.parser_errors import sentences
@@ -41,7 +36,8 @@ def main(argv: Sequence[str]) -> None:
     with sentences("compare"):
         config = parser.parse_args(list(argv[1:]))
     output = Path(config.output)
-    _check_output(output, Path(config.checkpoint))
+    checkpoint = Path(config.checkpoint)
+    check_output(output, checkpoint.stat().st_size if checkpoint.is_file() else 0)
     made = parser.instantiate_classes(config)
     options = Options(
         seeds=_seeds(config.seeds),
@@ -60,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
             "`keep_runs` true cannot go with `protocol` paper, whose epochs are chosen on test images; train what you "
             "want to keep with `lt-lightning fit`."
         )
-    with interruptible(_remains(options)), _Processes():
+    with interruptible(made.features.what_remains()), joined_processes():
         found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
         if rank_and_world_size()[0] == 0:
             _print(found, config.test_priors)  # before anything is written: a full disk costs no figures
@@ -132,43 +128,3 @@ def _seeds(given: int | str | list[int]) -> list[int]:
         return [int(part) for part in parts]
     except ValueError as error:
         raise UsageError(f"`seeds` must be numbers, such as 0,1,2, but got {given!r}.") from error
-
-
-def _check_output(output: Path, checkpoint: Path) -> None:
-    """Find out now what would keep the results from being written."""
-    folder = output
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"`output` {str(output)!r} cannot be written: {folder} is no folder that takes new files.")
-    need, free = checkpoint.stat().st_size if checkpoint.is_file() else 0, shutil.disk_usage(folder).free
-    if need > free:
-        raise UsageError(
-            f"`output` {str(output)!r} has {human(free)} free, but {human(need)} are needed to hand the checkpoint "
-            f"back; make room or choose another folder."
-        )
-
-
-def _remains(options: Options) -> str:
-    """What an interruption leaves."""
-    cache = options.features.cache
-    if cache:
-        return f"what has been extracted is in `features.cache` {cache!r}, so the same command goes on from there."
-    return "nothing is kept; with a folder as `features.cache` the same command would go on where extraction stopped."
-
-
-class _Processes:
-    """Joins the processes that `torchrun` has started; one alone joins nothing."""
-
-    def __init__(self) -> None:
-        self._joins = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
-
-    def __enter__(self) -> None:
-        if self._joins:
-            dist.init_process_group(backend="gloo")
-            if torch.cuda.is_available():
-                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-
-    def __exit__(self, *_: object) -> None:
-        if self._joins:
-            cast(Any, dist).destroy_process_group()

@@ -64,11 +64,11 @@ def _announce(setup: Setup, wanted: dict[str, _Wanted], options: ExtractionOptio
         passes, size = sum(layout.views * layout.images for layout in layouts), sum(layout.nbytes for layout in layouts)
         kept = f"in {options.cache}, where what is there already is not computed again"
         where = kept if options.cache else "of memory"
-        _say_how_images_are_prepared(setup.data)
+        say_how_images_are_prepared(setup.data)
         print(f"features: {passes:,} images pass through the backbone, {human(size)} {where}", flush=True)
 
 
-def _say_how_images_are_prepared(data: LTDataModule) -> None:
+def say_how_images_are_prepared(data: LTDataModule) -> None:
     """Nothing in a foreign checkpoint tells, and prepared otherwise its own accuracy is another."""
     how = data.describe_transform(training=False)
     if {"image_size", "resize", "mean", "std"} <= how.keys():

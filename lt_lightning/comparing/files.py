@@ -1,5 +1,6 @@
 """The folder of a comparison: all of its results, or none."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from lt_lightning.comparing.outcome import Comparison
 from lt_lightning.comparing.record import write
 from lt_lightning.comparing.settings import Plain
 from lt_lightning.errors import UsageError
+from lt_lightning.features.views import human
 from lt_lightning.results import claim_folder
 
 
@@ -33,7 +35,7 @@ def write_all(
         UsageError: If there is no room or no right to write. Results that are not whole go, and their folder with them;
             whole ones stay when a checkpoint has no room.
     """
-    with _whole_or_gone(output) as folder:
+    with whole_or_gone(output) as folder:
         (folder / "config.yaml").write_text(config)
         write(found, folder)
     yield f"written to {folder}/results.json"
@@ -52,8 +54,31 @@ def write_all(
         raise UsageError(f"{str(error).rstrip('.')}; the results are in {folder} all the same.") from error
 
 
+def check_output(output: Path, need: int = 0) -> None:
+    """Find out now what would keep results from being written.
+
+    Args:
+        output: Folder of the new one.
+        need: Bytes that a checkpoint will take.
+
+    Raises:
+        UsageError: If no folder can be made there, or there is no room.
+    """
+    folder = output
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"`output` {str(output)!r} cannot be written: {folder} is no folder that takes new files.")
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise UsageError(
+            f"`output` {str(output)!r} has {human(free)} free, but {human(need)} are needed for a checkpoint; make "
+            f"room or choose another folder."
+        )
+
+
 @contextmanager
-def _whole_or_gone(output: Path) -> Iterator[Path]:
+def whole_or_gone(output: Path) -> Iterator[Path]:
     """A new folder in ``output``, which goes again if it is not filled."""
     made = [parent for parent in (output, *output.parents) if not parent.exists()]
     folder = None

@@ -9,6 +9,7 @@ from lt_lightning.comparing.outcome import ORACLE, Comparison, Row
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.settings import Plain
 from lt_lightning.comparing.training import Trained
+from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.modules import save_retrained
 
@@ -101,14 +102,15 @@ def _save(found: Comparison, row: Row, trained: Trained, path: Path, backbone: s
         trained.loss.cpu(),
         found.trained_on,
         trained.epochs,
-        _input_shape(found),
+        input_shape(found.data),
         arguments,
     )
 
 
-def _input_shape(found: Comparison) -> tuple[int, int, int] | None:
-    images = found.data.undistorted("test")
+def input_shape(data: LTDataModule) -> tuple[int, int, int] | None:
+    """Channels, height and width of what a network is given; ``None`` where it is given no images."""
+    images = data.undistorted("train")
     if images is None:
         return None
-    shape = found.data.to_input(images.__getitems__([0])[0], False, None).shape
+    shape = data.to_input(images.__getitems__([0])[0], False, None).shape
     return (shape[1], shape[2], shape[3]) if len(shape) == 4 else None

@@ -4,8 +4,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from lt_lightning.backbones import Backbone
 from lt_lightning.comparing import paper
 from lt_lightning.comparing.grid import Point, points, read_grid
@@ -18,7 +16,7 @@ from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.errors import UsageError
-from lt_lightning.features.processes import rank_and_world_size
+from lt_lightning.features.processes import device_of_heads, rank_and_world_size
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 
@@ -95,7 +93,7 @@ class Setup:
         self.whole = data.with_held_out() if refits else None
         if not self.selection.allowed:
             self.points = points(found, {}, self.parser, default=False)  # a grid without images to choose by
-        self.device = _device(options.features.device)
+        self.device = device_of_heads(options.features.device)
         self.warnings: list[str] = []
 
     @property
@@ -134,9 +132,3 @@ def _check_names(names: Sequence[str]) -> None:
         raise UsageError(
             f"`methods` names a file {taken!r}, as a row of every comparison is called; give the file another name."
         )
-
-
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")

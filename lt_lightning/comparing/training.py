@@ -65,7 +65,7 @@ class ShownRows:
 
     def __init__(self, features: Features, device: torch.device) -> None:
         self.device = device
-        self.features = _on(features, device)
+        self.features = on_device(features, device)
         self._shown: tuple[int, Tensor] = (-1, self.features.targets)
 
     def take(self, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
@@ -136,7 +136,8 @@ def train(
     return found
 
 
-def _on(features: Features, device: torch.device) -> Features:
+def on_device(features: Features, device: torch.device) -> Features:
+    """The same features on a GPU, if it has the room; elsewhere, and else, where they are."""
     if device.type != "cuda":
         return features
     free, _ = torch.cuda.mem_get_info(device)

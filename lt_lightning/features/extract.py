@@ -61,6 +61,12 @@ class ExtractionOptions:
         if not 1 <= self.batch_size <= BLOCK:
             raise UsageError(f"`batch_size` of an extraction must lie in 1 to {BLOCK}, but got {self.batch_size}.")
 
+    def what_remains(self) -> str:
+        """What an interruption leaves of an extraction, in words."""
+        if self.cache:
+            return f"what has been extracted is in `features.cache` {self.cache!r}, so the same command goes on."
+        return "nothing is kept; with a folder as `features.cache` the same command would go on from where it stopped."
+
 
 _DEFAULTS = ExtractionOptions()
 

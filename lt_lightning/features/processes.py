@@ -1,8 +1,9 @@
 """What several processes of one run do together; a single process needs none of it and notices nothing."""
 
 import os
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -67,6 +68,28 @@ def merge_(values: Tensor) -> None:
 def local_rank() -> int:
     """The device of this process among its machine's."""
     return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else torch.cuda.current_device()
+
+
+def device_of_heads(name: str) -> torch.device:
+    """Where classifiers are trained on features: the device of a name, for ``auto`` a GPU if there is one."""
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+@contextmanager
+def joined_processes() -> Iterator[None]:
+    """Join the processes that ``torchrun`` has started, a device each; one alone joins nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group(backend="gloo")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    try:
+        yield
+    finally:
+        cast(Any, dist).destroy_process_group()
 
 
 def _in_group() -> bool:

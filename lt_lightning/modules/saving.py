@@ -1,4 +1,4 @@
-"""A checkpoint of a head that was trained without a trainer."""
+"""Checkpoints of heads that were trained without a trainer."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -16,6 +16,8 @@ from lt_lightning.checkpoints import write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
+from lt_lightning.modules.base import LTModule
+from lt_lightning.modules.representation import RepresentationModule
 from lt_lightning.modules.retrain import RetrainModule
 
 _FROM_DATA = {"class_counts", "group_thresholds"}
@@ -62,6 +64,47 @@ def save_retrained(
         group_thresholds=thresholds,
         allow_double_balancing=True,  # whether the parts go together was asked before they were trained
     )
+    given = None if arguments is None else {**arguments, "checkpoint": checkpoint}
+    _save(path, module, head, data, epochs, input_shape, given)
+
+
+def save_probed(
+    path: str | Path,
+    backbone: Backbone,
+    head: Head,
+    data: object,
+    input_shape: tuple[int, int, int] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a classifier that was fitted to a backbone's features as a checkpoint of stage 1.
+
+    Args:
+        path: File to write, a new one; its folder is made if need be.
+        backbone: As it is.
+        head: As it is to predict, fitted by cross entropy.
+        data: Data module that the head was fitted to.
+        input_shape: Channels, height and width of the images; ``None`` where nobody knows.
+        arguments: Plain arguments of :class:`RepresentationModule` that make such a backbone and head.
+
+    Raises:
+        UsageError: If ``path`` exists or there is no room, or ``arguments`` are none.
+    """
+    thresholds = getattr(data, "group_thresholds", (20, 100))
+    module = RepresentationModule(
+        head.class_counts, backbone, head=lambda *_: deepcopy(head), group_thresholds=thresholds
+    )
+    _save(path, module, head, data, 0, input_shape, arguments)
+
+
+def _save(
+    path: str | Path,
+    module: LTModule,
+    head: Head,
+    data: object,
+    epochs: int,
+    input_shape: tuple[int, int, int] | None,
+    arguments: Mapping[str, Any] | None,
+) -> None:
     module.head.load_state_dict(head.state_dict())  # making the module may have set its bias
     module.trainer = cast(Any, SimpleNamespace(datamodule=data))  # asked for its data alone
     module.epochs_trained, module.input_shape = epochs, input_shape
@@ -75,24 +118,24 @@ def save_retrained(
     if arguments is not None:
         contents["hparams_name"] = "kwargs"
         contents["hyper_parameters"] = {
-            "_class_path": f"{RetrainModule.__module__}.{RetrainModule.__name__}",
+            "_class_path": f"{type(module).__module__}.{type(module).__name__}",
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
             "class_counts": head.class_counts,
-            "group_thresholds": tuple(thresholds),
-            **_complete({**arguments, "checkpoint": checkpoint}),
+            "group_thresholds": tuple(module.group_thresholds),
+            **_complete(type(module), arguments),
         }
     module.on_save_checkpoint(contents)
     size = sum(tensor.nbytes for tensor in tensors.values())
     write_new(Path(path), size, lambda draft: torch.save(contents, draft))
 
 
-def _complete(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _complete(kind: type[LTModule], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments with their defaults, classes by their full names."""
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(RetrainModule, "model", skip=_FROM_DATA)
+    parser.add_class_arguments(kind, "model", skip=_FROM_DATA)
     given = {key: value for key, value in arguments.items() if key not in _FROM_DATA}
     try:
         checked = parser.parse_object({"model": given})
     except Exception as error:  # jsonargparse raises several kinds
-        raise UsageError(f"`arguments` do not make a RetrainModule ({' '.join(str(error).split())}).") from error
+        raise UsageError(f"`arguments` do not make a {kind.__name__} ({' '.join(str(error).split())}).") from error
     return cast(dict[str, Any], yaml.safe_load(parser.dump(checked))["model"])

@@ -61,8 +61,8 @@ def test_all_views_are_refused_where_memory_is_short(run, make_data, monkeypatch
 
 
 def test_how_images_are_prepared_is_said(folder_root, capsys):
-    extraction._say_how_images_are_prepared(ImageFolderLT(root=str(folder_root), image_size=64, resize=64))
+    extraction.say_how_images_are_prepared(ImageFolderLT(root=str(folder_root), image_size=64, resize=64))
     said = capsys.readouterr().out
     assert said.startswith("images: shorter side 64, middle 64 × 64, mean (0.485, 0.456, 0.406), std (0.229, ")
-    extraction._say_how_images_are_prepared(DigitsLT())
+    extraction.say_how_images_are_prepared(DigitsLT())
     assert capsys.readouterr().out == ""

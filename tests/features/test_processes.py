@@ -11,7 +11,14 @@ from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, extract
-from lt_lightning.features.processes import merge_, on_first, rank_and_world_size, wait_for_all
+from lt_lightning.features.processes import (
+    device_of_heads,
+    joined_processes,
+    merge_,
+    on_first,
+    rank_and_world_size,
+    wait_for_all,
+)
 
 ASKED = (("train", 1), ("train", 3), ("train", "all"), ("test", 1))
 
@@ -84,3 +91,16 @@ def test_a_single_process_needs_no_group():
 
     with pytest.raises(UsageError, match="on purpose"):
         on_first(fail)
+
+
+def test_heads_train_where_they_are_told(monkeypatch):
+    assert device_of_heads("cpu") == torch.device("cpu")
+    assert device_of_heads("meta") == torch.device("meta")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of_heads("auto") == torch.device("cpu")
+
+
+def test_one_process_joins_nothing(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined_processes():
+        assert not torch.distributed.is_initialized()

@@ -1,0 +1,159 @@
+"""``probe``: a linear classifier on any frozen network, as a checkpoint that stage 2 starts from."""
+
+import inspect
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lt_lightning.backbones import Backbone
+from lt_lightning.comparing.extraction import say_how_images_are_prepared
+from lt_lightning.comparing.files import check_output, whole_or_gone
+from lt_lightning.comparing.keeping import input_shape
+from lt_lightning.data import LTDataModule
+from lt_lightning.errors import UsageError, check_above_0
+from lt_lightning.features import ExtractionOptions
+from lt_lightning.features.processes import joined_processes, on_first, rank_and_world_size
+from lt_lightning.interruption import interruptible
+from lt_lightning.main import PresetConfigFile
+from lt_lightning.modules import save_probed
+from lt_lightning.parser_errors import sentences
+from lt_lightning.probing.network import load_backbone
+from lt_lightning.probing.probe import PENALTIES, Probe, probe
+from lt_lightning.quiet import quiet
+from lt_lightning.results import environment, sha256_of, write_json
+from lt_lightning.tables import accuracy_table, show
+
+_DOWNLOADED = ("pretrained", "weights")
+"""Arguments of our backbones that say which published weights they begin with."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Fit a classifier to a network's features.
+
+    Args:
+        argv: ``probe`` and its options, as on the command line.
+    """
+    quiet()
+    parser = build_parser()
+    with sentences("probe"):
+        config = parser.parse_args(list(argv[1:]))
+    text = parser.dump(config)
+    plain = yaml.safe_load(text)["backbone"]
+    penalties = PENALTIES if config.l2 == "auto" else (float(config.l2),)
+    check_above_0(l2=min(penalties))
+    made = parser.instantiate_classes(config)
+    _check_weights(config.checkpoint, made.backbone, plain)
+    output = Path(config.output)
+    check_output(output, sum(tensor.nbytes for tensor in made.backbone.state_dict().values()))
+    with interruptible(made.features.what_remains()), joined_processes():
+        matched = config.checkpoint and load_backbone(config.checkpoint, made.backbone, config.allow_partial)
+        if rank_and_world_size()[0] == 0:
+            if matched:
+                print(matched, flush=True)
+            say_how_images_are_prepared(made.data)
+        found = probe(made.backbone, made.data, penalties, made.features)
+        on_first(lambda: _show_and_write(found, made.backbone, made.data, output, text, plain, config.checkpoint))
+
+
+def build_parser() -> LightningArgumentParser:
+    """The parser of ``probe``."""
+    parser = LightningArgumentParser(
+        prog="lt-lightning probe",
+        description="A linear classifier on a frozen network, for stage 2 to start from.",
+        exit_on_error=False,
+    )
+    parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file with these options.")
+    parser.add_argument(
+        "--checkpoint", type=str | None, default=None, help="Weights; by default those that the backbone brings along."
+    )
+    parser.add_argument("--backbone", type=Backbone, required=True, help="Network that the checkpoint fits.")
+    parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
+    parser.add_argument(
+        "--l2",
+        type=float | Literal["auto"],
+        default="auto",
+        help="Penalty on the weights of standardised features; auto chooses on validation images.",
+    )
+    parser.add_argument("--allow_partial", type=bool, default=False, help="Let the checkpoint fill a part only.")
+    parser.add_argument("--output", type=str, default="runs/probe", help="Each run makes a new version_K in it.")
+    parser.add_class_arguments(ExtractionOptions, "features")
+    return parser
+
+
+def _check_weights(checkpoint: str | None, backbone: Backbone, plain: str | Mapping[str, Any]) -> None:
+    """Refuse one of our backbones that would stay as it was drawn at random."""
+    kind = type(backbone)
+    if checkpoint is not None or not kind.__module__.startswith("lt_lightning."):
+        return  # one's own may have read its weights itself
+    given = {} if isinstance(plain, str) else plain.get("init_args") or {}
+    known = [name for name in _DOWNLOADED if name in inspect.signature(kind).parameters]
+    if not any(given.get(name) for name in known):
+        other = "".join(f", or `backbone.{name}`" for name in known)
+        raise UsageError(
+            f"`backbone` {kind.__name__} has random weights, of which nothing can be learnt; give `checkpoint`{other}."
+        )
+
+
+def _show_and_write(
+    found: Probe,
+    backbone: Backbone,
+    data: LTDataModule,
+    output: Path,
+    config: str,
+    plain: str | dict[str, Any],
+    checkpoint: str | None,
+) -> None:
+    sizes = next(iter(found.evaluation.values()), {}).get("group_sizes")
+    if sizes is not None:
+        rows = [(name, figures["accuracy"]) for name, figures in found.evaluation.items()]
+        title = f"linear classifier on {type(backbone).__name__}, l2 {found.chosen.l2:g}"
+        show(accuracy_table(title, rows, sizes, data.group_thresholds))
+    with whole_or_gone(output) as folder:
+        (folder / "config.yaml").write_text(config)
+        path = folder / "probe.ckpt"
+        save_probed(path, backbone, found.head, data, input_shape(data), {"backbone": without_download(plain)})
+        write_json(folder / "results.json", _record(found, backbone, data, checkpoint))
+    print(f"{path}: a stage 1 for `lt-lightning compare --checkpoint`, `fit --model.checkpoint`, `test` and `predict`")
+
+
+def without_download(backbone: str | Mapping[str, Any]) -> str | dict[str, Any]:
+    """Settings of a backbone whose weights come from a checkpoint: none are to be fetched for it."""
+    if isinstance(backbone, str):
+        return backbone
+    found = deepcopy(dict(backbone))
+    arguments = found.get("init_args") or {}
+    ours = str(found["class_path"]).startswith("lt_lightning.")
+    arguments |= {"pretrained": False} if ours and "pretrained" in arguments else {}
+    arguments |= {"weights": None} if ours and "weights" in arguments else {}
+    return found
+
+
+def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: str | None) -> dict[str, Any]:
+    path = None if checkpoint is None else Path(checkpoint)
+    return {
+        "environment": environment(),
+        "command": shlex.join(sys.argv),
+        "preset": "probe",
+        "seed": None,  # nothing is drawn
+        "checkpoint": checkpoint,
+        "started_from": None if path is None else {"path": str(path), "sha256": sha256_of(path)},
+        "backbone": type(backbone).__name__,
+        "bn_mode": "eval",
+        "head": "LinearHead",
+        "loss": "CrossEntropyLoss",
+        "data": data.describe_split(),
+        "class_counts": data.class_counts,
+        "class_names": data.class_names,
+        "group_thresholds": list(data.group_thresholds),
+        "selection": "val: the penalty" if len(found.tried) > 1 else "none: the penalty was given",
+        "l2": found.chosen.l2,
+        "tried": [{"l2": each.l2, "validation": each.score} for each in found.tried],
+        "evaluation": found.evaluation,
+        "seconds": found.seconds,
+    }

@@ -1,0 +1,36 @@
+"""A backbone with the weights of a file, whatever classifier the file may hold."""
+
+from pathlib import Path
+
+from lt_lightning import checkpoints
+from lt_lightning.backbones import Backbone
+from lt_lightning.checkpoints.wording import some
+from lt_lightning.modules.misfit import misfit
+
+
+def load_backbone(path: str, backbone: Backbone, allow_partial: bool = False) -> str:
+    """Load a checkpoint's weights into a backbone, and leave everything else of the file aside.
+
+    Args:
+        path: The file: a network trained on other classes, or without any.
+        backbone: Gets the weights.
+        allow_partial: Whether the file may fill a part only.
+
+    Returns:
+        What matched, in one sentence.
+
+    Raises:
+        UsageError: If the file is none, or anything but the whole backbone matches, with the backbones that would.
+    """
+    source = checkpoints.read(path)
+    found = checkpoints.match(source, backbone)
+    extra = checkpoints.deeper_layers(found)
+    if (found.missing or found.misshapen or extra) and not (allow_partial and found.tensors):
+        raise misfit(source, found, extra, backbone, None, group="")
+    backbone.load_state_dict(found.tensors, strict=False)  # unless a part is enough, only counts of batches can miss
+    copies = tuple(found.copies)
+    aside = [key for key in found.rest if not copies or not key.startswith(copies)]
+    said = f"; left aside: {some(aside)}" if aside else ""
+    said += f" (and copies under {some(found.copies)})" if copies else ""
+    matched = f"{len(found.tensors)} of {found.total} backbone tensors matched under the prefix '{found.prefix}'"
+    return f"checkpoint {Path(path)} ({source.form}): {matched}{said}"

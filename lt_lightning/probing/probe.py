@@ -1,0 +1,149 @@
+"""Cross entropy on the features of a frozen backbone: the stage 1 of a network that is not to be trained."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lt_lightning.backbones import Backbone
+from lt_lightning.comparing.evaluation import ROWS, accuracies, count_correct
+from lt_lightning.comparing.selection import choose
+from lt_lightning.comparing.training import on_device
+from lt_lightning.data import LTDataModule
+from lt_lightning.data.base import Split
+from lt_lightning.errors import UsageError
+from lt_lightning.features import ExtractionOptions, Features, extract
+from lt_lightning.features.processes import device_of_heads, rank_and_world_size
+from lt_lightning.features.progress import progress_bar
+from lt_lightning.functional import LinearFit, fit_logistic_regression, standardization
+from lt_lightning.heads import LinearHead
+from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.modules.evaluation import Evaluation
+
+PENALTIES = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
+"""Tried by default, on the mean cross entropy of standardised features: from underfitted to all but none."""
+
+
+@dataclass(frozen=True)
+class TriedPenalty:
+    """One penalty and what validation images say of it.
+
+    Attributes:
+        l2: The penalty.
+        score: Accuracy on validation images, mean over classes, in [0, 1]; NaN without such images.
+    """
+
+    l2: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear classifier fitted to the features of a frozen backbone.
+
+    Attributes:
+        head: On the CPU, in evaluation mode.
+        chosen: Its penalty.
+        tried: All penalties.
+        evaluation: Figures of ``val`` and ``test``, as far as there are such images, as ``results.json`` has them.
+        seconds: By part.
+    """
+
+    head: LinearHead
+    chosen: TriedPenalty
+    tried: list[TriedPenalty]
+    evaluation: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+
+
+def probe(
+    backbone: Backbone,
+    data: LTDataModule,
+    penalties: Sequence[float] = PENALTIES,
+    options: ExtractionOptions | None = None,
+) -> Probe:
+    """Fit a linear classifier to a backbone's features of the training images, each passed through it once.
+
+    Multinomial logistic regression on standardised features, solved to its minimum: no seed, no learning rate. Of
+    several penalties that is taken whose accuracy on validation images is best, mean over classes, and of equal ones
+    the largest. Nothing is balanced: it is the plain classifier that methods of stage 2 begin with and are held
+    against.
+
+    Args:
+        backbone: With the weights to use; it is not changed.
+        data: Training images, and validation and test images as far as there are any.
+        penalties: See :func:`fit_logistic_regression`; several need validation images.
+        options: How features are computed and kept.
+
+    Raises:
+        UsageError: If there are no training images, or there is a choice and nothing to choose by.
+    """
+    options = options or ExtractionOptions()
+    if len(penalties) > 1 and not data.has_validation:
+        raise UsageError(
+            "`l2` cannot be chosen, for there are no validation images; put some into a `val` folder or split, hold "
+            "some out with `data.val_from`, or give one number."
+        )
+    started = time.perf_counter()
+    train = extract(backbone, data, "train", options=options)
+    splits: tuple[Split, ...] = ("val", "test")
+    others = {name: extract(backbone, data, name, options=options) for name in splits if _has(data, name)}
+    extracted = time.perf_counter()
+    fitted = _fit_all(train, data.class_counts, penalties, options)
+    val = others.get("val")
+    tried = [TriedPenalty(l2, _score(head, val, data)) for l2, head in fitted.items()]
+    best = choose([each.score for each in tried]) or 0
+    head = fitted[tried[best].l2]
+    evaluation: dict[str, dict[str, Any]] = {name: _evaluate(head, features, data) for name, features in others.items()}
+    seconds = {"features": extracted - started, "fit": time.perf_counter() - extracted}
+    return Probe(head.cpu(), tried[best], tried, evaluation, seconds)
+
+
+def _has(data: LTDataModule, split: Split) -> bool:
+    return data.split(split) is not None
+
+
+def _fit_all(
+    train: Features, class_counts: list[int], penalties: Sequence[float], options: ExtractionOptions
+) -> dict[float, LinearHead]:
+    """A head for each penalty; each fit begins where that of the next larger one has ended."""
+    device, found = device_of_heads(options.device), {}
+    train = on_device(train, device)
+    rows, start = train.values[0], None
+    scaling = standardization(rows)
+    with progress_bar(f"fitting {len(penalties)} penalties", len(penalties), options.progress) as advance:
+        for l2 in sorted(penalties, reverse=True):
+            start = fit_logistic_regression(rows, train.targets, len(class_counts), l2, start, scaling, device)
+            found[l2] = _head(start, class_counts)
+            advance(1)
+    return found
+
+
+def _head(fit: LinearFit, class_counts: list[int]) -> LinearHead:
+    head = LinearHead(fit.weight.shape[1], class_counts)
+    head.init_from(fit.weight.cpu().float(), fit.bias.cpu().float())
+    return head.to(fit.weight.device).eval()
+
+
+def _score(head: LinearHead, val: Features | None, data: LTDataModule) -> float:
+    if val is None:
+        return float("nan")
+    (correct,) = count_correct([head], val, head.weight.device)
+    if correct is None:
+        return float("nan")
+    return accuracies(correct, val.targets, data.class_counts, data.group_thresholds)["all"]
+
+
+@torch.inference_mode()
+def _evaluate(head: LinearHead, features: Features, data: LTDataModule) -> dict[str, Any]:
+    """Figures over all processes, of which each counts a share, as metrics expect."""
+    loss = CrossEntropyLoss(data.class_counts)
+    metrics = Evaluation(data.class_counts, data.group_thresholds)
+    rank, world_size = rank_and_world_size()
+    share = torch.arange(rank, len(features), world_size)
+    for rows in torch.split(share, ROWS):
+        logits = head.predict(features.values[0, rows].to(head.weight.device).float()).cpu()
+        metrics.update(logits, loss.probabilities(logits), features.targets[rows])
+    return {"epoch": 0, "test_time_averaging": "none", **metrics.record(head)}

@@ -1,0 +1,203 @@
+"""``lt-lightning probe`` from end to end."""
+
+import json
+import os
+import warnings
+
+import pytest
+import torch
+
+from lt_lightning import cli
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.data import DigitsLT
+from lt_lightning.probing import command
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
+)
+
+QUIET = ("--features.progress=false", "--features.device=cpu")
+
+
+@pytest.fixture
+def network(here):
+    """A network of 7 other classes."""
+    torch.manual_seed(0)
+    tensors = {f"trunk.{key}": value for key, value in SmallCNN(8).state_dict().items()}
+    torch.save({"model": tensors | {"fc.weight": torch.zeros(7, 8), "fc.bias": torch.zeros(7)}}, "network.pth")
+    return here / "network.pth"
+
+
+@pytest.fixture
+def arguments(network):
+    small = ("--backbone=SmallCNN", "--backbone.num_features=8")
+    return ["probe", f"--checkpoint={network}", *small, "--data=DigitsLT", *QUIET]
+
+
+@pytest.fixture
+def probed(arguments, here):
+    cli.main(arguments)
+    return here / "runs/probe/version_0"
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_table_and_files(arguments, here, capsys):
+    cli.main(arguments)
+    shown = capsys.readouterr().out
+    assert "left aside: 'fc.weight', 'fc.bias'" in shown
+    assert "linear classifier on SmallCNN, l2" in shown
+    assert "runs/probe/version_0/probe.ckpt: a stage 1 for" in shown
+    folder = here / "runs/probe/version_0"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "probe.ckpt", "results.json"]
+    record = results(folder)
+    assert record["l2"] in [tried["l2"] for tried in record["tried"]]
+    assert record["selection"] == "val: the penalty"
+    assert set(record["data"]["hashes"]) >= {"train", "val", "test"}
+    assert set(record["evaluation"]) == {"val", "test"}
+    assert len(record["started_from"]["sha256"]) == 64
+
+
+def test_its_own_configuration_gives_the_same_figures(probed, here):
+    cli.main(["probe", "-c", str(probed / "config.yaml")])
+    first, second = results(probed), results(here / "runs/probe/version_1")
+    assert first["evaluation"] == second["evaluation"]
+    assert first["tried"] == second["tried"]
+
+
+def test_test_and_predict_say_what_it_said(probed, here):
+    options = ("--data=DigitsLT", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
+    cli.main(["test", f"--ckpt_path={probed / 'probe.ckpt'}", *options])
+    (tested,) = here.glob("runs/RepresentationModule/*/results.json")
+    there = json.loads(tested.read_text())["evaluation"]["test"]["accuracy"]
+    assert there == pytest.approx(results(probed)["evaluation"]["test"]["accuracy"], abs=1e-6)
+    cli.main(["predict", f"--ckpt_path={probed / 'probe.ckpt'}", *options, "--output=said.csv"])
+    assert (here / "said.csv").is_file()
+
+
+def test_methods_start_from_it(probed, here, capsys):
+    options = ["--backbone=SmallCNN", "--backbone.num_features=8", "--data=DigitsLT", "--views=1", "--draws=50", *QUIET]
+    cli.main(["compare", f"--checkpoint={probed / 'probe.ckpt'}", *options, "--methods=lort,tau_norm"])
+    record = results(here / "runs/compare/version_0")
+    assert record["protocol"]["selection"] == "val"  # it is on record that validation images are unseen
+    ours = results(probed)["evaluation"]["test"]["accuracy"]["all"]
+    assert record["rows"]["stage 1"]["mean"]["all"] == pytest.approx(ours, abs=1e-6)
+    capsys.readouterr()
+    cli.main(["report", "runs"])
+    shown = capsys.readouterr().out
+    assert "LinearHead" in shown
+    assert "tau_norm" in shown
+
+
+def test_stage_2_starts_from_it(probed, tiny, here):
+    cli.main(tiny("fit", "RetrainModule", f"--model.checkpoint={probed / 'probe.ckpt'}", "--trainer.max_epochs=1"))
+    (fitted,) = here.glob("runs/RetrainModule/*/results.json")
+    assert json.loads(fitted.read_text())["epochs"] == 1
+
+
+def test_features_in_a_cache_are_those_of_compare(arguments, here, capsys):
+    cli.main([*arguments, "--features.cache=kept", "--l2=0.01"])
+    capsys.readouterr()
+    options = [word for word in arguments[2:] if word.startswith(("--backbone", "--data", "--features"))]
+    start = ["compare", "--checkpoint=runs/probe/version_0/probe.ckpt", *options]
+    cli.main([*start, "--methods=tau_norm", "--views=1", "--features.cache=kept", "--oracle=false", "--draws=50"])
+    shown = capsys.readouterr().out
+    assert "computed in" not in shown
+    assert shown.count(", from kept/") == 3
+
+
+def test_weights_of_ones_own_backbone_need_no_file(here, monkeypatch):
+    (here / "ready.py").write_text(
+        "import torch\n"
+        "from lt_lightning.backbones import SmallCNN\n"
+        "class Ready(SmallCNN):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(8)\n"
+        "        with torch.random.fork_rng():\n"
+        "            torch.manual_seed(0)\n"
+        "            super().__init__(8)\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    cli.main(["probe", "--backbone=ready.Ready", "--data=DigitsLT", "--l2=0.1", *QUIET])
+    record = results(here / "runs/probe/version_0")
+    assert record["started_from"] is None
+    assert record["selection"] == "none: the penalty was given"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--l2=0"], "`l2` must be above 0, but got 0"),
+        (["--l2=much"], "l2"),
+        (["--checkpoint=nowhere.pth"], "nowhere.pth"),
+        (["--backbone.num_features=4"], "does not fit `backbone` SmallCNN"),
+        (["--output=network.pth/below"], "`output` 'network.pth/below' cannot be written"),
+        (
+            ["--checkpoint=null"],
+            "`backbone` SmallCNN has random weights, of which nothing can be learnt; give `checkpoint`.",
+        ),
+        (
+            ["--checkpoint=null", "--backbone=TorchvisionBackbone"],
+            "`backbone` TorchvisionBackbone has random weights, of which nothing can be learnt; give `checkpoint`, or "
+            "`backbone.weights`.",
+        ),
+    ],
+)
+def test_one_sentence_for_a_mistake(arguments, here, capsys, change, message):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*arguments, *change])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (here / "runs").exists()
+
+
+def test_a_checkpoint_has_its_weights_and_fetches_none():
+    timm = {"class_path": "lt_lightning.backbones.TimmBackbone", "init_args": {"name": "x", "pretrained": True}}
+    torchvision = {"class_path": "lt_lightning.backbones.TorchvisionBackbone", "init_args": {"weights": "DEFAULT"}}
+    others = {"class_path": "mine.Backbone", "init_args": {"weights": "w.pth", "pretrained": True}}
+    assert command.without_download(timm)["init_args"] == {"name": "x", "pretrained": False}
+    assert command.without_download(torchvision)["init_args"] == {"weights": None}
+    assert command.without_download(others) == others
+    assert command.without_download("SmallCNN") == "SmallCNN"
+    assert timm["init_args"]["pretrained"] is True
+
+
+def test_class_counts_and_names_are_the_datas(probed):
+    from lt_lightning.records import read_record
+
+    record, data = read_record(probed / "probe.ckpt"), DigitsLT()
+    assert record.class_counts == data.class_counts
+    assert record.class_names == list(map(str, data.class_names))
+    assert record.input_shape == (1, 8, 8)
+
+
+def _in_a_process(rank, place, arguments, folder):
+    warnings.simplefilter("ignore")
+    os.chdir(folder)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
+    from lightning.pytorch.utilities import rank_zero_only
+
+    rank_zero_only.rank = rank
+    command.main(arguments)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_leave_what_one_leaves(arguments, here, tmp_path):
+    command.main(arguments)
+    given = (tmp_path / "meeting", arguments, here)
+    torch.multiprocessing.start_processes(_in_a_process, given, nprocs=2, start_method="forkserver")
+    assert sorted(path.name for path in (here / "runs/probe").iterdir()) == ["version_0", "version_1"]
+    one, two = (results(here / f"runs/probe/version_{number}") for number in (0, 1))
+    for split in ("val", "test"):
+        assert one["evaluation"][split]["accuracy"] == two["evaluation"][split]["accuracy"]
+        assert one["evaluation"][split]["per_class"]["total"] == two["evaluation"][split]["per_class"]["total"]
+    first, second = (
+        torch.load(here / f"runs/probe/version_{number}/probe.ckpt", weights_only=True)["state_dict"]
+        for number in (0, 1)
+    )
+    assert all(torch.equal(value, second[key]) for key, value in first.items())

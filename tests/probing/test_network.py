@@ -1,0 +1,49 @@
+"""A file's weights in a backbone, its classifier left aside."""
+
+import pytest
+import torch
+from torch import nn
+
+from lt_lightning.backbones import ResNet20, ResNet32, SmallCNN
+from lt_lightning.errors import UsageError
+from lt_lightning.probing.network import load_backbone
+
+
+def write(path, backbone, **others):
+    tensors = {f"encoder.{key}": value for key, value in backbone.state_dict().items()}
+    for name, module in others.items():
+        tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+    torch.save({"state_dict": tensors}, path)
+    return str(path)
+
+
+def test_weights_come_in_and_the_rest_is_named(tmp_path):
+    given, backbone = SmallCNN(8), SmallCNN(8)
+    said = load_backbone(write(tmp_path / "m.pth", given, head=nn.Linear(8, 77)), backbone)
+    assert all(torch.equal(value, given.state_dict()[key]) for key, value in backbone.state_dict().items())
+    assert "backbone tensors matched under the prefix 'encoder.'; left aside: 'head.weight', 'head.bias'" in said
+
+
+def test_a_copy_is_left_aside_and_said(tmp_path):
+    given, backbone = SmallCNN(8), SmallCNN(8)
+    said = load_backbone(write(tmp_path / "m.pth", given, ema=SmallCNN(8)), backbone)
+    assert said.endswith("under the prefix 'encoder.' (and copies under 'ema.')")
+    assert all(torch.equal(value, given.state_dict()[key]) for key, value in backbone.state_dict().items())
+
+
+def test_a_deeper_network_is_refused_with_the_one_that_fits(tmp_path):
+    path = write(tmp_path / "m.pth", ResNet32())
+    with pytest.raises(UsageError, match=r"does not fit `backbone` ResNet20 .* it fits ResNet32\."):
+        load_backbone(path, ResNet20())
+
+
+def test_a_part_is_enough_only_on_demand(tmp_path):
+    path = tmp_path / "m.pth"
+    given = SmallCNN(8)
+    part = dict(list(given.state_dict().items())[:2])
+    torch.save(part, path)
+    with pytest.raises(UsageError, match=r"set `allow_partial` to true"):
+        load_backbone(str(path), SmallCNN(8))
+    backbone = SmallCNN(8)
+    load_backbone(str(path), backbone, allow_partial=True)
+    assert all(torch.equal(backbone.state_dict()[key], value) for key, value in part.items())

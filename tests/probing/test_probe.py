@@ -1,0 +1,79 @@
+"""A classifier on a frozen backbone's features."""
+
+import pytest
+import torch
+
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.data import DigitsLT, ImageFolderLT
+from lt_lightning.errors import UsageError
+from lt_lightning.features import ExtractionOptions, extract
+from lt_lightning.functional import fit_logistic_regression
+from lt_lightning.probing import PENALTIES, probe
+
+OPTIONS = ExtractionOptions(progress=False, device="cpu", channels_last=False)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    torch.manual_seed(0)
+    return SmallCNN(8)
+
+
+@pytest.fixture(scope="module")
+def found(backbone):
+    return probe(backbone, DigitsLT(), options=OPTIONS)
+
+
+def by_hand(head, backbone, split):
+    """Accuracy per class, mean over classes, of a head on a backbone."""
+    features = extract(backbone, DigitsLT(), split, options=OPTIONS)
+    said = head.predict(features.values[0]).argmax(dim=1)
+    return torch.stack([(said == k)[features.targets == k].double().mean() for k in range(10)]).mean().item()
+
+
+def test_random_features_tell_digits_apart(found):
+    assert found.evaluation["test"]["accuracy"]["all"] > 0.3
+
+
+def test_figures_are_the_heads(found, backbone):
+    for split in ("val", "test"):
+        accuracy = by_hand(found.head, backbone, split)
+        assert found.evaluation[split]["accuracy"]["all"] == pytest.approx(accuracy, abs=1e-6)
+        assert found.evaluation[split]["epoch"] == 0
+    assert len(found.evaluation["test"]["per_class"]["weight_norm"]) == 10
+
+
+def test_the_penalty_is_the_best_on_validation_images(found, backbone):
+    assert tuple(each.l2 for each in found.tried) == PENALTIES
+    assert found.chosen.score == max(each.score for each in found.tried)
+    assert found.chosen.score == pytest.approx(by_hand(found.head, backbone, "val"), abs=1e-6)
+    features = extract(backbone, DigitsLT(), "train", options=OPTIONS)
+    fit = fit_logistic_regression(features.values[0], features.targets, 10, found.chosen.l2)
+    expected = features.values[0] @ fit.weight.t() + fit.bias
+    torch.testing.assert_close(found.head.predict(features.values[0]), expected, rtol=0, atol=0.2)
+
+
+def test_the_backbone_stays_as_it_was(backbone):
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    probe(backbone, DigitsLT(), (0.1,), OPTIONS)
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+    assert all(parameter.requires_grad for parameter in backbone.parameters())
+
+
+def test_nothing_depends_on_a_seed(found, backbone):
+    torch.manual_seed(7)
+    again = probe(backbone, DigitsLT(), options=OPTIONS)
+    assert torch.equal(again.head.weight, found.head.weight)
+    assert again.chosen == found.chosen
+
+
+def test_without_validation_images_there_is_no_choice(folder_root):
+    torch.manual_seed(0)
+    data = ImageFolderLT(root=str(folder_root), image_size=32, resize=32, val_from="none")
+    assert not data.has_validation
+    backbone = SmallCNN(8, in_channels=3)
+    with pytest.raises(UsageError, match=r"`l2` cannot be chosen, for there are no validation images; .* one number"):
+        probe(backbone, data, options=OPTIONS)
+    found = probe(backbone, data, (0.1,), OPTIONS)
+    assert found.chosen.score != found.chosen.score
+    assert set(found.evaluation) == {"test"}
