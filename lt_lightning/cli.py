@@ -10,6 +10,7 @@ import sys
 from importlib import import_module
 
 from lt_lightning.errors import UsageError
+from lt_lightning.home import expanded_option
 from lt_lightning.version import __version__
 
 # Known to type checkers by its name; importing `typing` would cost `--help` a third of its time.
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
 
     ``sys.argv`` stays as it is: under DDP Lightning runs it again in every process.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = [expanded_option(word) for word in (sys.argv[1:] if argv is None else argv)]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]  # not in its __all__
+from jsonargparse import ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lt_lightning import callbacks, presets
+from lt_lightning.config_files import ConfigFile
 from lt_lightning.data import LTDataModule
 from lt_lightning.devices import fastest_precision
 from lt_lightning.errors import UsageError
@@ -25,7 +26,7 @@ from lt_lightning.modules import LTModule
 from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
-from lt_lightning.resuming import with_checkpoint, with_model
+from lt_lightning.resuming import weights_of, with_checkpoint, with_model
 from lt_lightning.slurm import folder_of_job
 from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.whole_checkpoints import WholeCheckpoints
@@ -51,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
         LTCLI(args=words if words[:1] == ["fit"] else with_model(words))
 
 
-class PresetConfigFile(ActionConfigFile):
+class PresetConfigFile(ConfigFile):
     """``-c``: a configuration file, or the name of a preset."""
 
     @staticmethod
@@ -59,9 +60,9 @@ class PresetConfigFile(ActionConfigFile):
         """Look the preset up, merge what it stacks, then do as jsonargparse does."""
         path = presets.resolve(str(value))
         if not presets.is_stacked(path):
-            ActionConfigFile.apply_config(parser, cfg, dest, path)
+            ConfigFile.apply_config(parser, cfg, dest, path)
             return
-        ActionConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump(presets.load(path), sort_keys=False))
+        ConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump(presets.load(path), sort_keys=False))
         cfg[dest][-1] = path  # jsonargparse took it for settings without a file
 
 
@@ -162,7 +163,8 @@ class LTCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Make data, model and trainer; a user's mistake found on the way stays one sentence."""
         try:
-            super().instantiate_classes()
+            with weights_of(self._ckpt_path):
+                super().instantiate_classes()
         except ValueError as error:
             if isinstance(error.__cause__, UsageError):  # jsonargparse wraps what a link's function raises
                 raise error.__cause__ from error

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]  # not in its __all__
+from jsonargparse import ArgumentParser
 
+from lt_lightning.config_files import ConfigFile
 from lt_lightning.errors import UsageError
 from lt_lightning.export.classifier import Classifier
 from lt_lightning.export.description import describe
@@ -25,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
     parser = ArgumentParser(
         prog="lt-lightning export", description="A checkpoint as ONNX or torch.export.", exit_on_error=False
     )
-    parser.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
+    parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file of these options.")
     parser.add_function_arguments(export)
     # Lightning's commands, `predict` among them, call the checkpoint --ckpt_path.
     words = [f"--checkpoint{word[11:]}" if word.split("=")[0] == "--ckpt_path" else word for word in argv[1:]]

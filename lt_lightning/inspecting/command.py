@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]  # not in its __all__
+from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning import presets
+from lt_lightning.config_files import ConfigFile
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.inspecting.duplicates import find_duplicates
@@ -71,7 +72,7 @@ def build_parser() -> LightningArgumentParser:
     return parser
 
 
-class _DataOfConfig(ActionConfigFile):
+class _DataOfConfig(ConfigFile):
     """``-c``: of a preset or file for another command, the part that says what the data are."""
 
     @staticmethod
@@ -79,7 +80,7 @@ class _DataOfConfig(ActionConfigFile):
         content = presets.load(str(value))
         if not isinstance(content, Mapping) or "data" not in content:
             raise UsageError(f"`--config` {str(value)!r} says nothing of `data`; give one that does, or `--data`.")
-        ActionConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump({"data": content["data"]}, sort_keys=False))
+        ConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump({"data": content["data"]}, sort_keys=False))
 
 
 def _check_output(path: Path, overwrite: bool) -> None:

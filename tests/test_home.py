@@ -1,0 +1,39 @@
+"""A ``~`` that no shell has expanded makes no folder of that name."""
+
+import pytest
+
+from lt_lightning import cli, home
+
+
+@pytest.fixture(autouse=True)
+def at_home(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here / "home"))
+    return here / "home"
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("--output=~/runs", "--output={home}/runs"),
+        ("--output=~", "--output={home}"),
+        ("~/runs", "{home}/runs"),
+        ("--data.lists=a~/b", "--data.lists=a~/b"),
+        ("runs/a=~/b", "runs/a=~/b"),
+        ("--overwrite", "--overwrite"),
+    ],
+)
+def test_words_of_a_command_line(word, expected, at_home):
+    assert home.expanded_option(word) == expected.format(home=at_home)
+
+
+def test_a_command_writes_below_the_home_folder(at_home, here, capsys):
+    cli.main(["inspect", "--data=DigitsLT", "--output=~/made/digits.json"])
+    assert f"written to {at_home}/made/digits.json" in capsys.readouterr().out
+    assert (at_home / "made/digits.json").is_file()
+    assert not (here / "~").exists()
+
+
+def test_a_command_with_a_parser_of_its_own_reads_below_it(at_home, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["report", "runs", "--output=~/table.txt"])
+    assert f"{at_home}/table.txt" in capsys.readouterr().err
