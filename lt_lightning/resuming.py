@@ -5,13 +5,15 @@ test without. Here they lie under them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lt_lightning.backbones import without_published_weights
 from lt_lightning.checkpoints import RECORD
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
@@ -113,6 +115,17 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
             f"`ckpt_path` {path!r} was made with other settings than are given, which count{state}: {differing}."
         )
     return found
+
+
+@contextmanager
+def weights_of(path: str | None) -> Iterator[None]:
+    """Make a model whose weights come from a checkpoint, without fetching the published ones that it once began with.
+
+    Args:
+        path: Value of ``--ckpt_path``; where it is none, or a word that no file may stand for, weights are fetched.
+    """
+    with nullcontext() if path is None or _is_found_by_lightning(str(path)) else without_published_weights():
+        yield
 
 
 def _with_transform(

@@ -1,13 +1,29 @@
 """What is typed beside `--ckpt_path`, what the checkpoint says, and which of the two holds."""
 
 import json
+from typing import ClassVar
 
 import pytest
 import torch
 import yaml
 
+from lt_lightning import predict
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.backbones.base import fetches_weights
 from lt_lightning.errors import UsageError
+from lt_lightning.export import rebuild
 from lt_lightning.main import LTCLI, main
+from lt_lightning.records import read_record
+
+
+class Published(SmallCNN):
+    """Would fetch weights where it is to begin with published ones."""
+
+    asked: ClassVar[list[bool]] = []
+
+    def __init__(self, num_features: int = 8, in_channels: int = 1) -> None:
+        super().__init__(num_features, in_channels)
+        self.asked.append(fetches_weights())
 
 
 def figures(here):
@@ -133,3 +149,28 @@ def test_images_are_prepared_as_the_checkpoints_but_for_what_is_typed(here, tiny
         main([*evaluated, "--data.image_size=14", f"--trainer.default_root_dir={here / 'other'}"])
     (path,) = (here / "other").rglob("config.yaml")
     assert prepared(path) == (14, None, [0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("command", ["fit", "test", "predict", "export"])
+def test_weights_that_a_checkpoint_follows_are_not_fetched(here, stage1, command, recwarn):
+    contents = torch.load(stage1, weights_only=True)
+    contents["hyper_parameters"]["backbone"]["class_path"] = f"{__name__}.Published"
+    torch.save(contents, here / "published.ckpt")
+    Published.asked.clear()
+    if command == "export":
+        rebuild(read_record("published.ckpt"))
+    else:
+        model = ["--model=RepresentationModule", f"--model.backbone={__name__}.Published", "--trainer.max_epochs=3"]
+        options = ["--data=DigitsLT", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+        run = predict.main if command == "predict" else main
+        run([command, "--ckpt_path=published.ckpt", *options, *(model if command == "fit" else [])])
+    assert Published.asked == [False]
+    assert not any("other settings than are given" in str(warning.message) for warning in recwarn)
+
+
+def test_a_model_that_no_checkpoint_follows_may_fetch_its_weights(here, tiny):
+    Published.asked.clear()
+    made = {"trainer": {"accelerator": "cpu"}, "data": "DigitsLT"}
+    model = {"class_path": "RepresentationModule", "init_args": {"backbone": f"{__name__}.Published"}}
+    LTCLI({**made, "model": model}, run=False)
+    assert Published.asked == [True]

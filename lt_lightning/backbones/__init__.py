@@ -1,6 +1,6 @@
 """Feature extractors."""
 
-from lt_lightning.backbones.base import Backbone
+from lt_lightning.backbones.base import Backbone, without_published_weights
 from lt_lightning.backbones.cifar_resnet import CIFARResNet, ResNet20, ResNet32, ResNet44, ResNet56
 from lt_lightning.backbones.identity import Identity
 from lt_lightning.backbones.mnist_cnn import CNN2C, CNN5C
@@ -23,4 +23,5 @@ __all__ = [
     "TimmBackbone",
     "TorchvisionBackbone",
     "WideResNet",
+    "without_published_weights",
 ]

@@ -1,10 +1,15 @@
 """The contract of every backbone."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
+
+_FETCHES: ContextVar[bool] = ContextVar("fetches", default=True)
 
 
 class Backbone(nn.Module, ABC):
@@ -16,6 +21,25 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Features of images: ``(N, C, H, W)`` to ``(N, D)``."""
+
+
+@contextmanager
+def without_published_weights() -> Iterator[None]:
+    """Have backbones that are made within begin at random, also where they are told to begin with published weights.
+
+    For whoever loads a checkpoint's weights over all of them: nothing is fetched, and settings stay as they are, by
+    which published weights may also decide of what shape a network is.
+    """
+    token = _FETCHES.set(False)
+    try:
+        yield
+    finally:
+        _FETCHES.reset(token)
+
+
+def fetches_weights() -> bool:
+    """Whether a backbone is to begin with published weights where it is told to."""
+    return _FETCHES.get()
 
 
 def features_of(backbone: nn.Module, images: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """Any torchvision classifier as a feature extractor."""
 
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from lt_lightning.backbones.base import Backbone
+from lt_lightning.backbones.base import Backbone, fetches_weights
 from lt_lightning.errors import UsageError
 
 _CLASSIFIERS = ("fc", "classifier", "head", "heads")
@@ -41,7 +41,8 @@ class TorchvisionBackbone(Backbone):
                 f"`weights` {weights!r} belong to the original stem of {name!r}; leave out `weights` or `cifar_stem`."
             )
         try:
-            self.model = cast(nn.Module, torchvision.models.get_model(name, weights=weights))
+            begins_at = {"weights": weights} if fetches_weights() else _shape_of(name, weights)
+            self.model = cast(nn.Module, torchvision.models.get_model(name, **begins_at))
         except (KeyError, ValueError) as error:
             known = [entry.name for entry in torchvision.models.get_model_weights(name)]
             raise UsageError(f"`weights` of {name!r} must be one of {known} or null, but got {weights!r}.") from error
@@ -54,6 +55,18 @@ class TorchvisionBackbone(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         """``(N, 3, H, W)`` to ``(N, D)``."""
         return torch.flatten(self.model(images), 1)
+
+
+def _shape_of(name: str, weights: str | None) -> dict[str, Any]:
+    """Arguments by which a model that begins at random is otherwise the one that published weights belong to."""
+    if weights is None:
+        return {}
+    size = torchvision.models.get_model_weights(name)[weights].meta["min_size"]
+    if name == "googlenet":
+        return {"transform_input": True, "aux_logits": False, "init_weights": False}
+    if name.startswith("vit_"):
+        return {"image_size": size[0]}
+    return {"input_size": size} if name.startswith("maxvit_") else {}
 
 
 def _fit_to_cifar(model: nn.Module, name: str) -> None:

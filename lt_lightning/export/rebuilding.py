@@ -4,6 +4,7 @@ from typing import cast
 
 from jsonargparse import ArgumentParser
 
+from lt_lightning.backbones import without_published_weights
 from lt_lightning.errors import UsageError
 from lt_lightning.modules import LTModule
 from lt_lightning.records import Record
@@ -29,7 +30,8 @@ def rebuild(record: Record) -> LTModule:
     arguments = {**record.model["init_args"], "compile": "none"}
     try:
         parsed = parser.parse_object({"model": {**record.model, "init_args": arguments}})
-        module = cast(LTModule, parser.instantiate_classes(parsed).model)
+        with without_published_weights():
+            module = cast(LTModule, parser.instantiate_classes(parsed).model)
         module.load_state_dict(record.tensors)
     except Exception as error:  # a class of the user's own may raise anything
         if isinstance(error, UsageError):

@@ -4,7 +4,6 @@ import inspect
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,21 +116,9 @@ def _show_and_write(
     with whole_or_gone(output) as folder:
         (folder / "config.yaml").write_text(config)
         path = folder / "probe.ckpt"
-        save_probed(path, backbone, found.head, data, input_shape(data), {"backbone": without_download(plain)})
+        save_probed(path, backbone, found.head, data, input_shape(data), {"backbone": plain})
         write_json(folder / "results.json", _record(found, backbone, data, checkpoint))
     print(f"{path}: a stage 1 for `lt-lightning compare --checkpoint`, `fit --model.checkpoint`, `test` and `predict`")
-
-
-def without_download(backbone: str | Mapping[str, Any]) -> str | dict[str, Any]:
-    """Settings of a backbone whose weights come from a checkpoint: none are to be fetched for it."""
-    if isinstance(backbone, str):
-        return backbone
-    found = deepcopy(dict(backbone))
-    arguments = found.get("init_args") or {}
-    ours = str(found["class_path"]).startswith("lt_lightning.")
-    arguments |= {"pretrained": False} if ours and "pretrained" in arguments else {}
-    arguments |= {"weights": None} if ours and "weights" in arguments else {}
-    return found
 
 
 def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: str | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from lt_lightning.backbones import TimmBackbone
+from lt_lightning.backbones import TimmBackbone, without_published_weights
 from lt_lightning.errors import UsageError
 
 
@@ -49,3 +49,19 @@ def test_what_cannot_be_made_is_refused(arguments, sentence):
     pytest.importorskip("timm")
     with torch.device("meta"), pytest.raises(UsageError, match=sentence):
         TimmBackbone(**arguments)
+
+
+def test_where_a_checkpoint_follows_none_are_fetched(monkeypatch):
+    timm = pytest.importorskip("timm")
+    asked, make = [], timm.create_model
+
+    def create(name, pretrained, **options):
+        asked.append(pretrained)
+        return make(name, False, **options)
+
+    monkeypatch.setattr(timm, "create_model", create)
+    with torch.device("meta"):
+        TimmBackbone("resnet18", pretrained=True)
+        with without_published_weights():
+            TimmBackbone("resnet18", pretrained=True)
+    assert asked == [True, False]

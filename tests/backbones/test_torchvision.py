@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from lt_lightning.backbones import TorchvisionBackbone
+from lt_lightning.backbones import TorchvisionBackbone, without_published_weights
 from lt_lightning.errors import UsageError
 
 
@@ -146,3 +146,39 @@ def test_auxiliary_classifiers_are_refused(name):
         pytest.raises(UsageError, match=f"one linear classifier at its end, but '{name}'"),
     ):
         TorchvisionBackbone(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("resnet18", "DEFAULT"),
+        ("vit_b_16", "IMAGENET1K_SWAG_E2E_V1"),  # made for images of 384 pixels
+        ("googlenet", "IMAGENET1K_V1"),  # for images of another normalisation, without auxiliary classifiers
+        ("maxvit_t", "IMAGENET1K_V1"),
+    ],
+)
+def test_where_a_checkpoint_follows_none_are_fetched_and_the_network_is_theirs(monkeypatch, name, weights):
+    asked, kept = [], nn.Module.load_state_dict
+
+    def published(kind, *args, **kwargs):
+        asked.append(kind)
+
+    def load(module, tensors, *args, **kwargs):
+        return None if tensors is None else kept(module, tensors, *args, **kwargs)
+
+    monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", published)
+    monkeypatch.setattr(nn.Module, "load_state_dict", load)
+    with torch.device("meta"):
+        fetched = TorchvisionBackbone(name, weights=weights)
+        assert len(asked) == 1
+        with without_published_weights():
+            made = TorchvisionBackbone(name, weights=weights)
+    assert len(asked) == 1
+    shapes = [{key: value.shape for key, value in one.state_dict().items()} for one in (fetched, made)]
+    assert shapes[0] == shapes[1]
+    assert getattr(fetched.model, "transform_input", None) == getattr(made.model, "transform_input", None)
+
+
+def test_weights_that_there_are_not_are_named_where_a_checkpoint_follows_too():
+    with without_published_weights(), pytest.raises(UsageError, match=r"`weights` of 'resnet18' must be one of"):
+        TorchvisionBackbone("resnet18", weights="gone")

@@ -155,17 +155,6 @@ def test_one_sentence_for_a_mistake(arguments, here, capsys, change, message):
     assert not (here / "runs").exists()
 
 
-def test_a_checkpoint_has_its_weights_and_fetches_none():
-    timm = {"class_path": "lt_lightning.backbones.TimmBackbone", "init_args": {"name": "x", "pretrained": True}}
-    torchvision = {"class_path": "lt_lightning.backbones.TorchvisionBackbone", "init_args": {"weights": "DEFAULT"}}
-    others = {"class_path": "mine.Backbone", "init_args": {"weights": "w.pth", "pretrained": True}}
-    assert command.without_download(timm)["init_args"] == {"name": "x", "pretrained": False}
-    assert command.without_download(torchvision)["init_args"] == {"weights": None}
-    assert command.without_download(others) == others
-    assert command.without_download("SmallCNN") == "SmallCNN"
-    assert timm["init_args"]["pretrained"] is True
-
-
 def test_class_counts_and_names_are_the_datas(probed):
     from lt_lightning.records import read_record
 
