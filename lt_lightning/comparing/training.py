@@ -107,6 +107,7 @@ def train(
     found: list[Trained] = []
     runs: list[HeadRun] = []
     samplers: dict[tuple[str, int, int], EpochSampler] = {}
+    whole: tuple[Tensor, Tensor] | None = None
     for point in points:
         method = point.method
         settings = parser.make(method.plain, method.name)
@@ -117,8 +118,8 @@ def train(
             head, loss = head.to(device), loss.to(device)
             start(head, loss, stage1.weight, stage1.bias)
             if head.needs_features:
-                rows, targets = ShownRows(plain, device).take(torch.arange(len(plain)), 0)
-                head.init_from_features(rows, targets)
+                whole = whole or _whole(plain, device)
+                head.init_from_features(*whole)
             trained = Trained(point, seed, head.eval(), loss.eval())
             found.append(trained)
             if not method.trains:
@@ -130,10 +131,16 @@ def train(
                 samplers[which].set_epochs(settings.epochs)
             moved_by = settings.training(head, loss)
             runs.append(HeadRun(head, loss, *moved_by, samplers[which], settings.batch_size, settings.epochs))
+    whole = None  # what trains may need the room
     train_heads(runs, ShownRows(features, device), on_epoch)
     for trained, run in zip((trained for trained in found if trained.epochs), runs, strict=True):
         trained.seconds = run.seconds
     return found
+
+
+def _whole(features: Features, device: torch.device) -> tuple[Tensor, Tensor]:
+    """All features, ``(N, D)`` in fp32, and classes; a copy only where they are of another type or device."""
+    return features.values[0].to(device).float(), features.targets.to(device)
 
 
 def on_device(features: Features, device: torch.device) -> Features:

@@ -70,7 +70,8 @@ class Head(nn.Module, ABC):
         """Start from the features of the training images, for heads that say :attr:`needs_features`.
 
         Args:
-            features: ``(N, D)``, of every training image once, without augmentation, in any order.
+            features: ``(N, D)``, of every training image once, without augmentation, in any order. They may be shared
+                with other heads, or mapped from a file for reading alone: a head does not change them.
             targets: ``(N,)``, int64.
 
         Raises:

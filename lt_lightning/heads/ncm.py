@@ -12,10 +12,10 @@ from lt_lightning.functional.classifiers import (
     class_means,
     cosine_logits,
     directions,
+    mean_features,
     nearest_mean_bias,
     nearest_mean_logits,
 )
-from lt_lightning.functional.device import widest_float
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.heads.affine import make_linear
 from lt_lightning.heads.base import Head
@@ -97,14 +97,13 @@ class NCMHead(Head):
             UsageError: If a class has another number of rows than ``class_counts`` says.
         """
         self.check_features(features, targets)
-        features = at_least_fp32(features)
         if self.centre:
-            self.centre_of_features.copy_(features.mean(dim=0, dtype=widest_float(features.device)))
-        self.means.copy_(class_means(self._prepare(features), targets, self.num_classes))
+            self.centre_of_features.copy_(mean_features(features))
+        self.means.copy_(class_means(features, targets, self.num_classes, self._prepare))
 
     def forward(self, features: Tensor) -> Tensor:
         """Similarities, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
-        features = self._prepare(at_least_fp32(features))
+        features = self._prepare(features)
         return (cosine_logits if self.metric == "cosine" else nearest_mean_logits)(features, self.means)
 
     def to_linear(self) -> nn.Linear:
@@ -121,6 +120,7 @@ class NCMHead(Head):
         return make_linear(2 * self.means, nearest_mean_bias(self.means).to(self.means.dtype))
 
     def _prepare(self, features: Tensor) -> Tensor:
+        features = at_least_fp32(features)
         if self.metric == "euclidean" and not self.centre:
             return features
         return directions(features - self.centre_of_features.to(features.dtype))

@@ -7,6 +7,7 @@ from lt_lightning.comparing.methods import find_methods
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.training import ShownRows, Stage1, train
 from lt_lightning.features import Features
+from lt_lightning.heads import NCMHead
 
 PARSER = SettingsParser()
 CPU = torch.device("cpu")
@@ -41,6 +42,15 @@ def test_a_seed_gives_the_same_head_in_any_company():
     among = trained("lort,crt", {"lr": [1.0, 0.1]}, [3, 4])[-1]
     torch.testing.assert_close(alone.head.weight, among.head.weight)
     assert among.point.values == {"lr": 0.1}
+
+
+def test_heads_made_from_features_share_them(monkeypatch):
+    given = []
+    monkeypatch.setattr(NCMHead, "init_from_features", lambda _, features, targets: given.append((features, targets)))
+    trained("ncm", {"metric": ["cosine", "euclidean"], "centre": [False, True]}, [0])
+    assert len(given) == 4
+    assert {features.data_ptr() for features, _ in given} == {VALUES.data_ptr()}
+    assert all(torch.equal(features, VALUES[0]) and torch.equal(targets, TARGETS) for features, targets in given)
 
 
 def test_a_loss_of_ones_own_trains_along(tmp_path, monkeypatch):

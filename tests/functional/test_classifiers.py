@@ -13,6 +13,7 @@ from lt_lightning.functional import (
     row_norms,
     tau_normalize,
 )
+from lt_lightning.functional.classifiers import mean_features
 
 
 def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -83,6 +84,22 @@ def test_means_of_classes() -> None:
     assert means.dtype == torch.float64
     assert means[:2].tolist() == [[5.0, 5.0], [2.0, 4.0]]
     assert bool(means[2].isnan().all())
+    assert mean_features(features.half()).tolist() == [3.0, 13 / 3]
+
+
+def test_means_are_taken_in_parts() -> None:
+    features, targets = randn(9000, 3, seed=0), torch.arange(9000) % 4
+    rows: list[int] = []
+
+    def doubled(part: torch.Tensor) -> torch.Tensor:
+        rows.append(len(part))
+        return 2 * part
+
+    means = class_means(features, targets, 4, doubled)
+    assert sum(rows) == 9000
+    assert max(rows) < 5000
+    expected = torch.stack([2 * features[targets == label].mean(dim=0) for label in range(4)])
+    torch.testing.assert_close(means, expected, rtol=1e-12, atol=1e-12)
 
 
 @settings(deadline=None, max_examples=20)
