@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
@@ -26,7 +27,7 @@ class ImageFolderLT(ImageFilesLT):
 
     Classes are numbered by their names in sorted order, as torchvision's ``ImageFolder`` does. The tail is what is
     found. Names that start with a dot are passed over, and so are files whose names end otherwise than torchvision's
-    ``IMG_EXTENSIONS``: ``.gif`` or ``.heic``, for instance.
+    ``IMG_EXTENSIONS``: ``.gif`` or ``.heic``, for instance. Images beside the class folders are warned of.
 
     Args:
         root: Folder that holds ``train``, and ``val`` and ``test`` where there are any.
@@ -97,6 +98,11 @@ class ImageFolderLT(ImageFilesLT):
             self._names = _subfolders(folder)
             if not self._names:
                 raise UsageError(f"{folder} has no class folders; put the images into {folder}/<class>/.")
+            if len(self._names) == 1:
+                raise UsageError(
+                    f"{folder} has one class folder alone, {self._names[0]}, and nothing can be told apart from it; "
+                    f"put the images of each class into {folder}/<class>/, and not a level below."
+                )
         return self._names
 
     def place_of(self, name: Split) -> str:
@@ -110,6 +116,7 @@ class ImageFolderLT(ImageFilesLT):
         if not folder.is_dir():
             return None
         found = _subfolders(folder)
+        _warn_of_unsorted(folder)
         unknown = sorted(set(found) - set(labels))
         if unknown:
             raise UsageError(
@@ -137,6 +144,18 @@ def _subfolders(folder: Path) -> list[str]:
     except OSError as error:
         raise _closed(error) from error
     return _in_utf8(sorted(found), folder)
+
+
+def _warn_of_unsorted(folder: Path) -> None:
+    """Warn, in the first process, of images beside the class folders."""
+    beside = [entry.name for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith(".")]
+    images = sorted(name for name in beside if name.lower().endswith(IMG_EXTENSIONS))
+    if images:
+        number = "1 image lies" if len(images) == 1 else f"{len(images):,} images lie"
+        rank_zero_warn(
+            f"{number} in {folder} itself, such as {images[0]!a}, and are left out, being of no class; move them into "
+            f"{folder}/<class>/."
+        )
 
 
 def images_below(folder: Path) -> list[str]:

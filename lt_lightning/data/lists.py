@@ -131,6 +131,10 @@ class ImageListLT(ImageFilesLT):
 
     def _check_classes(self, path: Path, targets: Tensor) -> None:
         num_classes = max(self._num_classes or 0, len(self._given_names or ()))
+        if num_classes == 1:
+            raise UsageError(
+                f"{path} has the class 0 alone, and nothing can be told apart from it; list images of other classes."
+            )
         present = torch.unique(targets)  # sorted; of few images, a label of thirteen digits takes no memory
         gaps = torch.nonzero(present != torch.arange(len(present))).flatten()
         empty = int(gaps[0]) if len(gaps) else len(present)

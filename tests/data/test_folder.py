@@ -76,6 +76,25 @@ def test_there_may_be_no_validation_images(folder_root, val_from):
     assert data.describe_split()["classes_without_validation"] == []
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_images_beside_the_class_folders_are_warned_of(folder_root, number):
+    for place in range(number):
+        shutil.copy(folder_root / "train/ant/0.png", folder_root / f"train/{place}.PNG")
+    (folder_root / "train/notes.txt").touch()
+    data = ImageFolderLT(root=str(folder_root))
+    with pytest.warns(
+        UserWarning, match=f"^{number} images? lies? in .*train itself, such as '0.PNG', and are left out"
+    ):
+        assert data.class_counts == [9, 4, 2]
+
+
+def test_one_class_is_none(folder_root):
+    for name in ("bee", "cat"):
+        shutil.rmtree(folder_root / "train" / name)
+    with pytest.raises(UsageError, match=r"train has one class folder alone, ant, .* not a level below"):
+        ImageFolderLT(root=str(folder_root)).class_counts  # noqa: B018
+
+
 def test_without_a_test_folder_there_is_no_test(folder_root):
     shutil.rmtree(folder_root / "test")
     sentence = r"`ImageFolderLT` has no test images; `test` needs some: put the images into .*/test/<class>/\."
