@@ -80,9 +80,15 @@ def paired_bootstrap(
         times = torch.zeros(number, len(order), dtype=dtype, device=scores.device)
         times.scatter_add_(1, places, torch.ones_like(times))
         found.append(times @ gains.t())
-    drawn = torch.cat(found)
-    tails = torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=dtype, device=scores.device)
-    low, high = torch.quantile(drawn, tails, dim=0)
+    drawn = torch.cat(found).sort(dim=0).values
+    low, high = (_percentile(drawn, tail) for tail in ((1 - confidence) / 2, (1 + confidence) / 2))
     below, above = ((drawn <= 0).sum(dim=0), (drawn >= 0).sum(dim=0))
     p_value = (2 * (torch.minimum(below, above) + 1) / (draws + 1)).clamp_max(1.0)
     return Difference(gains.sum(dim=1), low, high, p_value.to(dtype))
+
+
+def _percentile(ordered: Tensor, share: float) -> Tensor:
+    """As ``torch.quantile``, which takes 16 million numbers at most: ``(draws, M)``, sorted, to ``(M,)``."""
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    return torch.lerp(ordered[below], ordered[min(below + 1, len(ordered) - 1)], place - below)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import paired_bootstrap
+from lt_lightning.functional.bootstrap import _percentile
 
 TARGETS = torch.tensor([0] * 40 + [1] * 10 + [2] * 20)
 
@@ -42,6 +43,15 @@ def test_equals_a_plain_loop_in_law():
     low, high = torch.quantile(torch.stack(drawn), torch.tensor([0.025, 0.975], dtype=torch.float64))
     found = paired_bootstrap(one[None], other, TARGETS, draws=4000)
     torch.testing.assert_close(torch.stack([found.low[0], found.high[0]]), torch.stack([low, high]), atol=0.02, rtol=0)
+
+
+def test_percentiles_are_torchs_and_of_any_number_of_draws():
+    drawn = torch.randn(101, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).sort(dim=0).values
+    for share in (0.0, 0.025, 0.5, 0.977, 1.0):
+        torch.testing.assert_close(_percentile(drawn, share), torch.quantile(drawn, share, dim=0), rtol=1e-14, atol=0)
+    number = 200
+    many = paired_bootstrap(torch.eye(2).repeat(number, 1), torch.zeros(2), torch.tensor([0, 1]), draws=42_000)
+    assert many.low.shape == (2 * number,)  # of 16.8 million numbers, more than `torch.quantile` takes
 
 
 def test_no_difference_and_every_difference():
