@@ -5,6 +5,7 @@ from functools import partial
 from statistics import mean, stdev
 from typing import Any
 
+import torch
 from rich.markup import escape
 from rich.table import Table
 
@@ -62,9 +63,10 @@ def _table(found: Comparison, columns: _Columns) -> Table:
 def _accuracies(found: Comparison, between: str = " ") -> _Columns:
     """Accuracy by group, and what it gains over stage 1; ``between`` stands before a standard deviation."""
     counts, (low, high) = found.data.class_counts, found.data.group_thresholds
-    sizes = dict(zip(GROUPS, group_of(counts, (low, high)).sum(dim=1).tolist(), strict=True))
+    tested = torch.bincount(found.test_targets, minlength=len(counts)) > 0  # others have no part in an accuracy
+    sizes = dict(zip(GROUPS, (group_of(counts, (low, high)) & tested).sum(dim=1).tolist(), strict=True))
     heads = {
-        "all": f"all\n{len(counts)}",
+        "all": f"all\n{int(tested.sum())}",
         "many": f">{high}\n{sizes['many']}",
         "medium": f"medium\n{sizes['medium']}",
         "few": f"<{low}\n{sizes['few']}",
@@ -145,7 +147,7 @@ def _versus(difference: dict[str, float] | None) -> str:
 
 
 def _caption(found: Comparison) -> str:
-    lines = ["a group's accuracy is the mean of its classes'; below the groups their number of classes"]
+    lines = ["a group's accuracy is the mean of its classes'; below the groups how many of these are tested"]
     if found.winner is not None:
         lines.append("★ best on the validation images, which chose all settings; val: its accuracy there")
         if any(row.at_edge for row in found.rows):

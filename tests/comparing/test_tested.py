@@ -2,6 +2,7 @@
 
 import pytest
 
+from lt_lightning.comparing.leaderboard import leaderboard
 from lt_lightning.errors import UsageError
 
 
@@ -13,6 +14,10 @@ def test_classes_without_test_images_are_named(run, make_data):
     with pytest.warns(UserWarning, match="classes have no test image"):
         found = run("tau_norm", data=data)
     assert "2 of 10 classes have no test image and are left out of the accuracies: ship, truck." in found.warnings
+    heads = [column.header for column in leaderboard(found).columns]
+    counts = data.class_counts[:8]
+    many, few = sum(count > 5 for count in counts), sum(count < 3 for count in counts)
+    assert heads[1:5] == ["all\n8", f">5\n{many}", f"medium\n{8 - many - few}", f"<3\n{few}"]
 
 
 def test_test_images_of_no_known_class_judge_nothing(run, make_data, monkeypatch):
