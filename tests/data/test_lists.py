@@ -112,6 +112,13 @@ def test_a_class_without_a_training_image_is_named(list_root):
         lists(list_root, train_list="val.txt", class_names=list("abcd")).setup("fit")
 
 
+def test_one_class_is_none(list_root):
+    path = list_root / "train.txt"
+    path.write_text("".join(row for row in path.read_text().splitlines(True) if row.endswith(" 0\n")))
+    with pytest.raises(UsageError, match=r"train\.txt has the class 0 alone, and nothing can be told apart from it"):
+        _ = lists(list_root).class_counts
+
+
 def test_a_label_beyond_the_classes_is_named(list_root):
     with (list_root / "test.txt").open("a") as file:
         file.write("\npictures/test 0 0.png 3\n")
