@@ -53,7 +53,7 @@ class TimmBackbone(Backbone):
         except (RuntimeError, TypeError, ValueError, OSError) as error:
             raise UsageError(
                 f"`TimmBackbone` cannot make {name!r} with `pretrained` {str(pretrained).lower()} and `options` "
-                f"{options}: {str(error).splitlines()[0]}."
+                f"{options}: {str(error).splitlines()[0].rstrip('.')}."
             ) from error
         self.model: nn.Module = model
         self.name = name

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lt_lightning import checkpoints
-from lt_lightning.backbones import Backbone, TorchvisionBackbone
+from lt_lightning.backbones import Backbone, TimmBackbone, TorchvisionBackbone
 from lt_lightning.backbones.identify import fitting_backbones
 from lt_lightning.errors import UsageError
 
@@ -27,7 +27,9 @@ def misfit(
         group: What stands before the options' names where they are typed.
     """
     names = fitting_backbones(lambda candidate: _fits(source, candidate, num_classes), source.tensors)
-    advice = f"it fits none of the backbones known here; set `{group}allow_partial` to true to load what matches"
+    advice = "it fits none of the backbones known here"
+    if found.tensors:
+        advice += f"; set `{group}allow_partial` to true to load what matches"
     if names:
         advice = f"it fits {' or '.join(_beside(name, backbone) for name in names)}"
     return UsageError(
@@ -57,6 +59,8 @@ def _beside(name: str, given: Backbone) -> str:
 
 
 def _describe(backbone: Backbone) -> str:
+    if isinstance(backbone, TimmBackbone):
+        return f'TimmBackbone(name="{backbone.name}")'
     if not isinstance(backbone, TorchvisionBackbone):
         return type(backbone).__name__
     return f'TorchvisionBackbone(name="{backbone.name}"{", cifar_stem=True" if backbone.cifar_stem else ""})'

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lt_lightning import checkpoints
-from lt_lightning.backbones import ResNet20, ResNet32
+from lt_lightning.backbones import ResNet20, ResNet32, TimmBackbone
 from lt_lightning.checkpoints import Checkpoint
 from lt_lightning.modules.misfit import misfit
 
@@ -24,6 +24,19 @@ def test_the_backbone_that_would_fit_is_named(classes, group, message):
     found = checkpoints.match(source, ResNet20())
     with pytest.raises(ValueError, match=message):
         raise misfit(source, found, checkpoints.deeper_layers(found), ResNet20(), classes, group)
+
+
+def test_where_nothing_matches_no_part_is_offered():
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        theirs = timm.create_model("vit_tiny_patch16_224").state_dict()
+        backbone = TimmBackbone("vit_small_patch16_224")
+    source = Checkpoint(Path("other.pth"), theirs, "made")
+    said = str(misfit(source, checkpoints.match(source, backbone), [], backbone, None, ""))
+    assert said.startswith(
+        "`checkpoint` 'other.pth' does not fit `backbone` TimmBackbone(name=\"vit_small_patch16_224\")"
+    )
+    assert said.endswith("it fits none of the backbones known here.")
 
 
 def test_of_a_network_that_nobody_knows_a_part_may_be_enough():
