@@ -74,7 +74,7 @@ def say_how_images_are_prepared(data: LTDataModule) -> None:
     if {"image_size", "resize", "mean", "std"} <= how.keys():
         print(
             f"images: shorter side {how['resize']}, middle {how['image_size']} × {how['image_size']}, mean "
-            f"{how['mean']}, std {how['std']}; if stage 1 was tested otherwise, say so by `data.resize`, "
+            f"{how['mean']}, std {how['std']}; if the network is used to others, say so by `data.resize`, "
             f"`data.image_size`, `data.mean` and `data.std`",
             flush=True,
         )

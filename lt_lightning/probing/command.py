@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
@@ -30,6 +30,7 @@ from lt_lightning.tables import accuracy_table, show
 
 _DOWNLOADED = ("pretrained", "weights")
 """Arguments of our backbones that say which published weights they begin with."""
+_EDGE = {None: "", "largest": " ↑", "smallest": " ↓"}  # as in the table of compare
 
 
 def main(argv: Sequence[str]) -> None:
@@ -44,8 +45,7 @@ def main(argv: Sequence[str]) -> None:
         config = parser.parse_args(list(argv[1:]))
     text = parser.dump(config)
     plain = yaml.safe_load(text)["backbone"]
-    penalties = PENALTIES if config.l2 == "auto" else (float(config.l2),)
-    check_above_0(l2=min(penalties))
+    penalties = _penalties(config.l2)
     made = parser.instantiate_classes(config)
     _check_weights(config.checkpoint, made.backbone, plain)
     output = Path(config.output)
@@ -75,9 +75,10 @@ def build_parser() -> LightningArgumentParser:
     parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
     parser.add_argument(
         "--l2",
-        type=float | Literal["auto"],
+        type=float | str | list[float],
         default="auto",
-        help="Penalty on the weights of standardised features; auto chooses on validation images.",
+        help="Penalty on the weights of standardised features; of several, such as 0.1,0.01, and of those of `auto`, "
+        "validation images choose one.",
     )
     parser.add_argument("--allow_partial", type=bool, default=False, help="Let the checkpoint fill a part only.")
     parser.add_argument("--output", type=str, default="runs/probe", help="Each run makes a new version_K in it.")
@@ -85,11 +86,26 @@ def build_parser() -> LightningArgumentParser:
     return parser
 
 
+def _penalties(given: float | str | list[float]) -> tuple[float, ...]:
+    if given == "auto":
+        return PENALTIES
+    parts = given.split(",") if isinstance(given, str) else given if isinstance(given, list) else [given]
+    try:
+        found = tuple(dict.fromkeys(float(part) for part in parts))
+    except ValueError as error:
+        raise UsageError(f"`l2` must be `auto`, a number, or several such as 0.1,0.01, but got {given!r}.") from error
+    if not found:
+        raise UsageError("`l2` must be `auto`, a number, or several such as 0.1,0.01, but got none.")
+    for penalty in found:
+        check_above_0(l2=penalty)
+    return found
+
+
 def _check_weights(checkpoint: str | None, backbone: Backbone, plain: str | Mapping[str, Any]) -> None:
     """Refuse one of our backbones that would stay as it was drawn at random."""
     kind = type(backbone)
-    if checkpoint is not None or not kind.__module__.startswith("lt_lightning."):
-        return  # one's own may have read its weights itself
+    if checkpoint is not None or not kind.__module__.startswith("lt_lightning.") or not backbone.state_dict():
+        return  # one's own may have read its weights itself, and what has none needs none
     given = {} if isinstance(plain, str) else plain.get("init_args") or {}
     known = [name for name in _DOWNLOADED if name in inspect.signature(kind).parameters]
     if not any(given.get(name) for name in known):
@@ -111,7 +127,7 @@ def _show_and_write(
     sizes = next(iter(found.evaluation.values()), {}).get("group_sizes")
     if sizes is not None:
         rows = [(name, figures["accuracy"]) for name, figures in found.evaluation.items()]
-        title = f"linear classifier on {type(backbone).__name__}, l2 {found.chosen.l2:g}"
+        title = f"linear classifier on {type(backbone).__name__}, l2 {found.chosen.l2:g}{_EDGE[found.at_edge]}"
         show(accuracy_table(title, rows, sizes, data.group_thresholds))
     with whole_or_gone(output) as folder:
         (folder / "config.yaml").write_text(config)
@@ -140,7 +156,9 @@ def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: st
         "group_thresholds": list(data.group_thresholds),
         "selection": "val: the penalty" if len(found.tried) > 1 else "none: the penalty was given",
         "l2": found.chosen.l2,
+        "chosen_at_edge": found.at_edge,
         "tried": [{"l2": each.l2, "validation": each.score} for each in found.tried],
+        "features": found.features,
         "evaluation": found.evaluation,
         "seconds": found.seconds,
     }

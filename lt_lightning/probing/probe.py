@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -15,8 +15,10 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, Features, extract
+from lt_lightning.features.extract import layout_of
 from lt_lightning.features.processes import device_of_heads, rank_and_world_size
 from lt_lightning.features.progress import progress_bar
+from lt_lightning.features.room import check_memory
 from lt_lightning.functional import LinearFit, fit_logistic_regression, standardization
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
@@ -46,7 +48,8 @@ class Probe:
     Attributes:
         head: On the CPU, in evaluation mode.
         chosen: Its penalty.
-        tried: All penalties.
+        tried: All penalties, the largest first.
+        features: How each split's were made, by its name.
         evaluation: Figures of ``val`` and ``test``, as far as there are such images, as ``results.json`` has them.
         seconds: By part.
     """
@@ -54,8 +57,16 @@ class Probe:
     head: LinearHead
     chosen: TriedPenalty
     tried: list[TriedPenalty]
+    features: dict[str, dict[str, Any]]
     evaluation: dict[str, dict[str, Any]]
     seconds: dict[str, float]
+
+    @property
+    def at_edge(self) -> Literal["largest", "smallest"] | None:
+        """Whether the chosen penalty ends three or more that were tried: one beyond it may be better."""
+        if len(self.tried) < 3 or self.chosen not in (self.tried[0], self.tried[-1]):
+            return None
+        return "largest" if self.chosen is self.tried[0] else "smallest"
 
 
 def probe(
@@ -74,11 +85,12 @@ def probe(
     Args:
         backbone: With the weights to use; it is not changed.
         data: Training images, and validation and test images as far as there are any.
-        penalties: See :func:`fit_logistic_regression`; several need validation images.
+        penalties: See :func:`fit_logistic_regression`, in any order; several need validation images.
         options: How features are computed and kept.
 
     Raises:
-        UsageError: If there are no training images, or there is a choice and nothing to choose by.
+        UsageError: If there are no training images, there is a choice and nothing to choose by, or features have no
+            room.
     """
     options = options or ExtractionOptions()
     if len(penalties) > 1 and not data.has_validation:
@@ -87,22 +99,21 @@ def probe(
             "some out with `data.val_from`, or give one number."
         )
     started = time.perf_counter()
-    train = extract(backbone, data, "train", options=options)
     splits: tuple[Split, ...] = ("val", "test")
-    others = {name: extract(backbone, data, name, options=options) for name in splits if _has(data, name)}
+    wanted: list[Split] = ["train", *(name for name in splits if data.split(name) is not None)]
+    if not options.cache:  # all of them together, before the first image passes
+        check_memory([layout_of(backbone, data, name, options=options) for name in wanted])
+    features = {name: extract(backbone, data, name, options=options) for name in wanted}
     extracted = time.perf_counter()
+    train, val = features["train"], features.get("val")
     fitted = _fit_all(train, data.class_counts, penalties, options)
-    val = others.get("val")
     tried = [TriedPenalty(l2, _score(head, val, data)) for l2, head in fitted.items()]
     best = choose([each.score for each in tried]) or 0
     head = fitted[tried[best].l2]
-    evaluation: dict[str, dict[str, Any]] = {name: _evaluate(head, features, data) for name, features in others.items()}
+    evaluation = {name: _evaluate(head, features[name], data) for name in wanted[1:]}
+    records = {name: each.record for name, each in features.items()}
     seconds = {"features": extracted - started, "fit": time.perf_counter() - extracted}
-    return Probe(head.cpu(), tried[best], tried, evaluation, seconds)
-
-
-def _has(data: LTDataModule, split: Split) -> bool:
-    return data.split(split) is not None
+    return Probe(head.cpu(), tried[best], tried, records, evaluation, seconds)
 
 
 def _fit_all(

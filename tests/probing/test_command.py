@@ -57,6 +57,9 @@ def test_table_and_files(arguments, here, capsys):
     assert record["selection"] == "val: the penalty"
     assert set(record["data"]["hashes"]) >= {"train", "val", "test"}
     assert set(record["evaluation"]) == {"val", "test"}
+    assert {name: made["precision"] for name, made in record["features"].items()} == dict.fromkeys(
+        ("train", "val", "test"), "fp32"
+    )
     assert len(record["started_from"]["sha256"]) == 64
 
 
@@ -126,11 +129,35 @@ def test_weights_of_ones_own_backbone_need_no_file(here, monkeypatch):
     assert record["selection"] == "none: the penalty was given"
 
 
+@pytest.mark.parametrize("given", ["0.01,1,0.01,0.1", "[0.01, 1, 0.01, 0.1]"])
+def test_several_penalties_are_chosen_among(arguments, here, given):
+    cli.main([*arguments, f"--l2={given}"])
+    record = results(here / "runs/probe/version_0")
+    assert [tried["l2"] for tried in record["tried"]] == [1, 0.1, 0.01]
+    assert record["selection"] == "val: the penalty"
+    assert record["chosen_at_edge"] == {1: "largest", 0.1: None, 0.01: "smallest"}[record["l2"]]
+
+
+def test_features_made_elsewhere_need_no_weights(here, monkeypatch):
+    (here / "made.py").write_text(
+        "import torch\n"
+        "from lt_lightning.data import DigitsLT\n"
+        "class Flat(DigitsLT):\n"
+        "    def to_input(self, pixels, training, generator=None):\n"
+        "        return super().to_input(pixels, training, generator).flatten(1)\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    cli.main(["probe", "--backbone=Identity", "--backbone.num_features=64", "--data=made.Flat", "--l2=0.1", *QUIET])
+    assert results(here / "runs/probe/version_0")["backbone"] == "Identity"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (["--l2=0"], "`l2` must be above 0, but got 0"),
-        (["--l2=much"], "l2"),
+        (["--l2=0.1,-1"], "`l2` must be above 0, but got -1"),
+        (["--l2=much"], "`l2` must be `auto`, a number, or several such as 0.1,0.01, but got 'much'"),
+        (["--l2=[]"], "`l2` must be `auto`, a number, or several such as 0.1,0.01, but got none"),
         (["--checkpoint=nowhere.pth"], "nowhere.pth"),
         (["--backbone.num_features=4"], "does not fit `backbone` SmallCNN"),
         (["--output=network.pth/below"], "`output` 'network.pth/below' cannot be written"),

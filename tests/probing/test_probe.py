@@ -6,7 +6,7 @@ import torch
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.errors import UsageError
-from lt_lightning.features import ExtractionOptions, extract
+from lt_lightning.features import ExtractionOptions, extract, room
 from lt_lightning.functional import fit_logistic_regression
 from lt_lightning.probing import PENALTIES, probe
 
@@ -51,6 +51,23 @@ def test_the_penalty_is_the_best_on_validation_images(found, backbone):
     fit = fit_logistic_regression(features.values[0], features.targets, 10, found.chosen.l2)
     expected = features.values[0] @ fit.weight.t() + fit.bias
     torch.testing.assert_close(found.head.predict(features.values[0]), expected, rtol=0, atol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("penalties", "expected"), [((1e6, 1e5, 1e4), "largest"), ((1e6, 0.1, 1e5), "smallest"), ((1e6, 0.1), None)]
+)
+def test_a_choice_at_the_edge_is_said(backbone, penalties, expected):
+    found = probe(backbone, DigitsLT(), penalties, OPTIONS)
+    assert found.at_edge == expected
+    assert [each.l2 for each in found.tried] == sorted(penalties, reverse=True)
+
+
+def test_features_that_have_no_room_together_are_refused_before_the_first(backbone, monkeypatch, capsys):
+    sizes = {name: 4 * 8 * len(DigitsLT().split(name)) for name in ("train", "val", "test")}
+    monkeypatch.setattr(room, "available_memory", lambda: max(sizes.values()) + 1)
+    with pytest.raises(UsageError, match=r"`features.cache` is empty"):
+        probe(backbone, DigitsLT(), (0.1,), OPTIONS)
+    assert "features of train" not in capsys.readouterr().out
 
 
 def test_the_backbone_stays_as_it_was(backbone):
