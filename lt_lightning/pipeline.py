@@ -340,7 +340,7 @@ def _trains(model: LTModule) -> bool:
 
 
 def _check_stage(stage: LTCLI) -> None:
-    stage.model.check(stage.datamodule)
+    stage.model.check(stage.datamodule, stage.trainer)
     for callback in cast(Any, stage.trainer).callbacks:
         if isinstance(callback, DeferredCallback):
             callback.check_run(stage.trainer, stage.model, stage.datamodule)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
-from lt_lightning.checkpoints import RECORD, head_record
+from lt_lightning.checkpoints import RECORD
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.mixing import Mixed
@@ -22,9 +22,9 @@ from lt_lightning.modules.combinations import check_head_and_loss, check_head_fr
 from lt_lightning.modules.contract import check_features, length_of_features, make_parts
 from lt_lightning.modules.divergence import check_finite
 from lt_lightning.modules.evaluation import Evaluation
-from lt_lightning.modules.optimisation import for_trainer, make_optimisation
-from lt_lightning.modules.origin import check_origin, check_transform, describe_data, describe_split, is_plain
-from lt_lightning.modules.place import length_of_training, mark_unfinished_epoch, nothing_left
+from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
+from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
+from lt_lightning.modules.place import ends_here, length_of_training, mark_unfinished_epoch, nothing_left
 from lt_lightning.modules.speed import Compilation, allow_tf32, check_compilation, compile_
 from lt_lightning.schedules import CosineLR
 
@@ -108,7 +108,6 @@ class LTModule(LightningModule):
             check_head_from_features(self.head, type(self).__name__)
         self.start_bias()
         self._stand_in: tuple[Loss, ...] = ()
-
         self.evaluation = {}
         self.epochs_trained = 0
         self.metrics = nn.ModuleDict(
@@ -275,30 +274,38 @@ class LTModule(LightningModule):
         allow_tf32(self.tf32, self.trainer.strategy.root_device)
         if stage == "fit":
             self._trained = False
-            self.check(getattr(self.trainer, "datamodule", None))
+            self.check(self._data(), self.trainer)
             compile_(self.backbone, self.compile_backbone)
 
     def on_train_start(self) -> None:
-        """Note that there is something to train."""
+        """Note that there is something to train; a resumed run has the schedule of its checkpoint."""
         self._trained = True
+        for config in self.trainer.lr_scheduler_configs:
+            check_length(config.scheduler, self.trainer)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Project also where a run ends within an epoch, before it is validated or saved."""
+        if self.head.project_every == "epoch" and not self.trainer.is_last_batch and ends_here(self.trainer):
+            self.head.project_()
 
     def on_fit_end(self) -> None:
         """Say so if a resumed run was over already."""
         if not self._trained and (reason := nothing_left(self.trainer)) is not None:
             rank_zero_warn(reason)
 
-    def check(self, data: object) -> None:
+    def check(self, data: object, trainer: Trainer | None = None) -> None:
         """Find what cannot be trained before anything is; a pipeline asks this of all stages first.
 
         Args:
             data: The data module, or anything with a ``rebalances`` flag.
+            trainer: That is to train, if it is known.
 
         Raises:
             UsageError: If sampler and loss or head balance twice, or optimiser or schedule refuse their values.
         """
         check_sampler(data, self.head, self.loss, self.allow_double_balancing)
         if any(parameter.requires_grad for parameter in self.parameters()):
-            make_optimisation(self, self.optimizer, self.lr_scheduler)
+            make_optimisation(self, self.optimizer, self.lr_scheduler, trainer)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
@@ -316,14 +323,7 @@ class LTModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record what was trained, and on what."""
         mark_unfinished_epoch(checkpoint)
-        checkpoint[RECORD] = {
-            "class_counts": self.class_counts,
-            "head": head_record(self.head),
-            "split": describe_split(self._data()),
-            "epochs": self.epochs_trained,
-            "input_shape": None if self.input_shape is None else list(self.input_shape),
-            **describe_data(self._data()),
-        }
+        checkpoint[RECORD] = record_of(self, self._data())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other data."""

@@ -1,18 +1,24 @@
 """A module's optimiser and learning-rate schedule, made or refused."""
 
-from lightning.pytorch import LightningModule
+from typing import Any, cast
+
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.cli import ReduceLROnPlateau as MonitoringReduceLROnPlateau
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError
 from lt_lightning.modules.speed import prefer_fused
 
 
 def make_optimisation(
-    module: LightningModule, optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable
+    module: LightningModule,
+    optimizer: OptimizerCallable,
+    lr_scheduler: LRSchedulerCallable,
+    trainer: Trainer | None = None,
 ) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau]:
     """Make an optimiser of what requires gradients, and its schedule.
 
@@ -20,9 +26,11 @@ def make_optimisation(
         module: Whose parameters; they stay as they are.
         optimizer: Makes the optimiser from the parameters that train.
         lr_scheduler: Makes the learning-rate schedule from the optimiser.
+        trainer: That the schedule must be long enough for; ``None`` where it is not known.
 
     Raises:
-        UsageError: If one of them refuses its values, or a schedule goes by a figure that nobody has named.
+        UsageError: If one of them refuses its values, or a schedule goes by a figure that nobody has named, or ends
+            before the run does.
     """
     try:
         made = optimizer(parameter for parameter in module.parameters() if parameter.requires_grad)
@@ -38,7 +46,39 @@ def make_optimisation(
             "`model.lr_scheduler` ReduceLROnPlateau of torch does not say which figure it goes by; give "
             "`lightning.pytorch.cli.ReduceLROnPlateau` with `monitor` val/all and `mode` max."
         )
+    if trainer is not None:
+        check_length(scheduler, trainer)
     return made, scheduler
+
+
+def check_length(scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer) -> None:
+    """Hold the length of a schedule that ends, or goes round, against the epochs of a run: each is one step of it.
+
+    Args:
+        scheduler: As it is when training begins, or as it was made.
+        trainer: That is to train.
+
+    Raises:
+        UsageError: If it ends before the run does; torch would say so after all of it has been trained.
+    """
+    epochs = trainer.max_epochs
+    if epochs is None or epochs < 1 or cast(Any, trainer).fast_dev_run:
+        return
+    if isinstance(scheduler, OneCycleLR):
+        length, options = scheduler.total_steps, f"`total_steps` {epochs}"
+    elif isinstance(scheduler, CyclicLR):
+        length, options = round(scheduler.total_size), "its sizes in epochs"
+    else:
+        return
+    said = (
+        f"`model.lr_scheduler` {type(scheduler).__name__} is {length} steps long, but a schedule is stepped once per "
+        f"epoch, {epochs} times in this run"
+    )
+    if length > epochs:
+        rank_zero_warn(f"{said}, of which it does not come to its end; give {options} for one that does.")
+    elif length < epochs and isinstance(scheduler, OneCycleLR):
+        told = f"set `trainer.max_epochs` to {length}, as in the run that `ckpt_path` is from"
+        raise UsageError(f"{said}, and ends for good; {told if trainer.ckpt_path else f'give {options}'}.")
 
 
 def for_trainer(optimizer: Optimizer, scheduler: LRScheduler | ReduceLROnPlateau) -> OptimizerLRScheduler:

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lt_lightning.checkpoints import head_record
 from lt_lightning.errors import UsageError
 
 # Data and modules know each other by duck type alone; any LightningDataModule may stand here, or none.
@@ -20,6 +21,23 @@ def describe_split(data: object) -> dict[str, Any]:
     """The data's own record of their split; empty if they keep none."""
     describe = getattr(data, "describe_split", None)
     return cast(dict[str, Any], describe()) if describe else {}
+
+
+def record_of(module: Any, data: object) -> dict[str, Any]:
+    """What a checkpoint says of a module of ours and of the data that it was trained on.
+
+    Args:
+        module: As it is to be saved.
+        data: Its trainer's, if there are any.
+    """
+    return {
+        "class_counts": module.class_counts,
+        "head": head_record(module.head),
+        "split": describe_split(data),
+        "epochs": module.epochs_trained,
+        "input_shape": None if module.input_shape is None else list(module.input_shape),
+        **describe_data(data),
+    }
 
 
 def check_origin(record: dict[str, Any], class_counts: list[int], split: dict[str, Any], what: str) -> None:

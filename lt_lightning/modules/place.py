@@ -28,6 +28,13 @@ def mark_unfinished_epoch(checkpoint: dict[str, Any]) -> None:
     checkpoint["epoch"] = epochs["current"]["processed"]
 
 
+def ends_here(trainer: Trainer) -> bool:
+    """Whether a run has had its steps or its time, or was stopped, asked when a batch has been trained."""
+    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
+        return True
+    return trainer.should_stop and trainer.fit_loop._can_stop_early
+
+
 def length_of_training(trainer: Trainer) -> int:
     """Epochs of a whole run.
 

@@ -1,8 +1,12 @@
 """Optimisers and schedules: what is refused before training, and what a Trainer is given."""
 
+from functools import partial
+
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from lt_lightning.errors import UsageError
 
@@ -38,3 +42,47 @@ def test_a_rate_falls_where_a_figure_no_longer_gets_better(trainer, digits, stag
     run = trainer(max_epochs=3)
     run.fit(module, datamodule=data)
     assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.1**2)
+
+
+def one_cycle(length):
+    return partial(OneCycleLR, max_lr=0.1, total_steps=length)
+
+
+def test_a_cycle_that_ends_before_the_run_is_found_before_anything_trains(trainer, digits, stage1_module):
+    sentence = r"`model.lr_scheduler` OneCycleLR is 2 steps long, .* once per epoch, 3 times .*; give `total_steps` 3\."
+    data = digits()
+    run = trainer(max_epochs=3)
+    with pytest.raises(UsageError, match=sentence):
+        run.fit(stage1_module(data, lr_scheduler=one_cycle(2)), datamodule=data)
+    assert run.global_step == 0
+    with pytest.raises(UsageError, match=sentence):  # as a pipeline asks of later stages
+        stage1_module(data, lr_scheduler=one_cycle(2)).check(data, trainer(max_epochs=3))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "sentence"),
+    [
+        (one_cycle(15), "OneCycleLR is 15 steps long, .* does not come to its end; give `total_steps` 3 for one"),
+        (partial(CyclicLR, base_lr=0.01, max_lr=0.1), "CyclicLR is 4000 steps long, .*; give its sizes in epochs for"),
+    ],
+)
+def test_a_schedule_in_steps_is_warned_of(trainer, digits, stage1_module, schedule, sentence):
+    data = digits()
+    with pytest.warns(UserWarning, match=sentence):
+        stage1_module(data, lr_scheduler=schedule).check(data, trainer(max_epochs=3))
+
+
+def test_a_cycle_of_the_runs_length_is_trained_whole_and_not_beyond(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data, lr_scheduler=one_cycle(2))
+
+    def saving(folder, epochs):
+        return trainer(epochs, callbacks=[ModelCheckpoint(folder, filename="last")], enable_checkpointing=True)
+
+    run = saving(tmp_path, 2)
+    run.fit(module, datamodule=data)
+    assert run.global_step == 10
+    module = stage1_module(data, lr_scheduler=one_cycle(3))
+    with pytest.raises(UsageError, match=r"is 2 steps long, .*; set `trainer.max_epochs` to 2, as in the run"):
+        saving(tmp_path / "again", 3).fit(module, datamodule=data, ckpt_path=tmp_path / "last.ckpt")
+    trainer(fast_dev_run=True).fit(stage1_module(data, lr_scheduler=one_cycle(30)), datamodule=data)

@@ -5,6 +5,7 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from lt_lightning.heads import MaxNormHead
 from lt_lightning.modules.place import mark_unfinished_epoch
 
 
@@ -109,3 +110,34 @@ def test_a_run_that_trains_says_nothing(recwarn, tmp_path, trainer, digits, stag
     again(tmp_path, trainer, max_epochs=2).fit(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "last.ckpt")
     trainer(1, limit_train_batches=0).fit(stage1_module(data), datamodule=data)
     assert not [warning for warning in recwarn if "nothing was left" in str(warning.message)]
+
+
+@pytest.mark.parametrize("end", [{"max_steps": 7}, {"stop": 7}])
+def test_a_head_that_projects_once_an_epoch_does_so_where_a_run_ends_within_one(
+    tmp_path, trainer, digits, stage1_module, end
+):
+    data, validated = digits(), []
+    module = stage1_module(
+        data, head=lambda d, counts: MaxNormHead(d, counts, radius=0.3, project_every="epoch"), optimizer=sgd
+    )
+
+    class Within(Callback):
+        def on_validation_start(self, trainer, pl_module):
+            validated.append(within(pl_module.head.weight))
+
+    def within(weight):
+        return bool((weight.norm(dim=1) <= 0.3 + 1e-6).all())
+
+    stop = [StopAt(end["stop"])] if "stop" in end else []
+    run = trainer(
+        3,
+        callbacks=[last(tmp_path), Within(), *stop],
+        enable_checkpointing=True,
+        num_sanity_val_steps=0,
+        max_steps=end.get("max_steps", -1),
+    )
+    run.fit(module, datamodule=data)
+    assert run.global_step == 7
+    assert within(module.head.weight)
+    assert within(torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["head.weight"])
+    assert validated == [True] * (2 if stop else 1)
