@@ -27,7 +27,7 @@ from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import weights_of, with_checkpoint, with_model
-from lt_lightning.slurm import folder_of_job
+from lt_lightning.slurm import BetweenBatches, folder_of_job, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.whole_checkpoints import WholeCheckpoints
 
@@ -150,6 +150,13 @@ class LTCLI(LightningCLI):
         commands = LightningCLI.subcommands()
         return {**commands, "validate": commands["validate"] | {"verbose"}, "test": commands["test"] | {"verbose"}}
 
+    def fit(self, **kwargs: Any) -> None:
+        """Train, from where a job that SLURM has put back was interrupted, or from the checkpoint that was given."""
+        if kwargs.get("ckpt_path") is not None and saved_by_this_job(self.trainer):
+            rank_zero_only(print)("going on with what this job saved, instead of `ckpt_path`", flush=True)
+            kwargs["ckpt_path"] = "hpc"
+        self.trainer.fit(**kwargs)
+
     def validate(self, **kwargs: Any) -> None:
         """Evaluate on the validation images."""
         self.trainer.validate(**kwargs, verbose=False)
@@ -213,7 +220,7 @@ class LTCLI(LightningCLI):
                 save_on_train_epoch_end=True,
             )
             added.append(self.last_epoch)
-        self.trainer_defaults["callbacks"] = added
+        self.trainer_defaults["callbacks"] = [*added, BetweenBatches()]
         if options.get("logger") is False:
             self.save_config_callback = None  # it would write into the current folder
         trainer = super().instantiate_trainer(**kwargs)

@@ -1,9 +1,13 @@
 """Jobs that SLURM puts back into its queue."""
 
 import json
+import os
 import shutil
+import signal
 
 import pytest
+import torch
+from lightning.pytorch import Callback
 
 from lt_lightning.main import LTCLI, main
 from lt_lightning.slurm import never_requeue
@@ -48,3 +52,52 @@ def test_stages_of_a_pipeline_have_folders_of_their_own_and_are_not_put_back(job
     never_requeue(stage.trainer)
     assert not environment.auto_requeue
     assert stage.trainer.default_root_dir == str(job / "version_0" / "stage1")
+
+
+def test_a_job_that_was_put_back_goes_on_from_its_own_and_not_from_where_it_began(job, tiny, stage1, capsys):
+    folder = job / "runs" / "RepresentationModule" / "slurm_7"
+    begun = tiny("fit", "RepresentationModule", f"--ckpt_path={stage1}")
+    main([*begun, "--trainer.max_epochs=3"])
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(next(job.rglob("last.ckpt")), folder / "hpc_ckpt_1.ckpt")  # three epochs, of which it began with two
+    capsys.readouterr()
+    shutil.rmtree(job / "runs" / "RepresentationModule" / "version_0")
+    main([*begun, "--trainer.max_epochs=4"])
+    assert "going on with what this job saved, instead of `ckpt_path`" in capsys.readouterr().out
+    (path,) = job.rglob("results.json")
+    assert json.loads(path.read_text())["started_from"]["path"].endswith("slurm_7/hpc_ckpt_1.ckpt")
+    assert epochs(job) == (4, 20)
+
+
+@pytest.mark.parametrize("count", [None, "1"])
+def test_in_a_folder_of_the_users_a_job_goes_on_once_it_was_put_back(job, tiny, stage1, monkeypatch, count):
+    shutil.copy(stage1, job / "hpc_ckpt_1.ckpt")
+    shutil.copy(stage1, job / "start.ckpt")
+    if count is not None:
+        monkeypatch.setenv("SLURM_RESTART_COUNT", count)
+    options = ("--ckpt_path=start.ckpt", "--trainer.max_epochs=3", f"--trainer.default_root_dir={job}")
+    main(tiny("fit", "RepresentationModule", *options))
+    (path,) = job.rglob("results.json")
+    began = json.loads(path.read_text())["started_from"]["path"]
+    assert began.endswith("start.ckpt" if count is None else "hpc_ckpt_1.ckpt")
+
+
+class TimeIsOver(Callback):
+    """The signal comes right after a step of the optimiser, before its batch is counted."""
+
+    def on_train_start(self, trainer, pl_module):
+        (optimizer,) = trainer.optimizers
+        optimizer.register_step_post_hook(lambda *_: trainer.global_step == 6 and os.kill(os.getpid(), signal.SIGUSR1))
+
+
+def test_a_signal_within_a_batch_waits_for_its_end(job, tiny, monkeypatch):
+    """So that the job that goes on shows each batch once: both end with the same weights."""
+    monkeypatch.setattr("lightning.pytorch.trainer.connectors.signal_connector.call", lambda _: 0)
+    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=3")
+    main([*options, f"--trainer.callbacks+={__name__}.TimeIsOver"])
+    (saved,) = job.rglob("hpc_ckpt_1.ckpt")
+    assert torch.load(saved, weights_only=True)["global_step"] == 7
+    main(options)
+    whole, resumed = (torch.load(path, weights_only=True) for path in sorted(job.rglob("last.ckpt")))
+    assert whole["global_step"] == resumed["global_step"] == 15
+    assert all(torch.equal(whole["state_dict"][key], value) for key, value in resumed["state_dict"].items())
