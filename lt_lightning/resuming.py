@@ -88,12 +88,18 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
         path: Value of ``--ckpt_path``.
 
     Raises:
-        UsageError: If there is no such file, it holds no weights, or they are of the other stage.
+        UsageError: If there is no such file, it holds no weights, they are of the other stage, or training is to go on
+            from what keeps no state of an optimiser.
     """
     if _is_found_by_lightning(path):
         return config
     require_file(path, "ckpt_path")
     contents = open_safely(Path(path))
+    if command == "fit" and "optimizer_states" not in contents:
+        raise UsageError(
+            f"`ckpt_path` {path!r} holds weights without the state of an optimiser, so training cannot go on from it; "
+            f"give a checkpoint of `fit`, or start stage 2 from it by `--model.checkpoint`."
+        )
     config = _with_transform(parser, config, typed, command, contents)
     model = model_of(contents)
     if model is None:  # made in Python, or somebody else's: it cannot say what it is made of

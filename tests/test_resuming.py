@@ -101,6 +101,16 @@ def test_stage_2_does_not_go_on_from_stage_1(here, tiny, stage1):
         main(tiny("fit", "RetrainModule", *options))
 
 
+def test_training_does_not_go_on_from_weights_alone(here, tiny, stage1):
+    contents = torch.load(stage1, weights_only=True)
+    del contents["optimizer_states"]
+    torch.save(contents, "weights.ckpt")
+    with pytest.raises(UsageError, match=r"`ckpt_path` 'weights.ckpt' holds weights without the state of an optimiser"):
+        main(tiny("fit", "RepresentationModule", "--ckpt_path=weights.ckpt", "--trainer.max_epochs=3"))
+    main(tiny("test", "RepresentationModule", "--ckpt_path=weights.ckpt"))
+    assert figures(here)["accuracy"]["all"] >= 0
+
+
 def test_a_word_that_lightning_knows_is_no_file(here, tiny):
     with pytest.warns(UserWarning, match="no last checkpoint available"):
         main(tiny("fit", "RepresentationModule", "--ckpt_path=last", "--trainer.max_epochs=1"))
