@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lt_lightning import heads
 from lt_lightning.checkpoints.matching import Match
+from lt_lightning.checkpoints.reading import memory_of
 from lt_lightning.checkpoints.wording import some
 from lt_lightning.errors import UsageError
 
@@ -83,7 +84,7 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
             f"{num_classes}; give the data that it was trained on, or a checkpoint that was trained on these, which "
             f"`lt-lightning probe` makes of any network."
         )
-    fitting = _likeliest(fitting, found.prefix)
+    fitting = _once(_likeliest(fitting, found.prefix), found.rest)
     if len(fitting) != 1:
         left = f"left over beside the backbone are {some(list(found.rest))}"
         if not found.rest:
@@ -107,14 +108,21 @@ def unexpected(found: Match, classifier: Classifier) -> list[str]:
     A deeper network of the same family matches in every key of the shallower one, so these decide as well.
     """
     beside = (f"{classifier.name}.", *found.copies)
+    own = {memory_of(found.rest[key]) for key in classifier.keys}
     return [
         key
-        for key in found.rest
+        for key, tensor in found.rest.items()
         if key.startswith(found.prefix)
-        and key not in classifier.keys
+        and memory_of(tensor) not in own
         and not key.startswith(beside)
         and not _NO_LAYER.search(key)
     ]
+
+
+def _once(keys: list[str], rest: dict[str, Tensor]) -> list[str]:
+    """Keys without those of tensors that stand under another name before, as a layer does that a module has twice."""
+    first = {memory_of(rest[key]): key for key in reversed(keys)}
+    return [key for key in keys if first[memory_of(rest[key])] == key]
 
 
 def _likeliest(keys: list[str], prefix: str) -> list[str]:

@@ -12,7 +12,7 @@ from lt_lightning.checkpoints.class_order import class_order
 from lt_lightning.checkpoints.classifier import FACTORS, Classifier, find_classifier
 from lt_lightning.checkpoints.matching import Match, match
 from lt_lightning.checkpoints.opening import is_safetensors, open_safely
-from lt_lightning.checkpoints.reading import Place, read
+from lt_lightning.checkpoints.reading import Place, memory_of, read
 from lt_lightning.checkpoints.wording import some
 from lt_lightning.checkpoints.writing import write_new
 from lt_lightning.errors import UsageError
@@ -175,8 +175,9 @@ def _in_file_order(rows: Tensor, classifier: Classifier) -> Tensor:
 
 def _check(found: Match, classifier: Classifier, new: dict[str, Tensor], weight: str, bias: str | None) -> None:
     """Read what is about to be written: one of our own heads may make something else of its weights."""
+    replaced = {memory_of(found.rest[key]): tensor for key, tensor in new.items()}  # under all their names
     again = find_classifier(
-        replace(found, rest={**found.rest, **new}),
+        replace(found, rest={key: replaced.get(memory_of(tensor), tensor) for key, tensor in found.rest.items()}),
         classifier.weight.shape[1],
         classifier.weight.shape[0],
         found.source.path,
@@ -206,12 +207,8 @@ def _walk(node: object, place: Place = (), above: tuple[int, ...] = ()) -> Itera
 def _shared_places(contents: dict[Any, Any], place: Place) -> list[Place]:
     """Where the tensor of a place stands, under whatever names."""
     tensors = dict(_walk(contents))
-    memory = _memory(tensors[place])
-    return [other for other, tensor in tensors.items() if other == place or _memory(tensor) == memory]
-
-
-def _memory(tensor: Tensor) -> tuple[object, ...]:
-    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+    memory = memory_of(tensors[place])
+    return [other for other, tensor in tensors.items() if other == place or memory_of(tensor) == memory]
 
 
 def _copies(contents: dict[Any, Any], replaced: list[Place]) -> list[str]:

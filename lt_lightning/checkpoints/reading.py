@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lt_lightning.checkpoints.opening import open_safely
@@ -96,6 +97,13 @@ def read(path: str | Path) -> Checkpoint:
         head=(_mapping(arguments.get("head")) or _mapping(record.get("head")) or None) if record else None,
         places=places,
     )
+
+
+def memory_of(tensor: Tensor) -> tuple[object, ...]:
+    """What is equal for tensors that are one, as those of a layer are that a module has under two names."""
+    if tensor.layout != torch.strided:  # a sparse one has several memories
+        return (id(tensor),)
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
 def _weights(contents: Mapping[Any, Any]) -> tuple[tuple[str, ...], list[tuple[Place, Tensor]]]:

@@ -353,6 +353,20 @@ def test_a_layer_under_two_names_changes_under_both(tmp_path, backbone, network)
     assert "stay as they were" not in said
 
 
+def test_two_names_side_by_side_are_one_classifier(tmp_path, backbone, network):
+    tensors = network(backbone, classifier="fc.")
+    tensors["head.weight"], tensors["head.bias"] = tensors["fc.weight"], tensors["fc.bias"]
+    tensors["mask"] = torch.eye(3).to_sparse()  # of which nobody asks where it lies in memory
+    torch.save(tensors, tmp_path / "theirs.pth")
+    found, classifier = read(tmp_path / "theirs.pth", backbone)
+    assert checkpoints.unexpected(found, classifier) == ["mask"]
+    layer = plain_layer()
+    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
+    written = torch.load(tmp_path / "better.pth", weights_only=True)
+    assert all(torch.equal(written[f"{name}.weight"], layer.weight) for name in ("fc", "head"))
+    assert torch.equal(written["mask"].to_dense(), torch.eye(3))
+
+
 def test_what_does_not_fit_is_refused(tmp_path, backbone, network):
     torch.save(network(backbone), tmp_path / "theirs.pth")
     found, classifier = read(tmp_path / "theirs.pth", backbone)
