@@ -362,7 +362,7 @@ def test_two_names_side_by_side_are_one_classifier(tmp_path, backbone, network):
     assert checkpoints.unexpected(found, classifier) == ["mask"]
     layer = plain_layer()
     checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
-    written = torch.load(tmp_path / "better.pth", weights_only=True)
+    written = torch.load(tmp_path / "better.pth", weights_only=False)  # the other warns of sparse tensors
     assert all(torch.equal(written[f"{name}.weight"], layer.weight) for name in ("fc", "head"))
     assert torch.equal(written["mask"].to_dense(), torch.eye(3))
 
