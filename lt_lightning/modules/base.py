@@ -206,7 +206,7 @@ class LTModule(LightningModule):
         if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
             return  # loggers take nothing of a batch without a step
         if (interval := trainer.log_every_n_steps) and (trainer.global_step + 1) % interval == 0:
-            self.log("train/loss", self._mean_loss(), prog_bar=True, sync_dist=True)
+            self.log("train/loss", self._mean_loss(), sync_dist=True)
 
     def _mean_loss(self) -> Tensor | float:
         mean = self._loss_sum / self._loss_steps

@@ -1,8 +1,10 @@
 """What makes the same training faster on a device: compilation, TF32, optimisers in one kernel."""
 
-from typing import Literal, get_args
+import warnings
+from typing import Any, Literal, cast, get_args
 
 import torch
+import torch._dynamo
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -11,6 +13,10 @@ from lt_lightning.errors import UsageError
 Compilation = Literal["none", "default", "reduce-overhead", "max-autotune"]
 """How the backbone is compiled: not at all, or in one of the modes of ``torch.compile``. ``reduce-overhead`` uses CUDA
 graphs, ``max-autotune`` also measures which kernels are fastest."""
+
+
+GRAPHS = 64
+"""Graphs that a process may compile."""
 
 
 def check_compilation(mode: str) -> None:
@@ -31,8 +37,13 @@ def compile_(backbone: nn.Module, mode: Compilation) -> None:
             and an epoch has two of them.
         mode: How; "none" leaves it as it is.
     """
-    if mode != "none":
-        backbone.compile(mode=mode, dynamic=False)
+    if mode == "none":
+        return
+    # Counted over all networks of a process: a pipeline's stages, each with sizes of its own for training, validation
+    # and test, come to more than torch's 8, after which networks would silently run as they are.
+    config = cast(Any, torch._dynamo.config)
+    config.recompile_limit = max(config.recompile_limit, GRAPHS)
+    backbone.compile(mode=mode, dynamic=False)
 
 
 def allow_tf32(allowed: bool, device: torch.device) -> None:
@@ -43,8 +54,11 @@ def allow_tf32(allowed: bool, device: torch.device) -> None:
         device: Where training takes place; nothing is set for one without TF32.
     """
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("high" if allowed else "highest")
-        torch.backends.cudnn.allow_tf32 = allowed
+        with warnings.catch_warnings():
+            # torch 2.9 advises others, but refuses whoever asks by the old ones then, which Lightning does.
+            warnings.filterwarnings("ignore", message="Please use the new API settings to control TF32")
+            torch.set_float32_matmul_precision("high" if allowed else "highest")
+            torch.backends.cudnn.allow_tf32 = allowed
 
 
 def prefer_fused(optimizer: Optimizer) -> None:

@@ -1,7 +1,10 @@
 """What stands behind a run's bar."""
 
+import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lt_lightning.callbacks import RunProgressBar
 
@@ -13,3 +16,29 @@ def test_the_end_of_a_folders_name_is_no_number(tmp_path, capsys, trainer, digit
     assert RichProgressBar.get_metrics(bar, run, run.lightning_module)["v_num"] == "on_1"
     assert "v_num" not in bar.get_metrics(run, run.lightning_module)
     assert "v_num" not in capsys.readouterr().out
+
+
+class Reads(TorchDispatchMode, Callback):
+    """How many numbers of tensors the host has read when each batch begins."""
+
+    def __init__(self):
+        super().__init__()
+        self.count, self.at = 0, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+    def on_train_batch_start(self, *_):
+        self.at.append(self.count)
+
+
+def test_the_loss_is_read_once_each_time_that_it_is_logged(capsys, trainer, digits, stage1_module):
+    bar, reads = RunProgressBar(), Reads()
+    run = trainer(callbacks=[bar, reads], enable_progress_bar=True, log_every_n_steps=2, limit_val_batches=0)
+    data = digits()
+    with reads:
+        run.fit(stage1_module(data), datamodule=data)
+    assert [after - before for before, after in zip(reads.at, reads.at[1:], strict=False)] == [0, 1, 0, 1]
+    assert bar.get_metrics(run, run.lightning_module)["train/loss"] == float(run.callback_metrics["train/loss"])
+    assert "train/loss" in capsys.readouterr().out

@@ -1,5 +1,7 @@
 """Compilation, TF32, fused optimisers."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -25,6 +27,53 @@ def test_the_backbone_is_compiled_in_the_mode_asked_for():
     assert part.options is None
     compile_(part, "reduce-overhead")
     assert part.options == {"mode": "reduce-overhead", "dynamic": False}
+
+
+@pytest.fixture
+def compiler():
+    """torch's, with nothing compiled yet, and its settings as they were afterwards."""
+    torch._dynamo.reset()
+    limit = torch._dynamo.config.recompile_limit
+    yield torch._dynamo.config
+    torch._dynamo.config.recompile_limit = limit
+    torch._dynamo.reset()
+
+
+def test_every_size_of_batch_of_a_pipelines_stages_is_compiled(compiler):
+    made = []
+
+    def count(graph, _):
+        made.append(graph)
+        return graph.forward
+
+    class Counted(nn.Linear):
+        def compile(self, mode, dynamic):
+            super().compile(backend=count, dynamic=dynamic)
+
+    for width in (2, 3):
+        network = Counted(width, 2)
+        compile_(network, "default")
+        for size in range(2, 8):
+            network(torch.zeros(size, width))
+    assert len(made) == 12
+
+
+def test_a_higher_limit_of_the_users_stays(compiler):
+    compiler.recompile_limit = 1000
+    compile_(Compiled(), "default")
+    assert compiler.recompile_limit == 1000
+
+
+def test_advice_on_tf32_is_kept_from_the_user(monkeypatch):
+    """Of torch 2.9; here warnings are errors."""
+
+    def advise(_):
+        warnings.warn("Please use the new API settings to control TF32 behavior, such as", UserWarning, stacklevel=2)
+
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", advise)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    allow_tf32(True, torch.device("cuda"))
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_an_unknown_mode_is_refused(digits, stage1_module):
