@@ -7,6 +7,7 @@ as a GPU would. No machine with one is needed; gradients by autograd are, and ha
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 
 import pytest
 import torch
@@ -42,8 +43,21 @@ LOSSES = public(losses, losses.Loss)
 HEADS = public(heads, heads.Head)
 
 
+@cache
+def indexes_without_driver() -> bool:
+    """Torch 2.9 does not; asked once, for a second time the answer comes from a cache of its own."""
+    try:
+        with FakeTensorMode():
+            torch.ones(3, device=GPU)[torch.zeros(2, dtype=torch.int64, device=GPU)]
+    except RuntimeError:
+        return False
+    return True
+
+
 @pytest.fixture
 def gpu() -> Iterator[None]:
+    if not indexes_without_driver():
+        pytest.skip("this version of torch needs a driver to index tensors without values")
     with FakeTensorMode(), torch.no_grad():
         yield
 

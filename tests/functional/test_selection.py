@@ -107,6 +107,7 @@ def test_partition_finds_what_topk_finds(seed: int, number: int) -> None:
     assert torch.equal(logits, kept)
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by dynamo of torch 2.9
 def test_compiled_it_finds_the_same() -> None:
     logits, targets = batch()
     compiled = torch.compile(hard_selection_loss, backend="aot_eager", fullgraph=True)
