@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from preset_names import FREE, SINGLE, STAGE1, dataset_of
 
 from lt_lightning import backbones, presets
 from lt_lightning.backbones import WideResNet
 from lt_lightning.main import LTCLI, main
 from lt_lightning.pipeline import main as pipeline
 
-ROOT = Path(__file__).resolve().parents[1]
 OVERLAYS = Path(__file__).parent / "conf"
 OVERLAY_OF = {
     "cifar10_lt": "cifar10_lt",
@@ -31,17 +31,9 @@ OVERLAY_OF = {
     "inaturalist2018": "files",
     "places_lt": "files",
 }
-PIPELINES = {"quickstart", "cifar100_lt/pipeline_lort", "cifar100_lt/pipeline_all", "cifar100_lt/pipeline_best"}
-SINGLE = sorted(set(presets.names()) - PIPELINES)
-FREE = {name for name in SINGLE if name.endswith(("/tau_norm", "/logit_adjustment", "/ncm"))}
-STAGE1 = {name for name in SINGLE if "/stage1/" in name}
 TWIN_SETS = {"cifar10_step": "cifar10_lt", "cifar100_step": "cifar100_lt", "places_lt": "imagenet_lt"}
 """Sets whose stage 1 differs from another's in the data alone; cross entropy and ELM train on each all the same."""
 LISTS = ("ImageNet_LT_{}.txt", "Places_LT_{}.txt", "iNaturalist18_{}.txt")
-
-
-def dataset_of(name):
-    return name.partition("/")[0]
 
 
 def overlay(name):
@@ -293,167 +285,3 @@ def test_the_pipeline_of_all_methods_is_made_of_their_presets():
         assert stage.get("trainer") == preset.get("trainer")
         assert stage.get("sampler") == preset["data"]["init_args"].get("sampler")
     assert plan["stage1"]["model"] == presets.load("cifar100_lt/stage1/ce")["model"]
-
-
-# -- published settings ------------------------------------------------------------------------------------------------
-
-LINEAR, BALANCED = "LinearHead", "ClassBalancedSampler"
-CE, CB = "CrossEntropyLoss", "ClassBalancedLoss"
-# What the architecture page tables: (head, loss, learning rate, weight decay, epochs, sampler).
-TABLE = {
-    "linear": (LINEAR, CE, 5e-4, 0, 20, None),
-    "cosine": ("CosineHead", CE, 1e-2, 0, 20, None),
-    "crt": (LINEAR, CE, 0.1, 5e-4, 10, BALANCED),
-    "re_sampling": (LINEAR, CE, 1e-2, 0, 20, "InverseFrequencySampler"),
-    "lws": ("LWSHead", CE, 0.2, 5e-4, 5, BALANCED),
-    "max_norm": ("MaxNormHead", CE, 1e-2, 0, 20, None),
-    "ltwb": ("MaxNormHead", CB, 1e-2, 0.1, 10, None),
-    "ldam": (LINEAR, "LDAMLoss", 1e-2, 0, 20, None),
-    "ldam_cosine": ("CosineHead", "LDAMLoss", 1e-2, 0, 20, None),
-    "balanced_softmax": (LINEAR, "BalancedSoftmaxLoss", 1e-2, 0, 20, None),
-    "focal": (LINEAR, "FocalLoss", 1e-2, 0, 20, None),
-    "class_balanced_bce": (LINEAR, CB, 1, 0, 20, None),
-    "class_balanced_sigmoid": (LINEAR, CB, 1, 0, 20, None),
-    "disalign": ("DisAlignHead", "GeneralizedReweightLoss", 0.1, 5e-4, 10, None),
-    "lort": (LINEAR, "LORTLoss", 5e-4, 0, 20, None),
-}
-# Constants of head and loss, likewise.
-CONSTANTS = {
-    "cosine": {"scale": 16},
-    "crt": {"reset": True},
-    "tau_norm": {"tau": 1},
-    "logit_adjustment": {"tau": 1},
-    "max_norm": {"threshold": 0.1, "project_every": "step"},
-    "ltwb": {"threshold": 0.1, "project_every": "epoch", "kind": "softmax_bce", "beta": 0.9999},
-    "ldam": {"max_margin": 0.5, "scale": 1},
-    "focal": {"gamma": 2},
-    "class_balanced_bce": {"kind": "softmax_bce", "beta": 0.9999},
-    "class_balanced_sigmoid": {"kind": "sigmoid", "beta": 0.9999},
-    "disalign": {"rho": 1.2},
-    "lort": {"delta": 0.98},
-}
-
-
-def class_of(part):
-    return (part if isinstance(part, str) else part["class_path"]).rpartition(".")[2]
-
-
-def arguments_of(part):
-    return {} if isinstance(part, str) else part.get("init_args", {})
-
-
-@pytest.mark.parametrize("method", TABLE)
-def test_published_settings(method):
-    config = presets.load(f"cifar100_lt/{method}")
-    model, data = config["model"]["init_args"], config["data"]["init_args"]
-    optimizer = model["optimizer"]["init_args"]
-    assert (
-        class_of(model["head"]),
-        class_of(model["loss"]),
-        optimizer["lr"],
-        optimizer["weight_decay"],
-        config["trainer"]["max_epochs"],
-        data.get("sampler"),
-    ) == TABLE[method]
-    assert optimizer["momentum"] == 0.9
-    assert data["batch_size"] == 64
-    assert class_of(model["lr_scheduler"]) == "CosineLR"
-
-
-@pytest.mark.parametrize("method", CONSTANTS)
-def test_published_constants(method):
-    model = presets.load(f"cifar100_lt/{method}")["model"]["init_args"]
-    assert arguments_of(model["head"]) | arguments_of(model.get("loss", "")) == CONSTANTS[method]
-
-
-def test_large_sets_have_their_own_delta():
-    for dataset in ("imagenet_lt", "inaturalist2018", "places_lt"):
-        model = presets.load(f"{dataset}/lort")["model"]["init_args"]
-        assert model["loss"]["init_args"]["delta"] == 0.99
-
-
-def recipe(name):
-    config = presets.load(name)
-    model = config["model"]["init_args"]
-    optimizer, schedule = model["optimizer"]["init_args"], arguments_of(model["lr_scheduler"])
-    steps = (schedule.get("milestones"), schedule.get("gamma"))
-    settings = (optimizer["lr"], optimizer["momentum"], optimizer.get("weight_decay", 0), *steps)
-    return config["trainer"]["max_epochs"], config["data"]["init_args"]["batch_size"], *settings
-
-
-# (epochs, batch size, learning rate, momentum, weight decay, epochs after which the rate falls, by what)
-RECIPES = {
-    "cifar100_lt/stage1/ce": (200, 64, 0.01, 0.9, 5e-3, None, None),
-    "cifar100_lt/stage1/best": (200, 64, 0.01, 0.9, 5e-3, None, None),
-    "imagenet_lt/stage1/ce": (200, 128, 0.03, 0.9, 5e-4, None, None),
-    "inaturalist2018/stage1/ce": (200, 256, 0.1, 0.9, 1e-4, None, None),
-    "cifar10/stage1/ss_lr": (300, 128, 0.1, 0.9, 1e-4, None, None),
-    "tiny_imagenet/stage1/hs_lr": (300, 64, 0.1, 0.9, 1e-4, None, None),
-    "mnist/stage1/lgl_inr": (20, 64, 0.01, 0.5, 0, None, None),
-    "cifar10/stage1/lgl_inr_resnet18": (100, 64, 0.1, 0.9, 1e-4, [50, 75], 0.1),
-}
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_published_recipes(name):
-    assert recipe(name) == RECIPES[name]
-
-
-ELM_ROWS = sorted(name for name in STAGE1 if dataset_of(name) in OVERLAY_OF and name not in RECIPES)
-
-
-@pytest.mark.parametrize(
-    "name", [name for name in ELM_ROWS if re.match(r"(cifar\d+_(lt|step)|imagenet_lt|places_lt)/", name)]
-)
-def test_recipe_of_elms_tables(name):
-    """ELM, section IV A: CIFAR as LDAM; the large sets with 90 epochs from published weights; DRW after 80 %."""
-    config = presets.load(name)
-    small = name.startswith("cifar")
-    expected = (200, 128, 0.1, 0.9, 2e-4, [160, 180], 0.01) if small else (90, 256, 0.1, 0.9, 2e-4, [50, 70, 85], 0.1)
-    if name.endswith("ib_focal"):  # IB's own code lets the rate fall where its loss starts
-        expected = (*expected[:5], [100, 160, 180] if small else [45, 50, 70, 85], expected[6])
-    assert recipe(name) == expected
-    callbacks = {entry["class_path"]: entry["init_args"] for entry in config["trainer"]["callbacks"]}
-    assert callbacks.pop("LinearWarmup") == {"epochs": 5}
-    deferred = {"DRW": {"start": 0.8, "beta": 0.9999}} if name.endswith("_drw") else {}
-    assert callbacks == ({"DeferredLoss": {"start": 0.5}} if name.endswith("ib_focal") else deferred)
-    model = config["model"]["init_args"]
-    assert model["backbone"] == "ResNet32" or model["backbone"]["init_args"]["weights"] == "IMAGENET1K_V1"
-    loss = arguments_of(model["loss"])
-    if "ldam" in name or "elm" in name:
-        assert (class_of(model["head"]), model["head"]["init_args"]) == ("CosineHead", {"scale": 1})
-        assert (loss["max_margin"], loss["scale"]) == (0.5, 30)
-    if "/elm" in name:
-        assert loss["lam"] == 1
-        assert loss.get("target_margin", True) == ("without_target_margin" not in name)
-
-
-# -- what is said of them ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", presets.names())
-def test_first_lines_say_what_it_is_and_how_to_run_it(name):
-    lines = Path(presets.resolve(name)).read_text().splitlines()
-    command = "pipeline" if name in PIPELINES else "test" if name in FREE else "fit"
-    assert re.match(r"# \S.*", lines[0])
-    assert lines[1].startswith(f"#   lt-lightning {command} -c {name}")
-    assert ("--model.checkpoint STAGE1" in lines[1]) == (name in SINGLE and name not in STAGE1)
-    assert name in PIPELINES or len(lines) <= 15
-
-
-def test_docs_list_every_preset_once():
-    named = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/presets.md").read_text(), flags=re.MULTILINE)
-    assert sorted(named) == presets.names()
-
-
-@pytest.mark.parametrize("name", SINGLE)
-def test_docs_and_preset_agree_on_what_is_ours(name):
-    (row,) = re.findall(rf"^\| `{name}` \|.*\| (.*) \|$", (ROOT / "docs/presets.md").read_text(), flags=re.MULTILINE)
-    text = Path(presets.resolve(name)).read_text()
-    assert (f"# Ours, printed by no paper: {row}.\n" in text) if row != "–" else "# Ours" not in text
-
-
-def test_every_fragment_is_used():
-    folder = presets.folder()
-    used = set(re.findall(r"shared/[\w/]+", "".join(path.read_text() for path in folder.rglob("*.yaml"))))
-    assert {path.relative_to(folder).with_suffix("").as_posix() for path in (folder / "shared").rglob("*.yaml")} == used

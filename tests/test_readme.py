@@ -65,7 +65,7 @@ def test_commands_parse(command, here, monkeypatch, capsys, stage1):
 
 
 def test_presets_in_the_readme_exist():
-    """The page names families and examples; docs/presets.md, which test_configs checks, names each."""
+    """The page names families and examples; docs/presets.md, which test_preset_pages checks, names each."""
     text = PAGES[0].read_text()
     known = presets.names()
     sets = {name.partition("/")[0] for name in known if "/" in name}

@@ -1,0 +1,39 @@
+"""What first lines of presets and their page say of them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from preset_names import FREE, PIPELINES, SINGLE, STAGE1
+
+from lt_lightning import presets
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_first_lines_say_what_it_is_and_how_to_run_it(name):
+    lines = Path(presets.resolve(name)).read_text().splitlines()
+    command = "pipeline" if name in PIPELINES else "test" if name in FREE else "fit"
+    assert re.match(r"# \S.*", lines[0])
+    assert lines[1].startswith(f"#   lt-lightning {command} -c {name}")
+    assert ("--model.checkpoint STAGE1" in lines[1]) == (name in SINGLE and name not in STAGE1)
+    assert name in PIPELINES or len(lines) <= 15
+
+
+def test_docs_list_every_preset_once():
+    named = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/presets.md").read_text(), flags=re.MULTILINE)
+    assert sorted(named) == presets.names()
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_docs_and_preset_agree_on_what_is_ours(name):
+    (row,) = re.findall(rf"^\| `{name}` \|.*\| (.*) \|$", (ROOT / "docs/presets.md").read_text(), flags=re.MULTILINE)
+    text = Path(presets.resolve(name)).read_text()
+    assert (f"# Ours, printed by no paper: {row}.\n" in text) if row != "–" else "# Ours" not in text
+
+
+def test_every_fragment_is_used():
+    folder = presets.folder()
+    used = set(re.findall(r"shared/[\w/]+", "".join(path.read_text() for path in folder.rglob("*.yaml"))))
+    assert {path.relative_to(folder).with_suffix("").as_posix() for path in (folder / "shared").rglob("*.yaml")} == used
