@@ -94,10 +94,16 @@ def retrain(
             has no linear form.
     """
     started = time.perf_counter()
+    _check(model, method, group_thresholds, seed)
     name = find_last_linear(model, _first(train_loader).to(device_of(model)), classifier)
     layer = model.get_submodule(name)
     assert isinstance(layer, nn.Linear)
     parser = SettingsParser()
+    if layer.out_features < 2:
+        raise UsageError(
+            f"`classifier` {name!r} has 1 output, so it tells no classes apart; give a model with one for each class."
+        )
+    with_last_linear(model, name, layer)  # what cannot be copied is found out before anything trains
     chosen = _method(method, settings, layer, parser)
     features = _features(model, name, layer, train_loader, "train_loader", progress)
     counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
@@ -134,8 +140,22 @@ def retrain(
     )
 
 
+def _check(model: object, method: object, thresholds: tuple[int, ...], seed: int) -> None:
+    """Refuse what would only fail when everything has been computed."""
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"`model` must be an nn.Module, but got {type(model).__name__}.")
+    if not isinstance(method, str):
+        raise UsageError(f"`method` must be the name of one method, but got {method!r}.")
+    if len(thresholds) != 2 or not 0 <= thresholds[0] <= thresholds[1]:
+        raise UsageError(f"`group_thresholds` must be (low, high) with 0 <= low <= high, but got {thresholds}.")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"`seed` must be at least 0 and below 2**63, but got {seed}.")
+
+
 def _first(loader: Iterable[Any]) -> Tensor:
     """The images of the first batch."""
+    if not isinstance(loader, Iterable):
+        raise UsageError(f"`train_loader` must give (images, targets) batches, but got {type(loader).__name__}.")
     batches = iter(loader)
     if batches is loader:
         raise UsageError(
@@ -153,6 +173,11 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
         raise UsageError(f"`method` must be one method, but got {name!r}; choose from {', '.join(built_in_methods())}.")
     try:
         (found,) = find_methods(name, counts, parser)
+        useless = next((key for key in _OF_TRAINING if key in settings and not found.trains), None)
+        if useless is not None:
+            raise UsageError(
+                f"`{useless}` {settings[useless]} says nothing to `method` {name!r}, which trains nothing."
+            )
         found = found.with_settings(**{key: settings[key] for key in _OF_TRAINING if key in settings})
         grid = {key: [value] for key, value in settings.items() if key not in _OF_TRAINING}
         (point,) = points([found], grid, parser, default=False)[found.name]

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lt_lightning.errors import UsageError
 
@@ -143,8 +145,18 @@ def with_last_linear(model: nn.Module, name: str, layer: nn.Linear) -> nn.Module
 
     The new layer is of the old one's type, on its device, and trains if that did. A bias that only the old one has
     becomes 0, so that all keys stay; one that only the new one has is added.
+
+    Raises:
+        UsageError: If the module cannot be copied.
     """
-    copy = deepcopy(model)
+    try:
+        copy = deepcopy(model)
+    except (TypeError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"`model` {type(model).__name__} cannot be copied ({reason}), and a copy gets the new layer; take from it "
+            f"what `copy.deepcopy` refuses."
+        ) from error
     old = copy.get_submodule(name)
     assert isinstance(old, nn.Linear)
     bias = bias_of(layer)
@@ -168,8 +180,15 @@ def with_last_linear(model: nn.Module, name: str, layer: nn.Linear) -> nn.Module
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, without gradients; afterwards each part of the module is in its own mode again."""
+    """Evaluation mode, without gradients; afterwards each part of the module has its own mode and buffers again."""
     modes = [(module, module.training) for module in model.modules()]
+    held = [
+        (module, name, buffer)
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if not is_lazy(buffer)
+    ]
+    values = [buffer.detach().clone() for _, _, buffer in held]  # some count their images in evaluation mode too
     model.eval()
     try:
         with torch.no_grad():
@@ -177,6 +196,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+        with torch.no_grad():
+            for (module, name, buffer), value in zip(held, values, strict=True):
+                setattr(module, name, buffer)
+                buffer.copy_(value)
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -203,6 +226,8 @@ def _tensors(output: Any) -> Iterator[Tensor]:
     elif isinstance(output, (tuple, list)):
         for part in output:
             yield from _tensors(part)
+    elif is_dataclass(output) and not isinstance(output, type):
+        yield from _tensors(vars(output))
 
 
 def _some(names: Iterable[str]) -> str:

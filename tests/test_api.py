@@ -3,6 +3,7 @@
 import re
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from types import SimpleNamespace
 
 import pytest
@@ -137,6 +138,35 @@ def test_settings_reach_their_parts(model, images):
 def test_bad_settings_are_one_sentence(model, images, options, message):
     with pytest.raises(UsageError, match=message):
         lt_lightning.retrain(model, [images[0].tensors], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": abs}, "`model` must be an nn.Module, but got builtin_function_or_method"),
+        ({"model": nn.Sequential(nn.Flatten(), nn.Linear(16, 1))}, "`classifier` '1' has 1 output, so it tells no"),
+        ({"method": ["lort", "crt"]}, "`method` must be the name of one method, but got"),
+        ({"group_thresholds": (20, 8)}, r"`group_thresholds` must be .* but got \(20, 8\)"),
+        ({"group_thresholds": (8,)}, r"`group_thresholds` must be \(low, high\)"),
+        ({"seed": -1}, "`seed` must be at least 0 and below"),
+        ({"train_loader": None}, r"`train_loader` must give \(images, targets\) batches, but got NoneType"),
+        ({"method": "tau_norm", "epochs": 3}, "`epochs` 3 says nothing to `method` 'tau_norm', which trains nothing"),
+    ],
+)
+def test_bad_arguments_are_one_sentence(options, message, model, images, monkeypatch):
+    monkeypatch.setattr(api, "train", lambda *_: pytest.fail("too late"))
+    with pytest.raises(UsageError, match=message):
+        lt_lightning.retrain(**{"model": model, "train_loader": DataLoader(images[0], 50), **options})
+
+
+def test_a_module_that_cannot_be_copied_is_named_before_anything_trains(model, images, monkeypatch):
+    monkeypatch.setattr(api, "train", lambda *_: pytest.fail("too late"))
+    locked = nn.Sequential(model)
+    locked.lock = Lock()
+    with pytest.raises(
+        UsageError, match=r"`model` Sequential cannot be copied \(cannot pickle '_thread.lock' object\)"
+    ):
+        lt_lightning.retrain(locked, DataLoader(images[0], 50))
 
 
 def test_bad_loaders_are_one_sentence(model, images):

@@ -1,6 +1,7 @@
 """The last linear layer of modules of all sorts."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -117,6 +118,37 @@ def test_modes_come_back_after_a_mistake_too():
     assert model.training
     assert not model.encoder.training
     assert not model.fc._forward_pre_hooks
+
+
+class Counting(nn.Module):
+    """Counts its batches, in evaluation mode too, in a new buffer each time or in the old one."""
+
+    def __init__(self, anew):
+        super().__init__()
+        self.fc, self.anew = nn.Linear(6, 3), anew
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, images):
+        if self.anew:
+            self.seen = self.seen + 1
+        else:
+            self.seen += 1
+        return Output(self.fc(images))
+
+
+@dataclass
+class Output:
+    logits: torch.Tensor
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_buffers_come_back_and_outputs_may_be_objects(anew):
+    model = Counting(anew)
+    seen = model.seen
+    assert find_last_linear(model, torch.ones(2, 6)) == "fc"
+    inputs_of(model, "fc", [(torch.ones(2, 6), torch.tensor([0, 1]))], "train_loader")
+    assert model.seen is seen
+    assert model.seen.item() == 0
 
 
 def test_layers_that_get_no_vector_per_image_are_refused():
