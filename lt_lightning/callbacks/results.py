@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lt_lightning.callbacks.deferred import DeferredCallback
@@ -87,10 +88,10 @@ class ResultsWriter(Callback):
         """Start the clock of training alone."""
         self._epoch_started = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Count images; the first step, in which a network is compiled and memory allocated, has a time of its own."""
         if "first_step" not in self.seconds:
-            self.seconds["first_step"] = time.perf_counter() - self._epoch_started
+            self.seconds["first_step"] = _now(pl_module) - self._epoch_started
             self._epoch_started = time.perf_counter()
             return
         batch = args[1]
@@ -98,7 +99,7 @@ class ResultsWriter(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Add the epoch's time, without that of the run's first step; validation in between is counted in."""
-        self._train_seconds += time.perf_counter() - self._epoch_started
+        self._train_seconds += _now(pl_module) - self._epoch_started
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what training and its last validation gave."""
@@ -177,3 +178,10 @@ class ResultsWriter(Callback):
             "seconds": self.seconds,
             "training_images_per_second": training_rate,  # of all steps but the first
         }
+
+
+def _now(module: LightningModule) -> float:
+    """The time at which a GPU has done what it was given; a process may be many steps ahead of it."""
+    if module.device.type == "cuda":
+        torch.cuda.synchronize(module.device)
+    return time.perf_counter()

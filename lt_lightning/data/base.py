@@ -335,8 +335,12 @@ class LTDataModule(LightningDataModule, ABC):
             collate_fn=as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self._goes_to_a_gpu(),
         )
+
+    def _goes_to_a_gpu(self) -> bool:
+        known = None if self.trainer is None else self.trainer.strategy.root_device.type
+        return torch.cuda.is_available() and known in (None, "cuda")  # pinning begins to use a GPU, wanted or not
 
     def _augmentation_generator(self, device: torch.device) -> torch.Generator:
         # Seeded anew for each batch, so a resumed run draws what the uninterrupted one would have drawn.

@@ -25,7 +25,7 @@ from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
 from lt_lightning.modules.place import ends_here, length_of_training, mark_unfinished_epoch, nothing_left
-from lt_lightning.modules.speed import Compilation, allow_tf32, check_compilation, compile_
+from lt_lightning.modules.speed import Compilation, allow_tf32, check_accumulation, check_compilation, compile_
 from lt_lightning.schedules import CosineLR
 
 HeadFactory = Callable[[int, list[int]], Head]
@@ -110,9 +110,8 @@ class LTModule(LightningModule):
         self._stand_in: tuple[Loss, ...] = ()
         self.evaluation = {}
         self.epochs_trained = 0
-        self.metrics = nn.ModuleDict(
-            {f"{split}_metric": Evaluation(self.class_counts, self.group_thresholds) for split in ("val", "test")}
-        )
+        made = {f"{split}_metric": Evaluation(self.class_counts, self.group_thresholds) for split in ("val", "test")}
+        self.metrics = nn.ModuleDict(made)
         # Accumulated on the device; read once every `log_every_n_steps`, so that no step waits for the host. No buffer:
         # those take on the module's precision, and DDP overwrites them with the first process's.
         self._loss_sum: Tensor | float = 0.0
@@ -274,6 +273,7 @@ class LTModule(LightningModule):
         allow_tf32(self.tf32, self.trainer.strategy.root_device)
         if stage == "fit":
             self._trained = False
+            check_accumulation(self.backbone, self.compile_backbone, self.trainer)
             self.check(self._data(), self.trainer)
             compile_(self.backbone, self.compile_backbone)
 

@@ -5,6 +5,7 @@ from typing import Any, Literal, cast, get_args
 
 import torch
 import torch._dynamo
+from lightning.pytorch import Trainer
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -27,6 +28,27 @@ def check_compilation(mode: str) -> None:
     """
     if mode not in get_args(Compilation):
         raise UsageError(f"`model.compile` must be one of {', '.join(get_args(Compilation))}, but got {mode!r}.")
+
+
+def check_accumulation(backbone: nn.Module, mode: Compilation, trainer: Trainer) -> None:
+    """Refuse CUDA graphs for a step of several batches: what one has left in the gradients, the next one overwrites.
+
+    Args:
+        backbone: One that trains; the gradients of others are not a graph's.
+        mode: How it is to be compiled.
+        trainer: That is to train.
+
+    Raises:
+        UsageError: If they do not go together.
+    """
+    batches = trainer.accumulate_grad_batches
+    graphs = mode in ("reduce-overhead", "max-autotune") and trainer.strategy.root_device.type == "cuda"
+    if graphs and batches > 1 and any(parameter.requires_grad for parameter in backbone.parameters()):
+        raise UsageError(
+            f"`model.compile` {mode} uses CUDA graphs, which overwrite the gradients that "
+            f"`trainer.accumulate_grad_batches` {batches} would add up; set `model.compile` to default, or accumulate "
+            f"none."
+        )
 
 
 def compile_(backbone: nn.Module, mode: Compilation) -> None:

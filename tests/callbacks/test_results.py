@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
@@ -200,3 +202,22 @@ def test_a_run_that_validation_figures_ended_says_so(tmp_path, trainer, digits, 
     tester = trainer(callbacks=[fresh, writer, keep], **options)
     tester.test(module, datamodule=data, ckpt_path=tmp_path / "last.ckpt", verbose=False)
     assert read(tmp_path)["selection"] == record["selection"]
+
+
+def test_the_clock_of_training_waits_for_a_gpu(monkeypatch):
+    """A process may be many steps ahead of it: without that an epoch would seem to take no time."""
+    clock = [0.0]
+
+    def finish(device):
+        clock[0] += 1.5
+
+    monkeypatch.setattr("lt_lightning.callbacks.results.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr(torch.cuda, "synchronize", finish)
+    writer, run = ResultsWriter(), SimpleNamespace(world_size=1)
+    module = SimpleNamespace(device=torch.device("cuda", 0))
+    writer.on_train_epoch_start(run, module)
+    for _ in range(3):
+        writer.on_train_batch_end(run, module, None, (None, [0] * 4))
+    writer.on_train_epoch_end(run, module)
+    assert writer.seconds["first_step"] == writer._train_seconds == 1.5
+    assert clock[0] == 3.0  # once for the first step and once for the epoch

@@ -1,5 +1,7 @@
 """What every data module has: sharding, counts that must hold, and its place in an epoch."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -296,3 +298,13 @@ def test_undistorted_batches_show_each_image_once_over_all_processes(monkeypatch
     assert sorted(seen) == [(0, 0), (1, 0), (2, 1), (3, 0)]
     with pytest.raises(UsageError, match="`Made` has no images of the split 'val'"):
         next(made.undistorted_batches("val", torch.device("cpu")))
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True)])
+def test_memory_is_pinned_for_runs_on_a_gpu_alone(monkeypatch, made, device, pinned):
+    """Pinning begins to use a GPU, also where a run on the CPU should leave it to others."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert made.test_dataloader().pin_memory  # as long as nobody knows
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    made.trainer = SimpleNamespace(strategy=strategy, global_rank=0, world_size=1)
+    assert made.test_dataloader().pin_memory is pinned

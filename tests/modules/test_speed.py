@@ -1,13 +1,14 @@
 """Compilation, TF32, fused optimisers."""
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from lt_lightning.errors import UsageError
-from lt_lightning.modules.speed import allow_tf32, check_compilation, compile_, prefer_fused
+from lt_lightning.modules.speed import allow_tf32, check_accumulation, check_compilation, compile_, prefer_fused
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -62,6 +63,30 @@ def test_a_higher_limit_of_the_users_stays(compiler):
     compiler.recompile_limit = 1000
     compile_(Compiled(), "default")
     assert compiler.recompile_limit == 1000
+
+
+def run_on(device, batches):
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    return SimpleNamespace(accumulate_grad_batches=batches, strategy=strategy)
+
+
+def test_cuda_graphs_of_a_network_that_trains_take_one_batch_a_step():
+    network = nn.Linear(2, 2)
+    with pytest.raises(UsageError, match=r"`model.compile` reduce-overhead .* `trainer.accumulate_grad_batches` 2 "):
+        check_accumulation(network, "reduce-overhead", run_on("cuda", 2))
+    check_accumulation(network, "reduce-overhead", run_on("cuda", 1))
+    check_accumulation(network, "default", run_on("cuda", 2))
+    check_accumulation(network, "max-autotune", run_on("cpu", 2))  # where there are no such graphs
+    check_accumulation(network.requires_grad_(False), "reduce-overhead", run_on("cuda", 2))
+
+
+def test_it_is_asked_before_anything_trains(monkeypatch, trainer, digits, stage1_module):
+    asked = []
+    monkeypatch.setattr("lt_lightning.modules.base.check_accumulation", lambda *given: asked.append(given))
+    data = digits()
+    module, run = stage1_module(data), trainer(accumulate_grad_batches=3, limit_train_batches=0)
+    run.fit(module, datamodule=data)
+    assert asked == [(module.backbone, "none", run)]
 
 
 def test_advice_on_tf32_is_kept_from_the_user(monkeypatch):
