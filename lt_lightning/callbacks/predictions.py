@@ -50,8 +50,8 @@ class PredictionsWriter(BasePredictionWriter):
         output: The file; ``None`` for one in the run's folder.
 
     Raises:
-        UsageError: If ``top_k`` is below 1 or the format unknown; before anything is predicted, if ``output`` exists or
-            pyarrow is missing; afterwards, if not a single image could be read.
+        UsageError: If ``top_k`` is below 1, the format unknown or another than ``output`` ends in; before anything is
+            predicted, if ``output`` exists or pyarrow is missing; afterwards, if not a single image could be read.
     """
 
     def __init__(self, top_k: int = 5, format: Format = "csv", output: str | None = None) -> None:
@@ -60,6 +60,11 @@ class PredictionsWriter(BasePredictionWriter):
             raise UsageError(f"`top_k` must be at least 1, but got {top_k}.")
         if format not in _WRITERS:
             raise UsageError(f"`format` must be one of {', '.join(_WRITERS)}, but got {format!r}.")
+        ending = "" if output is None else Path(output).suffix.lower().removeprefix(".")
+        if ending in _WRITERS and ending != format:
+            raise UsageError(
+                f"`output` {output!r} ends in .{ending}, but `format` is {format}; give `format` {ending}."
+            )
         self.top_k = top_k
         self.format: Format = format
         self.output = output

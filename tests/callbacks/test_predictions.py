@@ -200,7 +200,12 @@ def test_without_pyarrow_the_reason_comes_first(trainer, digits, stage1_module, 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [({"top_k": 0}, "`top_k` must be at least 1, but got 0"), ({"format": "xls"}, "`format` must be one of csv, parq")],
+    [
+        ({"top_k": 0}, "`top_k` must be at least 1, but got 0"),
+        ({"format": "xls"}, "`format` must be one of csv, parq"),
+        ({"output": "a.parquet"}, "`output` 'a.parquet' ends in .parquet, but `format` is csv; give `format` parquet"),
+        ({"output": "a.CSV", "format": "parquet"}, "`output` 'a.CSV' ends in .csv, but `format` is parquet"),
+    ],
 )
 def test_wrong_options_are_named(options, sentence):
     with pytest.raises(UsageError, match=sentence):
