@@ -67,7 +67,10 @@ def merge_(values: Tensor) -> None:
 
 def local_rank() -> int:
     """The device of this process among its machine's."""
-    return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else torch.cuda.current_device()
+    if "LOCAL_RANK" not in os.environ:
+        return torch.cuda.current_device()
+    # A process may see its own device alone, or share one with others.
+    return int(os.environ["LOCAL_RANK"]) % max(torch.cuda.device_count(), 1)
 
 
 def device_of_heads(name: str) -> torch.device:
@@ -85,7 +88,7 @@ def joined_processes() -> Iterator[None]:
         return
     dist.init_process_group(backend="gloo")
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        torch.cuda.set_device(local_rank())
     try:
         yield
     finally:
