@@ -1,17 +1,16 @@
 """Files that come back with another classifier, each loaded into the network it was saved from."""
 
-from collections import OrderedDict, namedtuple
+from collections import namedtuple
 
 import pytest
 import torch
+from foreign_files import COUNTS, plain_layer, prefixed, read
 from torch import nn
 
 from lt_lightning import checkpoints, heads
 from lt_lightning.backbones import ResNet32, SmallCNN
 from lt_lightning.errors import UsageError
-from lt_lightning.main import main
 
-COUNTS = [100, 64, 41, 27, 17, 11, 7, 4, 3, 2]
 IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
@@ -36,10 +35,6 @@ class Factors(nn.Module):
 
     def forward(self, logits):
         return self.learned_norm * logits
-
-
-def prefixed(tensors, prefix):
-    return OrderedDict((prefix + key, value) for key, value in tensors.items())
 
 
 def stripped(tensors, prefix):
@@ -84,18 +79,6 @@ FORMATS = {
         },
     ),
 }
-
-
-def plain_layer(bias=True):
-    return nn.Linear(8, 10, bias=bias)
-
-
-def read(path, backbone=None, classes=10):
-    source = checkpoints.read(path)
-    backbone = SmallCNN(8) if backbone is None else backbone
-    found = checkpoints.match(source, backbone)
-    assert not found.missing
-    return found, checkpoints.find_classifier(found, backbone.num_features, classes, source.path)
 
 
 def our_logits(net, layer, images=IMAGES):
@@ -186,90 +169,6 @@ def test_files_from_before_pytorch_1_6_stay_so(tmp_path):
     checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
     assert (tmp_path / "better.pth").read_bytes()[:2] == (tmp_path / "old.pth").read_bytes()[:2] != b"PK"
     assert torch.equal(torch.load(tmp_path / "better.pth", weights_only=True)["fc.weight"], layer.weight)
-
-
-def test_our_own_checkpoint_comes_back_as_one(tmp_path, stage1, tiny, here):
-    found, classifier = read(stage1)
-    layer = plain_layer()
-    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.ckpt")
-    before, after = (torch.load(path, weights_only=True) for path in (stage1, tmp_path / "better.ckpt"))
-    changed = {
-        key for key in before["state_dict"] if not torch.equal(before["state_dict"][key], after["state_dict"][key])
-    }
-    assert changed == {"head.weight", "head.bias"}
-    assert before["lt_lightning"] == after["lt_lightning"]
-    main(tiny("test", "RepresentationModule", f"--ckpt_path={tmp_path / 'better.ckpt'}"))
-    assert list(here.rglob("results.json"))
-
-
-@pytest.mark.parametrize("name", ["LinearHead", "LWSHead", "MaxNormHead"])
-def test_our_own_heads_predict_what_they_are_given(backbone, tmp_path, name):
-    head, layer = getattr(heads, name)(8, COUNTS), plain_layer()
-    if name == "LWSHead":
-        nn.init.uniform_(head.scales, 0.5, 2)
-    save_ours(tmp_path / "ours.ckpt", backbone, head)
-    found, classifier = read(tmp_path / "ours.ckpt", backbone)
-    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.ckpt")
-    head.load_state_dict(stripped_head(torch.load(tmp_path / "better.ckpt", weights_only=True)))
-    features = torch.randn(5, 8)
-    torch.testing.assert_close(head.predict(features), layer(features), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("LogitAdjustmentHead", "has a LogitAdjustmentHead, which makes something else of the weights"),
-        ("TauNormHead", "has a TauNormHead, which makes something else of the weights"),
-        ("CosineHead", "has a classifier 'head' that is not linear"),
-        ("DisAlignHead", "has a classifier 'head' that is not linear"),
-    ],
-)
-def test_heads_that_would_change_it_are_refused(backbone, tmp_path, name, reason):
-    save_ours(tmp_path / "ours.ckpt", backbone, getattr(heads, name)(8, COUNTS))
-    found, classifier = read(tmp_path / "ours.ckpt", backbone)
-    layer = plain_layer(bias=False)
-    with pytest.raises(UsageError, match=f"{reason}.*; hand it back as a Lightning checkpoint"):
-        checkpoints.hand_back(found, classifier, layer, tmp_path / "better.ckpt")
-    assert [path.name for path in tmp_path.iterdir()] == ["ours.ckpt"]
-
-
-def test_a_head_of_ones_own_is_not_known_to_be_linear(backbone, tmp_path):
-    save_ours(tmp_path / "ours.ckpt", backbone, heads.LinearHead(8, COUNTS), class_path="mine.NormHead")
-    found, classifier = read(tmp_path / "ours.ckpt", backbone)
-    with pytest.raises(UsageError, match=r"own, NormHead, which may make .*; hand it back as a Lightning checkpoint"):
-        checkpoints.hand_back(found, classifier, plain_layer(bias=False), tmp_path / "better.ckpt")
-
-
-def save_ours(path, backbone, head, class_path=None):
-    tensors = prefixed(backbone.state_dict(), "backbone.") | prefixed(head.state_dict(), "head.")
-    kind = class_path or f"lt_lightning.heads.{type(head).__name__}"
-    arguments = {"head": {"class_path": kind, "init_args": {}}}
-    record = {"class_counts": COUNTS}
-    torch.save({"state_dict": tensors, "hyper_parameters": arguments, checkpoints.RECORD: record}, path)
-
-
-def stripped_head(contents):
-    tensors = contents["state_dict"]
-    return {key.removeprefix("head."): value for key, value in tensors.items() if key.startswith("head.")}
-
-
-def test_disalign_of_others_and_ldam_cosines_are_refused(tmp_path, backbone):
-    tensors = prefixed(backbone.state_dict(), "encoder.")
-    aligned = {"fc.weight": torch.rand(10, 8), "fc.scales": torch.rand(10), "fc.offsets": torch.rand(10)}
-    for number, classifier in enumerate((aligned, {"fc.weight": torch.rand(8, 10)})):
-        torch.save({**tensors, **classifier}, tmp_path / f"{number}.pth")
-        found, classifier = read(tmp_path / f"{number}.pth", backbone)
-        with pytest.raises(UsageError, match="has a classifier 'fc' that is not linear"):
-            checkpoints.hand_back(found, classifier, plain_layer(False), tmp_path / "better.pth")
-
-
-@pytest.mark.parametrize("head", ["CosineHead", "NCMHead", "DisAlignHead"])
-def test_heads_without_a_linear_form_are_refused(tmp_path, backbone, network, head):
-    torch.save(network(backbone), tmp_path / "theirs.pth")
-    found, classifier = read(tmp_path / "theirs.pth", backbone)
-    message = f"`{head}`.* equals no plain linear layer: .*, so no linear layer can stand for it; hand it back as"
-    with pytest.raises(UsageError, match=message):
-        checkpoints.hand_back(found, classifier, getattr(heads, head)(8, COUNTS), tmp_path / "better.pth")
 
 
 def test_a_bias_that_only_one_of_them_has(tmp_path, backbone, network):

@@ -1,0 +1,94 @@
+"""Our own heads, in a file that is read and into one that is handed back: which of them it can take."""
+
+import pytest
+import torch
+from foreign_files import COUNTS, plain_layer, prefixed, read
+from torch import nn
+
+from lt_lightning import checkpoints, heads
+from lt_lightning.errors import UsageError
+from lt_lightning.main import main
+
+
+def test_our_own_checkpoint_comes_back_as_one(tmp_path, stage1, tiny, here):
+    found, classifier = read(stage1)
+    layer = plain_layer()
+    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.ckpt")
+    before, after = (torch.load(path, weights_only=True) for path in (stage1, tmp_path / "better.ckpt"))
+    changed = {
+        key for key in before["state_dict"] if not torch.equal(before["state_dict"][key], after["state_dict"][key])
+    }
+    assert changed == {"head.weight", "head.bias"}
+    assert before["lt_lightning"] == after["lt_lightning"]
+    main(tiny("test", "RepresentationModule", f"--ckpt_path={tmp_path / 'better.ckpt'}"))
+    assert list(here.rglob("results.json"))
+
+
+@pytest.mark.parametrize("name", ["LinearHead", "LWSHead", "MaxNormHead"])
+def test_our_own_heads_predict_what_they_are_given(backbone, tmp_path, name):
+    head, layer = getattr(heads, name)(8, COUNTS), plain_layer()
+    if name == "LWSHead":
+        nn.init.uniform_(head.scales, 0.5, 2)
+    save_ours(tmp_path / "ours.ckpt", backbone, head)
+    found, classifier = read(tmp_path / "ours.ckpt", backbone)
+    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.ckpt")
+    head.load_state_dict(stripped_head(torch.load(tmp_path / "better.ckpt", weights_only=True)))
+    features = torch.randn(5, 8)
+    torch.testing.assert_close(head.predict(features), layer(features), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("LogitAdjustmentHead", "has a LogitAdjustmentHead, which makes something else of the weights"),
+        ("TauNormHead", "has a TauNormHead, which makes something else of the weights"),
+        ("CosineHead", "has a classifier 'head' that is not linear"),
+        ("DisAlignHead", "has a classifier 'head' that is not linear"),
+    ],
+)
+def test_heads_that_would_change_it_are_refused(backbone, tmp_path, name, reason):
+    save_ours(tmp_path / "ours.ckpt", backbone, getattr(heads, name)(8, COUNTS))
+    found, classifier = read(tmp_path / "ours.ckpt", backbone)
+    layer = plain_layer(bias=False)
+    with pytest.raises(UsageError, match=f"{reason}.*; hand it back as a Lightning checkpoint"):
+        checkpoints.hand_back(found, classifier, layer, tmp_path / "better.ckpt")
+    assert [path.name for path in tmp_path.iterdir()] == ["ours.ckpt"]
+
+
+def test_a_head_of_ones_own_is_not_known_to_be_linear(backbone, tmp_path):
+    save_ours(tmp_path / "ours.ckpt", backbone, heads.LinearHead(8, COUNTS), class_path="mine.NormHead")
+    found, classifier = read(tmp_path / "ours.ckpt", backbone)
+    with pytest.raises(UsageError, match=r"own, NormHead, which may make .*; hand it back as a Lightning checkpoint"):
+        checkpoints.hand_back(found, classifier, plain_layer(bias=False), tmp_path / "better.ckpt")
+
+
+def save_ours(path, backbone, head, class_path=None):
+    tensors = prefixed(backbone.state_dict(), "backbone.") | prefixed(head.state_dict(), "head.")
+    kind = class_path or f"lt_lightning.heads.{type(head).__name__}"
+    arguments = {"head": {"class_path": kind, "init_args": {}}}
+    record = {"class_counts": COUNTS}
+    torch.save({"state_dict": tensors, "hyper_parameters": arguments, checkpoints.RECORD: record}, path)
+
+
+def stripped_head(contents):
+    tensors = contents["state_dict"]
+    return {key.removeprefix("head."): value for key, value in tensors.items() if key.startswith("head.")}
+
+
+def test_disalign_of_others_and_ldam_cosines_are_refused(tmp_path, backbone):
+    tensors = prefixed(backbone.state_dict(), "encoder.")
+    aligned = {"fc.weight": torch.rand(10, 8), "fc.scales": torch.rand(10), "fc.offsets": torch.rand(10)}
+    for number, classifier in enumerate((aligned, {"fc.weight": torch.rand(8, 10)})):
+        torch.save({**tensors, **classifier}, tmp_path / f"{number}.pth")
+        found, classifier = read(tmp_path / f"{number}.pth", backbone)
+        with pytest.raises(UsageError, match="has a classifier 'fc' that is not linear"):
+            checkpoints.hand_back(found, classifier, plain_layer(False), tmp_path / "better.pth")
+
+
+@pytest.mark.parametrize("head", ["CosineHead", "NCMHead", "DisAlignHead"])
+def test_heads_without_a_linear_form_are_refused(tmp_path, backbone, network, head):
+    torch.save(network(backbone), tmp_path / "theirs.pth")
+    found, classifier = read(tmp_path / "theirs.pth", backbone)
+    message = f"`{head}`.* equals no plain linear layer: .*, so no linear layer can stand for it; hand it back as"
+    with pytest.raises(UsageError, match=message):
+        checkpoints.hand_back(found, classifier, getattr(heads, head)(8, COUNTS), tmp_path / "better.pth")
