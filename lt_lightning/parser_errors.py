@@ -67,7 +67,7 @@ def sentences(command: str, key: str = "model", shown_as: str = "model") -> Iter
         for noise in _NOISE:
             message = noise.sub("", message)
         message = _TYPE.sub(r"\1", _NO_CLASS.sub(_no_class, message)).rstrip(".")
-        message = _ABSTRACT.sub(r"`\1` has options but no class; give it one by `--\1`", message)
+        message = _ABSTRACT.sub(r"`\1` has options but no class; give it one by `--\1`, in front of them", message)
         message = _REQUIRED.sub(partial(_required, command), message)
         message = _ELSEWHERE.sub(partial(_elsewhere, command), message)
         advice = f"{command} {_help_option(whole, key, shown_as)}"

@@ -59,7 +59,7 @@ def test_arguments_without_a_type_are_named(here, tiny, monkeypatch):
         ("compare", "`--checkpoint`, `--backbone`, `--data` must be given;"),
         ("fit --data=DigitsLT", "error: `--model` must be given; `lt-lightning fit"),
         ("predict", "`--model`, `--data` must be given (`--ckpt_path` with a checkpoint of this package brings"),
-        ("test --data.root=photos", "`data` has options but no class; give it one by `--data`;"),
+        ("test --data.root=photos", "`data` has options but no class; give it one by `--data`, in front of them;"),
         (
             "compare --backbone=ResNet18",
             "no class has the name 'ResNet18' (did you mean TorchvisionBackbone with",
