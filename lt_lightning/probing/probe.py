@@ -110,8 +110,8 @@ def probe(
     tried = [TriedPenalty(l2, _score(head, val, data)) for l2, head in fitted.items()]
     best = choose([each.score for each in tried]) or 0
     head = fitted[tried[best].l2]
-    evaluation = {name: _evaluate(head, features[name], data) for name in wanted[1:]}
-    records = {name: each.record for name, each in features.items()}
+    evaluation: dict[str, dict[str, Any]] = {name: _evaluate(head, features[name], data) for name in wanted[1:]}
+    records: dict[str, dict[str, Any]] = {name: each.record for name, each in features.items()}
     seconds = {"features": extracted - started, "fit": time.perf_counter() - extracted}
     return Probe(head.cpu(), tried[best], tried, records, evaluation, seconds)
 
