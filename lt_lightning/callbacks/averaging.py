@@ -45,6 +45,8 @@ class WeightEMA(Callback):
             raise UsageError(f"`decay` of `WeightEMA` must be at least 0 and below 1, but got {decay}.")
         self.decay = decay
         self._average: list[Tensor] = []
+        self._current: list[Tensor] = []
+        """What the module trains: looked for once, since naming its tensors takes a good part of a GPU's step."""
         self._training: list[Tensor] = []
         """The weights in training, while the module holds the average."""
         self._steps = 0
@@ -80,19 +82,19 @@ class WeightEMA(Callback):
         average = {name: at_least_fp32(tensor.detach()).clone() for name, tensor in averaged.items()}
         for name, tensor in self._resumed_average.items():
             average[name].copy_(tensor)
-        self._average = list(average.values())
+        self._average, self._current = list(average.values()), list(averaged.values())
         self._steps = trainer.global_step
         if self._resumed is not None:  # the module has loaded the average
             for name, tensor in averaged.items():
                 tensor.data.copy_(self._resumed[name])
             self._resumed, self._resumed_average = None, {}
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ARG002
         """Move the average, where the batch has ended in an optimiser step."""
         if trainer.global_step == self._steps:
             return
         self._steps = trainer.global_step
-        current = [at_least_fp32(tensor.detach()) for tensor in _averaged(pl_module).values()]
+        current = [at_least_fp32(tensor.detach()) for tensor in self._current]
         move = get_ema_multi_avg_fn(self.decay_at(self._steps))  # type: ignore[no-untyped-call]
         with torch.no_grad():
             move(self._average, current, self._steps)
@@ -100,6 +102,7 @@ class WeightEMA(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave the average in the module."""
         self._hold_average(pl_module, True)
+        self._current = []
 
     # -- validation --------------------------------------------------------------------------------------------------
 
