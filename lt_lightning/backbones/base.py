@@ -1,9 +1,10 @@
 """The contract of every backbone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -17,6 +18,9 @@ class Backbone(nn.Module, ABC):
 
     num_features: int
     """Length D of a feature vector."""
+
+    published_transform: Mapping[str, Sequence[float]] = MappingProxyType({})
+    """``mean`` and ``std`` of the images that the published weights which it begins with are used to; else empty."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:

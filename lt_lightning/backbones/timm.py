@@ -57,6 +57,8 @@ class TimmBackbone(Backbone):
             ) from error
         self.model: nn.Module = model
         self.name = name
+        if pretrained:
+            self.published_transform = {key: tuple(model.pretrained_cfg[key]) for key in ("mean", "std")}
         # Models with a layer between pooling and classifier give that layer's width.
         self.num_features = int(getattr(model, "head_hidden_size", None) or model.num_features)
 

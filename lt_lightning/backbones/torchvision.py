@@ -48,6 +48,9 @@ class TorchvisionBackbone(Backbone):
             raise UsageError(f"`weights` of {name!r} must be one of {known} or null, but got {weights!r}.") from error
         if cifar_stem:
             _fit_to_cifar(self.model, name)
+        if weights is not None:
+            shown = torchvision.models.get_model_weights(name)[weights.rpartition(".")[2]].transforms()
+            self.published_transform = {"mean": tuple(shown.mean), "std": tuple(shown.std)}
         self.name = name
         self.cifar_stem = cifar_stem
         self.num_features = _drop_classifier(self.model, name)

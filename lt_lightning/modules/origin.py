@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lt_lightning.backbones import Backbone
 from lt_lightning.checkpoints import head_record
 from lt_lightning.errors import UsageError
 
@@ -85,6 +86,11 @@ def check_transform(there: dict[str, Any], data: object, whose: str) -> None:
     )
     if differing:
         rank_zero_warn(f"Images are prepared otherwise than {whose}: {differing}.")
+
+
+def check_published(backbone: Backbone, data: object) -> None:
+    """Warn where images are not normalised as the published weights that a backbone begins with are used to."""
+    check_transform(dict(backbone.published_transform), data, "the published weights of `backbone` are used to")
 
 
 def is_plain(value: Any) -> bool:

@@ -10,6 +10,7 @@ from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.mixing import Draws, Mixed, Mixing, NoMixing
 from lt_lightning.modules.base import Batch, HeadFactory, LossFactory, LTModule
+from lt_lightning.modules.origin import check_published
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.schedules import CosineLR
 from lt_lightning.seeds import run_seed
@@ -75,6 +76,12 @@ class RepresentationModule(LTModule):
         self.remember_arguments()
         self.mixing = mixing()
         self.mixing.check(self.loss)
+
+    def setup(self, stage: str) -> None:
+        """Warn of images that published weights are not used to."""
+        super().setup(stage)
+        if stage == "fit":
+            check_published(self.backbone, self._data())
 
     def mix(self, batch: Batch, batch_idx: int) -> Mixed:
         """Mix pairs of images; what is drawn follows from run, epoch and batch, so a resumed run draws the same."""

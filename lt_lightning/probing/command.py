@@ -21,6 +21,7 @@ from lt_lightning.features.processes import joined_processes, on_first, rank_and
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import PresetConfigFile
 from lt_lightning.modules import save_probed
+from lt_lightning.modules.origin import check_published
 from lt_lightning.parser_errors import sentences
 from lt_lightning.probing.network import load_backbone
 from lt_lightning.probing.probe import PENALTIES, Probe, probe
@@ -56,6 +57,8 @@ def main(argv: Sequence[str]) -> None:
             if matched:
                 print(matched, flush=True)
             say_how_images_are_prepared(made.data)
+            if config.checkpoint is None:
+                check_published(made.backbone, made.data)
         found = probe(made.backbone, made.data, penalties, made.features)
         on_first(lambda: _show_and_write(found, made.backbone, made.data, output, text, plain, config.checkpoint))
 

@@ -64,4 +64,8 @@ def test_where_a_checkpoint_follows_none_are_fetched(monkeypatch):
         TimmBackbone("resnet18", pretrained=True)
         with without_published_weights():
             TimmBackbone("resnet18", pretrained=True)
-    assert asked == [True, False]
+        assert asked == [True, False]
+        used_to = TimmBackbone("vit_tiny_patch16_224", pretrained=True).published_transform
+        at_random = TimmBackbone("vit_tiny_patch16_224").published_transform
+    assert used_to == {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    assert at_random == {}

@@ -174,6 +174,8 @@ def test_where_a_checkpoint_follows_none_are_fetched_and_the_network_is_theirs(m
         with without_published_weights():
             made = TorchvisionBackbone(name, weights=weights)
     assert len(asked) == 1
+    used_to = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    assert fetched.published_transform == made.published_transform == used_to
     shapes = [{key: value.shape for key, value in one.state_dict().items()} for one in (fetched, made)]
     assert shapes[0] == shapes[1]
     assert getattr(fetched.model, "transform_input", None) == getattr(made.model, "transform_input", None)

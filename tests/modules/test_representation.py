@@ -41,3 +41,12 @@ def test_the_backbone_is_compiled_if_asked(trainer, digits, stage1_module):
     with torch.compiler.set_stance("force_eager"):
         trainer(**options).fit(module, datamodule=data)
     assert list(module.state_dict()) == list(stage1_module(data).state_dict())  # no `_orig_mod.` in checkpoints
+
+
+def test_images_that_published_weights_are_not_used_to_are_said(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data)
+    module.backbone.published_transform = {"mean": (0.5,), "std": (0.376,)}
+    said = r"otherwise than the published weights of `backbone` are used to: `data.mean` \[0.3053\] \(there \[0.5\]\)"
+    with pytest.warns(UserWarning, match=said):
+        trainer().fit(module, datamodule=data)

@@ -217,3 +217,14 @@ def test_two_processes_leave_what_one_leaves(arguments, here, tmp_path):
         for number in (0, 1)
     )
     assert all(torch.equal(value, second[key]) for key, value in first.items())
+
+
+def test_images_that_published_weights_are_not_used_to_are_said(here, monkeypatch):
+    (here / "used.py").write_text(
+        "from lt_lightning.backbones import SmallCNN\n"
+        "class Used(SmallCNN):\n"
+        "    published_transform = {'mean': (0.3053,), 'std': (0.5,)}\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    with pytest.warns(UserWarning, match=r"weights of `backbone` are used to: `data.std` \[0.376\] \(there \[0.5\]\)"):
+        cli.main(["probe", "--backbone=used.Used", "--backbone.num_features=8", "--data=DigitsLT", "--l2=0.1", *QUIET])
