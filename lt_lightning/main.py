@@ -190,7 +190,7 @@ class LTCLI(LightningCLI):
             )
         preset = self._preset()
         if self.subcommand == "fit":
-            kwargs |= training_precision(options)
+            kwargs |= training_defaults(options)
         added: list[Callback] = [
             callbacks.ResultsWriter(
                 preset, self._get(self.config, "seed_everything"), print_table=self.subcommand is not None
@@ -289,14 +289,21 @@ def sigterm_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt from error
 
 
-def training_precision(options: Mapping[str, Any]) -> dict[str, str]:
-    """The precision that a Trainer is to train in where its options say nothing of it; printed if it is not fp32."""
+def training_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a Trainer is to train with where its options say nothing of it: what the device is fastest with.
+
+    Precision, printed if it is not fp32; and ``benchmark``, by which cuDNN measures which convolutions are fastest for
+    images of one size, unless the run is to be deterministic.
+    """
+    found: dict[str, Any] = {}
+    if options.get("benchmark") is None and not options.get("deterministic"):
+        found["benchmark"] = True
     if options.get("precision") is not None or options.get("plugins"):
-        return {}
-    found = fastest_precision(options.get("accelerator", "auto"))
-    if found != "32-true":
-        rank_zero_only(print)(f"training in {found}; `--trainer.precision 32-true` chooses fp32", flush=True)
-    return {"precision": found}
+        return found
+    precision = fastest_precision(options.get("accelerator", "auto"))
+    if precision != "32-true":
+        rank_zero_only(print)(f"training in {precision}; `--trainer.precision 32-true` chooses fp32", flush=True)
+    return {**found, "precision": precision}
 
 
 def add_data_links(parser: LightningArgumentParser, model: str) -> None:

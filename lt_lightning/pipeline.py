@@ -50,7 +50,7 @@ from lt_lightning.main import (
     PresetConfigFile,
     add_data_links,
     sigterm_interrupts,
-    training_precision,
+    training_defaults,
 )
 from lt_lightning.modules import LTModule, RetrainModule
 from lt_lightning.modules.divergence import unless_diverged
@@ -187,7 +187,7 @@ class Pipeline:
         self.takes_augmentation = "augmentation" in config.data.get("init_args", {})
         self.text = parser.dump(config, skip_validation=True)  # it comes from the parser; validating takes seconds
         self.plan: dict[str, Any] = yaml.safe_load(self.text)
-        self.plan["trainer"] |= training_precision(self.plan["trainer"])
+        self.plan["trainer"] |= training_defaults(self.plan["trainer"])
         self.preset = presets.name_among(map(str, config.config or []), "pipeline")
         self.methods = list(methods)
         self.rows: dict[str, dict[str, Any]] = {}

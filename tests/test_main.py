@@ -396,6 +396,20 @@ def test_training_is_in_the_precision_the_device_is_fastest_in(monkeypatch, here
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [([], True), (["--trainer.benchmark=false"], False), (["--trainer.deterministic=warn"], False)],
+)
+def test_convolutions_are_chosen_by_measuring_unless_runs_are_to_be_equal(monkeypatch, here, tiny, options, expected):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    try:
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+    assert torch.backends.cudnn.benchmark is expected
+
+
 INTERRUPTS = """
 import signal
 from lightning.pytorch import Callback
