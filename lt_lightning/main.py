@@ -152,7 +152,8 @@ class LTCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train, from where a job that SLURM has put back was interrupted, or from the checkpoint that was given."""
-        if kwargs.get("ckpt_path") is not None and saved_by_this_job(self.trainer):
+        given = kwargs.get("ckpt_path")
+        if given is not None and saved_by_this_job(self.trainer, str(given)):
             rank_zero_only(print)("going on with what this job saved, instead of `ckpt_path`", flush=True)
             kwargs["ckpt_path"] = "hpc"
         self.trainer.fit(**kwargs)

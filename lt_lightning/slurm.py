@@ -10,6 +10,8 @@ from typing import Any, cast
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lt_lightning.modules.place import ends_in_step
+
 
 def folder_of_job(parent: Path) -> Path | None:
     """The folder of this job alone, the same each time that it starts; ``None`` outside a job.
@@ -29,18 +31,26 @@ def _name() -> str:
     return f"slurm_{os.environ.get('SLURM_JOB_ID', 'job')}"
 
 
-def saved_by_this_job(trainer: Trainer) -> bool:
-    """Whether a job that SLURM has put back finds what it saved itself, with which it is to go on."""
+def saved_by_this_job(trainer: Trainer, given: str) -> bool:
+    """Whether a job that SLURM has put back finds what it saved itself, with which it is to go on.
+
+    Args:
+        trainer: That is to train.
+        given: Value of ``--ckpt_path``; a file that is newer goes before, as a script may name the last of all.
+    """
     folder = Path(str(trainer.default_root_dir))
     own = int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0 or folder.name == _name()
-    return SLURMEnvironment.detect() and own and any(folder.glob("hpc_ckpt_*.ckpt"))
+    since = Path(given).stat().st_mtime if Path(given).is_file() else 0.0
+    newer = any(path.stat().st_mtime > since for path in folder.glob("hpc_ckpt_*.ckpt"))
+    return SLURMEnvironment.detect() and own and newer
 
 
 class BetweenBatches(Callback):
-    """Have the signal that a job's time is over wait for the end of a batch.
+    """Have the signal that a job's time is over wait for the end of a batch that ends in a step.
 
     A Trainer saves where the signal finds it: after a step of the optimizer that no count of batches knows of yet, or
-    within one. The job that goes on from there would show the batch twice.
+    within one. The job that goes on from there would show the batch twice. Between batches whose gradients are added
+    up it would lose those, which no checkpoint holds.
     """
 
     def __init__(self) -> None:
@@ -65,7 +75,15 @@ class BetweenBatches(Callback):
         self._within = True
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
-        """Handle what came meanwhile."""
+        """Handle what came meanwhile, unless the step is still to come."""
+        if ends_in_step(trainer, args[2]):
+            self._handle()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Handle what came in a batch that has no end, since a module skipped the rest of the epoch."""
+        self._handle()
+
+    def _handle(self) -> None:
         self._within = False
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None

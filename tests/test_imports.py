@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "modules": {"heads", "losses", "backbones", "metrics", "mixing", "checkpoints", "schedules", "seeds"},
     "callbacks": {"data", "functional", "losses", "metrics", "modules", "results", "tables"},
     "interruption": set(),
-    "slurm": set(),
+    "slurm": {"modules"},
     "trainer_errors": set(),
     "parser_errors": {
         "augmentations",

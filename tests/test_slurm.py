@@ -71,8 +71,9 @@ def test_a_job_that_was_put_back_goes_on_from_its_own_and_not_from_where_it_bega
 
 @pytest.mark.parametrize("count", [None, "1"])
 def test_in_a_folder_of_the_users_a_job_goes_on_once_it_was_put_back(job, tiny, stage1, monkeypatch, count):
-    shutil.copy(stage1, job / "hpc_ckpt_1.ckpt")
     shutil.copy(stage1, job / "start.ckpt")
+    shutil.copy(stage1, job / "hpc_ckpt_1.ckpt")
+    os.utime(job / "start.ckpt", (1, 1))
     if count is not None:
         monkeypatch.setenv("SLURM_RESTART_COUNT", count)
     options = ("--ckpt_path=start.ckpt", "--trainer.max_epochs=3", f"--trainer.default_root_dir={job}")
@@ -80,6 +81,18 @@ def test_in_a_folder_of_the_users_a_job_goes_on_once_it_was_put_back(job, tiny, 
     (path,) = job.rglob("results.json")
     began = json.loads(path.read_text())["started_from"]["path"]
     assert began.endswith("start.ckpt" if count is None else "hpc_ckpt_1.ckpt")
+
+
+def test_what_a_job_saved_before_the_checkpoint_that_it_is_given_is_left(job, tiny, stage1, monkeypatch):
+    """As by a script that names the newest, of a job that was put back twice and failed on a node the second time."""
+    shutil.copy(stage1, job / "hpc_ckpt_1.ckpt")
+    shutil.copy(stage1, job / "newest.ckpt")
+    os.utime(job / "hpc_ckpt_1.ckpt", (1, 1))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    options = ("--ckpt_path=newest.ckpt", "--trainer.max_epochs=3", f"--trainer.default_root_dir={job}")
+    main(tiny("fit", "RepresentationModule", *options))
+    (path,) = job.rglob("results.json")
+    assert json.loads(path.read_text())["started_from"]["path"].endswith("newest.ckpt")
 
 
 class TimeIsOver(Callback):
@@ -101,3 +114,45 @@ def test_a_signal_within_a_batch_waits_for_its_end(job, tiny, monkeypatch):
     whole, resumed = (torch.load(path, weights_only=True) for path in sorted(job.rglob("last.ckpt")))
     assert whole["global_step"] == resumed["global_step"] == 15
     assert all(torch.equal(whole["state_dict"][key], value) for key, value in resumed["state_dict"].items())
+
+
+class TimeIsOverBetweenBatches(Callback):
+    """The signal comes when of the batches of a step the first has been shown."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.current_epoch == batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def test_a_signal_between_batches_of_one_step_waits_for_the_step(job, tiny, monkeypatch):
+    """No checkpoint holds the gradients that the first batch has left."""
+    monkeypatch.setattr("lightning.pytorch.trainer.connectors.signal_connector.call", lambda _: 0)
+    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", "--trainer.accumulate_grad_batches=2")
+    main([*options, f"--trainer.callbacks+={__name__}.TimeIsOverBetweenBatches"])
+    (saved,) = job.rglob("hpc_ckpt_1.ckpt")
+    assert torch.load(saved, weights_only=True)["global_step"] == 4
+    main(options)
+    whole, resumed = (torch.load(path, weights_only=True) for path in sorted(job.rglob("last.ckpt")))
+    assert whole["global_step"] == resumed["global_step"] == 9
+    assert all(torch.equal(whole["state_dict"][key], value) for key, value in resumed["state_dict"].items())
+
+
+class Skips(Callback):
+    """The signal comes in a batch after which the module leaves out the rest of the epoch."""
+
+    def on_train_start(self, trainer, pl_module):
+        def start(batch, batch_idx):
+            if batch_idx == 2:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                return -1
+            return None
+
+        pl_module.on_train_batch_start = start
+
+
+def test_a_signal_in_a_batch_that_has_no_end_waits_for_the_epochs(job, tiny, monkeypatch):
+    monkeypatch.setattr("lightning.pytorch.trainer.connectors.signal_connector.call", lambda _: 0)
+    options = ("--trainer.max_epochs=1", f"--trainer.callbacks+={__name__}.Skips")
+    main(tiny("fit", "RepresentationModule", *options))
+    (saved,) = job.rglob("hpc_ckpt_1.ckpt")
+    assert torch.load(saved, weights_only=True)["global_step"] == 2

@@ -24,7 +24,7 @@ from lt_lightning.modules.divergence import check_finite
 from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
-from lt_lightning.modules.place import ends_here, length_of_training, mark_unfinished_epoch, nothing_left
+from lt_lightning.modules.place import ends_here, ends_in_step, length_of_training, mark_unfinished_epoch, nothing_left
 from lt_lightning.modules.speed import Compilation, allow_tf32, check_accumulation, check_compilation, compile_
 from lt_lightning.schedules import CosineLR
 
@@ -202,7 +202,7 @@ class LTModule(LightningModule):
         self._loss_sum = self._loss_sum + loss.float()
         self._loss_steps += 1
         trainer = cast(Any, self.trainer)
-        if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
+        if not ends_in_step(trainer, batch_idx):
             return  # loggers take nothing of a batch without a step
         if (interval := trainer.log_every_n_steps) and (trainer.global_step + 1) % interval == 0:
             self.log("train/loss", self._mean_loss(), sync_dist=True)

@@ -28,6 +28,11 @@ def mark_unfinished_epoch(checkpoint: dict[str, Any]) -> None:
     checkpoint["epoch"] = epochs["current"]["processed"]
 
 
+def ends_in_step(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether the optimiser steps after a batch; else its gradients wait for those of the next ones."""
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+
+
 def ends_here(trainer: Trainer) -> bool:
     """Whether a run has had its steps or its time, or was stopped, asked when a batch has been trained."""
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
