@@ -92,11 +92,16 @@ def _teams(heads: Sequence[Head], most: int) -> Iterator[tuple[list[int], Callab
     linear = [place for place, head in enumerate(heads) if type(head) in _LINEAR]
     for start in range(0, len(linear), most):
         places = linear[start : start + most]
-        weight, bias = (torch.cat([getattr(heads[place], name) for place in places]) for name in ("weight", "bias"))
+        weight, bias = (_joined([getattr(heads[place], name) for place in places]) for name in ("weight", "bias"))
         yield places, partial(F.linear, weight=weight, bias=bias)
     for place, head in enumerate(heads):
         if place not in linear:
             yield [place], head.predict
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """As `torch.cat`, which copies also a single one: weights of 8142 classes are 67 MB a head."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def accuracies(
@@ -117,7 +122,9 @@ def accuracies(
 
 def temperature(logits: Tensor, targets: Tensor, loss: Loss) -> float:
     """The temperature that suits images which trained nothing."""
-    return fit_temperature(logits * loss.logit_scale, targets, form_of(loss) == "sigmoid")
+    if loss.logit_scale != 1:  # the logits of all validation images: no copy where none is needed
+        logits = logits * loss.logit_scale
+    return fit_temperature(logits, targets, form_of(loss) == "sigmoid")
 
 
 def evaluate(

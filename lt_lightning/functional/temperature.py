@@ -1,6 +1,7 @@
 """Temperature scaling: one number that makes confidences honest and changes no prediction."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -13,13 +14,15 @@ LOWEST, HIGHEST = 0.01, 100.0
 
 _STEPS = 100
 _TOLERANCE = 1e-10  # of log T; Newton's last step from 1e-5 is smaller than that
+_ENTRIES = 2**18  # logits at a time: 2 MB in fp64 stay in a cache; copies of all of them may not fit a memory
 
 
 def fit_temperature(logits: Tensor, targets: Tensor, one_vs_all: bool = False) -> float:
     """The temperature T whose ``logits / T`` have the least negative log-likelihood.
 
     The likelihood is convex in 1 / T, so there is one minimum: Newton's steps on log T find it, each kept inside a
-    bracket that shrinks by its slope's sign. All in fp64, where the device has it.
+    bracket that shrinks by its slope's sign. All in fp64, where the device has it, and in parts: no copy of all logits
+    is made.
 
     Args:
         logits: ``(N, K)``, of images that trained nothing; whatever the loss multiplies them by is multiplied already.
@@ -40,8 +43,8 @@ def fit_temperature(logits: Tensor, targets: Tensor, one_vs_all: bool = False) -
             f"`logits` must have shape (N, K) and `targets` (N,), with N and K above 0, but got {tuple(logits.shape)} "
             f"and {tuple(targets.shape)}."
         )
-    logits = logits.detach().to(widest_float(logits.device))
-    if not bool(logits.isfinite().all()):
+    logits = logits.detach()
+    if not all(bool(part.isfinite().all()) for part, _ in _parts(logits, targets)):
         raise UsageError("`logits` must be finite, but some are not; look at the model that gave them.")
     low, high = -math.log(HIGHEST), -math.log(LOWEST)  # of log(1 / T), in which the slope's sign changes once
     place = 0.0
@@ -54,8 +57,8 @@ def fit_temperature(logits: Tensor, targets: Tensor, one_vs_all: bool = False) -
         if moved < _TOLERANCE:
             break
     found = math.exp(-place)
-    better = _likelihood(logits / found, targets, one_vs_all) < _likelihood(logits, targets, one_vs_all)
-    return found if better else 1.0
+    before, after = (negative_log_likelihood(logits, targets, each, one_vs_all) for each in (1.0, found))
+    return found if after < before else 1.0
 
 
 def negative_log_likelihood(
@@ -69,26 +72,39 @@ def negative_log_likelihood(
         temperature: Divides the logits.
         one_vs_all: Whether it is the sum over classes of each one's sigmoid, instead of a softmax's.
     """
-    return _likelihood(logits.to(widest_float(logits.device)) / temperature, targets, one_vs_all)
-
-
-def _likelihood(logits: Tensor, targets: Tensor, one_vs_all: bool) -> float:
-    own = logits.gather(1, targets.unsqueeze(1)).squeeze(1)
-    if one_vs_all:
-        return float((torch.nn.functional.softplus(logits).sum(dim=1) - own).mean())
-    return float((logits.logsumexp(dim=1) - own).mean())
+    found = []
+    for part, own in _parts(logits, targets):
+        part = part / temperature
+        if one_vs_all:
+            found.append(torch.nn.functional.softplus(part).sum(dim=1) - _of_targets(part, own))
+        else:
+            found.append(part.logsumexp(dim=1) - _of_targets(part, own))
+    return float(torch.cat(found).mean())
 
 
 def _derivatives(logits: Tensor, targets: Tensor, inverse: float, one_vs_all: bool) -> tuple[float, float]:
     """First and second derivative of the likelihood by log(1 / T), mean over images."""
-    own = logits.gather(1, targets.unsqueeze(1)).squeeze(1)
-    if one_vs_all:
-        probabilities = torch.sigmoid(logits * inverse)
-        expected = (probabilities * logits).sum(dim=1)
-        variance = (probabilities * (1 - probabilities) * logits.square()).sum(dim=1)
-    else:
-        probabilities = torch.softmax(logits * inverse, dim=1)
-        expected = (probabilities * logits).sum(dim=1)
-        variance = (probabilities * (logits - expected.unsqueeze(1)).square()).sum(dim=1)
-    slope, curvature = float((expected - own).mean()), float(variance.mean())
+    slopes, variances = [], []
+    for part, own in _parts(logits, targets):
+        if one_vs_all:
+            probabilities = torch.sigmoid(part * inverse)
+            expected = (probabilities * part).sum(dim=1)
+            variances.append((probabilities * (1 - probabilities) * part.square()).sum(dim=1))
+        else:
+            probabilities = torch.softmax(part * inverse, dim=1)
+            expected = (probabilities * part).sum(dim=1)
+            variances.append((probabilities * (part - expected.unsqueeze(1)).square()).sum(dim=1))
+        slopes.append(expected - _of_targets(part, own))
+    slope, curvature = float(torch.cat(slopes).mean()), float(torch.cat(variances).mean())
     return slope * inverse, curvature * inverse**2 + slope * inverse
+
+
+def _parts(logits: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Some images after the other, their logits as wide as the device has them."""
+    rows = max(1, _ENTRIES // logits.shape[1])
+    for part, own in zip(torch.split(logits, rows), torch.split(targets, rows), strict=True):
+        yield part.to(widest_float(logits.device)), own
+
+
+def _of_targets(logits: Tensor, targets: Tensor) -> Tensor:
+    return logits.gather(1, targets.unsqueeze(1)).squeeze(1)

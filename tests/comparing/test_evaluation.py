@@ -71,3 +71,10 @@ def test_one_pass_judges_all_heads(monkeypatch):
         assert correct.tolist() == torch.bincount(TARGETS[classes == TARGETS], minlength=3).tolist()
     parts = list(predict_parts(heads[1], features, torch.device("cpu")))
     assert [len(part) for part in parts] == [40, 40, 10]
+
+
+def test_a_head_with_a_product_of_its_own_is_not_copied():
+    """Weights of many classes are large, and all heads are judged at once."""
+    heads = [LinearHead(4, COUNTS).eval() for _ in range(2)]
+    teams = evaluation._teams(heads, 1)
+    assert [forward.keywords["weight"].data_ptr() for _, forward in teams] == [head.weight.data_ptr() for head in heads]

@@ -6,8 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lt_lightning.errors import UsageError
+from lt_lightning.functional import temperature as module
 from lt_lightning.functional.temperature import HIGHEST, LOWEST, fit_temperature, negative_log_likelihood
 
 
@@ -82,3 +84,39 @@ def test_narrow_logits_are_raised(dtype):
 def test_what_cannot_be_fitted_is_named(logits, targets, sentence):
     with pytest.raises(UsageError, match=sentence):
         fit_temperature(logits, targets)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that is computed; parts of ``given`` take none."""
+
+    def __init__(self, *given):
+        super().__init__()
+        self.given = [tensor.untyped_storage().data_ptr() for tensor in given]
+        self.nbytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for each in found if isinstance(found, tuple | list) else [found]:
+            if isinstance(each, torch.Tensor) and each.untyped_storage().data_ptr() not in self.given:
+                self.nbytes = max(self.nbytes, each.nbytes)
+        return found
+
+
+@pytest.mark.parametrize("one_vs_all", [False, True])
+def test_logits_are_gone_through_in_parts_with_the_same_result(one_vs_all, monkeypatch):
+    logits, targets = drawn(5, 203, 7).float(), torch.arange(203) % 7
+    whole = fit_temperature(logits, targets, one_vs_all)
+    likelihood = negative_log_likelihood(logits, targets, 1.5, one_vs_all)
+    wide = logits.double()
+    if one_vs_all:
+        plain = torch.nn.functional.softplus(wide / 1.5).sum(1) - wide.gather(1, targets[:, None])[:, 0] / 1.5
+        plain = plain.mean()
+    else:
+        plain = torch.nn.functional.cross_entropy(wide / 1.5, targets)
+    assert likelihood == pytest.approx(plain.item(), rel=1e-12)
+    monkeypatch.setattr(module, "_ENTRIES", 10 * 7)
+    with Largest(logits, targets) as largest:
+        assert fit_temperature(logits, targets, one_vs_all) == whole
+        assert negative_log_likelihood(logits, targets, 1.5, one_vs_all) == likelihood
+    # A number of each image is kept, and no copy of all logits is made, of whatever type.
+    assert largest.nbytes <= len(logits) * 8 < logits.nbytes
