@@ -1,4 +1,4 @@
-"""``~`` for the home folder where no shell has put it in: after ``=``, and in configuration files.
+"""``~`` for the home folder where no shell has put it in: after ``=``, in configuration files, and in Python.
 
 Standard library only. Without it a folder called ``~`` would appear in the current one.
 """
@@ -7,7 +7,7 @@ import os
 
 
 def expanded(value: str) -> str:
-    """A value with the home folder in the place of a ``~`` or ``~user`` that it begins with."""
+    """A value with the home folder in the place of a ``~``, or the ``~user`` of somebody known, that it begins with."""
     return os.path.expanduser(value)  # noqa: PTH111  # a Path would change what is no path
 
 

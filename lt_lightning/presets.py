@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from lt_lightning import home
 from lt_lightning.errors import UsageError
 
 STACK = "stack"
@@ -53,6 +54,7 @@ def resolve(value: str) -> str:
     Raises:
         UsageError: If it is neither, with the closest names.
     """
+    value = home.expanded(value)
     if Path(value).is_file():
         return value
     preset = folder() / f"{value}.yaml"
@@ -138,7 +140,7 @@ def _stacked_names(names: Any, path: Path) -> list[str]:
 
 def _load_stacked(name: str, path: Path, above: tuple[Path, ...]) -> Any:
     is_file = Path(name).suffix in _YAML
-    found = path.parent / name if is_file else folder() / f"{name}.yaml"
+    found = path.parent / home.expanded(name) if is_file else folder() / f"{name}.yaml"
     if not found.is_file():
         reason = (
             f"which is not a file in {_shown(path.parent)}."

@@ -3,8 +3,10 @@
 import pytest
 from jsonargparse import ArgumentParser
 
-from lt_lightning import cli
+from lt_lightning import cli, presets
 from lt_lightning.comparing import command
+from lt_lightning.comparing.methods import find_methods
+from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.config_files import ConfigFile
 from lt_lightning.main import LTCLI
 
@@ -46,6 +48,15 @@ def test_fit(here, at_home):
     assert made.trainer.default_root_dir == f"{at_home}/runs"
     assert f"{at_home}/kept" in {getattr(callback, "dirpath", None) for callback in made.trainer.callbacks}
     assert not (here / "~").exists()
+
+
+def test_what_a_file_stacks_and_a_method_that_is_not_the_first(here, at_home):
+    at_home.mkdir()
+    (at_home / "base.yaml").write_text("epochs: 3\n")
+    (at_home / "mine.yaml").write_text("stack: ~/base.yaml\nloss: FocalLoss\n")
+    (here / "these.yaml").write_text("stack: [~/mine.yaml]\n")
+    assert presets.load("these.yaml") == {"epochs": 3, "loss": "FocalLoss"}
+    assert [found.name for found in find_methods("lort,~/mine.yaml", [9, 3], SettingsParser())] == ["lort", "mine"]
 
 
 @pytest.mark.parametrize("command", ["export", "inspect"])

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from lt_lightning import home
 from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.base import Batch, LabelledImages, LTDataModule, Split
 from lt_lightning.data.file_images import FileImages, FileList, worker_processes
@@ -82,7 +83,7 @@ class ImageFilesLT(LTDataModule, ABC):
                 f"`data.resize` must be at least `data.image_size`, {image_size}, which is cut out of it, but got "
                 f"{resize}."
             )
-        self.root = str(Path(root).expanduser())  # no shell has done so in a file or after `=`
+        self.root = home.expanded(root)
         self.val_from: FileValFrom = val_from
         self.val_fraction = val_fraction
         self.image_size = image_size

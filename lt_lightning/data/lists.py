@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lt_lightning import home
 from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.base import Split
 from lt_lightning.data.file_images import FileList
@@ -124,7 +125,7 @@ class ImageListLT(ImageFilesLT):
         return files
 
     def _find(self, name: str, split: Split) -> Path:
-        for path in (Path(name).expanduser(), Path(self.root) / name):
+        for path in (Path(home.expanded(name)), Path(self.root) / name):
             if path.is_file():
                 return path
         raise UsageError(f"`{split}_list` {name} is not a file, and neither is {Path(self.root) / name}.")

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from lt_lightning import home
 from lt_lightning.data.base import Batch, LTDataModule, Split
 from lt_lightning.data.file_images import read_rgb, worker_processes
 from lt_lightning.data.folder import images_below, passed_over
@@ -106,7 +107,7 @@ class PredictFolder(LTDataModule):
         num_workers: int = 4,
     ) -> None:
         super().__init__(eval_batch_size=eval_batch_size, num_workers=worker_processes(num_workers))
-        self.root = str(Path(root).expanduser())  # no shell has done so in a file or after `=`
+        self.root = home.expanded(root)
         self.checkpoint = checkpoint
         self.skip_unreadable = skip_unreadable
         self._given = partial(Record.pre_processing, image_size=image_size, mean=mean, std=std, options="data.")

@@ -10,6 +10,7 @@ from typing import Any
 from filelock import FileLock
 from torch import Tensor
 
+from lt_lightning import home
 from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.in_memory import InMemoryLT
 from lt_lightning.data.parquet import ParquetSource
@@ -96,7 +97,7 @@ class PublicSetLT(InMemoryLT, ABC):
             sampler=sampler,
             group_thresholds=group_thresholds,
         )
-        self.root = str(Path(root).expanduser())  # no shell has done so in a file or after `=`
+        self.root = home.expanded(root)
         self.download = download
 
     @property

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from lt_lightning import home
 from lt_lightning.config_files import ConfigFile
 from lt_lightning.errors import UsageError
 from lt_lightning.export.classifier import Classifier
@@ -70,11 +71,11 @@ def export(
         UsageError: If an option or the checkpoint does not serve, a file exists, a package is missing, or a program's
             outputs are not the module's. Nothing half-written is left.
     """
-    paths = [Path(path).expanduser() for path in ([output] if isinstance(output, str) else output)]
+    paths = [Path(home.expanded(path)) for path in ([output] if isinstance(output, str) else output)]
     check_paths(paths, overwrite)
     if not 0 < temperature < float("inf"):
         raise UsageError(f"`temperature` must be above 0 and finite, but got {temperature}.")
-    record = read_record(Path(checkpoint).expanduser())
+    record = read_record(home.expanded(checkpoint))
     image = record.pre_processing(image_size, mean, std)
     module = rebuild(record)
     classifier = Classifier(module, image if include_normalization else None, temperature, logits).eval()
