@@ -7,12 +7,12 @@ from lt_lightning.checkpoints.matching import Match
 from lt_lightning.checkpoints.wording import some
 
 
-def report(found: Match, classifier: Classifier, extra: Sequence[str] = ()) -> str:
+def report(found: Match, classifier: Classifier | None, extra: Sequence[str] = ()) -> str:
     """One line: file and form, tensors matched, what did not, and the classifier.
 
     Args:
         found: A backbone held against the file.
-        classifier: The classifier found in what was left over.
+        classifier: The classifier found in what was left over; ``None`` where the backbone alone was wanted.
         extra: Tensors that neither has a use for, as :func:`unexpected` lists them.
     """
     if found.missing or found.misshapen or extra:
@@ -21,12 +21,13 @@ def report(found: Match, classifier: Classifier, extra: Sequence[str] = ()) -> s
         matched = f"{len(found.tensors)} of {found.total} backbone tensors matched under the prefix '{found.prefix}'"
     if found.copies:
         matched += f" (copies under {some(found.copies)} left aside)"
+    line = f"checkpoint {found.source.path} ({found.source.form}): {matched}"
+    if classifier is None:
+        aside = [key for key in found.rest if key not in extra and not key.startswith(tuple(found.copies))]
+        return line + (f"; left aside: {some(aside)}" if aside else "")
     rows, columns = classifier.weight.shape
     bias = "with" if classifier.bias is not None else "no"
-    line = (
-        f"checkpoint {found.source.path} ({found.source.form}): {matched}; classifier '{classifier.name}' ({rows} "
-        f"classes × {columns} features, {bias} bias)"
-    )
+    line += f"; classifier '{classifier.name}' ({rows} classes × {columns} features, {bias} bias)"
     return line + (f", {classifier.note}" if classifier.note else "")
 
 

@@ -1,10 +1,7 @@
 """A backbone with the weights of a file, whatever classifier the file may hold."""
 
-from pathlib import Path
-
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
-from lt_lightning.checkpoints.wording import some
 from lt_lightning.modules.misfit import misfit
 
 
@@ -17,7 +14,7 @@ def load_backbone(path: str, backbone: Backbone, allow_partial: bool = False) ->
         allow_partial: Whether the file may fill a part only.
 
     Returns:
-        What matched, in one sentence.
+        What matched and what did not, in one sentence.
 
     Raises:
         UsageError: If the file is none, or anything but the whole backbone matches, with the backbones that would.
@@ -28,9 +25,4 @@ def load_backbone(path: str, backbone: Backbone, allow_partial: bool = False) ->
     if (found.missing or found.misshapen or extra) and not (allow_partial and found.tensors):
         raise misfit(source, found, extra, backbone, None, group="")
     backbone.load_state_dict(found.tensors, strict=False)  # unless a part is enough, only counts of batches can miss
-    copies = tuple(found.copies)
-    aside = [key for key in found.rest if not copies or not key.startswith(copies)]
-    said = f"; left aside: {some(aside)}" if aside else ""
-    said += f" (and copies under {some(found.copies)})" if copies else ""
-    matched = f"{len(found.tensors)} of {found.total} backbone tensors matched under the prefix '{found.prefix}'"
-    return f"checkpoint {Path(path)} ({source.form}): {matched}{said}"
+    return checkpoints.report(found, None, extra)
