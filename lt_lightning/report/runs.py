@@ -12,9 +12,11 @@ METRICS = ("all", "many", "medium", "few", "micro", "top3", "top5", "harmonic", 
 """Figures that are reported, in order, where runs have them."""
 
 _OF_THE_RUN = re.compile(
-    r"^( *)(?:seed_everything|checkpoint|ckpt_path|default_root_dir|root|output|config):.*\n(?:\1 +.*\n)*", re.M
+    r"^( *)(?:seed_everything|checkpoint|ckpt_path|default_root_dir|root|output|config):(?: .*\n(?:\1 +.*\n)*|\n)", re.M
 )
-"""Lines of a ``config.yaml`` in which runs differ that are one experiment: seed and places, long ones on several."""
+"""Lines of a ``config.yaml`` in which runs differ that are one experiment: seed and places, long ones on several.
+
+What stands below a name alone is no place, but settings of a class that has an argument so called."""
 
 
 class Names(NamedTuple):

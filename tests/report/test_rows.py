@@ -36,6 +36,13 @@ def test_places_that_take_several_lines_tell_no_experiments_apart(write, run, ro
     assert row.seeds == [0, 1]
 
 
+def test_what_stands_below_the_name_of_a_place_is_no_place(write, run, rows_of):
+    for depth in range(2):
+        config = yaml.safe_dump({"backbone": {"init_args": {"config": {"depth": depth}}}})
+        write(f"runs/version_{depth}", run(0.4, seed=depth), config)
+    assert len(rows_of("runs")[0]) == 2
+
+
 def test_other_settings_and_other_data_are_other_rows(write, run, rows_of):
     write("a", run(0.4), "lr: 0.1\n")
     write("b", run(0.5, seed=1), "lr: 0.2\n")
