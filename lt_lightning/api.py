@@ -176,7 +176,8 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
         useless = next((key for key in _OF_TRAINING if key in settings and not found.trains), None)
         if useless is not None:
             raise UsageError(
-                f"`{useless}` {settings[useless]} says nothing to `method` {name!r}, which trains nothing."
+                f"`{useless}` {settings[useless]} says nothing to `method` {name!r}, which trains nothing; leave it "
+                f"out."
             )
         found = found.with_settings(**{key: settings[key] for key in _OF_TRAINING if key in settings})
         grid = {key: [value] for key, value in settings.items() if key not in _OF_TRAINING}
