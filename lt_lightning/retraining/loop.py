@@ -1,7 +1,7 @@
 """Training of heads on features, as many at once as share their batches."""
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 import torch
 
@@ -11,14 +11,21 @@ from lt_lightning.retraining.stacked import Stack, stack_key
 HEADS_PER_STACK = 16
 """On a CPU: 16 or 32 heads of 100 × 64 stay in its cache with their velocities; 64 in one stack took a fifth longer."""
 
+STACK_BYTES = 2**30
+"""Elsewhere: weights of a stack, or its logits of a batch. 16 heads of 8142 × 2048, all where they are small."""
+
+ROUND_BYTES = 2**32
+"""Weights of heads that train at the same time, which take twice as much again meanwhile. 64 heads of 8142 × 2048: a
+default comparison has more than 100 for each seed."""
+
 
 class _Single:
     """One head by autograd: any head, loss and optimiser."""
 
-    def __init__(self, run: HeadRun) -> None:
-        self.run, self.runs = run, [run]
-        run.head.train()
-        run.loss.train()
+    def __init__(self, runs: Sequence[HeadRun]) -> None:
+        (self.run,) = self.runs = list(runs)
+        self.run.head.train()
+        self.run.loss.train()
 
     def step(self, features: torch.Tensor, targets: torch.Tensor) -> None:
         run = self.run
@@ -41,11 +48,17 @@ class _Single:
         self.run.optimizer.zero_grad(set_to_none=True)
 
 
+_Kind = type[Stack] | type[_Single]
+_Team = tuple[_Kind, list[HeadRun]]
+"""Heads that move together, and what will move them, which takes no memory before it is made."""
+
+
 def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_epoch: Callable[[int], None] | None = None) -> None:
     """Train heads in place.
 
     Runs with one sampler, batch size and number of epochs see the same batches; of those, heads of one kind with like
-    losses and plain SGD are trained in one :class:`Stack`, the others one after another within each batch.
+    losses and plain SGD are trained in one :class:`Stack`, the others one after another within each batch. Where all of
+    them would take much memory, some are trained after the others.
 
     Args:
         runs: What to train; each as if alone, to rounding.
@@ -53,36 +66,62 @@ def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_epoch: Callab
         on_epoch: Called after each epoch with the number of heads that it moved, for progress bars.
     """
     for shared in _groups(runs, lambda run: (id(run.sampler), run.batch_size, run.epochs)).values():
-        sampler, batch_size = shared[0].sampler, shared[0].batch_size
-        trained = list(_teams(shared))
-        spent = [0.0] * len(trained)
-        for epoch in range(shared[0].epochs):
-            order = sampler.indices(epoch)
-            for indices in torch.split(order, batch_size):
-                rows, targets = features.take(indices, epoch)
-                for place, team in enumerate(trained):
-                    started = time.perf_counter()
-                    team.step(rows, targets)
-                    spent[place] += time.perf_counter() - started
-            for team in trained:
-                team.end_epoch()
-            if on_epoch is not None:
-                on_epoch(len(shared))
-        for team, seconds in zip(trained, spent, strict=True):
-            team.write_back()
-            for run in team.runs:
-                run.seconds += seconds / len(team.runs)
+        for teams in _rounds(_teams(shared)):
+            _train(teams, features, on_epoch)
 
 
-def _teams(runs: Sequence[HeadRun]) -> Iterator[Stack | _Single]:
+def _train(teams: Sequence[_Team], features: FeatureRows, on_epoch: Callable[[int], None] | None) -> None:
+    """Train heads that see the same batches at the same time."""
+    trained = [kind(runs) for kind, runs in teams]
+    first = trained[0].runs[0]
+    spent = [0.0] * len(trained)
+    for epoch in range(first.epochs):
+        order = first.sampler.indices(epoch)
+        for indices in torch.split(order, first.batch_size):
+            rows, targets = features.take(indices, epoch)
+            for place, team in enumerate(trained):
+                started = time.perf_counter()
+                team.step(rows, targets)
+                spent[place] += time.perf_counter() - started
+        for team in trained:
+            team.end_epoch()
+        if on_epoch is not None:
+            on_epoch(sum(len(team.runs) for team in trained))
+    for team, seconds in zip(trained, spent, strict=True):
+        team.write_back()
+        for run in team.runs:
+            run.seconds += seconds / len(team.runs)
+
+
+def _rounds(teams: Iterable[_Team]) -> Iterator[list[_Team]]:
+    """Teams that train at the same time: as many as have room, one at least."""
+    found: list[_Team] = []
+    size = 0
+    for team in teams:
+        own = sum(parameter.nbytes for run in team[1] for parameter in run.head.parameters())
+        if found and size + own > ROUND_BYTES:
+            yield found
+            found, size = [], 0
+        found.append(team)
+        size += own
+    if found:
+        yield found
+
+
+def _teams(runs: Sequence[HeadRun]) -> Iterator[_Team]:
     for key, alike in _groups(runs, stack_key).items():
-        if key is None:
-            yield from map(_Single, alike)
-            continue
-        on_cpu = next(alike[0].head.parameters()).device.type == "cpu"
-        most = HEADS_PER_STACK if on_cpu else len(alike)
+        kind: _Kind = _Single if key is None else Stack
+        most = 1 if key is None else _heads_per_stack(alike[0])
         for first in range(0, len(alike), most):
-            yield Stack(alike[first : first + most])
+            yield kind, alike[first : first + most]
+
+
+def _heads_per_stack(run: HeadRun) -> int:
+    weight = next(run.head.parameters())
+    if weight.device.type == "cpu":
+        return HEADS_PER_STACK
+    each = run.head.num_classes * max(run.head.in_features, run.batch_size) * weight.itemsize
+    return max(1, STACK_BYTES // each)
 
 
 def _groups(runs: Sequence[HeadRun], key: Callable[[HeadRun], Hashable]) -> dict[Hashable, list[HeadRun]]:

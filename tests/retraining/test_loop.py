@@ -1,6 +1,8 @@
 """Heads trained together equal heads trained alone."""
 
+import weakref
 from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
@@ -27,9 +29,9 @@ from lt_lightning.losses import (
     SoftSelectionLogisticLoss,
     VectorScalingLoss,
 )
-from lt_lightning.retraining import HeadRun, train_heads
+from lt_lightning.retraining import HeadRun, loop, train_heads
 from lt_lightning.retraining.loop import HEADS_PER_STACK
-from lt_lightning.retraining.stacked import stack_key
+from lt_lightning.retraining.stacked import Stack, stack_key
 from lt_lightning.samplers import ClassBalancedSampler, InstanceSampler
 from lt_lightning.schedules import CosineLR
 
@@ -194,3 +196,46 @@ def test_progress_counts_heads_and_epochs():
     sampler, seen = InstanceSampler(Rows().targets), []
     train_heads([run(LinearHead, LORTLoss, sampler) for _ in range(3)], Rows(), seen.append)
     assert seen == [3, 3, 3]
+
+
+class Watched(Stack):
+    """Notes how many there are at the same time."""
+
+    alive: ClassVar = weakref.WeakSet()
+    most = 0
+
+    def __init__(self, runs):
+        super().__init__(runs)
+        Watched.alive.add(self)
+        Watched.most = max(Watched.most, len(Watched.alive))
+
+
+def test_heads_without_room_train_one_stack_after_the_other_and_learn_the_same(monkeypatch):
+    def made():
+        sampler = InstanceSampler(Rows().targets)
+        kinds = [STACKED["lort"], STACKED["focal"], STACKED["lws"], ALONE["head"]]
+        return [run(*kind, sampler, lr) for kind in kinds for lr in (0.01, 0.1)]
+
+    at_once, in_rounds, seen = made(), made(), []
+    train_heads(at_once, Rows())
+    monkeypatch.setattr(loop, "Stack", Watched)
+    monkeypatch.setattr(loop, "ROUND_BYTES", 2 * (D + 1) * len(COUNTS) * 8)  # two linear heads
+    train_heads(in_rounds, Rows(), seen.append)
+    assert Watched.most == 1
+    assert seen == 4 * [2, 2, 2]
+    for one, other in zip(at_once, in_rounds, strict=True):
+        for name, value in one.head.state_dict().items():
+            assert torch.equal(value, other.head.state_dict()[name])
+        assert other.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("classes", "features", "batch_size", "most"),
+    [(8142, 2048, 512, 16), (8142, 64, 512, 64), (100, 64, 128, 20971)],
+)
+def test_a_gpu_takes_as_many_heads_at_once_as_have_room(classes, features, batch_size, most):
+    with torch.device("meta"):
+        head = LinearHead(features, [1] * classes)
+    sampler = InstanceSampler(torch.arange(2))
+    alone = HeadRun(head, CrossEntropyLoss([1] * classes), None, None, sampler, batch_size, 1)
+    assert loop._heads_per_stack(alone) == most
