@@ -38,8 +38,8 @@ from torch import Tensor
 from lt_lightning import presets
 from lt_lightning.augmentations import Augmentation
 from lt_lightning.callbacks.deferred import DeferredCallback
+from lt_lightning.callbacks.load_test_images import LoadTestImagesFirst
 from lt_lightning.callbacks.selecting import LAST_EPOCH, selection_of
-from lt_lightning.callbacks.test_images import LoadTestImagesFirst
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible

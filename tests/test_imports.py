@@ -222,6 +222,7 @@ def test_commands_import_no_heavy_package_that_lightning_does_not():
         "import lightning.pytorch.cli\n"
         "known = set(sys.modules)\n"
         "import lt_lightning.comparing.command, lt_lightning.export, lt_lightning.pipeline, lt_lightning.predict\n"
+        "import lt_lightning.probing.command\n"
         "print(json.dumps(sorted(set(sys.modules) - known)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
