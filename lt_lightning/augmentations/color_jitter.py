@@ -1,5 +1,7 @@
 """Colour jitter, as trainings on large images have it."""
 
+from math import inf
+
 import torch
 from torch import Tensor
 
@@ -19,14 +21,14 @@ class ColorJitter(DrawnOperations):
         saturation: Likewise. 0.4 for all three is Kang et al.'s 2020, for ImageNet-LT.
 
     Raises:
-        UsageError: If a strength is negative.
+        UsageError: If a strength is negative, infinite or no number.
     """
 
     def __init__(self, brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4) -> None:
         super().__init__(fill=0)
         for name, value in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):
-            if value < 0:
-                raise UsageError(f"`{name}` of `ColorJitter` must be at least 0, but got {value}.")
+            if not 0 <= value < inf:
+                raise UsageError(f"`{name}` of `ColorJitter` must be a number of at least 0, but got {value}.")
         self.brightness = brightness
         self.contrast = contrast
         self.saturation = saturation

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_above_0
 from lt_lightning.functional.classifiers import measured_radius, project_rows
 from lt_lightning.heads.affine import AffineHead
 
@@ -40,8 +40,7 @@ class MaxNormHead(AffineHead):
         project_every: Literal["step", "epoch"] = "step",
     ) -> None:
         super().__init__(in_features, class_counts)
-        if radius is not None and radius <= 0:
-            raise UsageError(f"`radius` must be above 0, but got {radius}.")
+        check_above_0(radius=radius)
         if not 0 <= threshold <= 1:
             raise UsageError(f"`threshold` must lie in [0, 1], but got {threshold}.")
         if project_every not in ("step", "epoch"):

@@ -46,6 +46,7 @@ def test_a_strength_of_zero_leaves_a_colour_alone():
     assert torch.equal(still(images), images)
 
 
-def test_negative_strengths_are_refused():
-    with pytest.raises(UsageError, match=r"`contrast` of `ColorJitter` must be at least 0, but got -1"):
-        ColorJitter(contrast=-1)
+@pytest.mark.parametrize("strength", [-1, float("nan"), float("inf")])
+def test_strengths_that_cannot_be_are_refused(strength):
+    with pytest.raises(UsageError, match=f"`contrast` of `ColorJitter` must be .* at least 0, but got {strength}"):
+        ColorJitter(contrast=strength)

@@ -78,6 +78,7 @@ def test_a_resumed_run_keeps_the_radius() -> None:
     ("arguments", "message"),
     [
         ({"radius": 0.0}, r"`radius` must be above 0, but got 0\.0"),
+        ({"radius": float("nan")}, "`radius` must be a finite number, but got nan"),
         ({"threshold": 1.5}, r"`threshold` must lie in \[0, 1\], but got 1\.5"),
         ({"project_every": "batch"}, "`project_every` must be step or epoch, but got 'batch'"),
     ],
