@@ -114,12 +114,13 @@ def _own_record(path: Path) -> dict[str, Any]:
 
 def _run(record: Mapping[str, Any], path: Path, method: str, evaluation: Mapping[str, Any], folder: Path) -> Run:
     config, settings = _settings(path.parent / "config.yaml")
+    selection, _, by = str(record["selection"]).partition(":")
     protocol = Protocol(
-        selection=str(record["selection"]).partition(":")[0],
+        selection=selection,
         views="images",
         bn_mode=str(record.get("bn_mode") or "eval"),  # stage 1 is tested with its own statistics, which `eval` keeps
         test_time_averaging=str(evaluation.get("test_time_averaging", "none")),
-        aggregation="last epoch",
+        aggregation="chosen epoch" if "ModelCheckpoint" in by else "last epoch",
     )
     figures = {**evaluation["accuracy"], "ece": evaluation.get("calibration", {}).get("ece", {}).get("all")}
     names = Names(_data(record), str(record["preset"]), method, settings)

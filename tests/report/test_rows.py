@@ -72,6 +72,16 @@ def test_figures_of_other_protocols_never_meet(write, run, rows_of, other):
     assert report.to_markdown(rows, "test").count("| | all |") == 2
 
 
+def test_weights_of_an_epoch_that_was_kept_are_not_called_the_last_ones(write, run, rows_of):
+    write("a", run(0.4, selection="val: the epoch that ModelCheckpoint kept by val/all"))
+    write("b", run(0.4, selection="val: the epoch that EarlyStopping ended at by val/all"))
+    rows, _ = rows_of("a", "b")
+    assert [(row.protocol.selection, row.protocol.aggregation) for row in rows] == [
+        ("val", "chosen epoch"),
+        ("val", "last epoch"),
+    ]
+
+
 def test_a_method_compared_with_other_settings_is_another_row(write, compared, rows_of):
     def lort(seed, delta, rate, batch_size=64):
         settings = {
