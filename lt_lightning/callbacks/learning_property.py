@@ -7,8 +7,10 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from lt_lightning.callbacks.averaging import WeightEMA
+from lt_lightning.data.loading import as_is
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import GROUPS, at_least_fp32, group_means, group_of, widest_float
 from lt_lightning.losses import Loss
@@ -107,8 +109,15 @@ class LearningProperty(Callback):
         data = cast(Any, trainer).datamodule
         images = data.undistorted("train")
         share = range(trainer.global_rank, len(images.targets), trainer.world_size)
-        for start in range(0, len(share), self.batch_size):
-            pixels, targets = images.__getitems__(list(share[start : start + self.batch_size]))
+        batches = [list(share[start : start + self.batch_size]) for start in range(0, len(share), self.batch_size)]
+        loader = DataLoader(
+            images,
+            batch_sampler=batches,
+            collate_fn=as_is,
+            num_workers=getattr(data, "num_workers", 0),  # in training they read images on disk too
+            generator=torch.Generator(),  # which workers are seeded by; the run's own stays as it is
+        )
+        for pixels, targets in loader:
             pixels = data.to_input(pixels.to(module.device), training=False, generator=None)
             yield pixels, targets.to(module.device)
 

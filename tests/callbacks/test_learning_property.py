@@ -75,6 +75,40 @@ def test_images_on_disk_are_shown_whole(folder_root, trainer, stage1_module):
     assert found == pytest.approx(expected.tolist(), rel=1e-4, abs=1e-6)
 
 
+def test_workers_read_images_on_disk(folder_root, trainer, stage1_module, monkeypatch):
+    """One process alone would take many times as long as an epoch of training."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
+    found, readers = {}, []
+
+    class Watched(LearningProperty):
+        def _batches(self, run, module):
+            images = run.datamodule.undistorted("train")
+            run.datamodule.undistorted = lambda _: images
+            images.transform = Watching(images.transform, readers)
+            return super()._batches(run, module)
+
+    for workers in (0, 2):
+        data = ImageFolderLT(str(folder_root), image_size=8, num_workers=workers, batch_size=16, val_from="none")
+        torch.manual_seed(0)
+        module = stage1_module(data, backbone=SmallCNN(8, in_channels=3))
+        callback = Watched(batch_size=4)
+        trainer(callbacks=[callback]).fit(module, datamodule=data)
+        found[workers] = callback.diagnostics["learning_property"]["residual"]
+        assert len(readers) == 15  # in this process: all without workers, and none with two
+    assert found[0] == found[2]
+
+
+class Watching:
+    """Notes each image that is read, as far as this process sees it."""
+
+    def __init__(self, transform, seen):
+        self.transform, self.seen = transform, seen
+
+    def __call__(self, image):
+        self.seen.append(None)
+        return self.transform(image)
+
+
 def test_module_and_loss_are_left_as_they_were(trainer, digits, stage1_module):
     data = digits()
     module = stage1_module(data)
