@@ -16,7 +16,7 @@ STACK_BYTES = 2**30
 
 ROUND_BYTES = 2**32
 """Weights of heads that train at the same time, which take twice as much again meanwhile. 64 heads of 8142 × 2048: a
-default comparison has more than 100 for each seed."""
+default comparison trains 100 for each seed."""
 
 
 class _Single:
