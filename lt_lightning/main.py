@@ -81,7 +81,7 @@ class LTCLI(LightningCLI):
         self.last_epoch: ModelCheckpoint | None = None
         """What saves the last epoch; there may be others beside it."""
         self._typed = args[0] if isinstance(args, list) and args and args[0] in self.subcommands() else None
-        quiet()
+        quiet(evaluates=self._typed not in (None, "fit"))
         try:
             super().__init__(
                 model_class=LTModule,

@@ -18,10 +18,16 @@ _EXPECTED = (
     r".*using `DistributedSampler` with the dataloaders",  # evaluation shards without repeating an image
 )
 
+_EXPECTED_IN_EVALUATION = (r"Be aware that when using `ckpt_path`, callbacks used",)  # whose states nothing asks for
 
-def quiet() -> None:
-    """Filter expected warnings, and Lightning's announcements of seeds, devices and loggers."""
-    for message in _EXPECTED:
+
+def quiet(evaluates: bool = False) -> None:
+    """Filter expected warnings, and Lightning's announcements of seeds, devices and loggers.
+
+    Args:
+        evaluates: Whether nothing is to be trained.
+    """
+    for message in _EXPECTED + (_EXPECTED_IN_EVALUATION if evaluates else ()):
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
