@@ -23,12 +23,22 @@ class Mixed:
         targets: Class of each image, ``(N,)``; with partners, that of a part of it.
         partners: Class of what was mixed in, ``(N,)``; ``None`` where nothing was.
         share: How much of an image belongs to ``targets``, from 0 to 1; the same for the whole batch.
+
+    Raises:
+        UsageError: If ``share`` is a number for each image.
     """
 
     images: Tensor
     targets: Tensor
     partners: Tensor | None = None
     share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.share, Tensor) and self.share.ndim:
+            raise UsageError(
+                f"`share` of `Mixed` must be one number for the whole batch, from 0 to 1, but got a tensor of shape "
+                f"{tuple(self.share.shape)}."
+            )
 
     def loss(self, loss: Loss, logits: Tensor, features: Tensor) -> Tensor:
         """Loss for either class, weighed by its share of the image.

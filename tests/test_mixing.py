@@ -340,3 +340,10 @@ def test_the_command_line_takes_short_names_in_a_list(here, tiny, capsys):
     shown = capsys.readouterr().out
     assert "class_path: lt_lightning.mixing.CutMix" in shown
     assert "probability: 0.5" in shown
+
+
+def test_one_share_serves_the_whole_batch():
+    images, targets = batch()
+    assert float(Mixed(images, targets, targets.flip(0), torch.tensor(0.3)).share) == pytest.approx(0.3)
+    with pytest.raises(UsageError, match=r"`share` of `Mixed` must be one number .* a tensor of shape \(6,\)"):
+        Mixed(images, targets, targets.flip(0), torch.rand(6))

@@ -40,6 +40,29 @@ class Augmentation(ABC):
         return {"class": f"{type(self).__module__}.{type(self).__qualname__}", **options}
 
 
+def augment(augmentation: Augmentation, images: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Apply an augmentation to a batch, and see that normalisation can follow it.
+
+    Args:
+        augmentation: Anybody's.
+        images: ``(B, C, H, W)``, uint8.
+        generator: Source of all draws.
+
+    Raises:
+        UsageError: If it gives something else than as many uint8 images: pixels in [0, 1] would come out black.
+    """
+    made: object = augmentation(images, generator)
+    if isinstance(made, Tensor) and made.shape[:2] == images.shape[:2] and made.dtype == images.dtype:
+        return made
+    kind = f"a {type(made).__name__}"
+    if isinstance(made, Tensor):
+        kind = f"shape {tuple(made.shape)} and type {str(made.dtype).removeprefix('torch.')}"
+    raise UsageError(
+        f"`data.augmentation` {type(augmentation).__name__} must give images of shape {tuple(images.shape)} and type "
+        f"{str(images.dtype).removeprefix('torch.')}, as it gets them, but gave {kind}."
+    )
+
+
 class NoAugmentation(Augmentation):
     """Images as they are."""
 

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lt_lightning.callbacks.deferred import DeferredCallback
+from lt_lightning.callbacks.diagnostics import diagnostics_of
 from lt_lightning.callbacks.selecting import selection_of
 from lt_lightning.modules import LTModule, RepresentationModule
 from lt_lightning.results import environment, sha256_of, write_json
@@ -22,7 +23,7 @@ class ResultsWriter(Callback):
     The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, the file that
     weights came from and its hash, head, loss, mixing and schedules, augmentation, data and the hash of its split,
     class counts, epoch, test-time averaging, all metrics per group and per class, and time. What other callbacks keep
-    in an attribute ``diagnostics``, a dictionary of plain values, is added.
+    in an attribute ``diagnostics`` is added, as :func:`diagnostics_of` says.
 
     Args:
         preset: Name of the configuration the run started from.
@@ -172,9 +173,7 @@ class ResultsWriter(Callback):
             "epochs": module.epochs_trained,
             "steps": trainer.global_step,
             "evaluation": module.evaluation,
-            "diagnostics": {
-                name: found for callback in callbacks for name, found in getattr(callback, "diagnostics", {}).items()
-            },
+            "diagnostics": diagnostics_of(callbacks),
             "seconds": self.seconds,
             "training_images_per_second": training_rate,  # of all steps but the first
         }

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import product
 from typing import Any
@@ -130,7 +130,7 @@ def _point(method: Method, values: dict[str, Any], keys: Mapping[str, tuple[str,
         if not isinstance(found, dict):
             plain[part] = found = {"class_path": found}
         found["init_args"] = {**(found.get("init_args") or {}), name: value}
-    return Point(Method(method.name, plain, method.trains), values)
+    return Point(replace(method, plain=plain), values)
 
 
 def _flat(given: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:

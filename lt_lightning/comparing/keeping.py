@@ -71,7 +71,8 @@ def _instead(found: Comparison) -> str:
     if best is None or methods[best].score <= found.rows[0].score:
         return ""
     name = methods[best].name
-    return f"; of those that it can take {name} is best on the validation images: `--methods {name}` hands that back"
+    given = methods[best].heads[0].point.method.given  # the name of one's own class or file alone would not be found
+    return f"; of those that it can take {name} is best on the validation images: `--methods {given}` hands that back"
 
 
 def _whose(found: Comparison) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,13 @@ class Method:
         name: What it is called in tables.
         plain: Its settings, those of :class:`Settings`.
         trains: Whether there is anything to train.
+        given: What ``methods`` was told: a path, where the name is the last of it.
     """
 
     name: str
     plain: Plain
     trains: bool = True
+    given: str = ""
 
     def with_settings(self, **changes: Any) -> "Method":
         """The same method with some settings changed."""
@@ -74,7 +77,7 @@ def find_methods(wanted: str | Sequence[str], class_counts: list[int], parser: S
             raise UsageError(f"`methods` names {method.name!r} twice; name each method once.")
         head, _ = parser.make(method.plain, method.name).parts(1, class_counts)
         trains = any(parameter.requires_grad for parameter in head.parameters())
-        found[method.name] = replace(method, trains=trains)
+        found[method.name] = replace(method, trains=trains, given=name)
     return list(found.values())
 
 
@@ -125,6 +128,17 @@ def _from_class(path: str) -> Method:
     part = next((part for part, base in (("head", Head), ("loss", Loss)) if _derives(found, base)), None)
     if part is None:
         raise UsageError(f"`methods` names {path!r}, which is neither a `Head` nor a `Loss` of this package.")
+    given = {"head": 2, "loss": 1}[part]  # arguments that everyone gets first
+    lacking = [
+        key
+        for key, argument in list(signature(found).parameters.items())[given:]
+        if argument.default is argument.empty and argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD)
+    ]
+    if lacking:
+        raise UsageError(
+            f"`methods` names {path!r}, which has no default for {', '.join(map(repr, lacking))}; give a YAML file "
+            f"with `{part}: {{class_path: {path}, init_args: {{{lacking[0]}: …}}}}` instead."
+        )
     return Method(name, {**recipe(), part: {"class_path": path}})
 
 

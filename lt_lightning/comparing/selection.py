@@ -51,7 +51,8 @@ def may_select(
         checkpoint: What the checkpoint records of the data that it was trained on; empty for a foreign one.
         asserted: Whether the user says that stage 1 has not seen them.
     """
-    val_from = str(here.get("val_from"))
+    val_from = str(here.get("val_from", "a split of one's own"))
+    asked = f'`data.val_from` "{val_from}"' if "val_from" in here else val_from
     if not has_validation:
         return Selection(
             False,
@@ -69,7 +70,7 @@ def may_select(
     return Selection(
         False,
         f"Nothing is selected, for the checkpoint {why} and may have seen the validation images "
-        f'(`data.val_from` "{val_from}"); give images that it has not seen as a `val` folder or split, or, if you know '
+        f"({asked}); give images that it has not seen as a `val` folder or split, or, if you know "
         f"that it has not seen these, say `unseen: true`.",
     )
 

@@ -17,7 +17,7 @@ from lt_lightning.heads import Head, LinearHead
 from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.modules.base import HeadFactory, LossFactory
 from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
-from lt_lightning.modules.contract import make_parts
+from lt_lightning.modules.contract import check_start, make_parts
 from lt_lightning.parser_errors import sentences
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 from lt_lightning.schedules import CosineLR
@@ -62,6 +62,7 @@ class Settings:
             UsageError: If head, loss and sampler do not go together, or one of your own does not keep to its contract.
         """
         head, loss = make_parts(num_features, class_counts, self.head, self.loss)
+        check_start(head)
         check_head_and_loss(head, loss, self.allow_double_balancing)
         check_sampler(_Sampled(self.sampler, len(class_counts)), head, loss, self.allow_double_balancing)
         return head, loss

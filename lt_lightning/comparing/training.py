@@ -12,6 +12,7 @@ from lt_lightning.comparing.settings import SettingsParser, start
 from lt_lightning.features import Features
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
+from lt_lightning.modules.contract import all_kept
 from lt_lightning.retraining import HeadRun, train_heads
 from lt_lightning.samplers import EpochSampler
 
@@ -116,10 +117,11 @@ def train(
                 torch.default_generator.manual_seed(seed)
                 head, loss = settings.parts(stage1.weight.shape[1], class_counts)
             head, loss = head.to(device), loss.to(device)
-            start(head, loss, stage1.weight, stage1.bias)
-            if head.needs_features:
-                whole = whole or _whole(plain, device)
-                head.init_from_features(*whole)
+            with all_kept(head):
+                start(head, loss, stage1.weight, stage1.bias)
+                if head.needs_features:
+                    whole = whole or _whole(plain, device)
+                    head.init_from_features(*whole)
             trained = Trained(point, seed, head.eval(), loss.eval())
             found.append(trained)
             if not method.trains:

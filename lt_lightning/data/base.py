@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from lt_lightning.augmentations import Augmentation
 from lt_lightning.data.loading import LateLoader, as_is
-from lt_lightning.data.splits import check_targets
+from lt_lightning.data.splits import check_images
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.seeds import run_seed, seed_from
@@ -216,7 +216,7 @@ class LTDataModule(LightningDataModule, ABC):
         if name not in self._splits:
             images = self.load(name)
             if images is not None:
-                check_targets(images.targets, name, self.class_counts, type(self).__name__)
+                check_images(images, name, self.class_counts, type(self).__name__)
             self._splits[name] = images
         return self._splits[name]
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from lt_lightning import home
 from lt_lightning.augmentations import Augmentation, NoAugmentation
+from lt_lightning.augmentations.base import augment
 from lt_lightning.data.base import Batch, LabelledImages, LTDataModule, Split
 from lt_lightning.data.file_images import FileImages, FileList, worker_processes
 from lt_lightning.data.seeded_batches import SeededBatches
@@ -127,7 +128,7 @@ class ImageFilesLT(LTDataModule, ABC):
     def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
         """Mirror and augment (while training), then normalise; workers have cropped already: ``(B, 3, H, W)``, fp32."""
         if training:
-            images = self.augmentation(random_horizontal_flip(images, generator), generator)
+            images = augment(self.augmentation, random_horizontal_flip(images, generator), generator)
         return normalize(images, self.mean, self.std)
 
     def undistorted(self, name: Split) -> FileImages | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lt_lightning.augmentations import Augmentation, NoAugmentation
+from lt_lightning.augmentations.base import augment
 from lt_lightning.data import profiles
 from lt_lightning.data.base import Batch, LTDataModule, Split
 from lt_lightning.data.crop_table import CropTable, RowLoader
@@ -156,7 +157,7 @@ class InMemoryLT(LTDataModule, ABC):
             ``(B, C, H, W)``, fp32, in the memory format of ``images``.
         """
         if training:
-            images = self.augmentation(images, generator)
+            images = augment(self.augmentation, images, generator)
         return normalize(images, self.facts.mean, self.facts.std)
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -122,6 +122,30 @@ def check_labels(labels: Tensor, num_classes: int, where: str) -> None:
             f"{where} gives row {row} the label {int(labels[row])}, but labels must lie between 0 and "
             f"{num_classes - 1}; check that the file belongs to this data set."
         )
+
+
+def check_images(images: Any, split: str, class_counts: Sequence[int], source: str) -> None:
+    """Refuse a split that cannot be read a batch at a time, or whose classes are not those that were announced.
+
+    Args:
+        images: What the data module loaded.
+        split: ``train``, ``val`` or ``test``.
+        class_counts: Training images per class, as announced.
+        source: Name of the data module.
+
+    Raises:
+        UsageError: If it has no int64 tensor ``targets`` or no ``__getitems__``, as many datasets of single images, or
+            for what :func:`check_targets` says.
+    """
+    targets = getattr(images, "targets", None)
+    whole = isinstance(targets, Tensor) and targets.dtype == torch.int64 and targets.ndim == 1
+    if not whole or not hasattr(images, "__getitems__"):
+        lacks = "no `__getitems__`" if whole else "no `targets` that are an int64 tensor of shape (N,)"
+        raise UsageError(
+            f"`{source}.load({split!r})` must give images with `targets` and `__getitems__(indices)`, a batch at a "
+            f"time, but its {type(images).__name__} has {lacks}."
+        )
+    check_targets(cast(Tensor, targets), split, class_counts, source)
 
 
 def check_targets(targets: Tensor, split: str, class_counts: Sequence[int], source: str) -> None:

@@ -1,12 +1,13 @@
 """Whether heads, losses and backbones of one's own keep their side of the contract, asked before anything trains."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lt_lightning.backbones import Backbone
 from lt_lightning.errors import UsageError
@@ -93,6 +94,39 @@ def check_start(head: Head) -> None:
         )
 
 
+@contextmanager
+def all_kept(head: Head) -> Iterator[None]:
+    """Refuse a head that keeps what it starts from where no checkpoint would find it.
+
+    Args:
+        head: As it was made; within the block it is given a classifier, or features. Of one's own it is copied before,
+            and the copy, given the head's state, must predict the same. Where it cannot be tried out, nothing is said.
+
+    Raises:
+        UsageError: If the state does not fit, or the copy predicts something else.
+    """
+    copies: list[Head] = []
+    if not _is_ours(head):
+        with suppress(Exception):
+            copies = [deepcopy(head)]
+    yield
+    for loaded in copies:
+        where = (
+            f"`model.head` {type(head).__name__} keeps what it starts from where no checkpoint finds it, so that a "
+            f"test of one would go wrong"
+        )
+        what = "make parameters and `register_buffer` in `__init__`, in their final shapes, and `copy_` into them."
+        try:
+            loaded.load_state_dict(head.state_dict())
+        except RuntimeError as error:
+            raise UsageError(f"{where} ({' '.join(str(error).split()).rstrip('.')}); {what}") from error
+        same = True
+        with suppress(Exception):
+            same = torch.allclose(_predicted(head), _predicted(loaded), equal_nan=True)
+        if not same:
+            raise UsageError(f"{where}; {what}")
+
+
 def heeds_weights(loss: Loss) -> bool:
     """Whether class weights change a loss; one of one's own may have forgotten them, and takes them all the same.
 
@@ -114,19 +148,50 @@ def heeds_weights(loss: Loss) -> bool:
 
 
 def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -> Part:
+    begins = "must begin its `__init__` with `super().__init__{takes}`, that of its base class."
     try:
-        return factory(*arguments)
+        made = factory(*arguments)
+    except AttributeError as error:
+        if not isinstance(unmade := _given_too_early(error), Head | Loss):
+            raise
+        raise UsageError(f"`{key}` {type(unmade).__name__} {begins.format(takes=takes)}") from error
     except TypeError as error:
         if not _by_the_call(error):
             raise
         if "abstract" in str(error):
             raise UsageError(f"{error}: a base class, or one of your own that lacks this method.") from error
         raise UsageError(f"`{key}` is made from {takes}, in this order, but {error}.") from error
+    if not hasattr(made, "num_classes"):
+        raise UsageError(f"`{key}` {type(made).__name__} {begins.format(takes=takes)}")
+    tensors = made.named_parameters() if isinstance(made, nn.Module) else ()
+    if unknown := [name for name, tensor in tensors if is_lazy(tensor)]:
+        raise UsageError(
+            f"`{key}` {type(made).__name__} has parameters whose shape only a first batch would tell "
+            f"({', '.join(unknown)}); give them their shape in `__init__`, by an argument if need be."
+        )
+    return made
+
+
+def _given_too_early(error: AttributeError) -> object:
+    """What torch would not take a part for, as its own ``__init__`` has not run; ``None`` of other errors."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place.tb_frame.f_locals.get("self") if place is not None and "Module.__init__()" in str(error) else None
+
+
+def _predicted(head: Head) -> Tensor:
+    """Logits of a copy for a few features, the same for each head."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(4, head.in_features, generator=generator).abs().to(_device_of(head))
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.default_generator.manual_seed(0)
+        return deepcopy(head).eval().predict(features)
 
 
 def _try_out(head: Head, loss: Loss, num_features: int, num_classes: int) -> None:
     """Give copies of a head and a loss something to do, and look at what comes of it."""
-    device = next((tensor.device for tensor in (*head.parameters(), *head.buffers())), loss.counts.device)
+    device = _device_of(head, loss)
     rows = 4 if num_classes != 4 else 5  # a square would not show what is turned round
     features = torch.randn(rows, num_features, generator=torch.Generator().manual_seed(0)).abs().to(device)
     targets = torch.arange(rows, device=device) % num_classes
@@ -167,6 +232,11 @@ def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str
             f"{name} must give {wanted} by `{method}`, but gave {_kind(given)} for {len(batch['features'])} images."
         )
     return given
+
+
+def _device_of(*parts: nn.Module) -> torch.device:
+    tensors = (tensor for part in parts for tensor in (*part.parameters(), *part.buffers()))
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def _is_ours(part: nn.Module) -> bool:

@@ -15,7 +15,7 @@ from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
 from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
-from lt_lightning.modules.contract import check_start
+from lt_lightning.modules.contract import all_kept, check_start
 from lt_lightning.modules.misfit import misfit
 from lt_lightning.modules.origin import check_transform
 from lt_lightning.modules.speed import Compilation
@@ -205,7 +205,8 @@ class RetrainModule(LTModule):
         classifier = classifier.in_order(order)
         # Unless a part is enough, only counts of batches can be missing.
         self.backbone.load_state_dict(found.tensors, strict=False)
-        self.head.init_from(classifier.weight, classifier.bias)
+        with all_kept(self.head):
+            self.head.init_from(classifier.weight, classifier.bias)
         self.start_bias()
         _say(f"{checkpoints.report(found, classifier, extra)} given to {type(self.head).__name__}")
 
@@ -216,7 +217,8 @@ class RetrainModule(LTModule):
             UsageError: If the trainer's data cannot give them.
         """
         features, targets = training_features(self)
-        self.head.init_from_features(features, targets)
+        with all_kept(self.head):
+            self.head.init_from_features(features, targets)
         self._awaits_features = False
         _say(f"{type(self.head).__name__} made from the features of {len(features)} training images")
 

@@ -7,7 +7,7 @@ import torch
 
 from lt_lightning import augmentations
 from lt_lightning.augmentations import Augmentation, AugmentationChain, AutoAugment, Cutout, NoAugmentation
-from lt_lightning.augmentations.base import _derived, host_generator
+from lt_lightning.augmentations.base import _derived, augment, host_generator
 from lt_lightning.errors import UsageError
 
 KINDS = ["AutoAugment", "Cutout", "RandAugment", "TrivialAugment"]
@@ -135,3 +135,23 @@ def test_fill_is_the_value_of_a_pixel(name, fill):
 def test_every_public_name_is_an_augmentation():
     assert augmentations.__all__ == sorted(augmentations.__all__)
     assert all(issubclass(getattr(augmentations, name), Augmentation) for name in augmentations.__all__)
+
+
+def test_what_comes_out_otherwise_than_it_went_in_is_refused(pictures, augmentation):
+    class Mine(Augmentation):
+        def __init__(self, change):
+            self.change = change
+
+        def __call__(self, images, generator=None):
+            return self.change(images)
+
+    images = pictures(4)
+    assert torch.equal(augment(augmentation, images, seeded()), augmentation(images, seeded()))
+    assert augment(Mine(lambda images: images[..., 1:]), images, None).shape[-1] == images.shape[-1] - 1
+    for change, found in (
+        (lambda images: images / 255, r"shape \(4, 3, .*\) and type float32"),
+        (lambda images: images[:3], r"shape \(3, 3, .* and type uint8"),
+        (lambda images: (images, None), "a tuple"),
+    ):
+        with pytest.raises(UsageError, match=f"`data.augmentation` Mine must give images .* but gave {found}"):
+            augment(Mine(change), images, None)

@@ -1,11 +1,13 @@
 """The winner comes back in the checkpoint's own format, and every run can be tested."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from lt_lightning.comparing import TriedPoint
+from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.keeping import keep_runs, keep_winner
 from lt_lightning.modules import RetrainModule
 
@@ -37,6 +39,9 @@ def test_where_the_winner_does_not_fit_the_best_that_does_is_named(run, tmp_path
     (said,) = keep_winner(found, tmp_path / "gain", BACKBONE)
     best = "linear is best on the validation images: `--methods linear` hands that back"
     assert said.endswith(f"divides each feature vector by its norm; of those that it can take {best}")
+    linear.heads[0].point = Point(replace(linear.heads[0].point.method, given="my_module.linear"), {})
+    (said,) = keep_winner(found, tmp_path / "own", BACKBONE)
+    assert said.endswith("linear is best on the validation images: `--methods my_module.linear` hands that back")
     for row in (lort, linear):
         row.tried = [TriedPoint({}, [0.5])]
     (said,) = keep_winner(found, tmp_path / "none", BACKBONE)

@@ -71,3 +71,24 @@ def test_files_with_mistakes(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         find(str(path))
+
+
+def test_a_class_of_ones_own_with_an_argument_that_has_no_default(tmp_path, monkeypatch):
+    (tmp_path / "my_centres.py").write_text(
+        "from lt_lightning.heads import LinearHead\n"
+        "from lt_lightning.losses import CrossEntropyLoss\n\n"
+        "class Centres(CrossEntropyLoss):\n"
+        "    def __init__(self, class_counts: list[int], num_features: int, share: float = 0.1) -> None:\n"
+        "        super().__init__(class_counts)\n\n"
+        "class Free(LinearHead):\n"
+        "    def __init__(self, in_features: int, class_counts: list[int], share: float = 0.1, **options) -> None:\n"
+        "        super().__init__(in_features, class_counts, **options)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    (free,) = find("my_centres.Free")
+    assert (free.name, free.given) == ("Free", "my_centres.Free")
+    told = (
+        r"which has no default for 'num_features'; give a YAML file with `loss: {class_path: my_centres.Centres, init_"
+    )
+    with pytest.raises(UsageError, match=told):
+        find("my_centres.Centres")

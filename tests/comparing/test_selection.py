@@ -46,3 +46,9 @@ def test_memorised_images_are_noticed():
     assert memorised(0.4, 0.8) is None
     assert memorised(math.nan, 0.8) is None
     assert "(75.3 %) than on training images (75.3 %)" in memorised(0.753, 0.753)
+
+
+def test_a_split_of_ones_own_is_called_so():
+    assert "validation images (a split of one's own); give" in may_select(True, {}, {}, asserted=False).reason
+    assert "validation images (a split of one's own) unseen" in may_select(True, SAME, SAME, asserted=False).reason
+    assert '(`data.val_from` "train"); give' in may_select(True, {"val_from": "train"}, {}, asserted=False).reason

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from lt_lightning.augmentations import Cutout, NoAugmentation
 from lt_lightning.data import CIFAR10LT, CIFAR100LT, MNISTLT, DigitsLT, ImageFolderLT, ImageListLT, LTDataModule
@@ -308,3 +309,21 @@ def test_memory_is_pinned_for_runs_on_a_gpu_alone(monkeypatch, made, device, pin
     strategy = SimpleNamespace(root_device=torch.device(device))
     made.trainer = SimpleNamespace(strategy=strategy, global_rank=0, world_size=1)
     assert made.test_dataloader().pin_memory is pinned
+
+
+@pytest.mark.parametrize(
+    ("images", "lacks"),
+    [
+        (
+            TensorDataset(torch.zeros(3, 1, 2, 2), torch.zeros(3)),
+            "TensorDataset has no `targets` that are an int64 tensor",
+        ),
+        (SimpleNamespace(targets=[0, 0, 1]), "SimpleNamespace has no `targets` that are an int64 tensor"),
+        (SimpleNamespace(targets=torch.zeros(3)), "SimpleNamespace has no `targets` that are an int64 tensor"),
+        (SimpleNamespace(targets=torch.tensor([0, 0, 1])), "SimpleNamespace has no `__getitems__`"),
+    ],
+)
+def test_a_dataset_of_single_images_is_refused(monkeypatch, made, images, lacks):
+    monkeypatch.setattr(made, "load", lambda split: images)
+    with pytest.raises(UsageError, match=r"`Made.load\('train'\)` must give images with `targets` and .* its " + lacks):
+        made.setup("fit")
