@@ -49,7 +49,7 @@ class TorchvisionBackbone(Backbone):
         if cifar_stem:
             _fit_to_cifar(self.model, name)
         if weights is not None:
-            shown = torchvision.models.get_model_weights(name)[weights.rpartition(".")[2]].transforms()
+            shown = _published(name, weights).transforms()
             self.published_transform = {"mean": tuple(shown.mean), "std": tuple(shown.std)}
         self.name = name
         self.cifar_stem = cifar_stem
@@ -60,11 +60,16 @@ class TorchvisionBackbone(Backbone):
         return torch.flatten(self.model(images), 1)
 
 
+def _published(name: str, weights: str) -> torchvision.models.WeightsEnum:
+    """Published weights, whose name may stand behind their class's, ``ResNet50_Weights.IMAGENET1K_V1``."""
+    return torchvision.models.get_model_weights(name)[weights.rpartition(".")[2]]
+
+
 def _shape_of(name: str, weights: str | None) -> dict[str, Any]:
     """Arguments by which a model that begins at random is otherwise the one that published weights belong to."""
     if weights is None:
         return {}
-    size = torchvision.models.get_model_weights(name)[weights].meta["min_size"]
+    size = _published(name, weights).meta["min_size"]
     if name == "googlenet":
         return {"transform_input": True, "aux_logits": False, "init_weights": False}
     if name.startswith("vit_"):

@@ -152,6 +152,7 @@ def test_auxiliary_classifiers_are_refused(name):
     ("name", "weights"),
     [
         ("resnet18", "DEFAULT"),
+        ("resnet18", "ResNet18_Weights.IMAGENET1K_V1"),
         ("vit_b_16", "IMAGENET1K_SWAG_E2E_V1"),  # made for images of 384 pixels
         ("googlenet", "IMAGENET1K_V1"),  # for images of another normalisation, without auxiliary classifiers
         ("maxvit_t", "IMAGENET1K_V1"),
