@@ -1,0 +1,157 @@
+"""What fit, validate, test and predict refuse, in one sentence and before anything trains."""
+
+import json
+
+import pytest
+
+from lt_lightning.errors import UsageError
+from lt_lightning.main import main
+
+
+def results(folder):
+    (path,) = folder.rglob("results.json")
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--model.lrr=1",), "lrr"),
+        (("--model.head=LinearHead", "--model.head.resett=true"), "resett"),
+        (("--model.head=NoSuchHead",), "NoSuchHead"),
+        (("--model.loss=FocalLos",), r"no class has the name 'FocalLos' \(did you mean FocalLoss.*\?\);"),
+        (("--model.mixing=Qqqqqqqq",), r"'Qqqqqqqq' \(one of your own needs its module in front\);"),
+        (("--model.head=SmallCNN",), "SmallCNN"),
+        (("--trainer.max_epochs=many",), "max_epochs"),
+        (("--data.imbalance_ratio=big",), "imbalance_ratio"),
+        (("--no_such_option=1",), "no_such_option"),
+    ],
+)
+def test_unknown_keys_and_wrong_types_are_named_before_training(here, tiny, capsys, arguments, sentence):
+    with pytest.raises(UsageError, match=sentence) as refused:
+        main(tiny("fit", "RepresentationModule", *arguments))
+    assert "\n" not in str(refused.value)
+    assert not (here / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("--model.lrr=1",), "--model.help RepresentationModule"),
+        (
+            ("--model.head=LinearHead", "--model.head.resett=true"),
+            "--model RepresentationModule --model.head.help LinearHead",
+        ),
+        (
+            ("--model.loss=FocalLoss", "--model.loss.gamma=x"),
+            "--model RepresentationModule --model.loss.help FocalLoss",
+        ),
+        (("--model.loss=FocalLos",), "--model.help RepresentationModule"),
+        (
+            ("--model.optimizer=SGD", "--model.optimizer.lr=x"),
+            "--model RepresentationModule --model.optimizer.help SGD",
+        ),
+        (("--data.imbalance_ratio=big",), "--data.help DigitsLT"),
+        (
+            ("--data.sampler=ClassBalancedSampler", "--data.sampler.x=1"),
+            "--data DigitsLT --data.sampler.help ClassBalancedSampler",
+        ),
+        (("--trainer.callbacks+=DRW", "--trainer.callbacks.strt=3"), "--trainer.callbacks.help DRW"),
+        (("--trainer.max_epochs=many",), "--help"),
+        (("--no_such_option=1",), "--help"),
+    ],
+)
+def test_a_mistake_is_answered_with_the_help_that_exists(tiny, capsys, arguments, option):
+    with pytest.raises(UsageError, match=rf"; `lt-lightning fit {option}` and `--print_config` show what there is"):
+        main(tiny("fit", "RepresentationModule", *arguments))
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *option.split()])
+    assert stop.value.code == 0
+    assert "usage" in capsys.readouterr().out
+
+
+def test_of_several_types_that_would_do_the_sentence_names_each_once(tiny):
+    with pytest.raises(UsageError, match=r'^Parser key "trainer.max_epochs": Expected a int. Got value: many; '):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=many"))
+    with pytest.raises(
+        UsageError, match=r'"trainer.callbacks": Problem with [^:]*DRW\': Option \'strt\' is not acc[^:]*$'
+    ):
+        main(tiny("fit", "RepresentationModule", "--trainer.callbacks+=DRW", "--trainer.callbacks.strt=3"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--data.imbalance_ratio=0.5",), "imbalance_ratio"),
+        (("--data.batch_size=0",), "`data.batch_size` must be at least 1, but got 0"),
+        (("--data.group_thresholds=[30,8]",), r"`data.group_thresholds` must be \(low, high\)"),
+        (("--model.loss=Loss",), r"abstract class Loss .*forward.*: a base class, or one of your own"),
+        (("--model.loss=LDAMLoss",), "LinearHead and `model.loss` LDAMLoss do not go together.*scale 30"),
+        (
+            ("--model.head=LogitAdjustmentHead", "--model.loss=BalancedSoftmaxLoss"),
+            "LogitAdjustmentHead and `model.loss` BalancedSoftmaxLoss would both correct",
+        ),
+        (
+            ("--model.loss=BalancedSoftmaxLoss", "--data.sampler=ClassBalancedSampler"),
+            "`data.sampler` and `BalancedSoftmaxLoss` would both correct",
+        ),
+    ],
+)
+def test_values_that_do_not_go_together_are_named_before_training(here, tiny, arguments, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *arguments))
+    assert not list(here.rglob("last.ckpt"))
+
+
+def test_published_mixtures_can_be_permitted(here, tiny):
+    options = ("--model.loss=BalancedSoftmaxLoss", "--data.sampler=ClassBalancedSampler", "--trainer.max_epochs=1")
+    main(tiny("fit", "RepresentationModule", "--model.allow_double_balancing=true", *options))
+    assert results(here)["sampler"] == "ClassBalancedSampler"
+
+
+def test_missing_checkpoint_option_is_named(here, tiny, capsys):
+    with pytest.raises(UsageError, match="required: checkpoint"):
+        main(tiny("fit", "RetrainModule", "--trainer.max_epochs=1"))
+
+
+def test_a_refused_run_leaves_no_folder(here, tiny):
+    (here / "empty.pth").touch()
+    with pytest.raises(UsageError, match=r"`checkpoint` 'empty\.pth'"):
+        main(tiny("fit", "RetrainModule", "--model.checkpoint=empty.pth", "--trainer.max_epochs=1"))
+    assert not [path for path in here.rglob("*") if path.is_file() and path.name != "empty.pth"]
+    assert not list(here.rglob("version_0"))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--trainer.devices=0",), "not a valid input"),
+        (("--model.optimizer=SGD", "--model.optimizer.lr=-1"), "`model.optimizer` refuses .*learning rate"),
+        (
+            ("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_loss"),
+            "metric `val_loss` which is not available.*`val/all`",
+        ),
+    ],
+)
+def test_what_the_trainer_refuses_is_one_sentence(here, tiny, options, sentence):
+    with pytest.raises(UsageError, match=sentence) as caught:
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
+    assert "\n" not in str(caught.value)
+    assert not list(here.rglob("version_*")) or "EarlyStopping" in options[0]
+
+
+def test_training_without_an_end_is_refused(here, tiny):
+    with pytest.raises(UsageError, match=r"`trainer.max_epochs` is not set"):
+        main(tiny("fit", "RepresentationModule"))
+    no_schedule = "--model.lr_scheduler=torch.optim.lr_scheduler.ConstantLR"
+    main(tiny("fit", "RepresentationModule", "--trainer.max_steps=2", no_schedule))
+    assert results(here)["steps"] == 2
+
+
+def test_data_that_are_not_there_are_named_before_training(here, tiny, folder_root):
+    with pytest.raises(UsageError, match=r"`root` nowhere does not hold cifar100 \(that folder does not exist\)"):
+        main(["test", "-c", "cifar100_lt/tau_norm", "--model.checkpoint=x.ckpt", "--data.root=nowhere"])
+    (folder_root / "train").rename(folder_root / "training")
+    arguments = ("--data=ImageFolderLT", f"--data.root={folder_root}", "--model.backbone=SmallCNN")
+    with pytest.raises(UsageError, match="train"):
+        main(["fit", "--model=RepresentationModule", *arguments, "--trainer.max_epochs=1"])
