@@ -98,6 +98,19 @@ def test_parts_of_the_extension_page_train(part, extensions, tiny, stage1):
     assert record["augmentation"] == {"class": "my_augmentation.Darken", "most": 0.5}
 
 
+def test_mixing_and_module_of_the_extension_page_train(extensions, tiny, stage1):
+    main(tiny("fit", "RepresentationModule", "--model.mixing=my_mixing.HalfMixing", "--trainer.max_epochs=1"))
+    (path,) = extensions.rglob("results.json")
+    assert json.loads(path.read_text())["mixing"] == "HalfMixing"
+    options = (f"--model.checkpoint={stage1}", "--trainer.max_epochs=1", "--model.strength=0.01")
+    main(tiny("fit", "my_module.Decayed", *options))
+    assert {json.loads(path.read_text())["model"] for path in extensions.rglob("results.json")} == {
+        "RepresentationModule",
+        "Decayed",
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning")
 def test_data_of_the_extension_page_train_and_are_exported(extensions, capsys):
     data = DigitsLT()
     arrays = {}
@@ -116,6 +129,11 @@ def test_data_of_the_extension_page_train_and_are_exported(extensions, capsys):
     (checkpoint,) = extensions.rglob("last.ckpt")
     cli.main(["export", f"--checkpoint={checkpoint}", "--output=digits.pt2"])
     assert "digits.pt2 written" in capsys.readouterr().out
+    quick = ["--views=1", "--methods=tau_norm", "--features.progress=false", "--output=compared"]
+    model = [f"--checkpoint={checkpoint}", "--backbone=SmallCNN"]
+    cli.main(["compare", *model, "--data=my_data.ArraysLT", "--data.path=digits.npz", *quick])
+    (path,) = (extensions / "compared").rglob("results.json")
+    assert "the checkpoint records these training images" in path.read_text()
 
 
 def test_python_of_the_readme_runs(here, monkeypatch):

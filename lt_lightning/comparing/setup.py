@@ -19,6 +19,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.features.processes import device_of_heads, rank_and_world_size
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.modules.contract import length_of_features
 
 
 class Setup:
@@ -71,7 +72,7 @@ class Setup:
         self.points = points(found, self.grid, self.parser, default=not self.on_images)
         for point in self.every_point:
             settings = self.parser.make(point.method.plain, point.method.name)
-            parts = settings.parts(backbone.num_features, self.counts)
+            parts = settings.parts(length_of_features(backbone), self.counts)
             if point.method.trains:
                 settings.training(*parts)
         self.pool = data.balanced_pool() if options.oracle is not False and not self.on_images else None

@@ -244,7 +244,13 @@ def _pass(network: Backbone, inputs: Tensor, options: ExtractionOptions) -> Tens
         if options.channels_last and batch.ndim == 4:
             batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=options.precision == "bf16"):
-            rows.append(features_of(network, batch))
+            features: object = features_of(network, batch)
+        if not isinstance(features, Tensor):
+            raise UsageError(
+                f"`backbone` {type(network).__name__} must give features (N, {network.num_features}), but gave a "
+                f"{type(features).__name__}."
+            )
+        rows.append(features)
     return torch.cat(rows)
 
 

@@ -22,6 +22,7 @@ from lt_lightning.features.room import check_memory
 from lt_lightning.functional import LinearFit, fit_logistic_regression, standardization
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.modules.contract import length_of_features
 from lt_lightning.modules.evaluation import Evaluation
 
 PENALTIES = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
@@ -89,10 +90,11 @@ def probe(
         options: How features are computed and kept.
 
     Raises:
-        UsageError: If there are no training images, there is a choice and nothing to choose by, or features have no
-            room.
+        UsageError: If there are no training images, there is a choice and nothing to choose by, features have no room,
+            or the backbone does not say how long they are.
     """
     options = options or ExtractionOptions()
+    length_of_features(backbone)
     if len(penalties) > 1 and not data.has_validation:
         raise UsageError(
             "`l2` cannot be chosen, for there are no validation images; put some into a `val` folder or split, hold "

@@ -59,3 +59,10 @@ def test_a_schedule_that_needs_figures_is_refused(setup, tmp_path):
 def test_a_backbone_that_does_not_fit_is_named_as_it_is_here(foreign, make_data):
     with pytest.raises(UsageError, match=r"^`checkpoint` '.*' does not fit `backbone` SmallCNN \("):
         Setup(str(foreign), SmallCNN(4, in_channels=3), make_data(), "lort", {}, Options())
+
+
+def test_a_backbone_says_how_long_its_features_are(foreign, make_data):
+    backbone = SmallCNN(8, in_channels=3)
+    del backbone.num_features
+    with pytest.raises(UsageError, match=r"`model.backbone` SmallCNN must set `num_features`"):
+        Setup(str(foreign), backbone, make_data(), "tau_norm", {}, Options())

@@ -103,11 +103,15 @@ def test_files_have_no_list_of_views(folder_root, options):
         extract(SmallCNN(8, in_channels=3), ImageFolderLT(str(folder_root)), views="all", options=options())
 
 
-def test_broken_backbones_are_found(counting, digits_data, options):
+def test_broken_backbones_are_found(monkeypatch, counting, digits_data, options):
     counting.num_features = 9
     with pytest.raises(UsageError, match=r"announces `num_features` 9, but gives features of shape \(8,\)"):
         extract(counting, digits_data, options=options())
     counting.num_features = 8
+    with monkeypatch.context() as patch:
+        patch.setattr(counting, "forward", lambda images: (images, images))
+        with pytest.raises(UsageError, match=r"must give features \(N, 8\), but gave a tuple"):
+            extract(counting, digits_data, options=options())
     torch.nn.init.constant_(counting.inner.layers[0].weight, float("nan"))
     with pytest.raises(UsageError, match="infinite or not a number in `precision` fp32 and `dtype` float32"):
         extract(counting, digits_data, options=options())

@@ -94,3 +94,10 @@ def test_without_validation_images_there_is_no_choice(folder_root):
     found = probe(backbone, data, (0.1,), OPTIONS)
     assert found.chosen.score != found.chosen.score
     assert set(found.evaluation) == {"test"}
+
+
+def test_a_backbone_says_how_long_its_features_are():
+    backbone = SmallCNN(8)
+    del backbone.num_features
+    with pytest.raises(UsageError, match=r"`model.backbone` SmallCNN must set `num_features`"):
+        probe(backbone, DigitsLT())
