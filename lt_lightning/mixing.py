@@ -34,10 +34,10 @@ class Mixed:
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.share, Tensor) and self.share.ndim:
+        shape = tuple(getattr(self.share, "shape", ()))
+        if shape:
             raise UsageError(
-                f"`share` of `Mixed` must be one number for the whole batch, from 0 to 1, but got a tensor of shape "
-                f"{tuple(self.share.shape)}."
+                f"`share` of `Mixed` must be one number for the whole batch, from 0 to 1, but got a tensor of shape {shape}."
             )
 
     def loss(self, loss: Loss, logits: Tensor, features: Tensor) -> Tensor:
