@@ -37,7 +37,8 @@ class Mixed:
         shape = tuple(getattr(self.share, "shape", ()))
         if shape:
             raise UsageError(
-                f"`share` of `Mixed` must be one number for the whole batch, from 0 to 1, but got a tensor of shape {shape}."
+                f"`share` of `Mixed` must be one number for the whole batch, from 0 to 1, but got a tensor of "
+                f"shape {shape}."
             )
 
     def loss(self, loss: Loss, logits: Tensor, features: Tensor) -> Tensor:
