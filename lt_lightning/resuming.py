@@ -55,10 +55,28 @@ def with_model(arguments: Sequence[str]) -> list[str]:
             f"`--model` and its arguments, or `-c` with a configuration."
         )
     plain = {key: value for key, value in model["init_args"].items() if key not in FROM_DATA}
-    added = f"--model={json.dumps({'class_path': model['class_path'], 'init_args': plain})}"
-    # Before single arguments of the model, which hold.
-    place = next((n for n, word in enumerate(arguments) if word.startswith("--model.")), len(arguments))
-    return [*arguments[:place], added, *arguments[place:]]
+    return _with_option(arguments, "--model", {"class_path": model["class_path"], "init_args": plain})
+
+
+def with_backbone(arguments: Sequence[str]) -> list[str]:
+    """A command line with the backbone of the checkpoint of ours that it names, where no backbone was typed.
+
+    Args:
+        arguments: Command and options; as they are where the checkpoint is anybody's and cannot say what it is of.
+    """
+    path = value_of(arguments, "--checkpoint")
+    if path is None or not Path(path).is_file():
+        return list(arguments)
+    if any(is_given(arguments, option) for option in ("--backbone", *CONFIGURED)):
+        return list(arguments)
+    backbone = (model_of(open_safely(Path(path))) or {}).get("init_args", {}).get("backbone")
+    return list(arguments) if backbone is None else _with_option(arguments, "--backbone", backbone)
+
+
+def _with_option(arguments: Sequence[str], option: str, value: object) -> list[str]:
+    """The same with an option more, in front of single arguments of it, which hold."""
+    place = next((n for n, word in enumerate(arguments) if word.startswith(f"{option}.")), len(arguments))
+    return [*arguments[:place], f"{option}={json.dumps(value)}", *arguments[place:]]
 
 
 def is_given(arguments: Sequence[str], option: str) -> bool:

@@ -104,6 +104,7 @@ MAY_IMPORT = {
         "presets",
         "quiet",
         "results",
+        "resuming",
         "retraining",
         "samplers",
         "schedules",

@@ -53,7 +53,9 @@ def test_commands_parse(command, here, monkeypatch, capsys, stage1):
             if name := re.match(r"# (\w+)\.py\n", block):
                 (here / f"{name[1]}.py").write_text(block)
     monkeypatch.syspath_prepend(here)
-    shutil.copy(stage1, here / "last.ckpt")  # what predicts brings its model along
+    for place in ("last.ckpt", "runs/probe/version_0/probe.ckpt"):  # what predicts or starts brings its model along
+        (here / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(stage1, here / place)
     arguments = shlex.split(command.rpartition("lt-lightning ")[2])
     if not any(word.endswith(("help", "--print_config")) for word in arguments) and "--model.help" not in arguments:
         arguments.append("--print_config")

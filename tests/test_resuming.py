@@ -14,6 +14,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.export import rebuild
 from lt_lightning.main import LTCLI, main
 from lt_lightning.records import read_record
+from lt_lightning.resuming import with_backbone
 
 
 class Published(SmallCNN):
@@ -184,3 +185,19 @@ def test_a_model_that_no_checkpoint_follows_may_fetch_its_weights(here, tiny):
     model = {"class_path": "RepresentationModule", "init_args": {"backbone": f"{__name__}.Published"}}
     LTCLI({**made, "model": model}, run=False)
     assert Published.asked == [True]
+
+
+def test_a_comparisons_backbone_is_the_checkpoints_unless_typed(stage1, tmp_path):
+    command = ["compare", f"--checkpoint={stage1}", "--data=DigitsLT"]
+    *before, added = with_backbone(command)
+    assert before == command
+    backbone = json.loads(added.removeprefix("--backbone="))
+    assert backbone["class_path"].endswith("SmallCNN")
+    assert backbone["init_args"]["num_features"] == 8
+    assert with_backbone([*command, "--backbone.num_features=4"])[-2:] == [added, "--backbone.num_features=4"]
+    for typed in ("--backbone=SmallCNN", "--config=mine.yaml"):
+        assert with_backbone([*command, typed]) == [*command, typed]
+    foreign = tmp_path / "model.pth"
+    torch.save({"weight": torch.zeros(2)}, foreign)
+    for path in (foreign, tmp_path / "nowhere.pth"):
+        assert with_backbone(["compare", "--checkpoint", str(path)]) == ["compare", "--checkpoint", str(path)]

@@ -1,6 +1,7 @@
 """``compare``: which stage-2 method helps a checkpoint's tail, and by how much."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,7 +9,7 @@ import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning import losses, samplers  # noqa: F401  # short class names are looked up in what is imported
-from lt_lightning.backbones import Backbone
+from lt_lightning.backbones import Backbone, without_published_weights
 from lt_lightning.comparing.comparison import compare
 from lt_lightning.comparing.files import check_output, write_all
 from lt_lightning.comparing.leaderboard import leaderboards, ordered, priors_table
@@ -22,6 +23,7 @@ from lt_lightning.interruption import interruptible
 from lt_lightning.main import PresetConfigFile
 from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
+from lt_lightning.resuming import with_backbone
 from lt_lightning.tables import fits, show
 
 
@@ -34,11 +36,13 @@ def main(argv: Sequence[str]) -> None:
     quiet()
     parser = build_parser()
     with sentences("compare"):
-        config = parser.parse_args(list(argv[1:]))
+        config = parser.parse_args(with_backbone(argv)[1:])
     output = Path(config.output)
     checkpoint = Path(config.checkpoint)
     check_output(output, checkpoint.stat().st_size if checkpoint.is_file() else 0)
-    made = parser.instantiate_classes(config)
+    # Those of the checkpoint take the place of all that the backbone could fetch, unless a part is enough.
+    with nullcontext() if config.allow_partial else without_published_weights():
+        made = parser.instantiate_classes(config)
     options = Options(
         seeds=_seeds(config.seeds),
         views=config.views,
@@ -75,7 +79,9 @@ def build_parser() -> LightningArgumentParser:
     )
     parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file with these options.")
     parser.add_argument("--checkpoint", type=str, required=True, help="Stage 1: ours, or a plain PyTorch file.")
-    parser.add_argument("--backbone", type=Backbone, required=True, help="Network that the checkpoint fits.")
+    parser.add_argument(
+        "--backbone", type=Backbone, required=True, help="Network that the checkpoint fits; ours say it."
+    )
     parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
     parser.add_argument(
         "--methods",

@@ -4,13 +4,14 @@ import inspect
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lt_lightning.backbones import Backbone
+from lt_lightning.backbones import Backbone, without_published_weights
 from lt_lightning.comparing.extraction import say_how_images_are_prepared
 from lt_lightning.comparing.files import check_output, whole_or_gone
 from lt_lightning.comparing.keeping import input_shape
@@ -47,7 +48,9 @@ def main(argv: Sequence[str]) -> None:
     text = parser.dump(config)
     plain = yaml.safe_load(text)["backbone"]
     penalties = _penalties(config.l2)
-    made = parser.instantiate_classes(config)
+    fetches = config.checkpoint is None or config.allow_partial  # else the file's weights take the place of all
+    with nullcontext() if fetches else without_published_weights():
+        made = parser.instantiate_classes(config)
     _check_weights(config.checkpoint, made.backbone, plain)
     output = Path(config.output)
     check_output(output, sum(tensor.nbytes for tensor in made.backbone.state_dict().values()))

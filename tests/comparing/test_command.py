@@ -163,3 +163,35 @@ def _without_times(record):
         aside = ("seconds", "environment", "command")
         return {key: _without_times(value) for key, value in record.items() if key not in aside}
     return [_without_times(value) for value in record] if isinstance(record, list) else record
+
+
+def test_the_backbone_of_our_own_checkpoint_need_not_be_typed(stage1, here):
+    options = ["--data=DigitsLT", "--views=1", "--draws=50", "--features.progress=false", "--features.device=cpu"]
+    start = ["compare", f"--checkpoint={stage1}", *options, "--methods=tau_norm"]
+    cli.main(start)
+    cli.main([*start, "--backbone=SmallCNN", "--backbone.num_features=8"])
+    first, second = (results(here / f"runs/compare/version_{number}") for number in (0, 1))
+    assert first["rows"]["tau_norm"]["mean"] == second["rows"]["tau_norm"]["mean"]
+    assert "SmallCNN" in (here / "runs/compare/version_0/config.yaml").read_text()
+
+
+def test_no_published_weights_are_fetched_where_the_checkpoint_has_them_all(arguments, here, monkeypatch):
+    from lt_lightning.backbones.base import fetches_weights
+
+    asked = []
+    (here / "asking.py").write_text(
+        "from lt_lightning.backbones import SmallCNN\n"
+        "class Asking(SmallCNN):\n"
+        "    def __init__(self, num_features: int = 8, in_channels: int = 3):\n"
+        "        super().__init__(num_features, in_channels)\n"
+        "        self.asked()\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    import asking
+
+    monkeypatch.setattr(asking.Asking, "asked", lambda self: asked.append(fetches_weights()), raising=False)
+    typed = [word for word in arguments if not word.startswith("--backbone")]
+    cli.main([*typed, "--backbone=asking.Asking", "--methods=tau_norm", "--oracle=false"])
+    assert asked[0] is False
+    cli.main([*typed, "--backbone=asking.Asking", "--methods=tau_norm", "--oracle=false", "--allow_partial=true"])
+    assert True in asked
