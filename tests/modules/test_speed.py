@@ -47,12 +47,19 @@ def test_every_size_of_batch_of_a_pipelines_stages_is_compiled(compiler):
         made.append(graph)
         return graph.forward
 
-    class Counted(nn.Linear):
+    class Counted(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.layer = nn.Linear(width, 2)
+
+        def forward(self, images):
+            return self.layer(images) + 1
+
         def compile(self, mode, dynamic):
             super().compile(backend=count, dynamic=dynamic)
 
     for width in (2, 3):
-        network = Counted(width, 2)
+        network = Counted(width)
         compile_(network, "default")
         for size in range(2, 8):
             network(torch.zeros(size, width))
@@ -89,14 +96,23 @@ def test_it_is_asked_before_anything_trains(monkeypatch, trainer, digits, stage1
     assert asked == [(module.backbone, "none", run)]
 
 
-def test_advice_on_tf32_is_kept_from_the_user(monkeypatch):
+@pytest.fixture
+def exact_convolutions():
+    """No TF32 in convolutions, and afterwards what was before; torch 2.9 warns of being asked, once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+def test_advice_on_tf32_is_kept_from_the_user(monkeypatch, exact_convolutions):
     """Of torch 2.9; here warnings are errors."""
 
     def advise(_):
         warnings.warn("Please use the new API settings to control TF32 behavior, such as", UserWarning, stacklevel=2)
 
     monkeypatch.setattr(torch, "set_float32_matmul_precision", advise)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     allow_tf32(True, torch.device("cuda"))
     assert torch.backends.cudnn.allow_tf32
 
@@ -107,12 +123,12 @@ def test_an_unknown_mode_is_refused(digits, stage1_module):
         stage1_module(digits(), compile="fast")
 
 
-def test_a_cpu_keeps_its_products(monkeypatch):
+def test_a_cpu_keeps_its_products(monkeypatch, exact_convolutions):
     called = []
     monkeypatch.setattr(torch, "set_float32_matmul_precision", called.append)
     allow_tf32(True, torch.device("cpu"))
     assert called == []
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert not torch.backends.cudnn.allow_tf32
     allow_tf32(True, torch.device("cuda"))
     assert (called, torch.backends.cudnn.allow_tf32) == (["high"], True)
     allow_tf32(False, torch.device("cuda"))
