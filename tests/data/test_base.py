@@ -128,7 +128,9 @@ def test_targets_that_name_no_class_are_refused(split, splits, sentence):
 
 
 def test_the_class_of_a_test_image_may_be_unknown():
-    Made([2], {"test": [0, -1]}).setup("predict")
+    data = Made([2], {"test": [0, -1]})
+    data.setup("predict")
+    assert data.split("test").targets.tolist() == [0, -1]
 
 
 @pytest.mark.parametrize(("stage", "what"), [("validate", "validation"), ("test", "test"), ("predict", "test")])

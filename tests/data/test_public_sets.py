@@ -155,4 +155,6 @@ def test_unknown_keys_fail_when_parsed(parser, name):
 
 def test_a_tilde_is_the_home_folder(parquet_root, monkeypatch):
     monkeypatch.setenv("HOME", str(parquet_root.parent))
-    small(f"~/{parquet_root.name}").prepare_data()
+    data = small(f"~/{parquet_root.name}")
+    data.prepare_data()
+    assert data.describe_split() == small(str(parquet_root)).describe_split()

@@ -1,0 +1,28 @@
+"""Complaints of Lightning's, in one sentence."""
+
+import pytest
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from lt_lightning.errors import UsageError
+from lt_lightning.trainer_errors import trainer_sentences
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MisconfigurationException("Two options\n   exclude each other."),
+        RuntimeError("Early stopping conditioned on metric `val/al`\n which is not available."),
+    ],
+)
+def test_a_users_mistake_is_one_sentence(error):
+    with pytest.raises(UsageError) as found, trainer_sentences():
+        raise error
+    assert str(found.value) == " ".join(str(error).split())
+    assert found.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyError("a"), UsageError("Said well.")])
+def test_everything_else_stays_what_it_is(error):
+    with pytest.raises(type(error)) as found, trainer_sentences():
+        raise error
+    assert found.value is error
