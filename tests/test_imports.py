@@ -13,13 +13,14 @@ import pytest
 import lt_lightning
 
 PACKAGE = Path(lt_lightning.__file__).parent
-ANYONE = {"errors", "drafts", "home"}
+ANYONE = {"errors", "drafts", "home", "wording"}
 MAY_IMPORT = {
     "errors": set(),
     "drafts": set(),
     "whole_checkpoints": set(),
     "devices": set(),
     "home": set(),
+    "wording": set(),
     "config_files": set(),
     "cli": {"quiet", "version"},
     "presets": set(),

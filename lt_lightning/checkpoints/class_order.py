@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lt_lightning.checkpoints.wording import some
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import some
 
 
 def class_order(theirs: Sequence[str], ours: Sequence[str], path: Path) -> list[int] | None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from lt_lightning import heads
 from lt_lightning.checkpoints.matching import Match
 from lt_lightning.checkpoints.reading import memory_of
-from lt_lightning.checkpoints.wording import some
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import some
 
 _NAMES = {"fc", "linear", "classifier", "head", "heads", "last_linear", "output", "logits"}
 # Factors of a class's logit: classifier-balancing's and ours, MiSLAS's.

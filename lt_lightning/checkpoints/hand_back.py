@@ -13,10 +13,10 @@ from lt_lightning.checkpoints.classifier import FACTORS, Classifier, find_classi
 from lt_lightning.checkpoints.matching import Match, match
 from lt_lightning.checkpoints.opening import is_safetensors, open_safely
 from lt_lightning.checkpoints.reading import Place, memory_of, read
-from lt_lightning.checkpoints.wording import some
 from lt_lightning.checkpoints.writing import write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
+from lt_lightning.wording import some
 
 _INSTEAD = "hand it back as a Lightning checkpoint, which `lt-lightning test` and `predict` load"
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lt_lightning.checkpoints.opening import open_safely
-from lt_lightning.checkpoints.wording import some
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import some
 
 RECORD = "lt_lightning"
 """Key under which our own checkpoints record what they were trained on."""

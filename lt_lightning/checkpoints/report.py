@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lt_lightning.checkpoints.classifier import Classifier
 from lt_lightning.checkpoints.matching import Match
-from lt_lightning.checkpoints.wording import some
+from lt_lightning.wording import some
 
 
 def report(found: Match, classifier: Classifier | None, extra: Sequence[str] = ()) -> str:

@@ -12,8 +12,8 @@ from lt_lightning.comparing.outcome import Comparison
 from lt_lightning.comparing.record import write
 from lt_lightning.comparing.settings import Plain
 from lt_lightning.errors import UsageError
-from lt_lightning.features.views import human
 from lt_lightning.results import claim_folder
+from lt_lightning.wording import human
 
 
 def write_all(

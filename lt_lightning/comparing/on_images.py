@@ -15,8 +15,8 @@ from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained
 from lt_lightning.features import extract
 from lt_lightning.features.progress import progress_bar
-from lt_lightning.features.views import duration
 from lt_lightning.tables import percent
+from lt_lightning.wording import duration
 
 _TIMED = 128  # images: a pass of which tells how long all will take
 _REPEATS = 3

@@ -6,10 +6,10 @@ from lt_lightning.comparing.evaluation import predict_parts
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.features import Features
 from lt_lightning.functional import recall_if_renamed, top_class
+from lt_lightning.wording import first_few
 
 _CLEAR = 0.2
 """Gain in recall that no mistake of a classifier in the right order is taken for."""
-_NAMED = 3  # classes in the warning
 
 
 def check_order(setup: Setup, features: dict[str, Features]) -> None:
@@ -23,10 +23,9 @@ def check_order(setup: Setup, features: dict[str, Features]) -> None:
     if renamed - plain <= _CLEAR:
         return
     moved = [(names[row], names[one]) for row, one in enumerate(meant.tolist()) if row != one]
-    shown = ", ".join(f"{theirs!r} meant {ours!r}" for theirs, ours in moved[:_NAMED])
-    more = f" and {len(moved) - _NAMED} more" if len(moved) > _NAMED else ""
+    shown = first_few([f"{theirs!r} meant {ours!r}" for theirs, ours in moved], most=3)
     setup.warn(
         f"The checkpoint's classes seem to stand in another order than the data's: stage 1 is right about "
         f"{100 * plain:.1f} % of the training images, mean over classes, but would be about {100 * renamed:.1f} % if "
-        f"{shown}{more}; name its classes in the order of its rows by `checkpoint_class_names`."
+        f"{shown}; name its classes in the order of its rows by `checkpoint_class_names`."
     )

@@ -3,8 +3,7 @@
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.data.splits import classes_without
 from lt_lightning.errors import UsageError
-
-_NAMED = 5  # classes in the warning
+from lt_lightning.wording import first_few
 
 
 def check_tested(setup: Setup) -> None:
@@ -23,8 +22,7 @@ def check_tested(setup: Setup) -> None:
         )
     untested = [str(names[label]) for label in classes_without(test.targets, len(names))]
     if untested:
-        more = f" and {len(untested) - _NAMED} more" if len(untested) > _NAMED else ""
         setup.warn(
             f"{len(untested)} of {len(names)} classes have no test image and are left out of the accuracies: "
-            f"{', '.join(untested[:_NAMED])}{more}."
+            f"{first_few(untested)}."
         )

@@ -21,8 +21,9 @@ from lt_lightning.features.processes import local_rank, on_first, rank_and_world
 from lt_lightning.features.progress import progress_bar
 from lt_lightning.features.room import check_memory
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
-from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, duration
+from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views
 from lt_lightning.seeds import seed_from
+from lt_lightning.wording import duration
 
 _LOOK = 10.0  # seconds after which the rest is estimated; the first ones go into starting workers
 _LONG = 120.0  # seconds that are worth a word

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lt_lightning.errors import UsageError
 from lt_lightning.features.processes import on_first
-from lt_lightning.features.views import Layout, human
+from lt_lightning.features.views import Layout
+from lt_lightning.wording import human
 
 _MACHINE = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")

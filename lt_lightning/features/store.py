@@ -24,7 +24,8 @@ from torch import Tensor
 
 from lt_lightning.errors import UsageError
 from lt_lightning.features.processes import merge_, on_first, rank_and_world_size, wait_for_all
-from lt_lightning.features.views import Block, Layout, human
+from lt_lightning.features.views import Block, Layout
+from lt_lightning.wording import human
 
 VERIFIED_BYTES = 2**32
 """Of larger files only evenly spread blocks, about this much, are read to see whether they are damaged."""

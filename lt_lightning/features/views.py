@@ -1,6 +1,5 @@
 """Which views of an image features are made of, and which of them an epoch shows."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -121,17 +120,3 @@ def check_views(views: Views) -> None:
     """
     if isinstance(views, int) and views < 1:
         raise UsageError(f'`views` must be 1, a larger number or "all", but got {views}.')
-
-
-def human(nbytes: float) -> str:
-    """A size in words: ``3.1 GB``."""
-    power = min(int(math.log(max(nbytes, 1), 1000)), 4)
-    return f"{nbytes / 1000**power:.{0 if power == 0 else 1}f} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
-
-
-def duration(seconds: float) -> str:
-    """A time in words: ``3.2 hours``."""
-    for unit, length in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{max(1, round(seconds))} s"

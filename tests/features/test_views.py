@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
-from lt_lightning.features.views import BLOCK, Layout, check_views, duration, human
+from lt_lightning.features.views import BLOCK, Layout, check_views
 
 
 def made(views, asked, images=50, seed=0):
@@ -59,18 +59,3 @@ def test_shapes_and_views_are_checked():
         Features(torch.zeros(1, 3, 2), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(UsageError, match="but got -1"):
         check_views(-1)
-
-
-@pytest.mark.parametrize(
-    ("nbytes", "words"),
-    [(0, "0 bytes"), (999, "999 bytes"), (2_500, "2.5 kB"), (3.6e10, "36.0 GB"), (1e16, "10000.0 TB")],
-)
-def test_sizes_in_words(nbytes, words):
-    assert human(nbytes) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "1 s"), (80, "80 s"), (300, "5.0 minutes"), (5400, "1.5 hours"), (90000, "25.0 hours")]
-)
-def test_durations_in_words(seconds, words):
-    assert duration(seconds) == words

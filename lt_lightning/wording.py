@@ -1,0 +1,28 @@
+"""Lists, sizes and times in the words of a sentence."""
+
+import math
+from collections.abc import Sequence
+
+
+def first_few(words: Sequence[str], most: int = 5) -> str:
+    """The first words of a list, and how many more there are: ``a, b and 3 more``."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+def some(keys: Sequence[str], most: int = 4) -> str:
+    """The same, each of them quoted."""
+    return first_few([repr(key) for key in keys], most)
+
+
+def human(nbytes: float) -> str:
+    """A size in words: ``3.1 GB``."""
+    power = min(int(math.log(max(nbytes, 1), 1000)), 4)
+    return f"{nbytes / 1000**power:.{0 if power == 0 else 1}f} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words: ``3.2 hours``."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{max(1, round(seconds))} s"
