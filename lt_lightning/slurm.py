@@ -10,7 +10,7 @@ from typing import Any, cast
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lt_lightning.modules.place import ends_in_step
+from lt_lightning.modules.loop_state import steps_after
 
 
 def folder_of_job(parent: Path) -> Path | None:
@@ -76,7 +76,7 @@ class BetweenBatches(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
         """Handle what came meanwhile, unless the step is still to come."""
-        if ends_in_step(trainer, args[2]):
+        if steps_after(trainer, args[2]):
             self._handle()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002

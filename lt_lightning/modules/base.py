@@ -22,11 +22,10 @@ from lt_lightning.modules.combinations import check_head_and_loss, check_head_fr
 from lt_lightning.modules.contract import check_features, length_of_features, make_parts
 from lt_lightning.modules.divergence import check_finite
 from lt_lightning.modules.evaluation import Evaluation
+from lt_lightning.modules.loop_state import mark_unfinished_epoch, run_ends, steps_after, why_nothing_trained
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
-from lt_lightning.modules.place import ends_here, ends_in_step, length_of_training, mark_unfinished_epoch, nothing_left
 from lt_lightning.modules.speed import Compilation, allow_tf32, check_accumulation, check_compilation, compile_
-from lt_lightning.schedules import CosineLR
 
 HeadFactory = Callable[[int, list[int]], Head]
 LossFactory = Callable[[list[int]], Loss]
@@ -202,7 +201,7 @@ class LTModule(LightningModule):
         self._loss_sum = self._loss_sum + loss.float()
         self._loss_steps += 1
         trainer = cast(Any, self.trainer)
-        if not ends_in_step(trainer, batch_idx):
+        if not steps_after(trainer, batch_idx):
             return  # loggers take nothing of a batch without a step
         if (interval := trainer.log_every_n_steps) and (trainer.global_step + 1) % interval == 0:
             self.log("train/loss", self._mean_loss(), sync_dist=True)
@@ -248,11 +247,9 @@ class LTModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimise what requires gradients, nothing else."""
         optimizer, scheduler = make_optimisation(self, self.optimizer, self.lr_scheduler)
-        if isinstance(scheduler, CosineLR) and scheduler.epochs is None:
-            scheduler.set_epochs(length_of_training(self.trainer))
         # The schedule moves on before an epoch ends, and warm-up scales within a step: only a step knows its rate.
         optimizer.register_step_post_hook(self._note_learning_rate)
-        return for_trainer(optimizer, scheduler)
+        return for_trainer(optimizer, scheduler, self.trainer)
 
     def optimizer_step(
         self,
@@ -285,12 +282,12 @@ class LTModule(LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Project also where a run ends within an epoch, before it is validated or saved."""
-        if self.head.project_every == "epoch" and not self.trainer.is_last_batch and ends_here(self.trainer):
+        if self.head.project_every == "epoch" and not self.trainer.is_last_batch and run_ends(self.trainer):
             self.head.project_()
 
     def on_fit_end(self) -> None:
         """Say so if a resumed run was over already."""
-        if not self._trained and (reason := nothing_left(self.trainer)) is not None:
+        if not self._trained and (reason := why_nothing_trained(self.trainer)) is not None:
             rank_zero_warn(reason)
 
     def check(self, data: object, trainer: Trainer | None = None) -> None:

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 
 from lt_lightning.errors import UsageError
 from lt_lightning.modules.speed import prefer_fused
+from lt_lightning.schedules import CosineLR
 
 
 def make_optimisation(
@@ -81,8 +82,18 @@ def check_length(scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer) -
         raise UsageError(f"{said}, and ends for good; {told if trainer.ckpt_path else f'give {options}'}.")
 
 
-def for_trainer(optimizer: Optimizer, scheduler: LRScheduler | ReduceLROnPlateau) -> OptimizerLRScheduler:
-    """An optimiser and its schedule, stepped once per epoch, as ``configure_optimizers`` gives them to a Trainer."""
+def for_trainer(
+    optimizer: Optimizer, scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer
+) -> OptimizerLRScheduler:
+    """An optimiser and its schedule, stepped once per epoch, as ``configure_optimizers`` gives them to a Trainer.
+
+    Raises:
+        UsageError: If the schedule is as long as training, and nobody has said how long that is.
+    """
+    if isinstance(scheduler, CosineLR) and scheduler.epochs is None:
+        if trainer.max_epochs is None or trainer.max_epochs < 1:
+            raise UsageError("`CosineLR` needs to know where training ends: set `trainer.max_epochs`, or its `epochs`.")
+        scheduler.set_epochs(trainer.max_epochs)
     if isinstance(scheduler, MonitoringReduceLROnPlateau):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": scheduler.monitor}}
     return [optimizer], [scheduler]

@@ -1,10 +1,8 @@
-"""A run's place in its training: checkpoints from inside an epoch, and runs that are over already."""
+"""Where a run stands in its training, by what Lightning's loops have counted."""
 
 from typing import Any
 
 from lightning.pytorch import Trainer
-
-from lt_lightning.errors import UsageError
 
 
 def mark_unfinished_epoch(checkpoint: dict[str, Any]) -> None:
@@ -28,31 +26,19 @@ def mark_unfinished_epoch(checkpoint: dict[str, Any]) -> None:
     checkpoint["epoch"] = epochs["current"]["processed"]
 
 
-def ends_in_step(trainer: Trainer, batch_idx: int) -> bool:
+def steps_after(trainer: Trainer, batch_idx: int) -> bool:
     """Whether the optimiser steps after a batch; else its gradients wait for those of the next ones."""
     return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
 
 
-def ends_here(trainer: Trainer) -> bool:
+def run_ends(trainer: Trainer) -> bool:
     """Whether a run has had its steps or its time, or was stopped, asked when a batch has been trained."""
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
         return True
     return trainer.should_stop and trainer.fit_loop._can_stop_early
 
 
-def length_of_training(trainer: Trainer) -> int:
-    """Epochs of a whole run.
-
-    Raises:
-        UsageError: If nobody has said.
-    """
-    epochs = trainer.max_epochs
-    if epochs is None or epochs < 1:
-        raise UsageError("`CosineLR` needs to know where training ends: set `trainer.max_epochs`, or its `epochs`.")
-    return epochs
-
-
-def nothing_left(trainer: Trainer) -> str | None:
+def why_nothing_trained(trainer: Trainer) -> str | None:
     """Why a resumed run did not train, and what to do; ``None`` if it was not resumed."""
     if trainer.ckpt_path is None:
         return None

@@ -6,7 +6,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lt_lightning.heads import MaxNormHead
-from lt_lightning.modules.place import mark_unfinished_epoch
+from lt_lightning.modules.loop_state import mark_unfinished_epoch
 
 
 def sgd(parameters):
