@@ -7,8 +7,8 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.features import ExtractionOptions, Features, Views, extract
 from lt_lightning.features.extract import layout_of
+from lt_lightning.features.memory import check_memory
 from lt_lightning.features.processes import rank_and_world_size
-from lt_lightning.features.room import check_memory
 from lt_lightning.wording import human
 
 _Wanted = tuple[LTDataModule, Split, Views]

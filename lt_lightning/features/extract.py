@@ -17,9 +17,9 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
 from lt_lightning.errors import UsageError
 from lt_lightning.features.keys import key, weights_hash
+from lt_lightning.features.memory import check_memory
 from lt_lightning.features.processes import local_rank, on_first, rank_and_world_size
 from lt_lightning.features.progress import progress_bar
-from lt_lightning.features.room import check_memory
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views
 from lt_lightning.seeds import seed_from

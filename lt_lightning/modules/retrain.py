@@ -16,7 +16,7 @@ from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
 from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
 from lt_lightning.modules.contract import all_kept, check_start
-from lt_lightning.modules.misfit import misfit
+from lt_lightning.modules.mismatch import mismatch_error
 from lt_lightning.modules.origin import check_transform
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.modules.training_features import training_features
@@ -189,7 +189,7 @@ class RetrainModule(LTModule):
         source = checkpoints.read(self.checkpoint)
         found = checkpoints.match(source, self.backbone)
         if (found.missing or found.misshapen) and not (self.allow_partial and found.tensors):
-            raise misfit(source, found, [], self.backbone, len(self.class_counts))
+            raise mismatch_error(source, found, [], self.backbone, len(self.class_counts))
         order = self._class_order(source)
         counts = source.class_counts
         if counts is not None and order is not None:
@@ -201,7 +201,7 @@ class RetrainModule(LTModule):
         )
         extra = checkpoints.unexpected(found, classifier)
         if extra and not self.allow_partial:
-            raise misfit(source, found, extra, self.backbone, len(self.class_counts))
+            raise mismatch_error(source, found, extra, self.backbone, len(self.class_counts))
         classifier = classifier.in_order(order)
         # Unless a part is enough, only counts of batches can be missing.
         self.backbone.load_state_dict(found.tensors, strict=False)

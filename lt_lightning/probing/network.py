@@ -2,7 +2,7 @@
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
-from lt_lightning.modules.misfit import misfit
+from lt_lightning.modules.mismatch import mismatch_error
 
 
 def load_backbone(path: str, backbone: Backbone, allow_partial: bool = False) -> str:
@@ -23,6 +23,6 @@ def load_backbone(path: str, backbone: Backbone, allow_partial: bool = False) ->
     found = checkpoints.match(source, backbone)
     extra = checkpoints.deeper_layers(found)
     if (found.missing or found.misshapen or extra) and not (allow_partial and found.tensors):
-        raise misfit(source, found, extra, backbone, None, group="")
+        raise mismatch_error(source, found, extra, backbone, None, group="")
     backbone.load_state_dict(found.tensors, strict=False)  # unless a part is enough, only counts of batches can miss
     return checkpoints.report(found, None, extra)

@@ -16,9 +16,9 @@ from lt_lightning.data.base import Split
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, Features, extract
 from lt_lightning.features.extract import layout_of
+from lt_lightning.features.memory import check_memory
 from lt_lightning.features.processes import device_of_heads, rank_and_world_size
 from lt_lightning.features.progress import progress_bar
-from lt_lightning.features.room import check_memory
 from lt_lightning.functional import LinearFit, fit_logistic_regression, standardization
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss

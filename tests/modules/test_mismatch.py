@@ -8,7 +8,7 @@ import torch
 from lt_lightning import checkpoints
 from lt_lightning.backbones import ResNet20, ResNet32, TimmBackbone
 from lt_lightning.checkpoints import Checkpoint
-from lt_lightning.modules.misfit import misfit
+from lt_lightning.modules.mismatch import mismatch_error
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_the_backbone_that_would_fit_is_named(classes, group, message):
     source = Checkpoint(Path("other.pth"), tensors, "made")
     found = checkpoints.match(source, ResNet20())
     with pytest.raises(ValueError, match=message):
-        raise misfit(source, found, checkpoints.deeper_layers(found), ResNet20(), classes, group)
+        raise mismatch_error(source, found, checkpoints.deeper_layers(found), ResNet20(), classes, group)
 
 
 def test_where_nothing_matches_no_part_is_offered():
@@ -32,7 +32,7 @@ def test_where_nothing_matches_no_part_is_offered():
         theirs = timm.create_model("vit_tiny_patch16_224").state_dict()
         backbone = TimmBackbone("vit_small_patch16_224")
     source = Checkpoint(Path("other.pth"), theirs, "made")
-    said = str(misfit(source, checkpoints.match(source, backbone), [], backbone, None, ""))
+    said = str(mismatch_error(source, checkpoints.match(source, backbone), [], backbone, None, ""))
     assert said.startswith(
         "`checkpoint` 'other.pth' does not fit `backbone` TimmBackbone(name=\"vit_small_patch16_224\")"
     )
@@ -42,7 +42,7 @@ def test_where_nothing_matches_no_part_is_offered():
 def test_of_a_network_that_nobody_knows_a_part_may_be_enough():
     source = Checkpoint(Path("other.pth"), {"conv1.weight": torch.zeros(16, 3, 3, 3)}, "made")
     found = checkpoints.match(source, ResNet20())
-    error = misfit(source, found, [], ResNet20(), None, "")
+    error = mismatch_error(source, found, [], ResNet20(), None, "")
     assert str(error).endswith(
         "it fits none of the backbones known here; set `allow_partial` to true to load what matches."
     )

@@ -8,7 +8,7 @@ from lt_lightning.backbones.identify import fitting_backbones
 from lt_lightning.errors import UsageError
 
 
-def misfit(
+def mismatch_error(
     source: checkpoints.Checkpoint,
     found: checkpoints.Match,
     extra: Sequence[str],
