@@ -23,8 +23,8 @@ from lt_lightning.functional import augment
 from lt_lightning.modules import RepresentationModule
 from lt_lightning.retraining.runs import HeadRun
 from lt_lightning.retraining.slopes import slopes_of
-from lt_lightning.retraining.slopes.rows import RowSlopes
-from lt_lightning.retraining.stacked import Stack, stack_key
+from lt_lightning.retraining.slopes.autograd import AutogradSlopes
+from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
 from lt_lightning.samplers import InstanceSampler
 
 COUNTS = [50, 20, 5, 3]
@@ -155,7 +155,7 @@ def run_of(head, loss):
 
 
 TRAINED = [kind for kind in HEADS if any(value.requires_grad for value in kind(6, COUNTS).parameters())]
-BY_HAND = [kind for kind in LOSSES if type(slopes_of([kind(COUNTS)], torch.zeros(1))) is not RowSlopes]
+BY_HAND = [kind for kind in LOSSES if type(slopes_of([kind(COUNTS)], torch.zeros(1))) is not AutogradSlopes]
 """Those whose slopes take no autograd, which wants a real GPU."""
 
 
@@ -170,7 +170,7 @@ def test_stacks(head, loss, monkeypatch):
         with reading(monkeypatch):
             runs = [run_of(run.head, run.loss) for run in runs]
             assert stack_key(runs[0]) is not None
-            stack = Stack(runs)
+            stack = StackedSGD(runs)
         _, targets, features = batch()
         stack.step(features, targets)  # reads nothing
         assert {value.device for value in stack.heads.values} == {GPU}

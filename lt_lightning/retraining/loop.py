@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 import torch
 
 from lt_lightning.retraining.runs import FeatureRows, HeadRun
-from lt_lightning.retraining.stacked import Stack, stack_key
+from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
 
 HEADS_PER_STACK = 16
 """On a CPU: 16 or 32 heads of 100 × 64 stay in its cache with their velocities; 64 in one stack took a fifth longer."""
@@ -19,7 +19,7 @@ ROUND_BYTES = 2**32
 default comparison trains 100 for each seed."""
 
 
-class _Single:
+class _Autograd:
     """One head by autograd: any head, loss and optimiser."""
 
     def __init__(self, runs: Sequence[HeadRun]) -> None:
@@ -48,7 +48,7 @@ class _Single:
         self.run.optimizer.zero_grad(set_to_none=True)
 
 
-_Kind = type[Stack] | type[_Single]
+_Kind = type[StackedSGD] | type[_Autograd]
 _Team = tuple[_Kind, list[HeadRun]]
 """Heads that move together, and what will move them, which takes no memory before it is made."""
 
@@ -57,8 +57,8 @@ def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_epoch: Callab
     """Train heads in place.
 
     Runs with one sampler, batch size and number of epochs see the same batches; of those, heads of one kind with like
-    losses and plain SGD are trained in one :class:`Stack`, the others one after another within each batch. Where all of
-    them would take much memory, some are trained after the others.
+    losses and plain SGD are trained in one :class:`StackedSGD`, the others one after another within each batch. Where
+    all of them would take much memory, some are trained after the others.
 
     Args:
         runs: What to train; each as if alone, to rounding.
@@ -72,25 +72,25 @@ def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_epoch: Callab
 
 def _train(teams: Sequence[_Team], features: FeatureRows, on_epoch: Callable[[int], None] | None) -> None:
     """Train heads that see the same batches at the same time."""
-    trained = [kind(runs) for kind, runs in teams]
-    first = trained[0].runs[0]
-    spent = [0.0] * len(trained)
+    movers = [kind(runs) for kind, runs in teams]
+    first = movers[0].runs[0]
+    spent = [0.0] * len(movers)
     for epoch in range(first.epochs):
         order = first.sampler.indices(epoch)
         for indices in torch.split(order, first.batch_size):
             rows, targets = features.take(indices, epoch)
-            for place, team in enumerate(trained):
+            for place, mover in enumerate(movers):
                 started = time.perf_counter()
-                team.step(rows, targets)
+                mover.step(rows, targets)
                 spent[place] += time.perf_counter() - started
-        for team in trained:
-            team.end_epoch()
+        for mover in movers:
+            mover.end_epoch()
         if on_epoch is not None:
-            on_epoch(sum(len(team.runs) for team in trained))
-    for team, seconds in zip(trained, spent, strict=True):
-        team.write_back()
-        for run in team.runs:
-            run.seconds += seconds / len(team.runs)
+            on_epoch(sum(len(mover.runs) for mover in movers))
+    for mover, seconds in zip(movers, spent, strict=True):
+        mover.write_back()
+        for run in mover.runs:
+            run.seconds += seconds / len(mover.runs)
 
 
 def _rounds(teams: Iterable[_Team]) -> Iterator[list[_Team]]:
@@ -109,8 +109,9 @@ def _rounds(teams: Iterable[_Team]) -> Iterator[list[_Team]]:
 
 
 def _teams(runs: Sequence[HeadRun]) -> Iterator[_Team]:
+    """What trains in one stack, split where that would be too large, and what trains alone."""
     for key, alike in _groups(runs, stack_key).items():
-        kind: _Kind = _Single if key is None else Stack
+        kind: _Kind = _Autograd if key is None else StackedSGD
         most = 1 if key is None else _heads_per_stack(alike[0])
         for first in range(0, len(alike), most):
             yield kind, alike[first : first + most]

@@ -31,7 +31,7 @@ from lt_lightning.losses import (
 )
 from lt_lightning.retraining import HeadRun, loop, train_heads
 from lt_lightning.retraining.loop import HEADS_PER_STACK
-from lt_lightning.retraining.stacked import Stack, stack_key
+from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
 from lt_lightning.samplers import ClassBalancedSampler, InstanceSampler
 from lt_lightning.schedules import CosineLR
 
@@ -198,7 +198,7 @@ def test_progress_counts_heads_and_epochs():
     assert seen == [3, 3, 3]
 
 
-class Watched(Stack):
+class Watched(StackedSGD):
     """Notes how many there are at the same time."""
 
     alive: ClassVar = weakref.WeakSet()
@@ -218,7 +218,7 @@ def test_heads_without_room_train_one_stack_after_the_other_and_learn_the_same(m
 
     at_once, in_rounds, seen = made(), made(), []
     train_heads(at_once, Rows())
-    monkeypatch.setattr(loop, "Stack", Watched)
+    monkeypatch.setattr(loop, "StackedSGD", Watched)
     monkeypatch.setattr(loop, "ROUND_BYTES", 2 * (D + 1) * len(COUNTS) * 8)  # two linear heads
     train_heads(in_rounds, Rows(), seen.append)
     assert Watched.most == 1

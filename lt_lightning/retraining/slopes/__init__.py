@@ -5,13 +5,13 @@ from collections.abc import Hashable, Sequence
 from torch import Tensor
 
 from lt_lightning.losses import Loss
+from lt_lightning.retraining.slopes.autograd import AutogradSlopes
 from lt_lightning.retraining.slopes.base import Slopes
 from lt_lightning.retraining.slopes.equalization import EqualizationSlopes
 from lt_lightning.retraining.slopes.focal import FocalSlopes
 from lt_lightning.retraining.slopes.in_negative import InNegativeSlopes
 from lt_lightning.retraining.slopes.margin import MarginSlopes
 from lt_lightning.retraining.slopes.one_vs_all import OneVsAllSlopes
-from lt_lightning.retraining.slopes.rows import RowSlopes
 from lt_lightning.retraining.slopes.softmax import SoftmaxSlopes
 
 # Closed forms first; any row-wise loss that is left, such as one with class weights, is differentiated by autograd.
@@ -22,7 +22,7 @@ _KINDS: tuple[type[Slopes], ...] = (
     OneVsAllSlopes,
     EqualizationSlopes,
     InNegativeSlopes,
-    RowSlopes,
+    AutogradSlopes,
 )
 
 

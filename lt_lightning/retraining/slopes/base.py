@@ -42,3 +42,13 @@ class Slopes(ABC):
 
     def write_back(self) -> None:  # noqa: B027  # a hook
         """Give each loss the state that it would have from training alone; most have none."""
+
+
+def target_index(logits: Tensor, targets: Tensor) -> Tensor:
+    """Places of the targets in logits ``(N, H, K)``, as ``gather`` and ``scatter`` want them: ``(N, H, 1)``."""
+    return targets.view(-1, 1, 1).expand(-1, logits.shape[1], 1)
+
+
+def by_head(values: Tensor, heads: int) -> Tensor:
+    """What belongs to samples, ``(N,)``, for the rows of all heads, ``(N·H,)``."""
+    return values.unsqueeze(1).expand(-1, heads).reshape(-1)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lt_lightning.functional import equalization_weights
 from lt_lightning.losses import EqualizationLossV2, Loss
-from lt_lightning.retraining.slopes.base import Slopes
+from lt_lightning.retraining.slopes.base import Slopes, target_index
 from lt_lightning.retraining.slopes.constants import constants
 
 
@@ -28,8 +28,7 @@ class EqualizationSlopes(Slopes):
 
     def __call__(self, logits: Tensor, targets: Tensor, features: Tensor) -> tuple[Tensor, float]:  # noqa: ARG002
         """Slopes ``(N, H, K)`` and 1/N; the gradients of the batch are added to the sums."""
-        number, heads, _ = logits.shape
-        index = targets.view(number, 1, 1).expand(number, heads, 1)
+        index = target_index(logits, targets)
         loss = self.own[0]
         weights = equalization_weights(self.positive, self.negative, loss.gamma, loss.mu, loss.alpha)
         as_positive, as_negative = (weight.to(logits.dtype) for weight in weights)
@@ -37,7 +36,7 @@ class EqualizationSlopes(Slopes):
         own = torch.sigmoid(-logits.gather(2, index)).squeeze(2).mul_(as_positive[:, targets].t())
         self.negative += slopes.sum(dim=0)
         self.positive += torch.zeros_like(as_positive).index_add_(1, targets, own.t())
-        return slopes.scatter_(2, index, own.neg_().unsqueeze(2)), 1 / number
+        return slopes.scatter_(2, index, own.neg_().unsqueeze(2)), 1 / len(logits)
 
     def write_back(self) -> None:
         """Give each loss its sums of gradients."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lt_lightning.functional import wrongness
 from lt_lightning.losses import FocalLoss, Loss
-from lt_lightning.retraining.slopes.base import Slopes
+from lt_lightning.retraining.slopes.base import Slopes, target_index
 from lt_lightning.retraining.slopes.constants import constants
 
 
@@ -26,12 +26,11 @@ class FocalSlopes(Slopes):
 
     def __call__(self, logits: Tensor, targets: Tensor, features: Tensor) -> tuple[Tensor, float]:  # noqa: ARG002
         """Slopes ``(N, H, K)``, and 1/N."""
-        number, heads, _ = logits.shape
-        index = targets.view(number, 1, 1).expand(number, heads, 1)
+        index = target_index(logits, targets)
         slopes = torch.log_softmax(logits, dim=2)
         losses = -slopes.gather(2, index)
         wrong = wrongness(losses).clamp_min_(torch.finfo(losses.dtype).tiny)
         # d/dl of (1 - e^-l)^γ l is (1 - p)^(γ - 1) (1 - p + γ p l), with p = e^-l.
         factor = wrong.pow(self.gamma - 1).mul_(wrong.addcmul(1 - wrong, losses, value=self.gamma))
         slopes.exp_().scatter_(2, index, -wrong)
-        return slopes.mul_(factor), 1 / number
+        return slopes.mul_(factor), 1 / len(logits)

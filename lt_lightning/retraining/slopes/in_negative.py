@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lt_lightning.functional import softplus
 from lt_lightning.losses import LGLINRLoss, Loss
-from lt_lightning.retraining.slopes.base import Slopes
+from lt_lightning.retraining.slopes.base import Slopes, target_index
 from lt_lightning.retraining.slopes.constants import constants
 
 _NEVER = -1e30
@@ -33,14 +33,13 @@ class InNegativeSlopes(Slopes):
 
     def __call__(self, logits: Tensor, targets: Tensor, features: Tensor) -> tuple[Tensor, float]:  # noqa: ARG002
         """Slopes ``(N, H, K)``, and 1."""
-        number, heads, _ = logits.shape
-        index = targets.view(number, 1, 1).expand(number, heads, 1)
+        index = target_index(logits, targets)
         alike = (targets.unsqueeze(1) == targets).to(logits.dtype)
         sizes = alike.sum(dim=1)
         averages = alike / sizes
-        means = (averages @ softplus(logits).view(number, -1)).view(logits.shape)
+        means = (averages @ softplus(logits).flatten(1)).view(logits.shape)
         chances = logits.sigmoid()
-        hardness = torch.addmm(-sizes.log().unsqueeze(1), averages, chances.view(number, -1), alpha=self.beta)
+        hardness = torch.addmm(-sizes.log().unsqueeze(1), averages, chances.flatten(1), alpha=self.beta)
         weights = torch.softmax(hardness.view(logits.shape).scatter_(2, index, _NEVER), dim=0)
         weights.scatter_(2, index, 0.0)  # a class that is alone in the batch has no negative one
         # With c = a (mean - Σ a mean), the gradient at a sample of class j is (a_jk + β c_jk (1 - s_k)) s_k / |S_j|.

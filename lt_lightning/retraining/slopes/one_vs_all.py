@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.losses import ClassBalancedLoss, LogisticLoss, Loss
-from lt_lightning.retraining.slopes.base import Slopes
+from lt_lightning.retraining.slopes.base import Slopes, target_index
 from lt_lightning.retraining.slopes.constants import constants
 
 
@@ -32,11 +32,10 @@ class OneVsAllSlopes(Slopes):
 
     def __call__(self, logits: Tensor, targets: Tensor, features: Tensor) -> tuple[Tensor, float]:  # noqa: ARG002
         """Slopes ``(N, H, K)``, and 1/N or 1/(NK)."""
-        number, heads, _ = logits.shape
-        index = targets.view(number, 1, 1).expand(number, heads, 1)
+        index = target_index(logits, targets)
         # Not 1 taken off the target's sigmoid, which would leave no digits where that is near 1.
         own = torch.sigmoid(-logits.gather(2, index)).neg_()
         slopes = torch.sigmoid(logits).scatter_(2, index, own)
         if self.weight is not None:
-            slopes.mul_(self.weight[targets].view(number, 1, 1))
-        return slopes, self.share / number
+            slopes.mul_(self.weight[targets].view(-1, 1, 1))
+        return slopes, self.share / len(logits)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.losses import Loss
-from lt_lightning.retraining.slopes.base import Slopes
+from lt_lightning.retraining.slopes.base import Slopes, target_index
 from lt_lightning.retraining.slopes.forms import SoftmaxForm, softmax_form
 
 
@@ -31,7 +31,7 @@ class SoftmaxSlopes(Slopes):
     def __call__(self, logits: Tensor, targets: Tensor, features: Tensor) -> tuple[Tensor, float]:  # noqa: ARG002
         """Slopes ``(N, H, K)``, and 1/N unless samples have weights."""
         number, heads, classes = logits.shape
-        index = targets.view(number, 1, 1).expand(number, heads, 1)
+        index = target_index(logits, targets)
         if self.scale is not None:
             logits = logits * self.scale
         if self.offset is not None:

@@ -21,12 +21,12 @@ from lt_lightning.losses import (
     MaximumMarginLDAMLoss,
 )
 from lt_lightning.retraining.slopes import slopes_key, slopes_of
+from lt_lightning.retraining.slopes.autograd import AutogradSlopes
 from lt_lightning.retraining.slopes.equalization import EqualizationSlopes
 from lt_lightning.retraining.slopes.focal import FocalSlopes
 from lt_lightning.retraining.slopes.in_negative import InNegativeSlopes
 from lt_lightning.retraining.slopes.margin import MarginSlopes
 from lt_lightning.retraining.slopes.one_vs_all import OneVsAllSlopes
-from lt_lightning.retraining.slopes.rows import RowSlopes
 from lt_lightning.retraining.slopes.softmax import SoftmaxSlopes
 
 COUNTS = [9, 4, 2, 1]
@@ -39,9 +39,9 @@ KINDS = {
     "focal_none": (FocalSlopes, partial(FocalLoss, gamma=0.0)),
     "lr": (OneVsAllSlopes, LogisticLoss),
     "class_balanced_sigmoid": (OneVsAllSlopes, partial(ClassBalancedLoss, kind="sigmoid")),
-    "class_balanced_bce": (RowSlopes, partial(ClassBalancedLoss, kind="softmax_bce")),
-    "hs_lr": (RowSlopes, HardSelectionLogisticLoss),
-    "ib": (RowSlopes, InfluenceBalancedLoss),
+    "class_balanced_bce": (AutogradSlopes, partial(ClassBalancedLoss, kind="softmax_bce")),
+    "hs_lr": (AutogradSlopes, HardSelectionLogisticLoss),
+    "ib": (AutogradSlopes, InfluenceBalancedLoss),
     "eqlv2": (EqualizationSlopes, EqualizationLossV2),
     "lgl_inr": (InNegativeSlopes, partial(LGLINRLoss, beta=2.0)),
 }

@@ -18,7 +18,7 @@ from lt_lightning.losses import (
     MaximumMarginLDAMLoss,
     SoftSelectionLogisticLoss,
 )
-from lt_lightning.retraining.slopes.base import Slopes
+from lt_lightning.retraining.slopes.base import Slopes, by_head
 from lt_lightning.retraining.slopes.constants import constants
 
 _LOSSES = (
@@ -35,7 +35,7 @@ _LOSSES = (
 )
 
 
-class RowSlopes(Slopes):
+class AutogradSlopes(Slopes):
     """Equal losses without state, that are means of each sample's own: one call of the loss itself on N·H rows.
 
     The (weighted) mean over the rows of all heads is the mean of the H losses, whose targets are the same.
@@ -58,8 +58,3 @@ class RowSlopes(Slopes):
             value = loss(rows, by_head(targets, heads), sizes)
         (slopes,) = torch.autograd.grad(value, rows)
         return slopes.view(logits.shape), float(heads)
-
-
-def by_head(values: Tensor, heads: int) -> Tensor:
-    """What belongs to samples, ``(N,)``, for the rows of all heads, ``(N·H,)``."""
-    return values.unsqueeze(1).expand(-1, heads).reshape(-1)

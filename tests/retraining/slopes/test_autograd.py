@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, SoftSelectionLogisticLoss
-from lt_lightning.retraining.slopes.rows import RowSlopes, by_head
+from lt_lightning.retraining.slopes.autograd import AutogradSlopes
+from lt_lightning.retraining.slopes.base import by_head
 
 COUNTS = [9, 4, 2, 1]
 
@@ -19,7 +20,7 @@ def test_weighted_means_of_each_head_are_kept(weighted):
     losses = [CrossEntropyLoss(COUNTS, weight=None if weight is None else weight.tolist()).double() for _ in range(3)]
     logits = torch.randn(6, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([0, 3, 2, 1, 0, 0])
-    found, share = RowSlopes(losses, logits)(logits, targets, torch.zeros(6, 2))
+    found, share = AutogradSlopes(losses, logits)(logits, targets, torch.zeros(6, 2))
     for head in range(3):
         alone = logits[:, head].clone().requires_grad_()
         torch.nn.functional.cross_entropy(alone, targets, weight).backward()
@@ -30,7 +31,8 @@ def test_only_equal_losses_without_state_share_rows():
     class Own(SoftSelectionLogisticLoss):
         pass
 
-    assert RowSlopes.key(SoftSelectionLogisticLoss(COUNTS)) == RowSlopes.key(SoftSelectionLogisticLoss(COUNTS))
-    assert RowSlopes.key(ClassBalancedLoss(COUNTS, beta=0.9)) != RowSlopes.key(ClassBalancedLoss(COUNTS, beta=0.99))
-    assert RowSlopes.key(Own(COUNTS)) is None
-    assert RowSlopes.key(SoftSelectionLogisticLoss(COUNTS, reduction="sum")) is None
+    key = AutogradSlopes.key
+    assert key(SoftSelectionLogisticLoss(COUNTS)) == key(SoftSelectionLogisticLoss(COUNTS))
+    assert key(ClassBalancedLoss(COUNTS, beta=0.9)) != key(ClassBalancedLoss(COUNTS, beta=0.99))
+    assert key(Own(COUNTS)) is None
+    assert key(SoftSelectionLogisticLoss(COUNTS, reduction="sum")) is None

@@ -8,7 +8,7 @@ import torch
 from lt_lightning.heads import CosineHead, LinearHead, LWSHead, MaxNormHead
 from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, LORTLoss
 from lt_lightning.retraining import HeadRun
-from lt_lightning.retraining.stacked import Stack, stack_key
+from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
 from lt_lightning.samplers import InstanceSampler
 from lt_lightning.schedules import CosineLR
 
@@ -65,7 +65,7 @@ def test_a_weight_set_free_trains_alone():
 def test_heads_keep_their_weights_until_they_are_written_back():
     runs = [run(), run(loss=LORTLoss)]
     before = [each.head.weight.detach().clone() for each in runs]
-    stack = Stack(runs)
+    stack = StackedSGD(runs)
     stack.step(torch.randn(4, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0]))
     assert all(torch.equal(each.head.weight, start) for each, start in zip(runs, before, strict=True))
     stack.write_back()

@@ -12,7 +12,7 @@ from lt_lightning.retraining.stacks import stack_for
 
 
 def stack_key(run: HeadRun) -> Hashable | None:
-    """What runs of one :class:`Stack` have in common; ``None`` for a run that trains alone.
+    """What runs of one :class:`StackedSGD` have in common; ``None`` for a run that trains alone.
 
     A run that stacks has a head and a loss that are known, and plain SGD with momentum over what that head trains,
     nothing frozen or freed.
@@ -31,7 +31,7 @@ def stack_key(run: HeadRun) -> Hashable | None:
     return kind, shapes, slopes, float(group["momentum"])
 
 
-class Stack:
+class StackedSGD:
     """H heads in training. :meth:`step` moves all of them; :meth:`write_back` gives each what it has learnt.
 
     It equals autograd with :class:`torch.optim.SGD` to rounding.
