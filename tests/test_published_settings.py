@@ -6,6 +6,7 @@ import pytest
 from preset_names import STAGE1
 
 from lt_lightning import presets
+from lt_lightning.data import MNISTLT
 
 LINEAR, BALANCED = "LinearHead", "ClassBalancedSampler"
 CE, CB = "CrossEntropyLoss", "ClassBalancedLoss"
@@ -107,6 +108,12 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_published_recipes(name):
     assert recipe(name) == RECIPES[name]
+
+
+def test_lgl_inr_trains_on_the_standard_training_set():
+    data = presets.load("mnist/stage1/lgl_inr")["data"]["init_args"]
+    made = MNISTLT(**{key: value for key, value in data.items() if key != "root"})
+    assert (sum(made.class_counts), made.val_from, made.crop_padding, made.flip) == (60_000, "none", 0, False)
 
 
 ELM_ROWS = sorted(name for name in STAGE1 if name not in RECIPES)

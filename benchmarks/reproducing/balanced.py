@@ -50,7 +50,8 @@ LGL3 = Table(
     title="LGL-INR, Table 3: sets of MNIST's kind, 20 epochs",
     aggregation="number of runs not stated",
     keys=2,
-    columns=tuple(Column(name, title, {"all": name}, needs=needs) for name, (_, title, needs) in _VARIANTS.items()),
+    # top-1 accuracy, which in MNIST's test set, of unequal classes, is not the mean over classes
+    columns=tuple(Column(name, title, {"micro": name}, needs=needs) for name, (_, title, needs) in _VARIANTS.items()),
     cells=tuple(
         Cell(
             f"{net}, {loss}",
@@ -61,7 +62,7 @@ LGL3 = Table(
         for net in ("CNN2C", "CNN5C")
         for loss, preset in _LGL.items()
     ),
-    text="Ours has an equal number of training images of each class (5,421 of MNIST); the paper does not say.",
+    text="Share of all test images that are right. The paper trains on the standard training sets, as the presets do.",
 )
 
 LGL4 = Table(

@@ -41,7 +41,7 @@ class Key:
     Attributes:
         row: Of the table.
         column: Of the table.
-        mode: How it was run: ``fit``, or one of ``--protocol``.
+        mode: How it was run: ``fit``, or one of ``--protocol``; in words where it was on other data than the preset's.
         stage1: Preset or file that stage 2 started from; empty where stage 1 is all.
         stage1_seed: Of stage 1; ``None`` for a file.
         seed: Of what was trained last; for means, of the first.

@@ -32,6 +32,8 @@ def protocol_label(record: Record) -> str:
         words.append(f"BatchNorm in {'training' if protocol['bn_mode'] == 'train' else 'evaluation'} mode")
         if stage1["another"]:
             words.append(f"another stage 1 ({stage1.get('backbone') or stage1['name']})")
+    if "data" in protocol:  # other training images than the preset's
+        words.append(protocol["data"])
     if not str(protocol.get("precision", "32")).startswith("32"):
         words.append(str(protocol["precision"]))
     return ", ".join(words)

@@ -25,8 +25,8 @@ class DigitsLT(InMemoryLT):
     27, 17, 11, 7, 4, 3 and 2 training images, and ``group_thresholds`` make 3 many, 3 medium and 4 few of them.
 
     Args:
-        imbalance_ratio: Images of the largest class over those of the smallest; not used by ``profile="none"``.
-        profile: Shape of the tail: ``exponential``, ``step`` or ``none``.
+        imbalance_ratio: Images of the largest class over those of the smallest; not used by ``none``, ``complete``.
+        profile: Shape of the tail: ``exponential``, ``step`` or ``none``; ``complete`` cuts nothing off.
         max_count: Training images of the largest class; at most 104 beside 20 held out; ``None`` takes that many.
         subset: Which images of a class are taken: ``first`` of the fixed order, or the seed of a random choice.
         val_from: Where validation images come from: the ``pool`` before the subset is drawn, ``unused`` pool images,
@@ -84,7 +84,12 @@ class DigitsLT(InMemoryLT):
     def facts(self) -> SetFacts:
         """The digits' names, sizes and pixel statistics."""
         return SetFacts(
-            name="digits", class_names=tuple("0123456789"), pool_per_class=124, mean=(0.3053,), std=(0.3760,)
+            name="digits",
+            class_names=tuple("0123456789"),
+            pool_per_class=124,
+            pool_counts=(128, 132, 127, 133, 131, 132, 131, 129, 124, 130),
+            mean=(0.3053,),
+            std=(0.3760,),
         )
 
     def open_source(self) -> ArraySource:

@@ -41,9 +41,11 @@ class InMemoryLT(LTDataModule, ABC):
     A validation image with the same pixels as a training image is left out, and the record counts them.
 
     Args:
-        imbalance_ratio: Images of the largest class over those of the smallest; not used by ``profile="none"``.
-        profile: Shape of the tail: ``exponential``, ``step`` or ``none``.
-        max_count: Training images of the largest class; ``None`` takes as many as every class of the pool has.
+        imbalance_ratio: Images of the largest class over those of the smallest; not used by ``none``, ``complete``.
+        profile: Shape of the tail: ``exponential``, ``step`` or ``none``; ``complete`` cuts nothing off, so that each
+            class has the images it was published with, be they equal in number or not.
+        max_count: Training images of the largest class; ``None`` takes as many as every class of the pool has. Not used
+            by ``complete``.
         subset: Which images of a class are taken: ``first``, as in published code, or the seed of a random choice.
         val_from: Where validation images come from: ``unused`` pool images, the ``pool`` before the subset is drawn,
             the ``train`` images, or ``none``.
@@ -266,6 +268,9 @@ class InMemoryLT(LTDataModule, ABC):
         return other
 
     def _wanted_counts(self) -> list[int]:
+        if self.profile == "complete":
+            held_out = self.val_per_class if self.val_from == "pool" else 0
+            return profiles.complete_counts(self.facts.complete_counts, held_out)
         return profiles.class_counts(
             self.profile, len(self.facts.class_names), self._largest_count(), self.imbalance_ratio
         )
@@ -290,7 +295,7 @@ class InMemoryLT(LTDataModule, ABC):
             self.val_per_class,
             self.val_fraction,
             self.subset,
-            profiles.remedy(self.profile, available.tolist(), self._largest_count(), self.imbalance_ratio),
+            self._remedy(available.tolist()),
         )
         images = source.images("train", torch.cat([chosen.train, chosen.val]))
         train, val = images[: len(chosen.train)], images[len(chosen.train) :]
@@ -300,6 +305,13 @@ class InMemoryLT(LTDataModule, ABC):
         self._repeated = int((~unseen).sum())
         self._keep("train", train, labels[chosen.train])
         self._keep("val", val[unseen], labels[chosen.val][unseen])
+
+    def _remedy(self, available: list[int]) -> str:
+        """What to do where the pool has fewer images than asked for; a complete set has what it should."""
+        if self.profile == "complete":
+            profiles.check_complete(self.facts.name, available, self._wanted_counts())
+            return ""
+        return profiles.remedy(self.profile, available, self._largest_count(), self.imbalance_ratio)
 
     def _load_test(self) -> None:
         source = self.open_source()

@@ -19,6 +19,7 @@ _FACTS: dict[Variant, PublicSetFacts] = {
         name="mnist",
         class_names=tuple("0123456789"),
         pool_per_class=5421,  # the fives
+        pool_counts=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
         mean=(0.1307,),
         std=(0.3081,),
         dataset=datasets.MNIST,
@@ -64,8 +65,9 @@ class MNISTLT(PublicSetLT):
         root: Folder with ``train-*.parquet`` and ``test-*.parquet`` (there, in ``<set name>/`` or in ``data/``), or the
             folder that torchvision downloads into.
         download: Whether to download into ``root``, in torchvision's layout, when neither is there.
-        imbalance_ratio: Images of the largest class over those of the smallest; not used by ``profile="none"``.
-        profile: Shape of the tail: ``exponential``, ``step`` or ``none``.
+        imbalance_ratio: Images of the largest class over those of the smallest; not used by ``none``, ``complete``.
+        profile: Shape of the tail: ``exponential``, ``step`` or ``none``; ``complete`` cuts nothing off, so that each
+            class has the images it was published with, be they equal in number or not.
         max_count: Training images of the largest class. 5,000, which each class of each variant has, leaves all three
             with the same counts and each class with unused images.
         subset: Which images of a class are taken: ``first``, or the seed of a random choice.

@@ -7,12 +7,15 @@ from typing import Literal
 
 from lt_lightning.errors import UsageError
 
-Profile = Literal["exponential", "step", "none"]
+Tail = Literal["exponential", "step", "none"]
 """``exponential``: counts fall by a constant factor from class to class; ``step``: the first half of the classes is
 full, the other small; ``none``: all full."""
 
+Profile = Literal[Tail, "complete"]
+"""A tail to cut, or the set as published, with as many images as each class has."""
 
-def class_counts(profile: Profile, num_classes: int, max_count: int, imbalance_ratio: float) -> list[int]:
+
+def class_counts(profile: Tail, num_classes: int, max_count: int, imbalance_ratio: float) -> list[int]:
     """Training images per class, largest first (Cui et al. 2019; rounding as in LDAM's published code).
 
     Class ``c`` of ``K`` gets ``int(max_count * imbalance_ratio ** (-c / (K - 1)))`` images in the exponential profile;
@@ -49,7 +52,47 @@ def class_counts(profile: Profile, num_classes: int, max_count: int, imbalance_r
     return counts
 
 
-def remedy(profile: Profile, available: Sequence[int], max_count: int, imbalance_ratio: float) -> str:
+def complete_counts(published: Sequence[int], held_out: int) -> list[int]:
+    """Training images per class where none are cut off.
+
+    Args:
+        published: Images of each class in the set, ``(K,)``.
+        held_out: Images of each class that validate instead.
+
+    Returns:
+        Counts, ``(K,)``.
+
+    Raises:
+        UsageError: If that leaves a class without an image.
+    """
+    if held_out >= min(published):
+        raise UsageError(
+            f"`val_per_class` {held_out} leaves class {published.index(min(published))} without a training image, as "
+            f"it has {min(published)}; choose a smaller one."
+        )
+    return [count - held_out for count in published]
+
+
+def check_complete(name: str, available: Sequence[int], counts: Sequence[int]) -> None:
+    """Refuse a pool that is not the whole set.
+
+    Args:
+        name: Of the set.
+        available: Images the pool has of each class, ``(K,)``, without those held out.
+        counts: Of :func:`complete_counts`, ``(K,)``.
+
+    Raises:
+        UsageError: If a class has fewer images, or more.
+    """
+    for label, (have, want) in enumerate(zip(available, counts, strict=True)):
+        if have != want:
+            raise UsageError(
+                f"`data.profile` complete takes all images of {name}, {want} of class {label} beside those held out, "
+                f"but the files have {have}; use the set as published, or another profile."
+            )
+
+
+def remedy(profile: Tail, available: Sequence[int], max_count: int, imbalance_ratio: float) -> str:
     """What to choose when a pool has fewer images than the profile asks for, as the end of a sentence.
 
     Args:
@@ -78,7 +121,7 @@ def remedy(profile: Profile, available: Sequence[int], max_count: int, imbalance
     return f"choose {' or '.join(choices)}" if choices else "use a data set with more images of it"
 
 
-def _counts(profile: Profile, num_classes: int, max_count: int, imbalance_ratio: float) -> list[int]:
+def _counts(profile: Tail, num_classes: int, max_count: int, imbalance_ratio: float) -> list[int]:
     if profile == "exponential":
         return [int(max_count * imbalance_ratio ** (-c / (num_classes - 1))) for c in range(num_classes)]
     head = num_classes // 2 if profile == "step" else num_classes

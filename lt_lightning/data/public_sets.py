@@ -42,9 +42,11 @@ class PublicSetLT(InMemoryLT, ABC):
         root: Folder with ``train-*.parquet`` and ``test-*.parquet`` (there, in ``<set name>/`` or in ``data/``), or the
             folder that torchvision downloads into.
         download: Whether to download into ``root``, in torchvision's layout, when neither is there.
-        imbalance_ratio: Images of the largest class over those of the smallest; not used by ``profile="none"``.
-        profile: Shape of the tail: ``exponential``, ``step`` or ``none``.
-        max_count: Training images of the largest class; ``None`` takes as many as every class of the pool has.
+        imbalance_ratio: Images of the largest class over those of the smallest; not used by ``none``, ``complete``.
+        profile: Shape of the tail: ``exponential``, ``step`` or ``none``; ``complete`` cuts nothing off, so that each
+            class has the images it was published with, be they equal in number or not.
+        max_count: Training images of the largest class; ``None`` takes as many as every class of the pool has. Not used
+            by ``complete``.
         subset: Which images of a class are taken: ``first``, as in published code, or the seed of a random choice.
         val_from: Where validation images come from: ``unused`` pool images, the ``pool`` before the subset is drawn,
             the ``train`` images, or ``none``.

@@ -86,7 +86,7 @@ def made() -> Callable[..., dict[str, Any]]:
             "stage1": stage1,
             "seeds": [seed],
             "protocol": (LAST if stage1 is None else HEADS) | (protocol or {}),
-            "accuracy": {"all": all_ / 100, "many": 0.5, "medium": 0.25, "few": 0.125},
+            "accuracy": {"all": all_ / 100, "micro": all_ / 100, "many": 0.5, "medium": 0.25, "few": 0.125},
             "standard_deviation": None,
             "seconds": 90.0,
             "environment": MACHINE,

@@ -83,7 +83,7 @@ def test_cells_without_a_sentence_are_named(call, tmp_path, monkeypatch):
     environment = record["environment"]
     key = {"row": "CNN2C, LGL", "column": "mnist", "mode": "fit", "stage1": "", "stage1_seed": None, "seed": 0}
     run = {"key": key, "stage1": None, "seeds": [0], "environment": environment, "seconds": 1.0}
-    run |= {"protocol": {"selection": "last epoch", "test_time_averaging": "none"}, "accuracy": {"all": 0.9}}
+    run |= {"protocol": {"selection": "last epoch", "test_time_averaging": "none"}, "accuracy": {"micro": 0.9}}
     (tmp_path / "reproduce_lgl3.json").write_text(json.dumps({"table": "lgl3", "runs": [run]}))
     monkeypatch.setattr(reproduce, "run", lambda arguments: Outcome(there=1))
     code, said, _ = call("--table", "lgl3")

@@ -125,6 +125,13 @@ def test_values_are_read_by_row_and_column():
     assert len(TABLES["elm1"].cells) == 20 * 8
 
 
+def test_what_the_papers_call_top_1_is_the_share_of_images():
+    """The test images of MNIST are not equal in number, nor are those of other sets that are not cut to be."""
+    assert {name: TABLES[name].columns[0].main for name in ("lgl3", "elm2", "elm3")} == dict.fromkeys(
+        ("lgl3", "elm2", "elm3"), "micro"
+    )
+
+
 def test_equal_trainings_have_one_folder():
     lort1, lort2 = TABLES["lort1"], TABLES["lort2"]
     (lort,) = lort2.chosen("LORT", "cifar100_ir100")

@@ -10,6 +10,7 @@ from reproducing.wording import protocol_label
         (False, {}, "last epoch"),
         (False, {"test_time_averaging": "flip"}, "last epoch, flip-averaged"),
         (False, {"precision": "bf16-mixed"}, "last epoch, bf16-mixed"),
+        (False, {"data": "5 training images of each class"}, "last epoch, 5 training images of each class"),
         (True, {"views": 1}, "last epoch, features of 1 view, BatchNorm in evaluation mode"),
         (
             True,

@@ -83,6 +83,38 @@ def test_without_validation_images_there_is_no_validation_split():
     assert full.split("val") is None
 
 
+def made_of(number):
+    """The first training images of the three classes, and what is to be known of all of them."""
+    facts = SetFacts("three", ("a", "b", "c"), 19, (0.5,) * 3, (0.2,) * 3, pool_counts=(20, 19, 19))
+    images, labels = make_source().images("train", torch.arange(number)), torch.arange(number) % 3
+
+    class UnequalLT(ThreeLT):
+        source = ArraySource(
+            {"train": images, "test": images[:3]}, {"train": labels, "test": labels[:3]}, ["a", "b", "c"]
+        )
+
+    UnequalLT.facts = facts
+    return UnequalLT
+
+
+@pytest.mark.parametrize(
+    ("val_from", "counts"),
+    [("none", [20, 19, 19]), ("unused", [20, 19, 19]), ("pool", [17, 16, 16]), ("train", [18, 17, 17])],
+)
+def test_a_complete_set_trains_on_all_that_is_not_held_out(val_from, counts):
+    data = made_of(58)(profile="complete", max_count=5, val_from=val_from, val_per_class=3)
+    assert data.class_counts == counts
+    data.setup("fit")
+    assert torch.bincount(data.split("train").targets).tolist() == counts
+    assert (data.split("val") is None) == (val_from in ("none", "unused"))
+    assert data.describe_split()["profile"] == "complete"
+
+
+def test_a_part_is_not_taken_for_the_complete_set():
+    with pytest.raises(UsageError, match=r"all images of three, 20 of class 0 .*, but the files have 19"):
+        made_of(57)(profile="complete").setup("fit")
+
+
 def test_an_explicit_largest_count_is_kept_whatever_is_held_out():
     assert ThreeLT(imbalance_ratio=4, max_count=12, val_from="pool", val_per_class=3).class_counts == [12, 6, 3]
 

@@ -36,6 +36,12 @@ def test_defaults_give_every_variant_the_same_counts():
     assert len(set(MNISTLT("fashion").class_names)) == 10
 
 
+def test_the_complete_sets_are_those_of_the_papers():
+    totals = {variant: MNISTLT(variant, profile="complete").class_counts for variant in ("mnist", "fashion", "kmnist")}
+    assert {variant: sum(counts) for variant, counts in totals.items()} == dict.fromkeys(totals, 60_000)
+    assert (min(totals["mnist"]), max(totals["mnist"])) == (5421, 6742)
+
+
 def test_characters_are_neither_mirrored_nor_moved_by_default():
     data = MNISTLT()
     images = torch.randint(0, 256, (8, 1, 28, 28), dtype=torch.uint8)
@@ -49,6 +55,8 @@ def test_real_digits_load_and_are_not_taken_for_clothes(shared):
     data = MNISTLT(root=root, max_count=200, imbalance_ratio=50)
     data.setup("fit")
     assert len(data.split("train")) == sum(data.class_counts)
+    complete = MNISTLT(root=root, profile="complete")
+    assert torch.bincount(complete.open_source().labels("train")).tolist() == complete.class_counts
     inputs = data.to_input(data.split("train").images, False, None)
     assert abs(inputs.mean()) < 0.1
     assert abs(inputs.std() - 1) < 0.1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_lightning.data.profiles import class_counts, remedy
+from lt_lightning.data.profiles import check_complete, class_counts, complete_counts, remedy
 from lt_lightning.errors import UsageError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_profiles.json").read_text())
@@ -35,6 +35,31 @@ def test_counts_fall_from_the_largest_to_the_smallest(profile, num_classes, max_
 
 def test_no_profile_means_equal_counts():
     assert class_counts("none", 3, 7, 100) == [7, 7, 7]
+
+
+def test_a_complete_set_keeps_its_counts():
+    assert complete_counts((5, 7, 4), 0) == [5, 7, 4]
+    assert complete_counts((5, 7, 4), 3) == [2, 4, 1]
+    check_complete("three", [2, 4, 1], [2, 4, 1])
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        (
+            lambda: complete_counts((5, 7, 4), 4),
+            r"`val_per_class` 4 leaves class 2 without a training image, as it has 4; choose a smaller one",
+        ),
+        (
+            lambda: check_complete("three", [5, 6, 4], [5, 7, 4]),
+            r"complete takes all images of three, 7 of class 1 beside those held out, but the files have 6; use",
+        ),
+        (lambda: check_complete("three", [5, 8, 4], [5, 7, 4]), r"7 of class 1 beside .*, but the files have 8"),
+    ],
+)
+def test_what_is_not_the_complete_set_is_refused(refused, message):
+    with pytest.raises(UsageError, match=message):
+        refused()
 
 
 def test_the_step_of_an_odd_number_of_classes_leaves_the_middle_one_small():
