@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.comparing.choosing import check_memorised, method_rows, oracle_row, stage1_row
+from lt_lightning.comparing.checks import check_memorised, check_order, check_tested
 from lt_lightning.comparing.extraction import extract_all
-from lt_lightning.comparing.judging import compare_rows, find_winner, judge_rows
-from lt_lightning.comparing.on_images import paper_rows
-from lt_lightning.comparing.order import check_order
 from lt_lightning.comparing.outcome import Comparison, Options, Row
+from lt_lightning.comparing.paper_rows import paper_rows
+from lt_lightning.comparing.rows import method_rows, oracle_row, stage1_row
 from lt_lightning.comparing.setup import Setup
-from lt_lightning.comparing.tested import check_tested
+from lt_lightning.comparing.testing import compare_rows, evaluate_rows, find_winner
 from lt_lightning.data import LTDataModule
 from lt_lightning.features import Features
 
@@ -61,7 +60,7 @@ def compare(
     if setup.pool is not None:
         rows.append(oracle_row(setup, setup.pool, features))
     trained = time.perf_counter()
-    judge_rows(setup, rows, features)
+    evaluate_rows(setup, rows, features)
     winner = find_winner(setup, rows)
     compare_rows(setup, rows, winner)
     seconds = {"features": extracted - started, "training": trained - extracted}

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lt_lightning.comparing.evaluation import Predictions
 from lt_lightning.comparing.grid import Grid, Point
-from lt_lightning.comparing.reading import Source
 from lt_lightning.comparing.selection import Selection, choose
+from lt_lightning.comparing.source import Source
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError

@@ -16,9 +16,9 @@ from torch import Tensor
 from lt_lightning.comparing.evaluation import ROWS, Predictions, accuracies, evaluate
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.outcome import Options, Run
-from lt_lightning.comparing.reading import Source
 from lt_lightning.comparing.selection import Selection
 from lt_lightning.comparing.settings import Settings, start
+from lt_lightning.comparing.source import Source
 from lt_lightning.comparing.training import Stage1, Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError

@@ -9,9 +9,9 @@ from lt_lightning.comparing import paper
 from lt_lightning.comparing.grid import Point, points, read_grid
 from lt_lightning.comparing.methods import Method, find_methods
 from lt_lightning.comparing.outcome import ORACLE, STAGE1, Options
-from lt_lightning.comparing.reading import read_source
 from lt_lightning.comparing.selection import may_select
 from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.comparing.source import read_source
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split

@@ -1,12 +1,14 @@
-"""A checkpoint whose classes stand in another order than the data's."""
+"""Classes in another order, validation images that stage 1 has learnt, and classes without test images are said."""
 
 import pytest
 import torch
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options
-from lt_lightning.comparing.order import check_order
+from lt_lightning.comparing.checks import check_memorised, check_order
+from lt_lightning.comparing.leaderboard import leaderboard
 from lt_lightning.comparing.setup import Setup
+from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
 
 
@@ -58,3 +60,44 @@ def test_a_comparison_records_it(run, foreign, tmp_path, make_data):
         checkpoint_class_names=make_data().class_names[::-1],
     )
     assert not any("another order" in warning for warning in in_order.warnings)
+
+
+def features_of(rows, targets):
+    return Features(rows.unsqueeze(0), targets)
+
+
+def test_memorised_images_are_those_that_stage_1_knows_as_well(setup):
+    layer = setup.source.classifier
+    rows = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
+    said = (rows @ layer.weight.T + layer.bias).argmax(dim=1)
+    wrong = (said + 1) % 10
+    with pytest.warns(
+        UserWarning, match=r"no worse on validation images \(100.0 %\) than on training images \(0.0 %\)"
+    ):
+        check_memorised(setup, {"val": features_of(rows, said), "train": features_of(rows, wrong)})
+    assert len(setup.warnings) == 1
+    check_memorised(setup, {"val": features_of(rows, wrong), "train": features_of(rows, said)})
+    check_memorised(setup, {"train": features_of(rows, said)})
+    assert len(setup.warnings) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better")
+def test_classes_without_test_images_are_named(run, make_data):
+    data = make_data()
+    images = data.split("test")
+    images.targets = images.targets.clamp(max=7)
+    with pytest.warns(UserWarning, match="classes have no test image"):
+        found = run("tau_norm", data=data)
+    assert "2 of 10 classes have no test image and are left out of the accuracies: ship, truck." in found.warnings
+    heads = [column.header for column in leaderboard(found).columns]
+    counts = data.class_counts[:8]
+    many, few = sum(count > 5 for count in counts), sum(count < 3 for count in counts)
+    assert heads[1:5] == ["all\n8", f">5\n{many}", f"medium\n{8 - many - few}", f"<3\n{few}"]
+
+
+def test_test_images_of_no_known_class_judge_nothing(run, make_data, monkeypatch):
+    monkeypatch.setattr("lt_lightning.comparing.comparison.extract_all", lambda _: pytest.fail("too late"))
+    data = make_data()
+    data.split("test").targets[3] = -1
+    with pytest.raises(UsageError, match="`CIFAR10LT` has test images of which no class is known, 1 in all"):
+        run("tau_norm", data=data)

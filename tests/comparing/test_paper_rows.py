@@ -3,8 +3,8 @@
 import pytest
 
 from lt_lightning.backbones import SmallCNN
-from lt_lightning.comparing import Options, on_images
-from lt_lightning.comparing.on_images import estimate
+from lt_lightning.comparing import Options, paper_rows
+from lt_lightning.comparing.paper_rows import estimate
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.features import ExtractionOptions
 
@@ -16,10 +16,10 @@ def test_an_estimate_counts_every_pass(foreign, make_data, monkeypatch, channels
     data = make_data()
     setup = Setup(str(foreign), SmallCNN(8, in_channels=3), data, "crt,lws,tau_norm", {}, options)
     clock = iter(range(100))
-    monkeypatch.setattr(on_images.time, "perf_counter", lambda: float(next(clock)))  # each timing takes a second
+    monkeypatch.setattr(paper_rows.time, "perf_counter", lambda: float(next(clock)))  # each timing takes a second
     number = sum(data.class_counts)  # at most as many as are timed
-    assert number < on_images._TIMED
-    per_image = 1 / on_images._REPEATS / number
+    assert number < paper_rows._TIMED
+    per_image = 1 / paper_rows._REPEATS / number
     tests = 2 * 80
     assert estimate(setup) == pytest.approx(per_image * (2 * (10 + 5) * (number + tests) + 2 * tests))
     assert not setup.source.backbone.training

@@ -1,4 +1,4 @@
-"""Rows of the papers' protocol, whose heads are trained and tested on images."""
+"""Rows of the papers' protocol: heads are trained and tested on images."""
 
 import time
 from collections.abc import Callable

@@ -1,33 +1,33 @@
-"""Rows whose heads are trained on features and whose settings validation images choose."""
+"""Rows of the default protocol: heads are trained on features, and validation images choose their settings."""
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from lt_lightning.comparing.evaluation import accuracies, count_correct
 from lt_lightning.comparing.grid import Point
-from lt_lightning.comparing.judging import fit_to_validation
 from lt_lightning.comparing.methods import Method, recipe
 from lt_lightning.comparing.outcome import ORACLE, STAGE1, Row, TriedPoint
-from lt_lightning.comparing.selection import choose, memorised
+from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.setup import Setup
+from lt_lightning.comparing.testing import fit_to_validation
 from lt_lightning.comparing.training import Trained, train
 from lt_lightning.data import LTDataModule
 from lt_lightning.features import Features
 from lt_lightning.features.progress import progress_bar
 
-_SeenFeatures = dict[str, Features]
+_Features = dict[str, Features]
+"""By name, as :func:`extract_all` gives them."""
 
 
-def stage1_row(setup: Setup, features: _SeenFeatures) -> Row:
+def stage1_row(setup: Setup, features: _Features) -> Row:
     """The checkpoint's own classifier."""
     head = setup.stage1()
     tried = [TriedPoint({}, _scores(setup, [head], features))] if setup.selection.allowed else []
     return Row(STAGE1, "none", None, tried, [head])
 
 
-def method_rows(setup: Setup, features: _SeenFeatures) -> list[Row]:
+def method_rows(setup: Setup, features: _Features) -> list[Row]:
     """Each method, trained with every setting and seed, and the settings chosen."""
     heads = _train(setup, setup.every_point, setup.data, features["shown"], features["train"])
     scores = dict(zip(heads, _scores(setup, heads, features), strict=True)) if setup.selection.allowed else {}
@@ -47,27 +47,11 @@ def method_rows(setup: Setup, features: _SeenFeatures) -> list[Row]:
     return rows if setup.whole is None else _refitted(setup, setup.whole, rows, features)
 
 
-def oracle_row(setup: Setup, pool: LTDataModule, features: _SeenFeatures) -> Row:
+def oracle_row(setup: Setup, pool: LTDataModule, features: _Features) -> Row:
     """A linear head trained on the balanced pool."""
     point = Point(Method(ORACLE, recipe()), {})
     heads = _train(setup, [point], pool, features["pool"], features["pool"])
     return Row(ORACLE, "none", point, [], heads, seconds=sum(head.seconds for head in heads))
-
-
-def check_memorised(setup: Setup, features: _SeenFeatures) -> None:
-    """Warn where stage 1 seems to have been trained on the validation images."""
-    if "val" not in features:
-        return
-    head = setup.stage1().head
-    seen = torch.bincount(features["val"].targets, minlength=len(setup.counts)) > 0
-    found = []
-    for part in (features["val"], features["train"]):
-        (correct,) = count_correct([head], part, setup.device)
-        total = torch.bincount(part.targets, minlength=len(setup.counts))
-        found.append(float("nan") if correct is None else float((correct / total)[seen].mean()))
-    warning = memorised(*found)
-    if warning is not None:
-        setup.warn(warning)
 
 
 def _train(
@@ -81,7 +65,7 @@ def _train(
         )
 
 
-def _scores(setup: Setup, heads: Sequence[Trained], features: _SeenFeatures) -> list[float]:
+def _scores(setup: Setup, heads: Sequence[Trained], features: _Features) -> list[float]:
     """Accuracy of heads on validation images, the mean over classes that have some; NaN if training diverged."""
     val = features["val"]
     correct: list[Tensor | None] = count_correct([trained.head for trained in heads], val, setup.device)
@@ -93,7 +77,7 @@ def _scores(setup: Setup, heads: Sequence[Trained], features: _SeenFeatures) -> 
     ]
 
 
-def _refitted(setup: Setup, whole: LTDataModule, rows: list[Row], features: _SeenFeatures) -> list[Row]:
+def _refitted(setup: Setup, whole: LTDataModule, rows: list[Row], features: _Features) -> list[Row]:
     """Rows whose heads are trained anew on the training images with the validation images that came from them."""
     wanted = [row.point for row in rows if row.point and row.heads]
     heads = _train(setup, wanted, whole, features["whole_shown"], features["whole"])

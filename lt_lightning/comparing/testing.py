@@ -1,4 +1,4 @@
-"""What test images say of the chosen heads, once all choices are made."""
+"""Testing of the chosen heads, once all choices are made, and how sure differences between them are."""
 
 import torch
 
@@ -19,7 +19,7 @@ def fit_to_validation(setup: Setup, trained: Trained, features: dict[str, Featur
     return temperature(logits, features["val"].targets, trained.loss.cpu())
 
 
-def judge_rows(setup: Setup, rows: list[Row], features: dict[str, Features]) -> None:
+def evaluate_rows(setup: Setup, rows: list[Row], features: dict[str, Features]) -> None:
     """Test every head of every row."""
     test = features["test"]
     for row in rows:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lt_lightning.backbones import SmallCNN
-from lt_lightning.comparing.reading import read_source
+from lt_lightning.comparing.source import read_source
 from lt_lightning.errors import UsageError
 
 

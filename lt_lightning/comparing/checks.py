@@ -1,0 +1,72 @@
+"""Warnings of what makes figures of a comparison say less than they seem to."""
+
+import torch
+
+from lt_lightning.comparing.evaluation import count_correct, predict_parts
+from lt_lightning.comparing.selection import memorised
+from lt_lightning.comparing.setup import Setup
+from lt_lightning.data.splits import classes_without
+from lt_lightning.errors import UsageError
+from lt_lightning.features import Features
+from lt_lightning.functional import recall_if_renamed, top_class
+from lt_lightning.wording import first_few
+
+_CLEAR = 0.2
+"""Gain in recall that no mistake of a classifier in the right order is taken for."""
+
+
+def check_tested(setup: Setup) -> None:
+    """Warn of classes without a test image: means over classes leave them out, and mostly they are of the tail.
+
+    Raises:
+        UsageError: If there are test images of which no class is known.
+    """
+    test, names = setup.data.split("test"), setup.data.class_names
+    assert test is not None
+    unknown = int((test.targets < 0).sum())
+    if unknown:
+        raise UsageError(
+            f"`{type(setup.data).__name__}` has test images of which no class is known, {unknown} in all, so they "
+            f"cannot judge methods; give test images with labels."
+        )
+    untested = [str(names[label]) for label in classes_without(test.targets, len(names))]
+    if untested:
+        setup.warn(
+            f"{len(untested)} of {len(names)} classes have no test image and are left out of the accuracies: "
+            f"{first_few(untested)}."
+        )
+
+
+def check_order(setup: Setup, features: dict[str, Features]) -> None:
+    """Warn where stage 1 would know the training images much better if its classes were others.
+
+    A foreign file seldom names them, and methods that start from its classifier then learn from a wrong one.
+    """
+    train, names = features["train"], setup.data.class_names
+    said = torch.cat([top_class(part) for part in predict_parts(setup.stage1().head, train, setup.device)])
+    plain, renamed, meant = recall_if_renamed(said, train.targets, len(setup.counts))
+    if renamed - plain <= _CLEAR:
+        return
+    moved = [(names[row], names[one]) for row, one in enumerate(meant.tolist()) if row != one]
+    shown = first_few([f"{theirs!r} meant {ours!r}" for theirs, ours in moved], most=3)
+    setup.warn(
+        f"The checkpoint's classes seem to stand in another order than the data's: stage 1 is right about "
+        f"{100 * plain:.1f} % of the training images, mean over classes, but would be about {100 * renamed:.1f} % if "
+        f"{shown}; name its classes in the order of its rows by `checkpoint_class_names`."
+    )
+
+
+def check_memorised(setup: Setup, features: dict[str, Features]) -> None:
+    """Warn where stage 1 seems to have been trained on the validation images."""
+    if "val" not in features:
+        return
+    head = setup.stage1().head
+    seen = torch.bincount(features["val"].targets, minlength=len(setup.counts)) > 0
+    found = []
+    for part in (features["val"], features["train"]):
+        (correct,) = count_correct([head], part, setup.device)
+        total = torch.bincount(part.targets, minlength=len(setup.counts))
+        found.append(float("nan") if correct is None else float((correct / total)[seen].mean()))
+    warning = memorised(*found)
+    if warning is not None:
+        setup.warn(warning)
