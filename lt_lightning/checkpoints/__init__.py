@@ -9,8 +9,7 @@ from lt_lightning.checkpoints.class_order import class_order
 from lt_lightning.checkpoints.classifier import Classifier, find_classifier, unexpected
 from lt_lightning.checkpoints.hand_back import hand_back, hand_back_file, to_linear
 from lt_lightning.checkpoints.head_record import head_record
-from lt_lightning.checkpoints.leftovers import deeper_layers
-from lt_lightning.checkpoints.matching import Match, match
+from lt_lightning.checkpoints.matching import Match, deeper_layers, match
 from lt_lightning.checkpoints.reading import RECORD, Checkpoint, read
 from lt_lightning.checkpoints.report import explain_mismatch, report
 from lt_lightning.checkpoints.writing import UnwritableError, write_new

@@ -1,6 +1,6 @@
 """A checkpoint with a better last layer, in the format it came in."""
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from lt_lightning.checkpoints.class_order import class_order
 from lt_lightning.checkpoints.classifier import FACTORS, Classifier, find_classifier
 from lt_lightning.checkpoints.matching import Match, match
 from lt_lightning.checkpoints.opening import is_safetensors, open_safely
-from lt_lightning.checkpoints.reading import Place, memory_of, read
+from lt_lightning.checkpoints.reading import Place, memory_of, read, tensors_in
 from lt_lightning.checkpoints.writing import write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
@@ -113,43 +113,21 @@ def _layer(head: Head | nn.Linear, source: Path) -> nn.Linear:
 
 def _tensors(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[dict[str, Tensor], list[str]]:
     """What takes the place of the file's tensors, by the file's keys, and what is to be said of it."""
-    path, shape = str(found.source.path), tuple(classifier.weight.shape)
-    if tuple(layer.weight.shape) != shape:
-        raise UsageError(
-            f"`head` must have {shape[0]} classes and {shape[1]} features, as the classifier of `checkpoint` {path!r} "
-            f"has, but has {layer.weight.shape[0]} and {layer.weight.shape[1]}."
-        )
-    keys = {key.rpartition(".")[2]: key for key in classifier.keys}
-    weight = next((key for name, key in keys.items() if name.endswith("weight")), None)
-    bias = next((key for name, key in keys.items() if name.endswith("bias")), None)
-    if classifier.is_linear is None:
-        kind = str((found.source.head or {}).get("class_path", "head")).rpartition(".")[2]
-        raise UsageError(
-            f"`checkpoint` {path!r} has a head of somebody's own, {kind}, which may make something else of a linear "
-            f"layer's weights; {_INSTEAD}."
-        )
-    if not classifier.is_linear or weight is None:
-        raise UsageError(
-            f"`checkpoint` {path!r} has a classifier {classifier.name!r} that is not linear, so its network would make "
-            f"something else of a linear layer's weights; {_INSTEAD}."
-        )
+    weight, bias = _replaced_keys(found, classifier, layer)
     given = _bias(layer)
-    if bias is None and given is not None and bool(given.any()):
-        raise UsageError(
-            f"`checkpoint` {path!r} has a classifier {classifier.name!r} without a bias, and the new one needs one (of "
-            f"up to {float(given.abs().max()):.3g}), which its network could not load; {_INSTEAD}."
-        )
     # Copies: of a layer out of a stack of many torch would save them all.
     notes, exact = [], {weight: layer.weight.detach().cpu().clone()}
     if bias is not None:
-        exact[bias] = torch.zeros(shape[0]) if given is None else given.cpu().clone()
+        exact[bias] = torch.zeros(layer.out_features) if given is None else given.cpu().clone()
         if given is None:
             notes.append("its bias is 0")
     exact = {key: _in_file_order(value, classifier) for key, value in exact.items()}
     new = {key: value.to(found.rest[key].dtype) for key, value in exact.items()}
     stored = str(new[weight].dtype).removeprefix("torch.")
     if not all(bool(value.isfinite().all()) for value in new.values()):
-        raise UsageError(f"`head` has weights that are too large for {stored}, the type in {path!r}; {_INSTEAD}.")
+        raise UsageError(
+            f"`head` has weights that are too large for {stored}, the type in {str(found.source.path)!r}; {_INSTEAD}."
+        )
     lost = max(float((new[key].to(value.dtype) - value).abs().max()) for key, value in exact.items())
     if lost:
         notes.append(f"rounded to the file's {stored}, by {lost:.1e} at most")
@@ -159,6 +137,38 @@ def _tensors(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[di
             notes.append(f"factors {key!r} are 1")
     _check(found, classifier, new, weight, bias)
     return new, notes
+
+
+def _replaced_keys(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[str, str | None]:
+    """The file's keys of weight and bias, where its network computes with a layer in their place as the layer does."""
+    path, shape, bias = str(found.source.path), tuple(classifier.weight.shape), _bias(layer)
+    if tuple(layer.weight.shape) != shape:
+        raise UsageError(
+            f"`head` must have {shape[0]} classes and {shape[1]} features, as the classifier of `checkpoint` {path!r} "
+            f"has, but has {layer.weight.shape[0]} and {layer.weight.shape[1]}."
+        )
+    weight_key = next((key for key in classifier.keys if key.endswith("weight")), None)
+    bias_key = next((key for key in classifier.keys if key.endswith("bias")), None)
+    if classifier.is_linear is None:
+        raise UsageError(
+            f"`checkpoint` {path!r} has a head of somebody's own, {_head_name(found)}, which may make something else "
+            f"of a linear layer's weights; {_INSTEAD}."
+        )
+    if not classifier.is_linear or weight_key is None:
+        raise UsageError(
+            f"`checkpoint` {path!r} has a classifier {classifier.name!r} that is not linear, so its network would make "
+            f"something else of a linear layer's weights; {_INSTEAD}."
+        )
+    if bias_key is None and bias is not None and bool(bias.any()):
+        raise UsageError(
+            f"`checkpoint` {path!r} has a classifier {classifier.name!r} without a bias, and the new one needs one (of "
+            f"up to {float(bias.abs().max()):.3g}), which its network could not load; {_INSTEAD}."
+        )
+    return weight_key, bias_key
+
+
+def _head_name(found: Match) -> str:
+    return str((found.source.head or {}).get("class_path", "head")).rpartition(".")[2]
 
 
 def _bias(layer: nn.Linear) -> Tensor | None:
@@ -186,34 +196,25 @@ def _check(found: Match, classifier: Classifier, new: dict[str, Tensor], weight:
     if again.bias is not None and bias is not None:
         pairs.append((again.bias, new[bias]))
     if not all(torch.allclose(read.float(), given.float(), rtol=1e-5, atol=1e-6) for read, given in pairs):
-        kind = str((found.source.head or {}).get("class_path", "head")).rpartition(".")[2]
         raise UsageError(
-            f"`checkpoint` {str(found.source.path)!r} has a {kind}, which makes something else of the weights that it "
-            f"is given; {_INSTEAD}."
+            f"`checkpoint` {str(found.source.path)!r} has a {_head_name(found)}, which makes something else of the "
+            f"weights that it is given; {_INSTEAD}."
         )
 
 
 # -- places ----------------------------------------------------------------------------------------------------------
 
 
-def _walk(node: object, place: Place = (), above: tuple[int, ...] = ()) -> Iterator[tuple[Place, Tensor]]:
-    if isinstance(node, Tensor):
-        yield place, node
-    elif isinstance(node, dict) and id(node) not in above:  # one that contains itself has no end
-        for key, value in node.items():
-            yield from _walk(value, (*place, key), (*above, id(node)))
-
-
 def _shared_places(contents: dict[Any, Any], place: Place) -> list[Place]:
     """Where the tensor of a place stands, under whatever names."""
-    tensors = dict(_walk(contents))
+    tensors = dict(tensors_in(contents))
     memory = memory_of(tensors[place])
     return [other for other, tensor in tensors.items() if other == place or memory_of(tensor) == memory]
 
 
 def _copies(contents: dict[Any, Any], replaced: list[Place]) -> list[str]:
     """Note of other tensors that go by the classifier's name, such as those of a moving average."""
-    tensors = {".".join(map(str, place)): tensor for place, tensor in _walk(contents)}
+    tensors = {".".join(map(str, place)): tensor for place, tensor in tensors_in(contents)}
     here, *aliases = (".".join(map(str, place)) for place in replaced)
     others = [
         name

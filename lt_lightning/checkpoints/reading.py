@@ -30,7 +30,7 @@ _ASIDE = re.compile(
 _CLASSIFIER = re.compile(r"(^|_)(classifier|head|heads|fc|linear|lws)(_|$)")
 # What wrappers put in the middle of keys: torch.compile, FSDP, activation checkpointing.
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-_DEEPEST = 8  # dictionaries in dictionaries; one that contains itself has no end
+_DEEPEST = 8  # envelopes in envelopes; one that contains itself has no end
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,21 @@ def memory_of(tensor: Tensor) -> tuple[object, ...]:
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
+def tensors_in(node: object, place: Place = (), above: tuple[int, ...] = ()) -> Iterator[tuple[Place, Tensor]]:
+    """The tensors in nested dictionaries, with their places."""
+    if isinstance(node, Tensor):
+        yield place, node
+    elif isinstance(node, Mapping) and id(node) not in above:  # one that contains itself has no end
+        for key, value in node.items():
+            yield from tensors_in(value, (*place, key), (*above, id(node)))
+
+
 def _weights(contents: Mapping[Any, Any]) -> tuple[tuple[str, ...], list[tuple[Place, Tensor]]]:
     """The envelope that holds a file's network, and the tensors in it with their places."""
     envelope: tuple[str, ...] = ()
     node = contents
     while len(envelope) < _DEEPEST:
-        parts = {str(key): list(_tensors(value)) for key, value in node.items() if isinstance(value, Mapping)}
+        parts = {str(key): list(tensors_in(value)) for key, value in node.items() if isinstance(value, Mapping)}
         full = {key for key, tensors in parts.items() if tensors}
         network = {key for key in full if not _ASIDE.search(key)}
         name = next((key for key in _ENVELOPES if key in network), None)
@@ -121,17 +130,9 @@ def _weights(contents: Mapping[Any, Any]) -> tuple[tuple[str, ...], list[tuple[P
         # Split files keep the classifier beside the backbone, under a name of its own.
         if name is None or any(_CLASSIFIER.search(key) for key in network - {name}):
             own = {key: value for key, value in node.items() if isinstance(value, Tensor) or str(key) in network}
-            return envelope, [(envelope + place, tensor) for place, tensor in _tensors(own)]
+            return envelope, [(envelope + place, tensor) for place, tensor in tensors_in(own)]
         envelope, node = (*envelope, name), node[name]
     return envelope, []
-
-
-def _tensors(node: object, place: Place = ()) -> Iterator[tuple[Place, Tensor]]:
-    if isinstance(node, Tensor):
-        yield place, node
-    elif isinstance(node, Mapping) and len(place) < _DEEPEST:
-        for key, value in node.items():
-            yield from _tensors(value, (*place, key))
 
 
 def _mapping(value: object) -> dict[str, Any]:
