@@ -26,7 +26,8 @@ DLR1 = Table(
         for net, loss in _DLR_ROWS
         for column, (folder, _, _) in _DLR_SETS.items()
     ),
-    text="The paper states no schedule; a cosine to 0 is ours, and m of HS-LR is 25 %.",
+    text="The paper states no schedule; a cosine to 0 is ours. m of HS-LR is 25 %, which the paper chose between 25 "
+    "and 75 on validation images. Its ResNet-32 has 0.7 million parameters; He's, which is ours, has 0.46.",
 )
 
 _LGL = {"LGL": "lgl", "SML": "sml", "LGL-INR": "lgl_inr"}

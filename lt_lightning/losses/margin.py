@@ -97,7 +97,8 @@ class ELMLoss(MarginLoss):
     The rival j is the largest logit other than the target's. The paper calls the margin wider; by its formula, which
     its code shares, it is below LDAM's for every λ > 0, and, at λ = 1, negative where j is rarer than y. Neither the
     choice of j nor the margin is differentiated. With ``scale`` above 1 the logits must be cosines
-    (``CosineHead(scale=1)``); the scale is applied here, once.
+    (``CosineHead(scale=1)``); the scale is applied here, once, to all logits, as in eq. (6) and the code: eq. (7)
+    prints the other classes' without it.
 
     Args:
         class_counts: Training images per class, length K, at least 2.

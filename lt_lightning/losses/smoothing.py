@@ -28,7 +28,8 @@ class LORTLoss(Loss):
 
     Args:
         class_counts: Training images per class, length K.
-        delta: δ in [0, 1]. 0.98 is the paper's for CIFAR100-LT; it has 0.99 for ImageNet-LT and iNaturalist 2018.
+        delta: δ in [0, 1]. 0.98 is the paper's for CIFAR100-LT; it has 0.99 for ImageNet-LT and iNaturalist 2018. 1,
+            which the paper leaves out, has the same label for all classes: nothing is learnt.
         gap: The logit gap, at least 0, in place of ``delta``.
         weight: Not accepted; here so that the error can say why.
         reduction: ``mean``, ``sum`` or ``none``, as for every :class:`Loss`.
