@@ -16,17 +16,14 @@ from lt_lightning.backbones.base import features_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
 from lt_lightning.errors import UsageError
-from lt_lightning.features.keys import key, weights_hash
+from lt_lightning.features.keys import cache_key, weights_hash
 from lt_lightning.features.memory import check_memory
 from lt_lightning.features.processes import local_rank, on_first, rank_and_world_size
-from lt_lightning.features.progress import progress_bar
+from lt_lightning.features.progress import Foresight, progress_bar
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
-from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views
+from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
 from lt_lightning.seeds import seed_from
-from lt_lightning.wording import duration
 
-_LOOK = 10.0  # seconds after which the rest is estimated; the first ones go into starting workers
-_LONG = 120.0  # seconds that are worth a word
 _MOST_VIEWS = 100  # up to which features of more draws than are asked for are looked for
 
 
@@ -120,7 +117,8 @@ def extract(
         "dtype": options.dtype,
     }
     started = time.perf_counter()
-    with _store(backbone, data, split, layout, record, options) as store:
+    store, record = _store(backbone, data, split, layout, record, options)
+    with store:
         missing = store.missing()
         if missing:
             _fill(store, missing, backbone, images, data, views, seed, options, f"features of {split}")
@@ -161,33 +159,29 @@ def _store(
     layout: Layout,
     record: dict[str, Any],
     options: ExtractionOptions,
-) -> Store:
+) -> tuple[Store, dict[str, Any]]:
+    """Where features are kept, and the record with the key that they have on disk."""
     if not options.cache:
-        return MemoryStore(layout)
-    parts = on_first(
+        return MemoryStore(layout), record
+    drawn = draws(record["views"])
+    inputs = on_first(
         lambda: {
-            **record,
             "weights": weights_hash(backbone),
             "split": data.fingerprint(split),
             "transform": data.describe_transform(training=record["views"] != 1),
         }
     )
 
-    drawn = record["views"] not in (1, "all")
-
-    def of(views: int) -> dict[str, int]:
-        return {"views": views} if drawn else {}
-
-    def keyed(views: int) -> str:
-        return key({**parts, **of(views), "shape": (views, layout.images, layout.features)})
+    def record_of(views: int) -> dict[str, Any]:
+        own = {**record, "views": views} if drawn else record
+        return {**own, "key": cache_key({**own, **inputs, "shape": (views, layout.images, layout.features)})}
 
     def folder(views: int) -> Path:
-        return Path(options.cache) / f"{split}-{keyed(views)[:20]}"
+        return Path(options.cache) / f"{split}-{record_of(views)['key'][:20]}"
 
     held = on_first(lambda: _views_held(layout.views, folder)) if drawn else layout.views
-    stored = {**record, **of(held), "key": keyed(held)}
-    record["key"] = keyed(layout.views)
-    return DiskStore(Path(options.cache), folder(held).name, replace(layout, views=held), stored)
+    store = DiskStore(folder(held), replace(layout, views=held), record_of(held))
+    return store, record_of(layout.views)
 
 
 def _views_held(views: int, folder: Callable[[int], Path]) -> int:
@@ -214,7 +208,7 @@ def _fill(
     network = deepcopy(backbone).to(device).eval()
     if options.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    drawn = views not in (1, "all")
+    drawn = draws(views)
     loader = DataLoader(
         _Blocks(images, share, seed if drawn else None),
         batch_size=None,
@@ -223,7 +217,7 @@ def _fill(
         pin_memory=device.type == "cuda",
     )
     total = sum(block.stop - block.start for block in share)
-    foresight = _Foresight(title, total, len({block.view for block in share}), options.progress and rank == 0)
+    foresight = Foresight(title, total, len({block.view for block in share}), options.progress and rank == 0)
     with progress_bar(title, total, options.progress) as advance, torch.inference_mode():
         for block, pixels in zip(share, loader, strict=True):
             pixels = pixels.to(device, non_blocking=True)
@@ -268,33 +262,6 @@ def _checked(rows: Tensor, layout: Layout, options: ExtractionOptions) -> Tensor
             f"`dtype` {options.dtype}; use fp32 and float32, or check its weights."
         )
     return rows
-
-
-class _Foresight:
-    """Says once, after the first seconds, how long an extraction will be, if long; who can wait need not guess.
-
-    Args:
-        title: What is going on.
-        total: Images to pass.
-        views: How many views of each.
-        wanted: Whether it is to be said.
-    """
-
-    def __init__(self, title: str, total: int, views: int, wanted: bool) -> None:
-        self.title, self.total, self.views, self.wanted = title, total, views, wanted
-        self.done, self.started = 0, time.perf_counter()
-
-    def advance(self, images: int) -> None:
-        """Count images that have passed."""
-        self.done += images
-        seconds = time.perf_counter() - self.started
-        if not self.wanted or seconds < _LOOK:
-            return
-        self.wanted = False
-        whole = seconds / self.done * self.total
-        if whole > _LONG:
-            less = f"; `views` 1 would take {duration(whole / self.views)}" if self.views > 1 else ""
-            print(f"{self.title}: about {duration(whole)}{less}", flush=True)
 
 
 class _Blocks(Dataset[Tensor]):

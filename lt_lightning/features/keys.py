@@ -24,7 +24,7 @@ def weights_hash(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def key(parts: dict[str, Any]) -> str:
+def cache_key(parts: dict[str, Any]) -> str:
     """SHA-256 of plain values, 64 hexadecimal digits."""
     text = json.dumps({"format": FORMAT, **parts}, sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()

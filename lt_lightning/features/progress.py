@@ -1,5 +1,6 @@
-"""A progress bar for whoever looks on."""
+"""How far something has come, for whoever looks on."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -7,6 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lt_lightning.features.processes import rank_and_world_size
+from lt_lightning.wording import duration
+
+_LOOK = 10.0  # seconds after which the rest is estimated; the first ones go into starting workers
+_LONG = 120.0  # seconds that are worth a word
 
 
 @contextmanager
@@ -27,3 +32,30 @@ def progress_bar(title: str, total: int | None, shown: bool) -> Iterator[Callabl
     task = progress.add_task(title, total=total)
     with nullcontext() if hidden else progress:  # entered, a hidden one would leave an empty line
         yield lambda steps: progress.advance(task, steps)
+
+
+class Foresight:
+    """Says once, after the first seconds, how long an extraction will be, if long; who can wait need not guess.
+
+    Args:
+        title: What is going on.
+        total: Images to pass.
+        views: How many views of each.
+        wanted: Whether it is to be said.
+    """
+
+    def __init__(self, title: str, total: int, views: int, wanted: bool) -> None:
+        self.title, self.total, self.views, self.wanted = title, total, views, wanted
+        self.done, self.started = 0, time.perf_counter()
+
+    def advance(self, images: int) -> None:
+        """Count images that have passed."""
+        self.done += images
+        seconds = time.perf_counter() - self.started
+        if not self.wanted or seconds < _LOOK:
+            return
+        self.wanted = False
+        whole = seconds / self.done * self.total
+        if whole > _LONG:
+            less = f"; `views` 1 would take {duration(whole / self.views)}" if self.views > 1 else ""
+            print(f"{self.title}: about {duration(whole)}{less}", flush=True)

@@ -93,8 +93,8 @@ class DiskStore(Store):
     """Keeps features in a folder, which all processes see.
 
     Args:
-        parent: Folder of all caches; made if need be.
-        name: Name of this one, unlike that of any features with other weights, images, transform or views.
+        folder: Of these features alone: other weights, images, transforms or views have another. What it lies in is
+            made if need be.
         layout: Shape of the features.
         record: Plain values written beside them, for whoever looks into the folder.
 
@@ -102,13 +102,13 @@ class DiskStore(Store):
         UsageError: When entered, if the folder cannot be written to or has too little space.
     """
 
-    def __init__(self, parent: Path, name: str, layout: Layout, record: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, layout: Layout, record: dict[str, Any]) -> None:
         super().__init__(layout)
-        self.folder = parent / name
-        self.partial = parent / f"{name}.partial"
+        self.folder = folder
+        self.partial = folder.with_name(f"{folder.name}.partial")
         self.record = record
         self._done: Checksums = {}
-        self._lock = FileLock(parent / f"{name}.lock")
+        self._lock = FileLock(folder.with_name(f"{folder.name}.lock"))
 
     def __enter__(self) -> "DiskStore":
         """Wait for whoever else extracts these, see what there is of them, and check that the rest has room."""
@@ -253,7 +253,7 @@ class DiskStore(Store):
         if len(checksums) < len(list(self.layout.blocks())):
             raise UsageError(_not_shared(self.partial))
         try:
-            with (self.partial / "features.bin").open("rb") as file:
+            with (self.partial / "features.bin").open("r+b") as file:  # Windows flushes nothing that is open for reading
                 os.fsync(file.fileno())
             (self.partial / "record.json").write_text(json.dumps(self.record | {"checksums": checksums}, default=repr))
             for notes in self.partial.glob("done-*.txt"):

@@ -120,3 +120,8 @@ def check_views(views: Views) -> None:
     """
     if isinstance(views, int) and views < 1:
         raise UsageError(f'`views` must be 1, a larger number or "all", but got {views}.')
+
+
+def draws(views: Views) -> bool:
+    """Whether views are random draws of the augmentation."""
+    return views not in (1, "all")

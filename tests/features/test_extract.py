@@ -1,5 +1,4 @@
 import shutil
-import sys
 from collections import namedtuple
 
 import pytest
@@ -8,8 +7,7 @@ import torch
 from lt_lightning.backbones import ResNet20, SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.errors import UsageError
-from lt_lightning.features import ExtractionOptions, extract
-from lt_lightning.features.extract import _Foresight
+from lt_lightning.features import ExtractionOptions, extract, progress
 
 
 @pytest.fixture
@@ -226,35 +224,8 @@ def test_full_disks_are_found_before_the_first_pass(counting, digits_data, optio
     assert counting.passes == 0
 
 
-@pytest.mark.parametrize(
-    ("views", "wanted", "said"),
-    [
-        (4, True, "features of train: about 15.0 minutes; `views` 1 would take 3.8 minutes\n"),
-        (1, True, "features of train: about 15.0 minutes\n"),
-        (4, False, ""),
-    ],
-)
-def test_how_long_it_will_be_is_said_once(monkeypatch, capsys, views, wanted, said):
-    clock = iter(range(0, 900, 9))
-    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
-    foresight = _Foresight("features of train", 1000, views, wanted)
-    for _ in range(50):
-        foresight.advance(10)
-    assert capsys.readouterr().out == said
-
-
-def test_a_short_extraction_needs_no_word(monkeypatch, capsys):
-    clock = iter(range(0, 900, 9))
-    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
-    foresight = _Foresight("features of train", 100, 4, True)
-    for _ in range(10):
-        foresight.advance(10)
-    assert capsys.readouterr().out == ""
-
-
 def test_a_long_extraction_of_a_split_says_so(counting, digits_data, options, monkeypatch, capsys):
-    module = sys.modules[_Foresight.__module__]  # the package has a function of that name
-    monkeypatch.setattr(module, "_LOOK", 0.0)
-    monkeypatch.setattr(module, "_LONG", 0.0)
+    monkeypatch.setattr(progress, "_LOOK", 0.0)
+    monkeypatch.setattr(progress, "_LONG", 0.0)
     extract(counting, digits_data, views=2, options=options(progress=True))
     assert "features of train: about 1 s; `views` 1 would take 1 s\n" in capsys.readouterr().out

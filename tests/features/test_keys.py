@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from lt_lightning.backbones import ResNet20, SmallCNN
-from lt_lightning.features.keys import key, weights_hash
+from lt_lightning.features.keys import cache_key, weights_hash
 
 
 def test_equal_weights_have_equal_hashes_wherever_they_lie():
@@ -33,6 +33,6 @@ def test_buffers_that_no_state_dict_has_count_too():
 
 
 def test_order_of_parts_is_irrelevant_and_their_values_are_not():
-    assert key({"a": 1, "b": (1, 2)}) == key({"b": [1, 2], "a": 1})
-    assert key({"a": 1}) != key({"a": 2}) != key({"b": 2})
-    assert len(key({})) == 64
+    assert cache_key({"a": 1, "b": (1, 2)}) == cache_key({"b": [1, 2], "a": 1})
+    assert cache_key({"a": 1}) != cache_key({"a": 2}) != cache_key({"b": 2})
+    assert len(cache_key({})) == 64

@@ -22,14 +22,14 @@ def fill(store, stop=None):
 
 
 def finished(folder, name="made", blocks=None):
-    with DiskStore(folder, name, LAYOUT, {"key": "abc"}) as store:
+    with DiskStore(folder / name, LAYOUT, {"key": "abc"}) as store:
         computed = len(store.missing())
         fill(store)
         return computed, store.finish()
 
 
 @pytest.mark.parametrize(
-    "make", [lambda folder: MemoryStore(LAYOUT), lambda folder: DiskStore(folder, "a", LAYOUT, {})]
+    "make", [lambda folder: MemoryStore(LAYOUT), lambda folder: DiskStore(folder / "a", LAYOUT, {})]
 )
 def test_what_is_put_comes_back(make, tmp_path):
     with make(tmp_path / "new" / "cache") as store:
@@ -48,7 +48,7 @@ def test_finished_features_are_mapped(tmp_path):
 
 
 def test_what_is_left_of_an_interrupted_run_is_kept_if_intact(tmp_path):
-    with DiskStore(tmp_path, "made", LAYOUT, {}) as store:
+    with DiskStore(tmp_path / "made", LAYOUT, {}) as store:
         fill(store, 3)
     notes = tmp_path / "made.partial/done-0.txt"
     notes.write_text(notes.read_text()[:-4])  # cut off in the middle of a line
@@ -102,7 +102,7 @@ def test_of_large_files_some_blocks_are_read(tmp_path, monkeypatch):
 
 def test_a_second_one_waits_for_the_first(tmp_path, capsys):
     counts = []
-    with DiskStore(tmp_path, "made", LAYOUT, {}) as store:
+    with DiskStore(tmp_path / "made", LAYOUT, {}) as store:
         other = threading.Thread(target=lambda: counts.append(finished(tmp_path)[0]))
         other.start()
         while "waiting for another process" not in capsys.readouterr().out:
@@ -116,8 +116,8 @@ def test_a_second_one_waits_for_the_first(tmp_path, capsys):
 def test_folders_that_cannot_be_used_are_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"`cache` '.*file' cannot be used \(.*\); give a folder that can be written"):
-        DiskStore(tmp_path / "file", "made", LAYOUT, {}).__enter__()
-    with DiskStore(tmp_path, "made", LAYOUT, {}) as store:
+        DiskStore(tmp_path / "file" / "made", LAYOUT, {}).__enter__()
+    with DiskStore(tmp_path / "made", LAYOUT, {}) as store:
         fill(store, 1)
 
         def full(*_):
@@ -132,7 +132,7 @@ def test_folders_that_cannot_be_used_are_named(tmp_path, monkeypatch):
 
 def test_processes_that_do_not_share_the_folder_are_told(tmp_path):
     sentence = "made.partial is not the same for every process; give a `cache` folder that all machines share"
-    with DiskStore(tmp_path, "made", LAYOUT, {}) as store:
+    with DiskStore(tmp_path / "made", LAYOUT, {}) as store:
         fill(store, 3)
         with pytest.raises(UsageError, match=sentence):
             store.finish()
