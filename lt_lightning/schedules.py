@@ -43,9 +43,13 @@ class CosineLR(LRScheduler):
         return {key: value for key, value in super().state_dict().items() if key != "epochs"}
 
     def get_lr(self) -> list[float]:  # type: ignore[override]  # torch's annotation admits tensors as well
-        """Learning rate of each parameter group at the current epoch."""
+        """Learning rate of each parameter group at the current epoch.
+
+        A group that came later, as ``BackboneFinetuning`` adds one, keeps the rate that whoever added it gives it.
+        """
         base_lrs = [float(lr) for lr in self.base_lrs]
+        later = [float(group["lr"]) for group in self.optimizer.param_groups[len(base_lrs) :]]
         if self.epochs is None:
-            return base_lrs
+            return base_lrs + later
         share = (1 + cos(pi * min(self.last_epoch, self.epochs) / self.epochs)) / 2
-        return [lr * (self.end_factor + (1 - self.end_factor) * share) for lr in base_lrs]
+        return [lr * (self.end_factor + (1 - self.end_factor) * share) for lr in base_lrs] + later

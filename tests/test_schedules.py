@@ -49,6 +49,16 @@ def test_without_a_length_the_rate_stays():
     assert optimizer.param_groups[0]["lr"] == 0.4
 
 
+def test_a_group_that_comes_later_keeps_its_own_rate():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    schedules = [CosineLR(optimizer), CosineLR(optimizer, epochs=2)]
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.3})
+    optimizer.step()
+    for schedule, first in zip(schedules, (0.4, 0.2), strict=True):
+        schedule.step()
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([first, 0.3])
+
+
 def test_state_resumes():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
     schedule = CosineLR(optimizer)

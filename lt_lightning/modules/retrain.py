@@ -10,17 +10,22 @@ from torch import Tensor, nn
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
+from lt_lightning.checkpoints import RECORD
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
 from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
 from lt_lightning.modules.contract import all_kept, check_start
+from lt_lightning.modules.foreign_callbacks import check_stays_frozen
 from lt_lightning.modules.mismatch import mismatch_error
 from lt_lightning.modules.origin import check_transform
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.modules.training_features import training_features
 from lt_lightning.schedules import CosineLR
+
+_UNSTARTED = "awaits_checkpoint"
+"""Key of a record: the weights are those that the module was made with, not yet the ones it is to start from."""
 
 
 class RetrainModule(LTModule):
@@ -137,7 +142,9 @@ class RetrainModule(LTModule):
             return super().features(images)
 
     def setup(self, stage: str) -> None:
-        """Refuse to fit what has nothing to train."""
+        """Refuse to fit what has nothing to train, and callbacks that would train or change the backbone."""
+        if stage == "fit":
+            check_stays_frozen(self.trainer)
         if stage == "fit" and not self.trains:
             raise UsageError(
                 f"`model.head` {type(self.head).__name__} has nothing to train; use `lt-lightning test` with the same "
@@ -148,13 +155,27 @@ class RetrainModule(LTModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from a stage-2 checkpoint: stage 1's weights must not come over it."""
         super().on_load_checkpoint(checkpoint)
-        self._started, self._awaits_features = True, False
+        if not checkpoint.get(RECORD, {}).get(_UNSTARTED):
+            self._started, self._awaits_features = True, False
+        elif self._started:  # what a callback has tried out ends here
+            self._started, self._awaits_features = False, self.head.needs_features
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say so where nothing has been started yet, as when a callback saves what it will go back to."""
+        super().on_save_checkpoint(checkpoint)
+        if not self._started or self._awaits_features:
+            checkpoint[RECORD][_UNSTARTED] = True
 
     # Of all hooks before the first batch these are the first that come after a stage-2 checkpoint has been restored.
 
     def on_fit_start(self) -> None:
         """Start from the checkpoint."""
         self._start_once()
+
+    def on_train_start(self) -> None:
+        """Start also what a callback tries out before: one that looks for a batch size or a learning rate."""
+        self._start_once()
+        super().on_train_start()
 
     def on_validation_start(self) -> None:
         """Start from the checkpoint."""

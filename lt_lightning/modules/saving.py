@@ -64,6 +64,7 @@ def save_retrained(
         group_thresholds=thresholds,
         allow_double_balancing=True,  # whether the parts go together was asked before they were trained
     )
+    module._started, module._awaits_features = True, False  # its parts are made already
     given = None if arguments is None else {**arguments, "checkpoint": checkpoint}
     _save(path, module, head, data, epochs, input_shape, given)
 
