@@ -6,7 +6,7 @@ import pytest
 from preset_names import STAGE1
 
 from lt_lightning import presets
-from lt_lightning.data import MNISTLT
+from lt_lightning.data import CIFAR100LT, MNISTLT
 
 LINEAR, BALANCED = "LinearHead", "ClassBalancedSampler"
 CE, CB = "CrossEntropyLoss", "ClassBalancedLoss"
@@ -114,6 +114,16 @@ def test_lgl_inr_trains_on_the_standard_training_set():
     data = presets.load("mnist/stage1/lgl_inr")["data"]["init_args"]
     made = MNISTLT(**{key: value for key, value in data.items() if key != "root"})
     assert (sum(made.class_counts), made.val_from, made.crop_padding, made.flip) == (60_000, "none", 0, False)
+
+
+@pytest.mark.parametrize("name", ["tiny_imagenet/stage1/sr", "cifar100/stage1/sr"])
+def test_dlr_augments_by_translations_and_mirror_images(name):
+    data = presets.load(name)["data"]["init_args"]
+    if name.startswith("tiny"):
+        assert (data["image_size"], data["resize"], data["crop_padding"]) == (64, 64, 8)
+    else:
+        made = CIFAR100LT(imbalance_ratio=data["imbalance_ratio"])
+        assert (made.crop_padding, made.flip) == (4, True)
 
 
 ELM_ROWS = sorted(name for name in STAGE1 if name not in RECIPES)

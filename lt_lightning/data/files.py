@@ -19,7 +19,14 @@ from lt_lightning.data.base import Batch, LabelledImages, LTDataModule, Split
 from lt_lightning.data.file_images import FileImages, FileList, worker_processes
 from lt_lightning.data.seeded_batches import SeededBatches
 from lt_lightning.data.splits import classes_without, file_hash, split_pool
-from lt_lightning.data.transforms import IMAGENET_MEAN, IMAGENET_STD, eval_transform, resized_side, train_transform
+from lt_lightning.data.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    eval_transform,
+    padded_transform,
+    resized_side,
+    train_transform,
+)
 from lt_lightning.data.unreadable import NAMED, announce, leave_out
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import normalize, random_horizontal_flip
@@ -44,6 +51,8 @@ class ImageFilesLT(LTDataModule, ABC):
         image_size: Side of the network's input, in pixels.
         resize: Shorter side of an image before its middle is cut out for evaluation, in pixels; by default 256/224 of
             ``image_size``, as is usual for ImageNet.
+        crop_padding: Pixels of black border for random crops while training, of the middle that evaluation shows;
+            ``None``, the default, crops 8 to 100 % of the area, as is usual for ImageNet.
         augmentation: Makes what changes training images besides crops and flips; nothing if ``None``, as by default.
         mean: Mean of each channel on the scale of [0, 1]; ImageNet's by default.
         std: Standard deviation of each channel; ImageNet's by default.
@@ -66,6 +75,7 @@ class ImageFilesLT(LTDataModule, ABC):
         val_fraction: float = 0.1,
         image_size: int = 224,
         resize: int | None = None,
+        crop_padding: int | None = None,
         augmentation: Callable[[], Augmentation] | None = NoAugmentation,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
@@ -84,11 +94,14 @@ class ImageFilesLT(LTDataModule, ABC):
                 f"`data.resize` must be at least `data.image_size`, {image_size}, which is cut out of it, but got "
                 f"{resize}."
             )
+        if crop_padding is not None and crop_padding < 0:
+            raise UsageError(f"`data.crop_padding` must be at least 0, but got {crop_padding}.")
         self.root = home.expanded(root)
         self.val_from: FileValFrom = val_from
         self.val_fraction = val_fraction
         self.image_size = image_size
         self.resize = resized_side(image_size) if resize is None else resize
+        self.crop_padding = crop_padding
         self.augmentation = NoAugmentation() if augmentation is None else augmentation()
         self.mean = tuple(mean)
         self.std = tuple(std)
@@ -121,8 +134,7 @@ class ImageFilesLT(LTDataModule, ABC):
         if files is None:
             return None
         self._hashes[split] = file_hash(zip(files.paths, self._sizes(files), strict=True))
-        training = split == "train"
-        transform = train_transform(self.image_size) if training else self._eval_transform()
+        transform = self._train_transform() if split == "train" else self._eval_transform()
         return FileImages(Path(self.root), files, transform)
 
     def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
@@ -156,7 +168,10 @@ class ImageFilesLT(LTDataModule, ABC):
             "mean": self.mean,
             "std": self.std,
         }
-        return described | ({"augmentation": self.augmentation.describe()} if training else {})
+        if not training:
+            return described
+        drawn = {} if self.crop_padding is None else {"crop_padding": self.crop_padding}
+        return described | drawn | {"augmentation": self.augmentation.describe()}
 
     def describe_split(self) -> dict[str, Any]:
         """Sizes and, of the splits loaded so far, hashes over the files' paths and sizes."""
@@ -212,6 +227,11 @@ class ImageFilesLT(LTDataModule, ABC):
             return self._listed(split)
         train = self.train_files()
         return train if split == "train" else self._held_out
+
+    def _train_transform(self) -> Callable[[Image.Image], Tensor]:
+        if self.crop_padding is None:
+            return train_transform(self.image_size)
+        return padded_transform(self.image_size, self.resize, self.crop_padding)
 
     def _eval_transform(self) -> Callable[[Image.Image], Tensor]:
         return eval_transform(self.image_size, self.resize)

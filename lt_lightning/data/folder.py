@@ -37,6 +37,8 @@ class ImageFolderLT(ImageFilesLT):
         image_size: Side of the network's input, in pixels.
         resize: Shorter side of an image before its middle is cut out for evaluation, in pixels; by default 256/224 of
             ``image_size``, as is usual for ImageNet.
+        crop_padding: Pixels of black border for random crops while training, of the middle that evaluation shows;
+            ``None``, the default, crops 8 to 100 % of the area, as is usual for ImageNet.
         augmentation: Makes what changes training images besides crops and flips; nothing if ``None``, as by default.
         mean: Mean of each channel on the scale of [0, 1]; ImageNet's by default.
         std: Standard deviation of each channel; ImageNet's by default.
@@ -57,6 +59,7 @@ class ImageFolderLT(ImageFilesLT):
         val_fraction: float = 0.1,
         image_size: int = 224,
         resize: int | None = None,
+        crop_padding: int | None = None,
         augmentation: Callable[[], Augmentation] | None = NoAugmentation,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
@@ -73,6 +76,7 @@ class ImageFolderLT(ImageFilesLT):
             val_fraction=val_fraction,
             image_size=image_size,
             resize=resize,
+            crop_padding=crop_padding,
             augmentation=augmentation,
             mean=mean,
             std=std,

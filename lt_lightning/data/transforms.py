@@ -18,6 +18,17 @@ def train_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
     return transform
 
 
+def padded_transform(image_size: int, resize: int, padding: int) -> Callable[[Image.Image], Tensor]:
+    """What evaluation shows, moved by up to ``padding`` pixels in each direction; what comes into sight is black."""
+    from torchvision.transforms import v2
+
+    middle = [v2.Resize(resize), v2.CenterCrop(image_size)]
+    transform: Callable[[Image.Image], Tensor] = v2.Compose(
+        [*middle, v2.RandomCrop(image_size, padding=padding), v2.PILToTensor()]
+    )
+    return transform
+
+
 def eval_transform(image_size: int, resize: int | None = None) -> Callable[[Image.Image], Tensor]:
     """Shorter side to ``resize``, by default 256/224 of ``image_size``, then the middle."""
     shorter = resized_side(image_size) if resize is None else resize

@@ -103,6 +103,7 @@ def test_inputs_are_normalised_with_imagenets_statistics(folder_root):
     ("arguments", "message"),
     [
         ({"image_size": 0}, r"`data\.image_size` must be at least 1, but got 0"),
+        ({"crop_padding": -1}, r"`data\.crop_padding` must be at least 0, but got -1"),
     ],
 )
 def test_values_out_of_range_are_refused(arguments, message):
@@ -175,6 +176,20 @@ def test_training_images_can_be_shown_as_evaluation_shows_them(folder_root):
     assert without.undistorted("val") is None
 
 
+@pytest.mark.parametrize("padding", [0, 2])
+def test_training_images_are_moved_instead_of_resized_if_asked(folder_root, padding):
+    torch.manual_seed(0)
+    data = ImageFolderLT(root=str(folder_root), image_size=8, crop_padding=padding, num_workers=0)
+    middle = data.undistorted("train").__getitems__([0] * 40)[0]
+    shown = data.split("train").__getitems__([0] * 40)[0]
+    canvas = torch.nn.functional.pad(middle[0], (padding,) * 4)
+    moves = range(2 * padding + 1)
+    crops = {canvas[:, y : y + 8, x : x + 8].numpy().tobytes() for y in moves for x in moves}
+    found = {image.numpy().tobytes() for image in shown}
+    assert found <= crops
+    assert len(found) == 1 if padding == 0 else len(found) > 5
+
+
 def test_fingerprints_notice_changed_files(folder_root):
     def found():
         return ImageFolderLT(root=str(folder_root)).fingerprint("train")
@@ -193,3 +208,6 @@ def test_the_transform_is_described_by_what_changes_it():
     plain = [data.describe_transform(training=False) for data in made]
     assert plain[0] != plain[1]
     assert made[0].describe_transform(training=True) == plain[0] | {"augmentation": ColorJitter().describe()}
+    moved = ImageFolderLT(root=".", image_size=8, crop_padding=1)
+    assert moved.describe_transform(training=False) == plain[0]
+    assert moved.describe_transform(training=True)["crop_padding"] == 1

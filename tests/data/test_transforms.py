@@ -1,7 +1,7 @@
 import torch
 from PIL import Image
 
-from lt_lightning.data.transforms import eval_transform
+from lt_lightning.data.transforms import eval_transform, padded_transform
 
 
 def test_the_evaluation_crop_is_the_middle_of_the_resized_image():
@@ -12,3 +12,16 @@ def test_the_evaluation_crop_is_the_middle_of_the_resized_image():
     assert tensor.dtype == torch.uint8
     assert tensor[:, 14, 14].tolist() == [200] * 3
     assert tensor[:, 0, 0].tolist() == [9] * 3
+
+
+def test_a_padded_crop_moves_the_middle_by_up_to_the_padding():
+    image = Image.new("RGB", (16, 16), (9, 9, 9))
+    image.putpixel((8, 8), (200, 200, 200))
+    assert torch.equal(padded_transform(16, 16, 0)(image), eval_transform(16, 16)(image))
+    torch.manual_seed(0)
+    shown = [padded_transform(16, 16, 3)(image) for _ in range(200)]
+    places = {tuple((tensor[0] == 200).nonzero()[0].tolist()) for tensor in shown}
+    assert all(tensor.shape == (3, 16, 16) for tensor in shown)
+    assert {row for row, _ in places} == {column for _, column in places} == set(range(5, 12))
+    (moved,) = [tensor for tensor in shown if tensor[0, 5, 5] == 200][:1]
+    assert bool((moved[:, 13:] == 0).all())  # the border is black
