@@ -84,7 +84,7 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
             f"{num_classes}; give the data that it was trained on, or a checkpoint that was trained on these, which "
             f"`lt-lightning probe` makes of any network."
         )
-    fitting = _once(_likeliest(fitting, found.prefix), found.rest)
+    fitting = _without_aliases(_likeliest(fitting, found.prefix), found.rest)
     if len(fitting) != 1:
         left = f"left over beside the backbone are {some(list(found.rest))}"
         if not found.rest:
@@ -99,7 +99,7 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
     name = fitting[0].removesuffix("weight")
     keys = [key for key in (fitting[0], name + "bias") if key in found.rest]
     plain = Classifier(name.rstrip("."), found.rest[fitting[0]], found.rest.get(name + "bias"), tuple(keys))
-    return _of_whom(_scaled(plain, found.rest), found)
+    return _note_unknown_head(_scaled(plain, found.rest), found)
 
 
 def unexpected(found: Match, classifier: Classifier) -> list[str]:
@@ -119,8 +119,8 @@ def unexpected(found: Match, classifier: Classifier) -> list[str]:
     ]
 
 
-def _once(keys: list[str], rest: dict[str, Tensor]) -> list[str]:
-    """Keys without those of tensors that stand under another name before, as a layer does that a module has twice."""
+def _without_aliases(keys: list[str], rest: dict[str, Tensor]) -> list[str]:
+    """One key for each tensor, the first: a layer that a module has under two names is one layer."""
     first = {memory_of(rest[key]): key for key in reversed(keys)}
     return [key for key in keys if first[memory_of(rest[key])] == key]
 
@@ -129,13 +129,13 @@ def _likeliest(keys: list[str], prefix: str) -> list[str]:
     """Of several weights those nearest to the backbone, then those with a classifier's usual name."""
     if len(keys) < 2:
         return keys
-    near = [_common(key.split("."), prefix.split(".")) for key in keys]
+    near = [_shared_start(key.split("."), prefix.split(".")) for key in keys]
     nearest = [key for key, depth in zip(keys, near, strict=True) if depth == max(near)]
     named = [key for key in nearest if _NAMES & set(key.split("."))]
     return named or nearest
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
+def _shared_start(one: Sequence[str], other: Sequence[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
@@ -169,8 +169,8 @@ def _our_head(found: Match, num_features: int, num_classes: int) -> Classifier |
     return Classifier("head", layer.weight.detach(), bias, keys, note)
 
 
-def _of_whom(plain: Classifier, found: Match) -> Classifier:
-    """Say of a file of ours that its classifier was read like anybody's, if nobody knows what its head makes of it."""
+def _note_unknown_head(plain: Classifier, found: Match) -> Classifier:
+    """Note where a file of ours does not say what its head makes of weight and bias: a linear layer is assumed."""
     if found.source.class_counts is None:
         return plain
     head = found.source.head

@@ -44,12 +44,12 @@ def hand_back(found: Match, classifier: Classifier, head: Head | nn.Linear, path
             there is no room for it. Nothing is left behind then.
     """
     path, source = Path(path), found.source
-    layer = _layer(head, source.path)
-    new, notes = _tensors(found, classifier, layer)
+    layer = _finite_layer(head, source.path)
+    new, notes = _replacements(found, classifier, layer)
     contents = open_safely(source.path)
     # A tensor may stand in several places, as a layer that a module has under two names does.
     where = {key: _shared_places(contents, source.places[key]) for key in new}
-    notes += _copies(contents, next(iter(where.values())))
+    notes += _note_on_copies(contents, next(iter(where.values())))
     for key, places in where.items():
         for place in places:
             _put(contents, place, new[key])
@@ -101,7 +101,7 @@ def to_linear(head: Head) -> nn.Linear:
         raise UsageError(f"{str(error).rstrip('.')}, so no linear layer can stand for it; {_INSTEAD}.") from error
 
 
-def _layer(head: Head | nn.Linear, source: Path) -> nn.Linear:
+def _finite_layer(head: Head | nn.Linear, source: Path) -> nn.Linear:
     layer = head if isinstance(head, nn.Linear) else to_linear(head)
     if not all(bool(parameter.isfinite().all()) for parameter in layer.parameters()):
         raise UsageError(
@@ -111,7 +111,7 @@ def _layer(head: Head | nn.Linear, source: Path) -> nn.Linear:
     return layer
 
 
-def _tensors(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[dict[str, Tensor], list[str]]:
+def _replacements(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[dict[str, Tensor], list[str]]:
     """What takes the place of the file's tensors, by the file's keys, and what is to be said of it."""
     weight, bias = _replaced_keys(found, classifier, layer)
     given = _bias(layer)
@@ -135,7 +135,7 @@ def _tensors(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[di
         if key.rpartition(".")[2] in FACTORS:
             new[key] = torch.ones_like(found.rest[key])
             notes.append(f"factors {key!r} are 1")
-    _check(found, classifier, new, weight, bias)
+    _check_reading(found, classifier, new, weight, bias)
     return new, notes
 
 
@@ -183,7 +183,7 @@ def _in_file_order(rows: Tensor, classifier: Classifier) -> Tensor:
     return moved
 
 
-def _check(found: Match, classifier: Classifier, new: dict[str, Tensor], weight: str, bias: str | None) -> None:
+def _check_reading(found: Match, classifier: Classifier, new: dict[str, Tensor], weight: str, bias: str | None) -> None:
     """Read what is about to be written: one of our own heads may make something else of its weights."""
     replaced = {memory_of(found.rest[key]): tensor for key, tensor in new.items()}  # under all their names
     again = find_classifier(
@@ -212,7 +212,7 @@ def _shared_places(contents: dict[Any, Any], place: Place) -> list[Place]:
     return [other for other, tensor in tensors.items() if other == place or memory_of(tensor) == memory]
 
 
-def _copies(contents: dict[Any, Any], replaced: list[Place]) -> list[str]:
+def _note_on_copies(contents: dict[Any, Any], replaced: list[Place]) -> list[str]:
     """Note of other tensors that go by the classifier's name, such as those of a moving average."""
     tensors = {".".join(map(str, place)): tensor for place, tensor in tensors_in(contents)}
     here, *aliases = (".".join(map(str, place)) for place in replaced)

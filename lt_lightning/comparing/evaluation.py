@@ -70,7 +70,7 @@ def count_correct(heads: Sequence[Head], features: Features, device: torch.devic
         device: Where to compute.
 
     Returns:
-        For each head ``(K,)``, int64, on the CPU; ``None`` where a logit is infinite or none.
+        For each head ``(K,)``, int64, on the CPU; ``None`` where a logit is infinite or NaN.
     """
     classes = heads[0].num_classes
     correct = torch.zeros(len(heads), classes, dtype=torch.int64, device=device)

@@ -26,7 +26,7 @@ def extract_all(setup: Setup) -> dict[str, Features]:
         there is a balanced pool, ``pool``.
 
     Raises:
-        UsageError: If features have no room, an image cannot be read, or the backbone gives numbers that are none.
+        UsageError: If features have no room, an image cannot be read, or the backbone gives infinite numbers or NaN.
     """
     options, backbone, seed = setup.options.features, setup.source.backbone, setup.options.seeds[0]
     wanted = _wanted(setup)
@@ -69,7 +69,7 @@ def _announce(setup: Setup, wanted: dict[str, _Wanted], options: ExtractionOptio
 
 
 def say_how_images_are_prepared(data: LTDataModule) -> None:
-    """Nothing in a foreign checkpoint tells, and prepared otherwise its own accuracy is another."""
+    """Print how images become input: a foreign checkpoint does not say what it is used to, and others cost accuracy."""
     how = data.describe_transform(training=False)
     if {"image_size", "resize", "mean", "std"} <= how.keys():
         print(

@@ -8,8 +8,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lt_lightning import presets
 from lt_lightning.comparing.settings import Plain, SettingsParser
 from lt_lightning.errors import UsageError
@@ -149,8 +147,3 @@ def recipe() -> Plain:
 
 def _derives(found: Any, base: type) -> bool:
     return isinstance(found, type) and issubclass(found, base)
-
-
-def as_yaml(plain: Plain) -> str:
-    """Settings as text, equal for equal settings."""
-    return yaml.safe_dump(plain, sort_keys=True)

@@ -97,6 +97,11 @@ def start(head: Head, loss: Loss, weight: Tensor, bias: Tensor | None) -> None:
             own.fill_(loss.initial_bias)
 
 
+def as_text(plain: object) -> str:
+    """Settings as text, equal for equal settings."""
+    return json.dumps(plain, sort_keys=True, default=repr)
+
+
 class _Sampled:
     """Stands for data with this sampler."""
 
@@ -123,7 +128,7 @@ class SettingsParser:
         Raises:
             UsageError: If a class, an argument or a value is not known.
         """
-        key = _key(plain)
+        key = as_text(plain)
         if key not in self._checked:  # parsing takes longer than anything else before training
             try:
                 with sentences("fit", "method", "model"):
@@ -134,7 +139,7 @@ class SettingsParser:
 
     def make(self, plain: Mapping[str, Any], name: str) -> Settings:
         """The settings, their classes made into factories."""
-        key = _key(plain)
+        key = as_text(plain)
         if key not in self._made:
             self._made[key] = self._parser.instantiate_classes(self.check(plain, name)).method
         return self._made[key]
@@ -147,7 +152,3 @@ class SettingsParser:
             arguments = getattr(getattr(checked, part), "init_args", None)
             found[part] = dict(vars(arguments)) if arguments is not None else {}
         return found
-
-
-def _key(plain: Mapping[str, Any]) -> str:
-    return json.dumps(plain, sort_keys=True, default=repr)

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.comparing.grid import Point
-from lt_lightning.comparing.methods import as_yaml
-from lt_lightning.comparing.settings import SettingsParser, start
+from lt_lightning.comparing.settings import SettingsParser, as_text, start
 from lt_lightning.features import Features
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
@@ -51,7 +50,7 @@ class Trained:
 
     @property
     def diverged(self) -> bool:
-        """Whether a number of the head is infinite or none."""
+        """Whether a number of the head is infinite or NaN."""
         values = [*self.head.parameters(), *self.head.buffers()]
         return not all(bool(value.isfinite().all()) for value in values if value.is_floating_point())
 
@@ -127,7 +126,7 @@ def train(
             if not method.trains:
                 continue
             trained.epochs = settings.epochs
-            which = (as_yaml({"sampler": method.plain.get("sampler")}), seed, settings.epochs)
+            which = (as_text(method.plain.get("sampler")), seed, settings.epochs)
             if which not in samplers:
                 samplers[which] = settings.sampler(plain.targets, seed)
                 samplers[which].set_epochs(settings.epochs)
@@ -146,7 +145,7 @@ def _whole(features: Features, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def on_device(features: Features, device: torch.device) -> Features:
-    """The same features on a GPU, if it has the room; elsewhere, and else, where they are."""
+    """The same features on a GPU that has room for them; otherwise they stay where they are."""
     if device.type != "cuda":
         return features
     free, _ = torch.cuda.mem_get_info(device)

@@ -1,4 +1,4 @@
-"""Training that has left the numbers."""
+"""Training that diverges: weights become infinite or NaN."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ from lt_lightning.errors import UsageError
 
 
 class DivergedError(UsageError):
-    """Weights are infinite or no numbers."""
+    """Weights are infinite or NaN."""
 
 
 def check_finite(module: LightningModule) -> None:
-    """End a run whose weights are infinite or no numbers, from which nothing comes back.
+    """End a run whose weights are infinite or NaN, which no further step mends.
 
     Asked once an epoch, before its checkpoint is written, so the last one is of weights that are fine. Losses are not
     asked: one that overflows in fp16 costs a step, which the trainer's scaling of gradients leaves out.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lt_lightning.comparing.methods import as_yaml, built_in_methods, find_methods
-from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.comparing.methods import built_in_methods, find_methods
+from lt_lightning.comparing.settings import SettingsParser, as_text
 from lt_lightning.errors import UsageError
 
 PARSER = SettingsParser()
@@ -36,7 +36,7 @@ def test_presets_files_and_classes(tmp_path):
     assert found[0].plain["batch_size"] == 128
     assert (found[1].plain["epochs"], found[1].plain["head"]) == (3, "LinearHead")
     assert found[2].plain["head"] == {"class_path": "lt_lightning.heads.CosineHead"}
-    assert as_yaml(found[0].plain) == as_yaml(dict(reversed(found[0].plain.items())))
+    assert as_text(found[0].plain) == as_text(dict(reversed(found[0].plain.items())))
 
 
 @pytest.mark.parametrize(
