@@ -1,10 +1,20 @@
-"""``-c``: configuration files, in which a path may begin with ``~``."""
+"""Configuration files: UTF-8 on every system, where ``-c`` reads and a run writes them; paths may begin with ``~``.
 
+Else jsonargparse would take the encoding of the system, which on Windows is another.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]  # not in its __all__
+from jsonargparse.typing import Path_fr
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import SaveConfigCallback
 
-from lt_lightning import home
+from lt_lightning import home, presets
+from lt_lightning.drafts import write_text
 
 
 class ConfigFile(ActionConfigFile):
@@ -12,9 +22,30 @@ class ConfigFile(ActionConfigFile):
 
     @staticmethod
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: Any) -> None:
-        """Do as jsonargparse does, then expand what has been read."""
-        ActionConfigFile.apply_config(parser, cfg, dest, value)
+        """Do as jsonargparse does, then expand what has been read.
+
+        Raises:
+            UsageError: If a file is not UTF-8.
+        """
+        with _reading_utf8(parser):
+            ActionConfigFile.apply_config(parser, cfg, dest, value)
         _expand(cfg)
+
+
+@contextmanager
+def _reading_utf8(parser: ArgumentParser) -> Iterator[None]:
+    """Have a parser read files as what they are."""
+
+    def parse_path(path: str, **options: Any) -> Namespace:
+        text = presets.read_text(Path(path))
+        with Path_fr(path).relative_path_context():
+            return parser.parse_string(text, Path(path).name, **options)
+
+    vars(parser)["parse_path"] = parse_path
+    try:
+        yield
+    finally:
+        vars(parser).pop("parse_path", None)
 
 
 def _expand(value: Any) -> Any:
@@ -27,3 +58,16 @@ def _expand(value: Any) -> Any:
     elif isinstance(held, list):
         held[:] = map(_expand, held)
     return value
+
+
+class SaveConfig(SaveConfigCallback):
+    """Lightning's, but that ``config.yaml`` is UTF-8; at an address it is as Lightning writes it."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it into the run's folder, the first time."""
+        folder = trainer.log_dir  # broadcast from the first process: every one must ask
+        if folder is None or "://" in folder:
+            super().setup(trainer, pl_module, stage)
+        elif trainer.is_global_zero and not self.already_saved:
+            write_text(Path(folder) / self.config_filename, self.parser.dump(self.config, skip_none=False))
+        self.already_saved = True

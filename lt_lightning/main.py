@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lt_lightning import callbacks, presets
-from lt_lightning.config_files import ConfigFile
+from lt_lightning.config_files import ConfigFile, SaveConfig
 from lt_lightning.data import LTDataModule
 from lt_lightning.devices import fastest_precision
 from lt_lightning.errors import UsageError
@@ -90,6 +90,7 @@ class LTCLI(LightningCLI):
                 subclass_mode_data=True,
                 seed_everything_default=0,
                 trainer_defaults=dict(TRAINER_DEFAULTS),
+                save_config_callback=SaveConfig,
                 save_config_kwargs={"overwrite": True},
                 parser_kwargs=_raising(self.subcommands()) if run else {"exit_on_error": False},
                 auto_configure_optimizers=False,

@@ -82,6 +82,18 @@ def load(value: str) -> Any:
     return _load(Path(resolve(value)), ())
 
 
+def read_text(path: Path) -> str:
+    """Text of a configuration file, without the mark that editors on Windows put in front.
+
+    Raises:
+        UsageError: If it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"`--config` {str(path)!r} is not text in UTF-8 ({error}); save it as that.") from error
+
+
 def is_stacked(value: str) -> bool:
     """Whether a preset or file lies on top of others, here or below a key."""
     return _mentions_stack(_read(Path(resolve(value))))
@@ -158,7 +170,7 @@ def _read(path: Path) -> Any:
     import yaml  # here, so that names are looked up with the standard library alone
 
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise UsageError(f"`--config` {str(path)!r} is not valid YAML: {' '.join(str(error).split())}.") from error
 

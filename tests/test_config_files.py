@@ -1,4 +1,9 @@
-"""A path in a configuration file may begin with ``~``, at any depth and for every command."""
+"""A path in a configuration file may begin with ``~``, at any depth and for every command; such files are UTF-8."""
+
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 from jsonargparse import ArgumentParser
@@ -69,3 +74,61 @@ def test_commands_with_files_of_their_own(command, here, at_home, capsys):
     with pytest.raises(SystemExit):
         cli.main([command, "-c", "these.yaml"])
     assert str(at_home) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["export", "probe"])
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_file_that_is_not_utf8_is_named(command, encoding, here, capsys):
+    (here / "these.yaml").write_text("checkpoint: Übung.ckpt\n", encoding=encoding)
+    with pytest.raises(SystemExit):
+        cli.main([command, "-c", "these.yaml"])
+    error = capsys.readouterr().err
+    assert error.startswith("lt-lightning: error: `--config` 'these.yaml' is not text in UTF-8 (")
+    assert error.endswith("); save it as that.\n")
+
+
+def test_a_file_beside_a_configuration_is_found(here):
+    parser = ArgumentParser()
+    parser.add_argument("--config", action=ConfigFile)
+    parser.add_argument("--options", type=dict[str, str], enable_path=True)
+    (here / "below").mkdir()
+    (here / "below" / "options.yaml").write_text("one: two\n")
+    (here / "below" / "these.yaml").write_text("options: options.yaml\n")
+    found = parser.parse_args(["--config=below/these.yaml"])
+    assert found.options["one"] == "two"
+    assert [str(path) for path in found.config] == ["below/these.yaml"]
+
+
+@pytest.mark.slow
+def test_the_encoding_of_the_system_is_of_no_importance(here, list_root):
+    """As on Windows: neither is a file read and written by default as what it is, nor can all be printed."""
+    (here / "mine.yaml").write_text(
+        f"# τ\ntrainer: {{max_epochs: 1, accelerator: cpu, enable_progress_bar: false}}\n"
+        f"model: {{class_path: RepresentationModule, init_args: "
+        f"{{backbone: {{class_path: SmallCNN, init_args: {{num_features: 8, in_channels: 3}}}}}}}}\n"
+        f"data: {{class_path: ImageListLT, init_args: {{root: {list_root}, train_list: train.txt, "
+        f"test_list: test.txt, class_names: [ärger, τ, 東京], image_size: 16, num_workers: 0}}}}\n",
+        encoding="utf-8",
+    )
+    left = here / "runs" / "mine"
+    commands = [
+        ["fit", "-c", "mine.yaml"],
+        ["fit", "-c", str(left / "version_0" / "config.yaml")],
+        ["test", "-c", "mine.yaml", "--ckpt_path", str(left / "version_1" / "checkpoints" / "last.ckpt")],
+        ["report", "runs"],
+    ]
+    program = (
+        "import json, sys; from lt_lightning import cli\n"
+        "for words in json.loads(sys.argv[1]): sys.argv[1:] = words; cli.main()"
+    )
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment |= {"PYTHONIOENCODING": "cp1252", "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(commands)], capture_output=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert "LinearHead, CrossEntropyLoss" in done.stdout.decode("cp1252")
+    for run in ("version_0", "version_1"):
+        assert "- 東京\n" in (left / run / "config.yaml").read_text(encoding="utf-8")
+    record = json.loads((left / "version_2" / "results.json").read_text(encoding="utf-8"))
+    assert record["class_names"] == ["ärger", "τ", "東京"]

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "devices": set(),
     "home": set(),
     "wording": set(),
-    "config_files": set(),
+    "config_files": {"presets"},
     "cli": {"quiet", "version"},
     "presets": set(),
     "__main__": {"cli"},

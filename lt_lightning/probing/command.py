@@ -16,6 +16,7 @@ from lt_lightning.comparing.extraction import say_how_images_are_prepared
 from lt_lightning.comparing.files import check_output, whole_or_gone
 from lt_lightning.comparing.keeping import input_shape
 from lt_lightning.data import LTDataModule
+from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError, check_above_0
 from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.processes import joined_processes, on_first, rank_and_world_size
@@ -136,7 +137,7 @@ def _show_and_write(
         title = f"linear classifier on {type(backbone).__name__}, l2 {found.chosen.l2:g}{_EDGE[found.at_edge]}"
         show(accuracy_table(title, rows, sizes, data.group_thresholds))
     with whole_or_gone(output) as folder:
-        (folder / "config.yaml").write_text(config)
+        write_text(folder / "config.yaml", config)
         path = folder / "probe.ckpt"
         save_probed(path, backbone, found.head, data, input_shape(data), {"backbone": plain})
         write_json(folder / "results.json", _record(found, backbone, data, checkpoint))
