@@ -11,6 +11,7 @@ from lt_lightning.comparing.keeping import keep_runs, keep_winner
 from lt_lightning.comparing.outcome import Comparison
 from lt_lightning.comparing.record import write
 from lt_lightning.comparing.settings import Plain
+from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
 from lt_lightning.results import claim_folder
 from lt_lightning.wording import human
@@ -36,7 +37,7 @@ def write_all(
             whole ones stay when a checkpoint has no room.
     """
     with whole_or_gone(output) as folder:
-        (folder / "config.yaml").write_text(config)
+        write_text(folder / "config.yaml", config)
         write(found, folder)
     yield f"written to {folder}/results.json"
     try:
@@ -65,7 +66,7 @@ def check_output(output: Path, need: int = 0) -> None:
         UsageError: If no folder can be made there, or there is no room.
     """
     folder = output
-    while not folder.exists():
+    while not folder.exists() and folder != folder.parent:  # on Windows a drive may be missing
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(f"`output` {str(output)!r} cannot be written: {folder} is no folder that takes new files.")
