@@ -5,6 +5,7 @@
 
 import atexit
 import gc
+import io
 import os
 import sys
 from importlib import import_module
@@ -47,6 +48,8 @@ def main(argv: list[str] | None = None) -> None:
 
     ``sys.argv`` stays as it is: under DDP Lightning runs it again in every process.
     """
+    if argv is None:
+        _print_whatever_comes()
     arguments = [expanded_option(word) for word in (sys.argv[1:] if argv is None else argv)]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
@@ -73,6 +76,12 @@ def main(argv: list[str] | None = None) -> None:
             raise
         # From a worker process torch brings the worker's traceback along, in front of the sentence.
         _fail(str(error).rpartition("UsageError: ")[2].strip())
+
+
+def _print_whatever_comes() -> None:
+    """Have a character that the output cannot take, such as τ in a pipe on Windows, cost itself and not the command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # stderr writes such characters as their numbers
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _imported(place: str) -> "Callable[[list[str]], None]":

@@ -106,6 +106,17 @@ def test_other_ends_are_ordinary(typed, monkeypatch):
             cli.main()
 
 
+def test_what_an_output_cannot_take_costs_itself_alone():
+    """Hours of training too would end in an error, where a pipe on Windows cannot take the name of a method."""
+    program = (
+        "import sys; from lt_lightning import cli; sys.argv[1:] = ['fit']; "
+        "cli._imported = lambda place: lambda arguments: print('\\u03c4-norm \\xb1'); cli.main()"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=True)
+    assert done.stdout.split() == [b"?-norm", b"\xb1"]
+
+
 def test_what_is_registered_for_the_end_is_done_and_output_complete():
     program = (
         "import atexit, sys\n"
