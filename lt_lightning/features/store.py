@@ -253,7 +253,7 @@ class DiskStore(Store):
         if len(checksums) < len(list(self.layout.blocks())):
             raise UsageError(_not_shared(self.partial))
         try:
-            with (self.partial / "features.bin").open("r+b") as file:  # Windows flushes nothing that is open for reading
+            with (self.partial / "features.bin").open("r+b") as file:  # else Windows flushes nothing
                 os.fsync(file.fileno())
             (self.partial / "record.json").write_text(json.dumps(self.record | {"checksums": checksums}, default=repr))
             for notes in self.partial.glob("done-*.txt"):

@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -45,6 +46,12 @@ def test_finished_features_are_mapped(tmp_path):
     assert torch.equal(values, VALUES)
     assert json.loads((tmp_path / "made/record.json").read_text())["key"] == "abc"
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["features.bin", "record.json"]
+
+
+def test_what_is_flushed_to_the_disk_is_open_for_writing(tmp_path, monkeypatch):
+    """On Windows it must be, and so it must be for writing nothing to it."""
+    monkeypatch.setattr(os, "fsync", lambda number: os.write(number, b""))
+    assert finished(tmp_path)[0] == 4
 
 
 def test_what_is_left_of_an_interrupted_run_is_kept_if_intact(tmp_path):
