@@ -9,6 +9,7 @@ _EXPECTED = (
     r".*Found \d+ module\(s\) in eval mode",  # a frozen backbone is meant to be
     r".*The number of training batches \(\d+\) is smaller than the logging interval",  # epochs are logged as well
     r".*does not have many workers",  # sets in memory need none
+    r"Consider setting `persistent_workers=True`",  # where workers are spawned; loaders without pass their images once
     r".*ended before the epoch ended and your dataloader is not resumable",  # the data module goes on where it stopped
     r".*treespec, LeafSpec.*deprecated",  # Lightning's own use of torch
     r"Total length of `.*` across ranks is zero",  # a source without validation images
