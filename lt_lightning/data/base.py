@@ -258,8 +258,8 @@ class LTDataModule(LightningDataModule, ABC):
         train = self.split("train")
         if train is None or self.train_sampler is None:
             raise UsageError("`train_dataloader` needs `setup('fit')` first.")
-        rank, world_size = self._process()
-        batches = ShardedBatchSampler(self.train_sampler, self.batch_size, rank, world_size, self._skip_batches)
+        same = self.trainer is not None and cast(Any, self.trainer).overfit_batches > 0
+        batches = ShardedBatchSampler(self.train_sampler, self.batch_size, *self._process(), self._skip_batches, same)
         self._skip_batches = 0
         return self._loader(train, batches)
 

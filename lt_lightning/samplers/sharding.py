@@ -24,13 +24,20 @@ class ShardedBatchSampler(Sampler[list[int]]):
         rank: This process.
         world_size: Number of processes.
         skip_batches: Batches of the first epoch that a resumed run has already seen.
+        repeats: Whether every epoch has the order of the first, so that its first batches are always the same images.
 
     Raises:
         UsageError: If ``world_size`` does not divide ``batch_size``, or the list is shorter than ``world_size``.
     """
 
     def __init__(
-        self, sampler: EpochSampler, batch_size: int, rank: int = 0, world_size: int = 1, skip_batches: int = 0
+        self,
+        sampler: EpochSampler,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        skip_batches: int = 0,
+        repeats: bool = False,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"`batch_size` must be at least 1, but got {batch_size}.")
@@ -46,6 +53,7 @@ class ShardedBatchSampler(Sampler[list[int]]):
         self.rank = rank
         self.world_size = world_size
         self.skip_batches = skip_batches
+        self.repeats = repeats
 
     def __iter__(self) -> Iterator[list[int]]:
         for share in self.shares():
@@ -53,7 +61,7 @@ class ShardedBatchSampler(Sampler[list[int]]):
 
     def shares(self, device: torch.device | None = None) -> Iterator[Tensor]:
         """The batches as tensors ``(B,)``, int64, on ``device``, to which the epoch's order is sent as a whole."""
-        indices = self.sampler.indices(self.sampler.epoch).to(device, non_blocking=True)
+        indices = self.sampler.indices(0 if self.repeats else self.sampler.epoch).to(device, non_blocking=True)
         first, self.skip_batches = self.skip_batches, 0
         for step in range(first, len(self)):
             stop = (step + 1) * self.batch_size if step + 1 < len(self) else len(indices)

@@ -214,6 +214,13 @@ def test_a_run_resumed_inside_an_epoch_sees_what_it_had_not(tmp_path, trainer, d
     assert len(runs[0]) % 3 == 0
 
 
+def test_overfitting_shows_the_same_batches_in_each_epoch(trainer, digits, stage1_module):
+    data, targets = digits(sampler=ClassBalancedSampler), Targets()
+    trainer(max_epochs=3, callbacks=[targets], overfit_batches=2).fit(stage1_module(data), datamodule=data)
+    assert targets.seen == targets.seen[:2] * 3
+    assert targets.seen[0] != targets.seen[1]
+
+
 def test_an_epoch_ends_in_batches_of_the_size_it_began_with(tmp_path, trainer, digits, stage1_module):
     data = digits(batch_size=40)
     keep = ModelCheckpoint(tmp_path, filename="{step}", save_top_k=-1, every_n_train_steps=1)
