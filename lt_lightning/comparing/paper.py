@@ -17,7 +17,7 @@ from lt_lightning.comparing.evaluation import ROWS, Predictions, accuracies, eva
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.outcome import Options, Run
 from lt_lightning.comparing.selection import Selection
-from lt_lightning.comparing.settings import Settings, start
+from lt_lightning.comparing.settings import Settings
 from lt_lightning.comparing.source import Source
 from lt_lightning.comparing.training import Stage1, Trained
 from lt_lightning.data import LTDataModule
@@ -28,6 +28,7 @@ from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules import RetrainModule
 from lt_lightning.modules.divergence import DivergedError
+from lt_lightning.modules.starting import start_head
 from lt_lightning.quiet import quiet
 
 Images = Callable[[Tensor], Tensor]
@@ -156,7 +157,7 @@ class _Module(RetrainModule):
 
     def start_from_checkpoint(self) -> None:
         """Hand stage 1's classifier to the head; the backbone has its weights."""
-        start(self.head, self.loss, self._classifier.weight, self._classifier.bias)
+        start_head(self.head, self.loss, self._classifier.weight, self._classifier.bias)
 
 
 class _BestOnTest(Callback):

@@ -10,11 +10,11 @@ from lt_lightning.comparing import paper
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.outcome import STAGE1, Row
 from lt_lightning.comparing.selection import choose
-from lt_lightning.comparing.settings import start
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained
 from lt_lightning.features import extract
 from lt_lightning.features.progress import progress_bar
+from lt_lightning.modules.starting import start_head
 from lt_lightning.tables import percent
 from lt_lightning.wording import duration
 
@@ -107,7 +107,7 @@ def _untrained(setup: Setup, point: Point) -> Trained:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         head, loss = settings.parts(source.backbone.num_features, setup.counts)
-    start(head, loss, source.classifier.weight, source.classifier.bias)
+    start_head(head, loss, source.classifier.weight, source.classifier.bias)
     if head.needs_features:
         plain = extract(source.backbone, setup.data, "train", options=setup.options.features)
         head.init_from_features(plain.values[0].float(), plain.targets)

@@ -17,7 +17,8 @@ from lt_lightning.heads import Head, LinearHead
 from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.modules.base import HeadFactory, LossFactory
 from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
-from lt_lightning.modules.contract import check_start, make_parts
+from lt_lightning.modules.contract import make_parts
+from lt_lightning.modules.starting import check_start
 from lt_lightning.parser_errors import sentences
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 from lt_lightning.schedules import CosineLR
@@ -87,14 +88,6 @@ class Settings:
         if isinstance(scheduler, CosineLR):
             scheduler.set_epochs(self.epochs)
         return optimizer, scheduler
-
-
-def start(head: Head, loss: Loss, weight: Tensor, bias: Tensor | None) -> None:
-    """Start a head from stage 1's classifier, ``(K, D)`` and ``(K,)``, its bias as the loss wants it."""
-    head.init_from(weight, bias)
-    if loss.initial_bias is not None and isinstance(own := getattr(head, "bias", None), Tensor):
-        with torch.no_grad():
-            own.fill_(loss.initial_bias)
 
 
 def as_text(plain: object) -> str:

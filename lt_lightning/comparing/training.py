@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from lt_lightning.comparing.grid import Point
-from lt_lightning.comparing.settings import SettingsParser, as_text, start
+from lt_lightning.comparing.settings import SettingsParser, as_text
 from lt_lightning.features import Features
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
-from lt_lightning.modules.contract import all_kept
+from lt_lightning.modules.starting import check_kept, start_head
 from lt_lightning.retraining import HeadRun, train_heads
 from lt_lightning.samplers import EpochSampler
 
@@ -116,8 +116,8 @@ def train(
                 torch.default_generator.manual_seed(seed)
                 head, loss = settings.parts(stage1.weight.shape[1], class_counts)
             head, loss = head.to(device), loss.to(device)
-            with all_kept(head):
-                start(head, loss, stage1.weight, stage1.bias)
+            with check_kept(head):
+                start_head(head, loss, stage1.weight, stage1.bias)
                 if head.needs_features:
                     whole = whole or _whole(plain, device)
                     head.init_from_features(*whole)

@@ -26,6 +26,7 @@ from lt_lightning.modules.loop_state import mark_unfinished_epoch, run_ends, ste
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
 from lt_lightning.modules.speed import Compilation, allow_tf32, check_accumulation, check_compilation, compile_
+from lt_lightning.modules.starting import start_bias
 
 HeadFactory = Callable[[int, list[int]], Head]
 LossFactory = Callable[[list[int]], Loss]
@@ -105,7 +106,7 @@ class LTModule(LightningModule):
         check_head_and_loss(self.head, self.loss, allow_double_balancing)
         if not self.makes_heads_from_features:
             check_head_from_features(self.head, type(self).__name__)
-        self.start_bias()
+        start_bias(self.head, self.loss)
         self._stand_in: tuple[Loss, ...] = ()
         self.evaluation = {}
         self.epochs_trained = 0
@@ -117,12 +118,6 @@ class LTModule(LightningModule):
         self._loss_steps = 0
         self._lr: Tensor | float = 0.0
         self._trained = False
-
-    def start_bias(self) -> None:
-        """Set the classifier's bias to what the loss asks for, if it does."""
-        if self.loss.initial_bias is not None:
-            with torch.no_grad():
-                cast(nn.Parameter, self.head.bias).fill_(self.loss.initial_bias)
 
     @property
     def training_loss(self) -> Loss:

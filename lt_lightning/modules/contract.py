@@ -1,7 +1,7 @@
 """Whether heads, losses and backbones of one's own keep their side of the contract, asked before anything trains."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ def make_parts(
         _made("model.head", "(in_features, class_counts)", head, num_features, class_counts),
         _made("model.loss", "(class_counts)", loss, class_counts),
     )
-    if not all(map(_is_ours, made)):
+    if not all(map(is_ours, made)):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             _try_out(*made, num_features, len(class_counts))
     return made
@@ -81,59 +81,13 @@ def check_features(features: object, backbone: Backbone) -> Tensor:
     )
 
 
-def check_start(head: Head) -> None:
-    """Refuse a head that stage 2 could not hand a classifier.
-
-    Raises:
-        UsageError: If it defines no ``init_from``.
-    """
-    if type(head).init_from is Head.init_from:
-        raise UsageError(
-            f"`model.head` {type(head).__name__} cannot start from a linear classifier: it defines no `init_from`, "
-            f"which stage 2 gives the weight and bias of stage 1."
-        )
-
-
-@contextmanager
-def all_kept(head: Head) -> Iterator[None]:
-    """Refuse a head that keeps what it starts from where no checkpoint would find it.
-
-    Args:
-        head: As it was made; within the block it is given a classifier, or features. Of one's own it is copied before,
-            and the copy, given the head's state, must predict the same. Where it cannot be tried out, nothing is said.
-
-    Raises:
-        UsageError: If the state does not fit, or the copy predicts something else.
-    """
-    copies: list[Head] = []
-    if not _is_ours(head):
-        with suppress(Exception):
-            copies = [deepcopy(head)]
-    yield
-    for loaded in copies:
-        where = (
-            f"`model.head` {type(head).__name__} keeps what it starts from where no checkpoint finds it, so that a "
-            f"test of one would go wrong"
-        )
-        what = "make parameters and `register_buffer` in `__init__`, in their final shapes, and `copy_` into them."
-        try:
-            loaded.load_state_dict(head.state_dict())
-        except RuntimeError as error:
-            raise UsageError(f"{where} ({' '.join(str(error).split()).rstrip('.')}); {what}") from error
-        same = True
-        with suppress(Exception):
-            same = torch.allclose(_predicted(head), _predicted(loaded), equal_nan=True)
-        if not same:
-            raise UsageError(f"{where}; {what}")
-
-
 def heeds_weights(loss: Loss) -> bool:
     """Whether class weights change a loss; one of one's own may have forgotten them, and takes them all the same.
 
     Args:
         loss: Left as it is. It is tried out on a few logits; where it fails on these, the answer is yes.
     """
-    if _is_ours(loss) or loss.num_classes < 2:
+    if is_ours(loss) or loss.num_classes < 2:
         return True
     generator = torch.Generator().manual_seed(0)
     targets = torch.arange(4) % loss.num_classes
@@ -145,6 +99,17 @@ def heeds_weights(loss: Loss) -> bool:
             tried.set_weight(weight)
             values.append(tried(*batch))
     return len(values) < 2 or not torch.equal(*values)
+
+
+def is_ours(part: nn.Module) -> bool:
+    """Whether a part comes with this package, and so keeps the contract."""
+    return type(part).__module__.partition(".")[0] == "lt_lightning"
+
+
+def device_of(*parts: nn.Module) -> torch.device:
+    """The device of modules; the CPU's if they have no tensors."""
+    tensors = (tensor for part in parts for tensor in (*part.parameters(), *part.buffers()))
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -> Part:
@@ -180,18 +145,9 @@ def _given_too_early(error: AttributeError) -> object:
     return place.tb_frame.f_locals.get("self") if place is not None and "Module.__init__()" in str(error) else None
 
 
-def _predicted(head: Head) -> Tensor:
-    """Logits of a copy for a few features, the same for each head."""
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(4, head.in_features, generator=generator).abs().to(_device_of(head))
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.default_generator.manual_seed(0)
-        return deepcopy(head).eval().predict(features)
-
-
 def _try_out(head: Head, loss: Loss, num_features: int, num_classes: int) -> None:
     """Give copies of a head and a loss something to do, and look at what comes of it."""
-    device = _device_of(head, loss)
+    device = device_of(head, loss)
     rows = 4 if num_classes != 4 else 5  # a square would not show what is turned round
     features = torch.randn(rows, num_features, generator=torch.Generator().manual_seed(0)).abs().to(device)
     targets = torch.arange(rows, device=device) % num_classes
@@ -232,15 +188,6 @@ def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str
             f"{name} must give {wanted} by `{method}`, but gave {_kind(given)} for {len(batch['features'])} images."
         )
     return given
-
-
-def _device_of(*parts: nn.Module) -> torch.device:
-    tensors = (tensor for part in parts for tensor in (*part.parameters(), *part.buffers()))
-    return next((tensor.device for tensor in tensors), torch.device("cpu"))
-
-
-def _is_ours(part: nn.Module) -> bool:
-    return type(part).__module__.partition(".")[0] == "lt_lightning"
 
 
 def _kind(given: object) -> str:

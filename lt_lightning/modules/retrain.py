@@ -16,11 +16,11 @@ from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
 from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
-from lt_lightning.modules.contract import all_kept, check_start
 from lt_lightning.modules.foreign_callbacks import check_stays_frozen
 from lt_lightning.modules.mismatch import mismatch_error
 from lt_lightning.modules.origin import check_transform
 from lt_lightning.modules.speed import Compilation
+from lt_lightning.modules.starting import check_kept, check_start, start_head
 from lt_lightning.modules.training_features import training_features
 from lt_lightning.schedules import CosineLR
 
@@ -212,11 +212,7 @@ class RetrainModule(LTModule):
         if (found.missing or found.misshapen) and not (self.allow_partial and found.tensors):
             raise mismatch_error(source, found, [], self.backbone, len(self.class_counts))
         order = self._class_order(source)
-        counts = source.class_counts
-        if counts is not None and order is not None:
-            counts = [counts[row] for row in order]
-        self.check_record({"class_counts": counts, "split": source.split}, f"`checkpoint` {self.checkpoint!r}")
-        check_transform(source.transform, self._data(), f"those of `checkpoint` {self.checkpoint!r}")
+        self._check_source(source, order)
         classifier = checkpoints.find_classifier(
             found, self.backbone.num_features, len(self.class_counts), Path(self.checkpoint)
         )
@@ -226,9 +222,8 @@ class RetrainModule(LTModule):
         classifier = classifier.in_order(order)
         # Unless a part is enough, only counts of batches can be missing.
         self.backbone.load_state_dict(found.tensors, strict=False)
-        with all_kept(self.head):
-            self.head.init_from(classifier.weight, classifier.bias)
-        self.start_bias()
+        with check_kept(self.head):
+            start_head(self.head, self.loss, classifier.weight, classifier.bias)
         _say(f"{checkpoints.report(found, classifier, extra)} given to {type(self.head).__name__}")
 
     def start_from_features(self) -> None:
@@ -238,19 +233,26 @@ class RetrainModule(LTModule):
             UsageError: If the trainer's data cannot give them.
         """
         features, targets = training_features(self)
-        with all_kept(self.head):
+        with check_kept(self.head):
             self.head.init_from_features(features, targets)
         self._awaits_features = False
         _say(f"{type(self.head).__name__} made from the features of {len(features)} training images")
 
     def _class_order(self, source: checkpoints.Checkpoint) -> list[int] | None:
         """Rows of the checkpoint's classifier in the data's class order; ``None`` where nothing says they differ."""
-        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-        ours = getattr(data, "class_names", None)
+        ours = getattr(self._data(), "class_names", None)
         theirs = self.checkpoint_class_names or source.class_names
         if ours is None or theirs is None:
             return None
         return checkpoints.class_order(theirs, ours, source.path)
+
+    def _check_source(self, source: checkpoints.Checkpoint, order: list[int] | None) -> None:
+        """Hold what the checkpoint records of its data against the data at hand."""
+        counts = source.class_counts
+        if counts is not None and order is not None:
+            counts = [counts[row] for row in order]
+        self.check_record({"class_counts": counts, "split": source.split}, f"`checkpoint` {self.checkpoint!r}")
+        check_transform(source.transform, self._data(), f"those of `checkpoint` {self.checkpoint!r}")
 
 
 @rank_zero_only

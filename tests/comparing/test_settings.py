@@ -1,12 +1,10 @@
 """Plain settings become parts."""
 
 import pytest
-import torch
 
-from lt_lightning.comparing.settings import Settings, SettingsParser, start
+from lt_lightning.comparing.settings import Settings, SettingsParser
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import CosineHead, LinearHead
-from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss
+from lt_lightning.heads import CosineHead
 
 COUNTS = [30, 12, 5]
 PARSER = SettingsParser()
@@ -25,16 +23,6 @@ def test_arguments_hold_defaults():
     found = PARSER.arguments({"loss": "LORTLoss", "optimizer": {"class_path": "torch.optim.SGD"}}, "mine")
     assert found["loss"]["delta"] == 0.98
     assert {"lr", "weight_decay", "momentum"} <= set(found["optimizer"])
-
-
-def test_heads_start_from_stage_1_with_the_bias_of_the_loss():
-    weight, bias = torch.randn(3, 4), torch.randn(3)
-    head = LinearHead(4, COUNTS)
-    start(head, CrossEntropyLoss(COUNTS), weight, bias)
-    assert torch.equal(head.bias, bias)
-    loss = ClassBalancedLoss(COUNTS, kind="sigmoid", init_bias=True)
-    start(head, loss, weight, bias)
-    assert head.bias.tolist() == pytest.approx([loss.initial_bias] * 3)
 
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size"])

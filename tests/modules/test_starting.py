@@ -1,12 +1,13 @@
-"""What a head of one's own starts from must be in its state, or a checkpoint of it would be tested as another head."""
+"""What a head starts from; one's own must have it in its state, or a checkpoint would be tested as another head."""
 
 import pytest
 import torch
 
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import AffineHead, Head
+from lt_lightning.heads import AffineHead, Head, LinearHead
+from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss
 from lt_lightning.modules import RetrainModule
-from lt_lightning.modules.contract import all_kept
+from lt_lightning.modules.starting import check_kept, start_head
 
 COUNTS = [9, 5, 3, 2]
 
@@ -75,7 +76,7 @@ def test_what_a_head_starts_from_is_in_its_state(head, why):
     def begin():
         made = head(6, COUNTS)
         features = torch.rand(sum(COUNTS), 6) + 1
-        with all_kept(made):
+        with check_kept(made):
             made.init_from(torch.ones(4, 6), torch.zeros(4))
             if made.needs_features:
                 made.init_from_features(features, torch.repeat_interleave(torch.arange(4), torch.tensor(COUNTS)))
@@ -99,3 +100,13 @@ def test_stage_2_refuses_what_no_checkpoint_would_hold(tmp_path, trainer, digits
     stage2 = RetrainModule(data.class_counts, str(tmp_path / "stage1.ckpt"), stage1.lightning_module.backbone, head)
     with pytest.raises(UsageError, match=f"`model.head` {head.__name__} keeps what it starts from where no checkpoint"):
         trainer().test(stage2, datamodule=data, verbose=False)
+
+
+def test_heads_start_from_stage_1_with_the_bias_of_the_loss():
+    weight, bias = torch.randn(4, 8), torch.randn(4)
+    head = LinearHead(8, COUNTS)
+    start_head(head, CrossEntropyLoss(COUNTS), weight, bias)
+    assert torch.equal(head.bias, bias)
+    loss = ClassBalancedLoss(COUNTS, kind="sigmoid", init_bias=True)
+    start_head(head, loss, weight, bias)
+    assert head.bias.tolist() == pytest.approx([loss.initial_bias] * 4)
