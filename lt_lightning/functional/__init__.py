@@ -49,7 +49,7 @@ from lt_lightning.functional.precision import at_least_fp32, linear
 from lt_lightning.functional.priors import class_balanced_weights, frequency_factors, generalized_weights, log_prior
 from lt_lightning.functional.ranking import average_precision, classes_ahead
 from lt_lightning.functional.renaming import recall_if_renamed
-from lt_lightning.functional.selection import hard_selection_loss, soft_selection_loss
+from lt_lightning.functional.selection import hard_selection_loss, hard_selection_softmax_loss, soft_selection_loss
 from lt_lightning.functional.shifted import prior_accuracy, shifted_priors
 from lt_lightning.functional.smoothing import (
     SmoothingShape,
@@ -96,6 +96,7 @@ __all__ = [
     "group_means",
     "group_of",
     "hard_selection_loss",
+    "hard_selection_softmax_loss",
     "in_negative_reweighted_loss",
     "influence",
     "keeping_precision",

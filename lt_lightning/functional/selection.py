@@ -1,9 +1,10 @@
-"""One-vs-all logistic losses that select among the negative classes, softly or hard."""
+"""Losses that select among the negative classes, softly or hard: of sigmoids, and hard of a softmax."""
 
 from math import floor
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lt_lightning.functional.device import widest_float
 from lt_lightning.functional.softplus import sloped_softplus, softplus, with_gradient
@@ -82,6 +83,41 @@ def hard_selection_loss(
         chosen = torch.where(tied, share.to(logits.dtype), (negatives > threshold).to(logits.dtype))
         gradient = _put(negatives.sigmoid_().mul_(chosen).mul_(weight), targets, slopes)
     return with_gradient(logits, (positive + negative).squeeze(1), gradient)
+
+
+def hard_selection_softmax_loss(
+    logits: Tensor, targets: Tensor, percentage: float, beta: float, alpha: float | None = None
+) -> Tensor:
+    """:func:`hard_selection_loss` of softmax probabilities; finite for any finite logits.
+
+    Where several negative classes tie for the last place, one of them is taken.
+
+    Args:
+        logits: ``(N, K)``, K at least 2, fp32 at least.
+        targets: Class of each sample, ``(N,)``, int64.
+        percentage: m, in [0, 100].
+        beta: α is β over n, the number of classes selected.
+        alpha: α itself, in place of ``beta``.
+
+    Returns:
+        Loss of each sample, ``-log p_y - α Σ_{top n} log(1 - p_k)``, ``(N,)``.
+
+    References:
+        Dong et al., "Single-Label Multi-Class Image Classification by Deep Logistic Regression", AAAI 2019, eq. 5 and
+        "Hard Mining for SR".
+    """
+    number = max(1, floor(percentage * (logits.shape[1] - 1) / 100))
+    chosen = _put(logits.detach().clone(), targets, -torch.inf).topk(number, dim=1).indices
+    # Only the largest logit can have a probability above 1/2. Its complement is the share of the others, whose
+    # logarithm needs no subtraction.
+    top = logits.detach().argmax(dim=1, keepdim=True)
+    rest = logits.scatter(1, top, -torch.inf).logsumexp(dim=1, keepdim=True)
+    of_top = F.logsigmoid(rest - logits.gather(1, top))
+    is_top = chosen == top
+    others = torch.log1p(-torch.softmax(logits, dim=1).gather(1, chosen).masked_fill(is_top, 0.0))
+    complements = torch.where(is_top, of_top, others).sum(dim=1)
+    weight = beta / number if alpha is None else alpha
+    return F.cross_entropy(logits, targets, reduction="none") - weight * complements
 
 
 def _largest(values: Tensor, number: int, in_order: bool) -> Tensor:

@@ -5,6 +5,7 @@ from lt_lightning.losses.class_balanced import ClassBalancedLoss
 from lt_lightning.losses.cross_entropy import CrossEntropyLoss
 from lt_lightning.losses.equalization import EqualizationLossV2
 from lt_lightning.losses.focal import FocalLoss
+from lt_lightning.losses.hard_softmax import HardSelectionSoftmaxLoss
 from lt_lightning.losses.in_negative import LGLINRLoss
 from lt_lightning.losses.influence import InfluenceBalancedLoss
 from lt_lightning.losses.large_margin import LargeMarginSoftmaxLoss
@@ -23,6 +24,7 @@ __all__ = [
     "FocalLoss",
     "GeneralizedReweightLoss",
     "HardSelectionLogisticLoss",
+    "HardSelectionSoftmaxLoss",
     "InfluenceBalancedLoss",
     "LDAMLoss",
     "LGLINRLoss",

@@ -5,7 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.functional import hard_selection_loss, one_vs_all_loss, soft_selection_loss
+from lt_lightning.functional import (
+    hard_selection_loss,
+    hard_selection_softmax_loss,
+    one_vs_all_loss,
+    soft_selection_loss,
+    softmax_bce_loss,
+)
 from lt_lightning.functional.selection import _largest
 
 
@@ -118,3 +124,30 @@ def test_two_classes() -> None:
     logits = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
     for function in (hard_selection_loss, soft_selection_loss):
         assert function(logits, torch.tensor([0]), 0.0, 1.0).item() == pytest.approx(2 * log_terms(1.0)[1])
+
+
+@pytest.mark.parametrize("amount", [0.0, 25.0, 60.0, 100.0])
+def test_softmax_formula_class_by_class(amount: float) -> None:
+    logits, targets = batch()
+    expected = []
+    for row, y in zip(logits.softmax(1).tolist(), targets.tolist(), strict=True):
+        negatives = sorted((p for k, p in enumerate(row) if k != y), reverse=True)
+        number = max(1, math.floor(amount * 8 / 100))
+        expected.append(-math.log(row[y]) - 7.0 / number * sum(math.log(1 - p) for p in negatives[:number]))
+    assert hard_selection_softmax_loss(logits, targets, amount, 7.0).tolist() == pytest.approx(expected, rel=1e-10)
+
+
+def test_all_softmax_negatives_at_alpha_1_are_binary_cross_entropy() -> None:
+    logits, targets = batch()
+    found = hard_selection_softmax_loss(logits, targets, 100.0, 10.0, alpha=1.0)
+    torch.testing.assert_close(found, softmax_bce_loss(logits, targets))
+
+
+def test_a_sure_mistake_of_softmax_costs_what_it_should() -> None:
+    """1 - p of the wrong class is exp(-200), which is no number beside 1."""
+    logits = torch.tensor([[0.0, 200.0, 0.0]], requires_grad=True)
+    value = hard_selection_softmax_loss(logits, torch.tensor([0]), 0.0, 10.0)
+    assert value.item() == pytest.approx(200 + 10 * (200 - math.log(2)))
+    value.sum().backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, torch.tensor([[-6.0, 11.0, -5.0]]))

@@ -41,6 +41,8 @@ SOFTMAX: dict[str, Factory] = {
     "ib_focal": partial(losses.InfluenceBalancedLoss, alpha=1.0, gamma=0.5),
     "vs_without_factors": partial(losses.VectorScalingLoss, gamma=0.0),
     "las": losses.LabelAwareSmoothingLoss,
+    "hs_sr": losses.HardSelectionSoftmaxLoss,
+    "hs_sr_half": partial(losses.HardSelectionSoftmaxLoss, m=50.0),
     "grw": losses.GeneralizedReweightLoss,
 }
 ALL: dict[str, Factory] = SOFTMAX | {
@@ -238,6 +240,7 @@ def test_no_sample_of_positive_weight_gives_zero(name: str) -> None:
         (losses.LogisticLoss, False),
         (losses.HardSelectionLogisticLoss, False),
         (losses.SoftSelectionLogisticLoss, False),
+        (losses.HardSelectionSoftmaxLoss, False),
         (losses.LGLINRLoss, True),
         (losses.EqualizationLossV2, True),
     ],
