@@ -7,9 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lt_lightning.checkpoints import UnwritableError
-from lt_lightning.comparing.keeping import keep_runs, keep_winner
 from lt_lightning.comparing.outcome import Comparison
 from lt_lightning.comparing.record import write
+from lt_lightning.comparing.saving import keep_runs, keep_winner
 from lt_lightning.comparing.settings import Plain
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError

@@ -14,7 +14,8 @@ from lt_lightning.comparing.record import protocol
 from lt_lightning.functional import GROUPS, group_of
 from lt_lightning.tables import percent
 
-_EDGE = {None: "", "largest": " ↑", "smallest": " ↓"}
+EDGE = {None: "", "largest": " ↑", "smallest": " ↓"}
+"""What stands behind a chosen number, by whether it ends those that were tried."""
 
 # Two lines a row keep a table on a screen: what is in the second line of a head is in that of a row.
 _Columns = dict[str, Callable[[Row], str]]
@@ -111,7 +112,7 @@ def describe_point(row: Row) -> str:
     if not row.heads:
         return "diverged"
     edge = row.at_edge
-    values = ", ".join(f"{key} {_short(value)}{_EDGE[edge.get(key)]}" for key, value in row.point.values.items())
+    values = ", ".join(f"{key} {_short(value)}{EDGE[edge.get(key)]}" for key, value in row.point.values.items())
     if row.runs:
         return f"as published; seed {row.heads[0].seed}, epoch {row.tests[0].figures['epoch']}"
     return values or ("as published" if row.selection != "none" else "")

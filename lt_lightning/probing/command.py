@@ -14,7 +14,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lt_lightning.backbones import Backbone, without_published_weights
 from lt_lightning.comparing.extraction import say_how_images_are_prepared
 from lt_lightning.comparing.files import check_output, whole_or_gone
-from lt_lightning.comparing.keeping import input_shape
+from lt_lightning.comparing.leaderboard import EDGE
+from lt_lightning.comparing.saving import input_shape
 from lt_lightning.data import LTDataModule
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError, check_above_0
@@ -33,7 +34,6 @@ from lt_lightning.tables import accuracy_table, show
 
 _DOWNLOADED = ("pretrained", "weights")
 """Arguments of our backbones that say which published weights they begin with."""
-_EDGE = {None: "", "largest": " ↑", "smallest": " ↓"}  # as in the table of compare
 
 
 def main(argv: Sequence[str]) -> None:
@@ -134,7 +134,7 @@ def _show_and_write(
     sizes = next(iter(found.evaluation.values()), {}).get("group_sizes")
     if sizes is not None:
         rows = [(name, figures["accuracy"]) for name, figures in found.evaluation.items()]
-        title = f"linear classifier on {type(backbone).__name__}, l2 {found.chosen.l2:g}{_EDGE[found.at_edge]}"
+        title = f"linear classifier on {type(backbone).__name__}, l2 {found.chosen.l2:g}{EDGE[found.at_edge]}"
         show(accuracy_table(title, rows, sizes, data.group_thresholds))
     with whole_or_gone(output) as folder:
         write_text(folder / "config.yaml", config)

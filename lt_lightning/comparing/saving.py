@@ -57,6 +57,24 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Itera
     yield f"{path}: {_whose(found)} as a Lightning checkpoint for `lt-lightning test`, `predict` and `export`{why}"
 
 
+def keep_runs(found: Comparison, folder: Path, backbone: str | Plain) -> None:
+    """Write ``runs/<method>/seed_<K>.ckpt`` of every method and seed, for ``test``, ``predict`` and ``export``."""
+    for row in found.rows:
+        if row.point is not None and row.point.method.plain:
+            for trained in row.heads:
+                name = row.name.replace("/", "_")
+                _save(found, row, trained, folder / "runs" / name / f"seed_{trained.seed}.ckpt", backbone)
+
+
+def input_shape(data: LTDataModule) -> tuple[int, int, int] | None:
+    """Channels, height and width of what a network is given; ``None`` where it is given no images."""
+    images = data.undistorted("train")
+    if images is None:
+        return None
+    shape = data.to_input(images.__getitems__([0])[0], False, None).shape
+    return (shape[1], shape[2], shape[3]) if len(shape) == 4 else None
+
+
 def _instead(found: Comparison) -> str:
     """The best method whose layer the file could take, where the winner has none."""
     if found.winner is None or found.winner.linear() is not None:
@@ -81,15 +99,6 @@ def _whose(found: Comparison) -> str:
     return f"{found.winner.name}{seeds}"
 
 
-def keep_runs(found: Comparison, folder: Path, backbone: str | Plain) -> None:
-    """Write ``runs/<method>/seed_<K>.ckpt`` of every method and seed, for ``test``, ``predict`` and ``export``."""
-    for row in found.rows:
-        if row.point is not None and row.point.method.plain:
-            for trained in row.heads:
-                name = row.name.replace("/", "_")
-                _save(found, row, trained, folder / "runs" / name / f"seed_{trained.seed}.ckpt", backbone)
-
-
 def _save(found: Comparison, row: Row, trained: Trained, path: Path, backbone: str | Plain) -> None:
     assert row.point is not None
     plain = row.point.method.plain
@@ -106,12 +115,3 @@ def _save(found: Comparison, row: Row, trained: Trained, path: Path, backbone: s
         input_shape(found.data),
         arguments,
     )
-
-
-def input_shape(data: LTDataModule) -> tuple[int, int, int] | None:
-    """Channels, height and width of what a network is given; ``None`` where it is given no images."""
-    images = data.undistorted("train")
-    if images is None:
-        return None
-    shape = data.to_input(images.__getitems__([0])[0], False, None).shape
-    return (shape[1], shape[2], shape[3]) if len(shape) == 4 else None

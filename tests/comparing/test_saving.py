@@ -8,7 +8,7 @@ import torch
 
 from lt_lightning.comparing import TriedPoint
 from lt_lightning.comparing.grid import Point
-from lt_lightning.comparing.keeping import keep_runs, keep_winner
+from lt_lightning.comparing.saving import keep_runs, keep_winner
 from lt_lightning.modules import RetrainModule
 
 pytestmark = pytest.mark.filterwarnings(
