@@ -12,11 +12,14 @@ from lt_lightning.report import Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_PANELS = {
-    "logits_magnitude": "Logits Magnitude",
-    "regularized_std": "Regularized Standard Deviation",
-    "weight_norm": "weight norm / mean",
-}
+_PANELS = (
+    ("logits_magnitude", "Logits Magnitude", False),
+    ("logits_magnitude", "Logits Magnitude / mean size", True),
+    ("regularized_std", "Regularized Standard Deviation", False),
+    ("weight_norm", "weight norm / mean", True),
+)
+"""Diagnostic, title, and whether each line is divided by the mean of its sizes: by their sum, its 1-norm, is how
+the paper compares the Logits Magnitudes of methods."""
 
 
 def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figure | None":
@@ -33,21 +36,21 @@ def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Fi
         ``None`` where no row has one of the diagnostics.
 
     References:
-        "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), which compares the first two.
+        "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), whose Figure 3 has the second and third.
     """
     classes = len(rows[0].runs[0].detail.class_counts)
-    lines = {name: class_lines(name, labels, rows) for name in _PANELS}
-    shown = [name for name in _PANELS if lines[name]]
+    lines = {name: class_lines(name, labels, rows) for name, _, _ in _PANELS}
+    shown = [panel for panel in _PANELS if lines[panel[0]]]
     if not shown:
         return None
     figure, (panels,) = new_figure(title, columns=len(shown), size=(4.6, 3.8))
     ranks, width = np.arange(1, classes + 1), window_of(classes)
     marker = "." if classes <= 20 else ""
-    for name, axes in zip(shown, panels, strict=True):
+    for (name, title_of_panel, divided), axes in zip(shown, panels, strict=True):
         for label, color, values in lines[name]:
-            relative = values / np.nanmean(values) if name == "weight_norm" else values
-            axes.plot(ranks, smoothed(relative, width), color=color, label=label, marker=marker)
-        axes.set_title(_PANELS[name], fontsize="medium")
+            drawn = values / np.nanmean(np.abs(values)) if divided else values
+            axes.plot(ranks, smoothed(drawn, width), color=color, label=label, marker=marker)
+        axes.set_title(title_of_panel, fontsize="medium")
         axes.set_xlabel(f"class, by number of training images{of_neighbours(width)}")
     legend(figure)
     return figure
