@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import fake_impls
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lt_lightning import heads, losses, metrics
 from lt_lightning.backbones import ResNet20
 from lt_lightning.data.crop_table import CropTable
 from lt_lightning.errors import UsageError
-from lt_lightning.functional import augment
+from lt_lightning.functional import augment, widest_float
 from lt_lightning.modules import RepresentationModule
 from lt_lightning.retraining.runs import HeadRun
 from lt_lightning.retraining.slopes import slopes_of
@@ -145,6 +147,58 @@ def test_metrics(make):
         found = metric.compute()
         values = found.values() if isinstance(found, dict) else found
         assert {value.device for value in values if isinstance(value, Tensor)} == {GPU}
+
+
+class NoFloat64(TorchDispatchMode):
+    """Refuse numbers of 64 bits on the GPU, as Apple's does."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for value in tree_leaves(found):
+            if isinstance(value, Tensor) and value.device == GPU and value.dtype == torch.float64:
+                raise TypeError(f"{func} gives float64")
+        return found
+
+
+@pytest.fixture
+def without_float64(monkeypatch) -> None:
+    def widest(device):
+        return torch.float32 if device.type == "cuda" else torch.float64
+
+    monkeypatch.setattr(widest_float, "__code__", widest.__code__)  # whoever has imported it has this one too
+
+
+def narrow(module):
+    """The module as it lies where there is no float64."""
+    for name, buffer in module._buffers.items():
+        if buffer is not None and buffer.dtype == torch.float64:
+            module._buffers[name] = buffer.float()
+    for name, value in getattr(module, "_defaults", {}).items():
+        if isinstance(value, Tensor) and value.dtype == torch.float64:
+            setattr(module, name, value.float())
+    return module
+
+
+@pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.__name__)
+def test_losses_without_float64(kind, without_float64):
+    loss = narrow(kind(COUNTS))
+    with FakeTensorMode(), torch.no_grad():
+        moved(loss)
+        with NoFloat64():
+            logits, targets, features = batch()
+            assert loss(logits, targets, features).dtype == torch.float32
+            loss.probabilities(logits)
+
+
+@pytest.mark.parametrize("make", METRICS.values(), ids=METRICS)
+def test_metrics_without_float64(make, without_float64):
+    metric = narrow(make())
+    with FakeTensorMode(), torch.no_grad():
+        moved(metric)
+        with NoFloat64():
+            logits, targets, _ = batch()
+            metric.update(logits, targets)
+            metric.compute()
 
 
 def run_of(head, loss):
