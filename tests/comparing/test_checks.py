@@ -81,6 +81,17 @@ def test_memorised_images_are_those_that_stage_1_knows_as_well(setup):
     assert len(setup.warnings) == 1
 
 
+def test_memorised_is_judged_on_the_classes_that_validation_images_have(setup):
+    layer = setup.source.classifier
+    rows = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
+    said = (rows @ layer.weight.T + layer.bias).argmax(dim=1)
+    known = said < 8
+    learnt = torch.where(known, said, 17 - said)  # of two classes not an image is known
+    val = features_of(rows[known], said[known])
+    with pytest.warns(UserWarning, match=r"\(100.0 %\) than on training images \(100.0 %\)"):
+        check_memorised(setup, {"val": val, "train": features_of(rows, learnt)})
+
+
 @pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better")
 def test_classes_without_test_images_are_named(run, make_data):
     data = make_data()

@@ -6,6 +6,7 @@ import torch
 from lt_lightning.comparing import evaluation
 from lt_lightning.comparing.evaluation import accuracies, count_correct, evaluate, predict, predict_parts, temperature
 from lt_lightning.features import Features
+from lt_lightning.functional import fit_temperature
 from lt_lightning.heads import CosineHead, LinearHead, LogitAdjustmentHead, MaxNormHead, TauNormHead
 from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, LDAMLoss
 from lt_lightning.losses.form import form_of
@@ -47,6 +48,8 @@ def test_the_loss_says_what_probabilities_are():
     assert form_of(ClassBalancedLoss(COUNTS, kind="sigmoid")) == "sigmoid"
     assert form_of(ClassBalancedLoss(COUNTS, kind="softmax_bce")) == "softmax"
     plain = temperature(LOGITS, TARGETS, CrossEntropyLoss(COUNTS))
+    sigmoids = temperature(LOGITS, TARGETS, ClassBalancedLoss(COUNTS, kind="sigmoid"))
+    assert sigmoids == fit_temperature(LOGITS, TARGETS, True) != plain
     scaled = temperature(LOGITS / 30, TARGETS, LDAMLoss(COUNTS, scale=30.0))
     assert scaled == pytest.approx(plain, rel=1e-4)
 

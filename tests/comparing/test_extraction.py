@@ -5,7 +5,7 @@ import pytest
 from lt_lightning.comparing import extraction
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.errors import UsageError
-from lt_lightning.features import ExtractionOptions, room
+from lt_lightning.features import ExtractionOptions, memory
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
@@ -43,6 +43,11 @@ def test_one_view_is_extracted_once(run, asked):
     assert found.features["shown"] is found.features["train"]
 
 
+def test_views_are_drawn_from_the_first_seed(run):
+    found = run("lort", {"lr": [0.1]}, views=2, seeds=(3, 1))
+    assert found.features["shown"].record["seed"] == 3
+
+
 def test_images_put_back_are_extracted_before_training(run, make_data, asked):
     data = make_data(val_from="train")
     run("lort", {"lr": [0.1]}, data=data, unseen=True, views=2)
@@ -51,7 +56,7 @@ def test_images_put_back_are_extracted_before_training(run, make_data, asked):
 
 
 def test_all_views_are_refused_where_memory_is_short(run, make_data, monkeypatch, asked, tmp_path):
-    monkeypatch.setattr(room, "available_memory", lambda: 100_000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 100_000)
     with pytest.raises(UsageError, match=r"kB for up to 162 views of \d+ images × 8 are more than the 100.0 kB"):
         run("lort", views="all")
     assert asked == []

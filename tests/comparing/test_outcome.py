@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from lt_lightning.comparing import Options, TriedPoint
+from lt_lightning.comparing.evaluation import Predictions
 from lt_lightning.comparing.grid import Point
-from lt_lightning.comparing.outcome import Row
+from lt_lightning.comparing.outcome import Row, Run
 from lt_lightning.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -52,3 +53,15 @@ def test_a_choice_at_the_end_of_its_grid_is_known(values, chosen, expected):
     tried = [TriedPoint({"lr": value, "fixed": 3.0}, [0.5]) for value in values]
     row = Row("method", "val", Point(None, {"lr": chosen, "fixed": 3.0}), tried, [])
     assert row.at_edge == ({} if expected is None else {"lr": expected})
+
+
+def test_no_layer_stands_for_a_head_whose_statistics_are_gone(run):
+    row = run("tau_norm").row("tau_norm")
+    row.runs = [Run(0, 1, [0.5], 1.0)]
+    assert row.linear() is None
+
+
+def test_a_test_image_is_known_to_a_share_of_the_seeds():
+    said = [torch.tensor(classes) for classes in ([0, 1, 2], [0, 2, 1])]
+    row = Row("method", "val", None, [], [], [Predictions(classes, torch.ones(3), {}) for classes in said])
+    assert row.correct(torch.tensor([0, 1, 0])).tolist() == [1.0, 0.5, 0.0]

@@ -2,12 +2,17 @@
 
 import json
 import os
+from copy import deepcopy
 
 import numpy as np
 import pytest
+import torch
 
 from lt_lightning import cli
-from lt_lightning.comparing import Options
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.comparing import Options, paper
+from lt_lightning.comparing.settings import Settings
+from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions
 
@@ -130,3 +135,58 @@ def test_one_sentence_for_a_mistake(arguments, here, capsys, more, message):
 def test_protocols_are_two():
     with pytest.raises(UsageError, match="`protocol` must be validation or paper, but got 'best'"):
         Options(protocol="best")
+
+
+@pytest.fixture
+def setup(foreign, make_data):
+    quiet = ExtractionOptions(progress=False, device="cpu", channels_last=False)
+    options = Options(protocol="paper", features=quiet)
+    return Setup(str(foreign), SmallCNN(8, in_channels=3), make_data(), "linear", {}, options)
+
+
+def test_runs_differ_by_their_seed_and_leave_stage_1_data_and_random_states_as_they_were(setup):
+    settings = Settings(epochs=2, batch_size=8)
+    (point,), data, cpu = setup.every_point, setup.data, torch.device("cpu")
+    before, random = deepcopy(setup.source.backbone.state_dict()), torch.get_rng_state()
+    sampler, batch_size = data.sampler, data.batch_size
+    heads = [
+        paper.train_on_images(point, seed, settings, setup.source, data, cpu, False, lambda _: None)[0].head
+        for seed in (0, 1, 0)
+    ]
+    assert torch.equal(heads[0].weight, heads[2].weight)
+    assert not torch.equal(heads[0].weight, heads[1].weight)
+    after = setup.source.backbone.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert (data.sampler, data.batch_size, data.train_sampler) == (sampler, batch_size, None)
+
+
+def test_the_best_epochs_head_is_kept_and_training_goes_on(setup):
+    module = paper._Module(setup.source, setup.data, Settings(), False)
+    module.start_from_checkpoint()
+    module.train()
+    best = paper._BestOnTest(setup.data, lambda _: None)
+    best.on_train_epoch_end(None, module)
+    assert module.training
+    assert all(layer.training for layer in module._batch_norms())
+    weight = module.head.weight.detach().clone()
+    best.on_train_epoch_end(None, module)  # as good as the first epoch, and later
+    module.head.weight.data.fill_(torch.nan)
+    best.on_train_epoch_end(None, module)
+    assert best.scores[0] == best.scores[1]
+    assert best.epoch == 1
+    assert torch.equal(best.head.weight, weight)
+
+
+def test_class_means_are_made_from_features(run):
+    quiet = ExtractionOptions(progress=False, device="cpu")
+    found = run("ncm", views="published", features=quiet, protocol="paper").row("ncm").heads[0].head
+    expected = run("ncm", {"metric": [found.metric], "centre": [found.centre]}).row("ncm").heads[0].head
+    torch.testing.assert_close(found.means, expected.means, rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_is_held_out_of_the_training_images(foreign, make_data):
+    options = Options(protocol="paper", features=ExtractionOptions(device="cpu"))
+    held_out = make_data(val_from="train")
+    found = Setup(str(foreign), SmallCNN(8, in_channels=3), held_out, "linear", {}, options)
+    assert found.counts == found.data.class_counts == make_data(val_from="none").class_counts

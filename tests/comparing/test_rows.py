@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lt_lightning.comparing import checks, rows
+from lt_lightning.comparing import checks, rows, testing
 
 pytestmark = pytest.mark.filterwarnings("ignore:No method is better:UserWarning")
 
@@ -44,3 +44,44 @@ def test_what_diverges_when_it_is_trained_once_more_has_no_figures(run, make_dat
     assert calls == [2, 2]
     assert (found.row("lort").heads, found.row("lort").tests) == ([], [])
     assert found.winner is found.row("tau_norm")
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning")
+def test_heads_train_on_the_views_shown_and_are_made_from_plain_features(run, make_data, monkeypatch):
+    original, given = rows.train, []
+
+    def train(points, seeds, shown, plain, *rest):
+        given.append((shown, plain))
+        return original(points, seeds, shown, plain, *rest)
+
+    monkeypatch.setattr(rows, "train", train)
+    found = run("lort", {"lr": [0.1]}, data=make_data(val_from="train"), unseen=True, views=2)
+    names = {id(features): name for name, features in found.features.items()}
+    assert [tuple(names[id(features)] for features in both) for both in given] == [
+        ("shown", "train"),
+        ("whole_shown", "whole"),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning")
+def test_temperatures_are_fitted_to_heads_that_have_not_seen_the_images(run, make_data, monkeypatch):
+    original, asked = rows.fit_to_validation, []
+
+    def fit(setup, trained, features):
+        asked.append(trained)
+        return original(setup, trained, features)
+
+    for module in (rows, testing):
+        monkeypatch.setattr(module, "fit_to_validation", fit)
+    found = run("lort,tau_norm", {"lr": [0.1]}, data=make_data(val_from="train"), unseen=True)
+    assert [trained.point.method.name for trained in asked] == ["lort", "tau_norm", "stage 1"]
+    assert all(trained.head.class_counts == found.data.class_counts for trained in asked)
+    assert found.row("lort").heads[0].head.class_counts == found.trained_on.class_counts
+
+
+@pytest.mark.filterwarnings("ignore:Nothing is selected:UserWarning")
+def test_what_diverges_with_its_own_settings_has_no_figures(run, make_data, tmp_path):
+    (tmp_path / "wild.yaml").write_text("epochs: 2\noptimizer: {init_args: {lr: 1.0e+39}}\n")
+    with pytest.warns(UserWarning, match="Training of wild diverged with every setting"):
+        row = run(str(tmp_path / "wild.yaml"), data=make_data(val_from="none")).row("wild")
+    assert (row.heads, row.tests) == ([], [])

@@ -67,3 +67,23 @@ def test_others_become_checkpoints_of_ours(run, tmp_path):
         features = found.features["test"].values[0, [0, 5, 9]]
         with torch.no_grad():
             torch.testing.assert_close(module(images), trained.head.predict(features), rtol=1e-4, atol=1e-4)
+
+
+def test_a_winner_trained_once_more_records_what_it_was_trained_on(run, make_data, tmp_path):
+    found = run("cosine", {"lr": [0.1]}, data=make_data(val_from="train"), unseen=True)
+    list(keep_winner(found, tmp_path, BACKBONE))
+    record = torch.load(tmp_path / "better.ckpt", weights_only=True)["lt_lightning"]
+    whole = make_data(val_from="none")
+    assert record["class_counts"] == whole.class_counts
+    assert record["split"]["val_from"] == "none"
+    whole.split("train")
+    assert record["split"]["hashes"]["train"] == whole.describe_split()["hashes"]["train"]
+    assert record["epochs"] == found.winner.heads[0].epochs == 20
+
+
+def test_rows_of_the_users_file_stay_in_the_order_that_the_user_has_said(run, foreign, make_data, tmp_path):
+    names = make_data().class_names[::-1]
+    found = run("lort", {"lr": [1.0]}, checkpoint_class_names=names)
+    list(keep_winner(found, tmp_path, BACKBONE))
+    after = torch.load(tmp_path / "better_model.pth", weights_only=True)["state_dict"]
+    assert torch.equal(after["fc.weight"], found.winner.heads[0].head.weight.flip(0))

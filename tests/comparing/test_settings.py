@@ -29,3 +29,9 @@ def test_arguments_hold_defaults():
 def test_sizes_are_checked(name):
     with pytest.raises(UsageError, match=f"`{name}` must be at least 1, but got 0"):
         Settings(**{name: 0})
+
+
+def test_a_schedule_ends_with_the_methods_own_epochs():
+    settings = PARSER.make({"epochs": 3}, "mine")
+    _, schedule = settings.training(*settings.parts(6, COUNTS))
+    assert schedule.epochs == 3

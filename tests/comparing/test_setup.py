@@ -1,6 +1,7 @@
 """What is known before any image passes through a network."""
 
 import pytest
+import torch
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options
@@ -66,3 +67,13 @@ def test_a_backbone_says_how_long_its_features_are(foreign, make_data):
     del backbone.num_features
     with pytest.raises(UsageError, match=r"`model.backbone` SmallCNN must set `num_features`"):
         Setup(str(foreign), backbone, make_data(), "tau_norm", {}, Options())
+
+
+def test_a_part_of_the_backbone_is_enough_where_that_is_allowed(foreign, make_data, tmp_path):
+    state = torch.load(foreign, weights_only=True)["state_dict"]
+    del state["backbone.layers.0.weight"]
+    torch.save(state, tmp_path / "part.pth")
+    given = (str(tmp_path / "part.pth"), SmallCNN(8, in_channels=3), make_data(), "tau_norm", {})
+    with pytest.raises(UsageError, match=r"1 missing: 'layers\.0\.weight'"):
+        Setup(*given, Options())
+    assert torch.equal(Setup(*given, Options(allow_partial=True)).source.classifier.weight, state["fc.weight"])

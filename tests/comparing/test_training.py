@@ -2,12 +2,14 @@
 
 import torch
 
+from lt_lightning.comparing import training
 from lt_lightning.comparing.grid import points
 from lt_lightning.comparing.methods import find_methods
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.training import ShownRows, Stage1, train
 from lt_lightning.features import Features
 from lt_lightning.heads import NCMHead
+from lt_lightning.samplers import ProgressiveSampler
 
 PARSER = SettingsParser()
 CPU = torch.device("cpu")
@@ -88,3 +90,27 @@ def test_rows_are_those_of_the_epochs_view():
 def test_divergence_is_seen():
     found = trained("lort", {"lr": [float("inf"), 0.1]}, [0])
     assert [head.diverged for head in found] == [True, False]
+
+
+def test_seeds_of_heads_do_not_reach_the_callers_draws():
+    states = []
+    for seed in (4, 5):
+        torch.manual_seed(0)
+        trained("crt", {"lr": [0.1]}, [seed])
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
+def test_runs_share_batches_with_those_of_the_same_sampler_seed_and_length_alone(tmp_path, monkeypatch):
+    runs = []
+    monkeypatch.setattr(training, "train_heads", lambda found, *_: runs.extend(found))
+    for name, sampler in (("plain", "InstanceSampler"), ("progressive", "ProgressiveSampler")):
+        for epochs in (3, 5):
+            (tmp_path / f"{name}_{epochs}.yaml").write_text(f"sampler: {sampler}\nepochs: {epochs}\n")
+    trained([str(path) for path in sorted(tmp_path.iterdir())], {"lr": [0.1, 1.0]}, [0, 1])
+    assert len(runs) == 16
+    assert len({id(run.sampler) for run in runs}) == 8
+    for run in runs:
+        if isinstance(run.sampler, ProgressiveSampler):
+            assert run.sampler.epochs == run.epochs
+    assert sum(isinstance(run.sampler, ProgressiveSampler) for run in runs) == 8
