@@ -1,7 +1,5 @@
 """All features that a comparison needs, extracted before anything trains."""
 
-from typing import cast
-
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
@@ -43,7 +41,7 @@ def extract_all(setup: Setup) -> dict[str, Features]:
 
 def _wanted(setup: Setup) -> dict[str, _Wanted]:
     """What to extract, the largest first: it is what may find no room."""
-    data, views = setup.data, cast(Views, setup.views)
+    data, views = setup.data, setup.views
     wanted: dict[str, _Wanted] = {"shown": (data, "train", views), "train": (data, "train", 1)}
     if data.has_validation:
         wanted["val"] = (data, "val", 1)

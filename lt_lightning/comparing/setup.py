@@ -16,6 +16,7 @@ from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.errors import UsageError
+from lt_lightning.features import Views
 from lt_lightning.features.processes import device_of_heads, rank_and_world_size
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
@@ -103,7 +104,7 @@ class Setup:
         return [point for tried in self.points.values() for point in tried]
 
     @property
-    def views(self) -> int | str:
+    def views(self) -> Views:
         """Views of the training images that heads train on: by default one for each epoch of the longest method."""
         lengths = [self.epochs(method) for method in self.methods if method.trains]
         return max(lengths, default=1) if self.options.views == "published" else self.options.views

@@ -27,7 +27,7 @@ def on_features(module: RetrainModule) -> Backbone:
         )
     if module.flip_average:
         raise UsageError("`flip_average` needs images to mirror, and features cannot be; leave it out or test images.")
-    module._start_once()
+    module.start_once()
     backbone = module.backbone
     module.backbone = Identity(backbone.num_features)
     module.channels_last, module.compile_backbone = False, "none"

@@ -170,26 +170,27 @@ class RetrainModule(LTModule):
 
     def on_fit_start(self) -> None:
         """Start from the checkpoint."""
-        self._start_once()
+        self.start_once()
 
     def on_train_start(self) -> None:
         """Start also what a callback tries out before: one that looks for a batch size or a learning rate."""
-        self._start_once()
+        self.start_once()
         super().on_train_start()
 
     def on_validation_start(self) -> None:
         """Start from the checkpoint."""
-        self._start_once()
+        self.start_once()
 
     def on_test_start(self) -> None:
         """Start from the checkpoint."""
-        self._start_once()
+        self.start_once()
 
     def on_predict_start(self) -> None:
         """Start from the checkpoint."""
-        self._start_once()
+        self.start_once()
 
-    def _start_once(self) -> None:
+    def start_once(self) -> None:
+        """Start from the checkpoint, and from features where the head wants them, unless that has been done."""
         if not self._started:
             with torch.inference_mode(False):  # evaluation turns it on, and what it makes could not be trained later
                 self.start_from_checkpoint()

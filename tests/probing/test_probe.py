@@ -6,7 +6,7 @@ import torch
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.errors import UsageError
-from lt_lightning.features import ExtractionOptions, extract, room
+from lt_lightning.features import ExtractionOptions, extract, memory
 from lt_lightning.functional import fit_logistic_regression
 from lt_lightning.probing import PENALTIES, probe
 
@@ -64,7 +64,7 @@ def test_a_choice_at_the_edge_is_said(backbone, penalties, expected):
 
 def test_features_that_have_no_room_together_are_refused_before_the_first(backbone, monkeypatch, capsys):
     sizes = {name: 4 * 8 * len(DigitsLT().split(name)) for name in ("train", "val", "test")}
-    monkeypatch.setattr(room, "available_memory", lambda: max(sizes.values()) + 1)
+    monkeypatch.setattr(memory, "available_memory", lambda: max(sizes.values()) + 1)
     with pytest.raises(UsageError, match=r"`features.cache` is empty"):
         probe(backbone, DigitsLT(), (0.1,), OPTIONS)
     assert "features of train" not in capsys.readouterr().out
