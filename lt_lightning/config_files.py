@@ -8,13 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]  # not in its __all__
 from jsonargparse.typing import Path_fr
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks.timer import Interval
 from lightning.pytorch.cli import SaveConfigCallback
 
 from lt_lightning import home, presets
 from lt_lightning.drafts import write_text
+
+# The default of an argument of Lightning's `Timer`, which YAML does not know.
+yaml.SafeDumper.add_representer(Interval, lambda dumper, value: dumper.represent_str(str(value.value)))
 
 
 class ConfigFile(ActionConfigFile):
@@ -39,7 +44,8 @@ def _reading_utf8(parser: ArgumentParser) -> Iterator[None]:
     def parse_path(path: str, **options: Any) -> Namespace:
         text = presets.read_text(Path(path))
         with Path_fr(path).relative_path_context():
-            return parser.parse_string(text, Path(path).name, **options)
+            found: Namespace = parser.parse_string(text, Path(path).name, **options)
+        return found
 
     vars(parser)["parse_path"] = parse_path
     try:
