@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -23,13 +23,15 @@ from lt_lightning.devices import fastest_precision
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule
-from lt_lightning.parser_errors import sentences
+from lt_lightning.parser_errors import making_sentences, sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import weights_of, with_checkpoint, with_model
 from lt_lightning.slurm import BetweenBatches, folder_of_job, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.whole_checkpoints import WholeCheckpoints
+
+Kind = TypeVar("Kind", bound=Callback)
 
 WHAT_REMAINS = (
     "`last.ckpt` of the run's folder holds the last epoch that ended, if one has; `fit --ckpt_path` goes on from it."
@@ -172,7 +174,7 @@ class LTCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Make data, model and trainer; a user's mistake found on the way stays one sentence."""
         try:
-            with weights_of(self._ckpt_path):
+            with weights_of(self._ckpt_path), making_sentences():
                 super().instantiate_classes()
         except ValueError as error:
             if isinstance(error.__cause__, UsageError):  # jsonargparse wraps what a link's function raises
@@ -200,30 +202,33 @@ class LTCLI(LightningCLI):
         ]
         if self.subcommand == "predict":
             added += self.writing_callbacks()
-        if options.get("enable_progress_bar") is not False:
+        bare, given = bool(options.get("barebones")), options.get("callbacks")
+        if options.get("enable_progress_bar") is not False and not bare and not _of_kind(given, ProgressBar):
             added.append(callbacks.RunProgressBar(refresh_rate=10))
         root = Path(options.get("default_root_dir") or "runs") / preset
         if options.get("default_root_dir") is None and (job := folder_of_job(root)) is not None:
             kwargs["default_root_dir"] = self.folder or job
         trial, loggers = bool(options.get("fast_dev_run")), _loggers(options.get("logger"))
-        if not trial and _lacks_folder(loggers):
+        if trial and loggers is None:
+            kwargs["logger"] = [CSVLogger(root)]  # which writes nothing in a trial, but callbacks may ask for one
+        elif not trial and not bare and _lacks_folder(loggers):
             kwargs["logger"] = [CSVLogger(self._run_folder(root).parent, name="", version=self._run_folder(root).name)]
             kwargs["logger"] += loggers or []
-        if options.get("enable_checkpointing") is not False and not trial:
+        if options.get("enable_checkpointing") is not False and not trial and not bare:
             # Figures are of the last epoch: nothing is selected on images, least of all on test images.
             self.last_epoch = ModelCheckpoint(
                 # Without a logger a Trainer would have one folder for all runs.
                 self._run_folder(root) / "checkpoints" if loggers == [] and self.subcommand in (None, "fit") else None,
                 filename="last",
                 # Of no meaning without a figure, but Lightning tells two of a kind by it: a user may have a plain one.
-                mode="max" if _has_plain_checkpoint(options.get("callbacks")) else "min",
+                mode="max" if _has_plain_checkpoint(given) else "min",
                 save_top_k=1,
                 enable_version_counter=False,
                 save_on_train_epoch_end=True,
             )
             added.append(self.last_epoch)
         self.trainer_defaults["callbacks"] = [*added, BetweenBatches()]
-        if options.get("logger") is False:
+        if options.get("logger") is False or bare:
             self.save_config_callback = None  # it would write into the current folder
         trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one of the user's
@@ -261,10 +266,15 @@ def _loggers(given: object) -> list[Logger] | None:
     return list(given) if isinstance(given, list | tuple) else [cast(Logger, given)] if given else []
 
 
+def _of_kind(given: object, kind: type[Kind]) -> list[Kind]:
+    """Those of the user's callbacks that are of a kind."""
+    found = given if isinstance(given, list | tuple) else [given]
+    return [callback for callback in found if isinstance(callback, kind)]
+
+
 def _has_plain_checkpoint(given: object) -> bool:
     """Whether the user's callbacks save epochs, or steps, by no figure, as ours does."""
-    found = given if isinstance(given, list | tuple) else [given]
-    return any(isinstance(callback, ModelCheckpoint) and callback.monitor is None for callback in found)
+    return any(callback.monitor is None for callback in _of_kind(given, ModelCheckpoint))
 
 
 def _lacks_folder(loggers: list[Logger] | None) -> bool:

@@ -39,8 +39,16 @@ _REQUIRED = re.compile(r"^the following arguments are required: (.+)$")
 _ELSEWHERE = re.compile(r"^(?:Subcommand '\w+' does not accept option|Option) '(\w+)\.[^']*'(?: is not accepted)?")
 """What jsonargparse says of a configuration of another command."""
 
+_BESIDE = re.compile(r"unrecognized arguments: --(optimizer|lr_scheduler)\b.*$")
+"""What jsonargparse says of LightningCLI's own options of optimisers and schedules."""
+
 _HOME = {"stage1": "pipeline", "stage2": "pipeline", "model": "fit", "trainer": "fit"}
 """Commands by keys of their configurations."""
+
+_OF_ANOTHER_KIND = ("Expected a", "Not a valid subclass of")
+"""How jsonargparse begins on the types that a value was not meant to be of."""
+
+_GIVEN = re.compile(r"^Problem with given class_path '[\w.]*': ")
 
 _PART = re.compile(r"Parser key \"([^\"]+)\"|(?:given class_path |Namespace\(class_path=)'((?:\w+\.)*\w+)'")
 """Where jsonargparse was, and of which class."""
@@ -69,6 +77,7 @@ def sentences(command: str, key: str = "model", shown_as: str = "model") -> Iter
         message = _TYPE.sub(r"\1", _NO_CLASS.sub(_no_class, message)).rstrip(".")
         message = _ABSTRACT.sub(r"`\1` has options but no class; give it one by `--\1`, in front of them", message)
         message = _REQUIRED.sub(partial(_required, command), message)
+        message = _BESIDE.sub(_models, message)
         message = _ELSEWHERE.sub(partial(_elsewhere, command), message)
         advice = f"{command} {_help_option(whole, key, shown_as)}"
         raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from error
@@ -81,6 +90,28 @@ def _required(command: str, found: re.Match[str]) -> str:
     if "model" in names and command in ("validate", "test", "predict"):
         brought = " (`--ckpt_path` with a checkpoint of this package brings its model along)"
     return f"{', '.join(f'`--{name}`' for name in names)} must be given{brought}"
+
+
+@contextmanager
+def making_sentences() -> Iterator[None]:
+    """Turn what a class complains of when it is made of values that a parser has let pass into one sentence.
+
+    Where a logger or a callback may be one or several or none, jsonargparse lists why it is no other kind as well.
+    """
+    try:
+        yield
+    except ValueError as error:
+        found = _UNION.search(" ".join(str(error).split()))
+        if isinstance(error, UsageError) or found is None:
+            raise
+        reasons = found["reasons"].removeprefix("- ").split(" - ")
+        own = next((reason for reason in reasons if not reason.startswith(_OF_ANOTHER_KIND)), reasons[0])
+        raise UsageError(_GIVEN.sub("", own)) from error
+
+
+def _models(found: re.Match[str]) -> str:
+    """Where this package has what is LightningCLI's option beside the model."""
+    return f"{found[0]} (here it is the model's: `--model.{found[1]}`)"
 
 
 def _elsewhere(command: str, found: re.Match[str]) -> str:

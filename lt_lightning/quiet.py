@@ -16,6 +16,7 @@ _EXPECTED = (
     r".*It is recommended to use .*sync_dist=True",  # what is logged has been summed over processes already
     r".*`max_epochs` was not set",  # of no interest where nothing is fitted; `fit` itself insists on it
     r"The dirpath has changed from",  # each run has a folder of its own, and nothing but the last epoch is kept
+    r"You are trying to `self.log\(\)` but `Trainer\(barebones=True\)`",  # who asked for that knows
     r".*using `DistributedSampler` with the dataloaders",  # evaluation shards without repeating an image
 )
 

@@ -10,6 +10,9 @@ from lt_lightning.errors import UsageError
 _NO_METRIC = "Early stopping conditioned on metric"
 """What ``EarlyStopping`` says, in a RuntimeError, of a figure that nobody logs."""
 
+_NO_RATE = "When using the learning rate finder"
+"""What ``LearningRateFinder`` says, in an AttributeError, of a model without a learning rate of its own."""
+
 
 @contextmanager
 def trainer_sentences() -> Iterator[None]:
@@ -21,8 +24,31 @@ def trainer_sentences() -> Iterator[None]:
     try:
         yield
     except MisconfigurationException as error:
-        raise UsageError(" ".join(str(error).split())) from error
+        raise _one(error) from error
     except RuntimeError as error:
         if not str(error).startswith(_NO_METRIC):
             raise
-        raise UsageError(" ".join(str(error).split())) from error
+        raise _one(error) from error
+    except AttributeError as error:
+        if not str(error).startswith(_NO_RATE):
+            raise
+        raise UsageError(
+            "`LearningRateFinder` sets the `lr` of a model, and here it is one of the optimizer; leave the callback "
+            "out and give `--model.optimizer` with its `--model.optimizer.lr`."
+        ) from error
+    except ValueError as error:
+        if isinstance(error, UsageError) or not _is_said_by_lightning(error):
+            raise
+        raise _one(error) from error
+
+
+def _one(error: Exception) -> UsageError:
+    return UsageError(" ".join(str(error).split()))
+
+
+def _is_said_by_lightning(error: ValueError) -> bool:
+    """Whether code of Lightning's own has raised it, which is how it refuses options."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_globals.get("__name__", "").startswith("lightning.")

@@ -104,6 +104,32 @@ def test_checkpoints_are_written_in_the_runs_folder_and_not_moved_there(here, ti
     )
 
 
+@pytest.mark.parametrize("options", [("--trainer.barebones=true",), ("--trainer.fast_dev_run=true",)])
+def test_a_trial_or_a_bare_run_leaves_nothing(here, tiny, stage1, options):
+    before = sorted(here.rglob("*"))
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
+    main(tiny("test", "RepresentationModule", f"--ckpt_path={stage1}", *options))
+    assert sorted(here.rglob("*")) == before
+
+
+def test_callbacks_may_ask_a_trial_for_a_logger(here, tiny):
+    options = ("--trainer.fast_dev_run=true", "--trainer.callbacks+=LearningRateMonitor")
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
+
+
+def test_a_bar_of_the_users_takes_the_place_of_ours(here, tiny, capsys):
+    arguments = tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", "--trainer.callbacks+=TQDMProgressBar")
+    main([word for word in arguments if not word.startswith("--trainer.enable_progress_bar")])
+    assert "Epoch 0: 100%" in "".join(capsys.readouterr())
+
+
+def test_a_timer_is_written_into_the_configuration(here, tiny):
+    timer = ("--trainer.callbacks+=Timer", "--trainer.callbacks.duration=00:01:00:00")
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *timer))
+    (written,) = here.rglob("config.yaml")
+    main(["fit", "-c", str(written)])
+
+
 def test_a_second_run_keeps_the_first(here, tiny):
     for _ in range(2):
         main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))

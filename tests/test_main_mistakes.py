@@ -131,6 +131,19 @@ def test_a_refused_run_leaves_no_folder(here, tiny):
             ("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_loss"),
             "metric `val_loss` which is not available.*`val/all`",
         ),
+        (
+            ("--trainer.callbacks+=DRW", "--trainer.callbacks.beta=2"),
+            r"^`beta` of `DRW` must lie in \[0, 1\), .* 2.0.$",
+        ),
+        (
+            (
+                "--trainer.callbacks+=EarlyStopping",
+                "--trainer.callbacks.monitor=val/all",
+                "--trainer.callbacks.mode=up",
+            ),
+            "^`mode` can be",
+        ),
+        (("--optimizer=SGD",), "here it is the model's: `--model.optimizer`"),
     ],
 )
 def test_what_the_trainer_refuses_is_one_sentence(here, tiny, options, sentence):
@@ -138,6 +151,21 @@ def test_what_the_trainer_refuses_is_one_sentence(here, tiny, options, sentence)
         main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
     assert "\n" not in str(caught.value)
     assert not list(here.rglob("version_*")) or "EarlyStopping" in options[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "sentence"),
+    [
+        ("fit", ("--trainer.val_check_interval=1000",), r"`val_check_interval` \(1000\) must be less"),
+        ("fit", ("--trainer.callbacks+=LearningRateFinder",), "one of the optimizer; .*`--model.optimizer.lr`"),
+        ("test", ("--ckpt_path=best",), "not configured to save the best"),
+        ("fit", ("--ckpt_path=hpc",), "no HPC checkpoint was found"),
+    ],
+)
+def test_what_the_trainer_refuses_as_it_starts_is_one_sentence_too(here, tiny, command, options, sentence):
+    with pytest.raises(UsageError, match=sentence) as caught:
+        main(tiny(command, "RepresentationModule", "--trainer.max_epochs=1", *options))
+    assert "\n" not in str(caught.value)
 
 
 def test_training_without_an_end_is_refused(here, tiny):

@@ -21,7 +21,9 @@ def test_a_users_mistake_is_one_sentence(error):
     assert found.value.__cause__ is error
 
 
-@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyError("a"), UsageError("Said well.")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("out of memory"), KeyError("a"), AttributeError("b"), ValueError("c"), UsageError("d.")]
+)
 def test_everything_else_stays_what_it_is(error):
     with pytest.raises(type(error)) as found, trainer_sentences():
         raise error
