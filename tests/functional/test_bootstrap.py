@@ -27,6 +27,14 @@ def test_difference_is_of_class_means():
     assert found.low[0] < found.mean[0] < found.high[0]
 
 
+def test_classes_without_test_images_are_no_part_of_the_mean():
+    one, other = scores(0), scores(1)
+    gaps = torch.tensor([1, 2, 5])[TARGETS]
+    with_gaps, without = (paired_bootstrap(one[None], other, targets, draws=50) for targets in (gaps, TARGETS))
+    for name in ("mean", "low", "high", "p_value"):
+        assert torch.equal(getattr(with_gaps, name), getattr(without, name)), name
+
+
 def test_equals_a_plain_loop_in_law():
     one, other = scores(0), scores(1)
     generator = torch.Generator().manual_seed(5)

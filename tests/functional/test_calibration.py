@@ -13,6 +13,16 @@ def test_bins_include_their_upper_end(confidence: float, b: int) -> None:
     assert bins[0, 0].nonzero().item() == b
 
 
+def test_bins_are_told_apart_in_the_precision_of_the_results() -> None:
+    # In fp32 0.1 is a little above a tenth, yet ten times it rounds to 1.
+    probabilities = torch.tensor([[0.1, 0.0]])
+    wide, narrow = (
+        reliability_bins(probabilities, torch.tensor([0]), torch.tensor([0, 0]), 1, 10, dtype)[0, 0].argmax().item()
+        for dtype in (torch.float64, torch.float32)
+    )
+    assert (wide, narrow) == (1, 0)
+
+
 def test_an_image_belongs_to_the_group_of_its_target() -> None:
     probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
     bins = reliability_bins(probabilities, torch.tensor([0, 1]), torch.tensor([1, 0]), 2, 1, torch.float64)

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +15,9 @@ from lt_lightning.functional import (
     row_norms,
     tau_normalize,
 )
-from lt_lightning.functional.classifiers import mean_features
+from lt_lightning.functional.classifiers import directions, mean_features, nearest_mean_bias
+
+Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -53,6 +57,30 @@ def test_norms_after_tau_normalisation(tau: float, seed: int) -> None:
     weight = randn(4, 3, seed=seed)
     expected = row_norms(weight) ** (1 - tau)
     torch.testing.assert_close(row_norms(tau_normalize(weight, tau)), expected, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "of",
+    [
+        row_norms,
+        directions,
+        nearest_mean_bias,
+        lambda rows: cosine_logits(rows, rows),
+        lambda rows: tau_normalize(rows, 0.7),
+        lambda rows: measured_radius(rows, 0.1),
+        lambda rows: project_rows(rows, torch.tensor(0.5)),
+    ],
+)
+def test_half_precision_is_raised_before_anything_is_computed(of: Function, dtype: torch.dtype) -> None:
+    rows = randn(4, 3).to(dtype)
+    assert of(rows).dtype == torch.float32
+    assert torch.equal(of(rows), of(rows.float()))
+
+
+def test_weights_of_no_length_have_room_within_a_radius_of_0() -> None:
+    zero = torch.zeros(2, 3)
+    assert torch.equal(project_rows(zero, measured_radius(zero, 0.1)), zero)
 
 
 def test_all_zero_weights_stay_finite() -> None:

@@ -59,6 +59,13 @@ def test_without_amount(name, channels, seed):
     assert torch.equal(getattr(colors, name)(images), expected)
 
 
+@pytest.mark.parametrize("size", [15, 16, 22, 23])
+def test_equalize_at_one_pixel_a_step_and_about_it(size):
+    # 225 to 529 pixels: steps of 0, 1 and 2 pixels, by how many a channel has of its highest value.
+    images = pictures(0, 8, 3, size)
+    assert torch.equal(colors.equalize(images), torch.stack([reference.equalize(image) for image in images]))
+
+
 def test_bits_and_thresholds():
     images = pictures(0, 27, 3)
     bits = torch.arange(27) % 9

@@ -52,5 +52,7 @@ def test_features_of_another_training_set_are_refused() -> None:
     head.check_features(torch.ones(3, 2), torch.tensor([0, 1, 0]))
     with pytest.raises(UsageError, match=r"`features` must have shape \(N, 2\) for `Doubled`, but got \(3, 4\)"):
         head.check_features(torch.ones(3, 4), torch.tensor([0, 1, 0]))
+    with pytest.raises(UsageError, match=r"`features` must have shape \(N, 2\) for `Doubled`, but got \(3, 2, 1\)"):
+        head.check_features(torch.ones(3, 2, 1), torch.tensor([0, 1, 0]))
     with pytest.raises(UsageError, match=r"each class as often as `class_counts`, \[2, 1\], .* but got \[1, 2\]"):
         head.check_features(torch.ones(3, 2), torch.tensor([0, 1, 1]))

@@ -18,7 +18,8 @@ def test_counts_below_one_are_refused(counts: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "weight", [[1.0], [1.0, 1.0, 1.0], [1.0, -1.0], [1.0, float("nan")], [1.0, float("inf")], [[1.0, 1.0]]]
+    "weight",
+    [[1.0], [1.0, 1.0, 1.0], [1.0, -1.0], [1.0, float("nan")], [1.0, float("inf")], [[1.0, 1.0]], [[1.0], [1.0]]],
 )
 def test_bad_weights_are_refused(weight: list[float]) -> None:
     with pytest.raises(UsageError, match="`weight` must hold 2 finite numbers >= 0, one per class, but got"):
@@ -36,6 +37,15 @@ def test_weights_can_be_set_and_cleared() -> None:
     loss.set_weight(None)
     assert not loss.rebalances
     assert torch.equal(loss(logits, targets), plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_leave_the_precision_of_the_losses_alone(dtype: torch.dtype) -> None:
+    # Weights are kept in fp64, in which a backward pass would cost more.
+    losses = torch.tensor([1.0, 2.0], dtype=dtype)
+    found = Shortest([5, 3], weight=[1.0, 3.0]).reduce(losses, torch.tensor([0, 1]))
+    assert found.dtype == dtype
+    assert found.item() == pytest.approx(7 / 4)
 
 
 def test_weights_set_late_go_to_the_device_of_the_loss() -> None:

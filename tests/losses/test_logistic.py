@@ -90,6 +90,15 @@ def test_several_classes_wait_for_no_host(name: str) -> None:
     assert value.device.type == "meta"
 
 
+def test_no_percentage_leaves_the_hardest_negative_and_all_of_it_all_of_them() -> None:
+    logits, targets = batch()
+    own = F.softplus(-logits.gather(1, targets.unsqueeze(1))).squeeze(1)
+    negatives = F.softplus(logits).scatter(1, targets.unsqueeze(1), 0.0)
+    for m, expected in ((0.0, own + negatives.amax(dim=1)), (100.0, own + negatives.sum(dim=1))):
+        found = HardSelectionLogisticLoss(COUNTS, m=m, alpha=1.0, reduction="none")(logits, targets)
+        torch.testing.assert_close(found, expected)
+
+
 def test_alpha_overrides_beta() -> None:
     logits, targets = batch()
     # One of three negatives at m = 25, all three for soft selection.
