@@ -215,6 +215,7 @@ def _fill(
         num_workers=data.num_workers,
         collate_fn=_as_is,
         pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # which workers are seeded by; the caller's own stays as it is
     )
     total = sum(block.stop - block.start for block in share)
     foresight = Foresight(title, total, len({block.view for block in share}), options.progress and rank == 0)

@@ -244,7 +244,7 @@ def test_resumed_epoch_skips_what_was_seen(made):
     assert isinstance(loader.batch_sampler, ShardedBatchSampler)
     assert len(list(loader)) == 1
     assert len(list(loader)) == 2
-    assert len(loader) == 2
+    assert len(loader) == len(list(made.train_dataloader())) == 2  # nor does a run that follows skip any
 
 
 def test_state_records_what_was_trained_on(made):
@@ -336,3 +336,14 @@ def test_a_dataset_of_single_images_is_refused(monkeypatch, made, images, lacks)
     monkeypatch.setattr(made, "load", lambda split: images)
     with pytest.raises(UsageError, match=r"`Made.load\('train'\)` must give images with `targets` and .* its " + lacks):
         made.setup("fit")
+
+
+def test_augmentation_draws_anew_for_each_seed_epoch_batch_and_process(monkeypatch, made):
+    def seed(run=0, epoch=0, batch=0, rank=0):
+        monkeypatch.setenv("PL_GLOBAL_SEED", str(run))
+        loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_idx=batch))
+        made.trainer = SimpleNamespace(current_epoch=epoch, fit_loop=loop, global_rank=rank, world_size=2)
+        return made._augmentation_generator(torch.device("cpu")).initial_seed()
+
+    assert seed() == seed()
+    assert len({seed(), *(seed(**{name: 1}) for name in ("run", "epoch", "batch", "rank"))}) == 5

@@ -55,6 +55,11 @@ def test_the_record_names_files(data, folder_root):
     other = ImageFolderLT(root=str(moved))
     other.setup("fit")
     assert other.describe_split()["hashes"]["train"] != record["hashes"]["train"]
+    with (moved / "val" / "ant" / "0.png").open("ab") as file:
+        file.write(b"more")
+    longer = ImageFolderLT(root=str(moved))
+    longer.setup("fit")
+    assert longer.describe_split()["hashes"]["val"] != record["hashes"]["val"]
 
 
 def test_validation_may_come_from_the_training_images(folder_root):
@@ -63,6 +68,8 @@ def test_validation_may_come_from_the_training_images(folder_root):
     data.setup("fit")
     assert torch.bincount(data.split("val").targets).tolist() == [2, 1, 1]
     assert not set(data.split("val").paths) & set(data.split("train").paths)
+    # Drawn: the last ones of a folder are often of one scene.
+    assert {"train/ant/7.png", "train/ant/8.png"} - set(data.split("val").paths)
     assert data.describe_split()["val_fraction"] == 0.25
 
 
@@ -205,10 +212,13 @@ def test_a_class_that_never_trains_is_named(folder_root):
 def test_held_out_training_images_are_put_back(folder_root):
     data = ImageFolderLT(root=str(folder_root), val_from="train", num_workers=0)
     assert sum(data.class_counts) < 15
+    data.setup("fit")
+    record = data.describe_split()
     whole = data.with_held_out()
     assert whole.class_counts == [9, 4, 2]
     assert len(whole.split("train")) == 15
     assert whole.split("val") is None
+    assert data.describe_split() == record
     assert data.balanced_pool() is None
     plain = ImageFolderLT(root=str(folder_root))
     assert plain.with_held_out() is plain

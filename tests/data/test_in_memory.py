@@ -296,19 +296,22 @@ def test_all_views_are_refused_where_there_is_other_augmentation():
 def test_held_out_training_images_are_put_back():
     data = ThreeLT(imbalance_ratio=4, val_from="train")
     held = len(data.split("val"))
+    record = data.describe_split()
     whole = data.with_held_out()
     assert len(whole.split("train")) == len(data.split("train")) + held
     assert whole.class_counts == ThreeLT(imbalance_ratio=4, val_from="none").class_counts
     assert whole.split("val") is None
-    assert data.val_from == "train"
+    assert data.describe_split() == record
     unused = ThreeLT(imbalance_ratio=4)
     assert unused.with_held_out() is unused
 
 
-def test_the_pool_is_as_balanced_as_its_smallest_class_allows():
-    data = ThreeLT(imbalance_ratio=4, max_count=7)
+@pytest.mark.parametrize("val_from", ["unused", "pool", "train", "none"])
+def test_the_pool_is_as_balanced_as_its_smallest_class_allows(val_from):
+    options = {"imbalance_ratio": 4, "max_count": 7, "val_from": val_from, "val_per_class": 3}
+    data = ThreeLT(**options)
     pool = data.balanced_pool()
     assert len(set(pool.class_counts)) == 1
     smallest = int(torch.bincount(data.source.labels("train")).min())
     assert torch.bincount(pool.split("train").targets).tolist() == [smallest] * 3
-    assert data.class_counts == ThreeLT(imbalance_ratio=4, max_count=7).class_counts
+    assert data.class_counts == ThreeLT(**options).class_counts

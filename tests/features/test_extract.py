@@ -8,6 +8,8 @@ from lt_lightning.backbones import ResNet20, SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, extract, progress
+from lt_lightning.features.extract import _block_seed
+from lt_lightning.features.views import BLOCK, Block
 
 
 @pytest.fixture
@@ -45,6 +47,17 @@ def test_draws_depend_on_seed_and_view_and_not_on_the_batch(counting, digits_dat
     torch.testing.assert_close(first.values[:2], fewer.values)
     assert not torch.allclose(first.values[0], first.values[1])
     assert not torch.allclose(fewer.values, other.values)
+
+
+def test_each_block_of_a_view_draws_for_itself():
+    places = [Block(view, start, start + BLOCK) for view in range(3) for start in range(0, 4 * BLOCK, BLOCK)]
+    assert len({_block_seed(seed, place) for seed in (0, 1) for place in places}) == 24
+
+
+def test_extraction_leaves_random_states_as_they_were(counting, digits_data, options):
+    before = torch.get_rng_state()
+    extract(counting, digits_data, views=2, seed=1, options=options())
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_all_views_hold_every_draw(counting, options):

@@ -55,9 +55,12 @@ def test_the_same_camera_does_not_count_for_or_against() -> None:
 def test_queries_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     features, ids = torch.randn(40, 6, generator=generator), torch.arange(40) % 5
-    whole = retrieval_scores(features[:15], features[15:], ids[:15], ids[15:])
+    cameras = torch.randint(2, (40,), generator=generator)
+    every = [part for values in (features, ids, cameras) for part in (values[:15], values[15:])]
+    whole, seen_apart = retrieval_scores(*every[:4]), retrieval_scores(*every)
     monkeypatch.setattr("lt_lightning.metrics.retrieval.QUERIES", 4)
-    torch.testing.assert_close(retrieval_scores(features[:15], features[15:], ids[:15], ids[15:]), whole)
+    torch.testing.assert_close(retrieval_scores(*every[:4]), whole)
+    torch.testing.assert_close(retrieval_scores(*every), seen_apart)
 
 
 def test_bad_input_is_refused() -> None:

@@ -5,6 +5,7 @@ import torch
 
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.mixing import Mixup
 
 
 def test_backbone_and_head_train_together(trainer, digits, stage1_module):
@@ -50,3 +51,15 @@ def test_images_that_published_weights_are_not_used_to_are_said(trainer, digits,
     said = r"otherwise than the published weights of `backbone` are used to: `data.mean` \[0.3053\] \(there \[0.5\]\)"
     with pytest.warns(UserWarning, match=said):
         trainer().fit(module, datamodule=data)
+
+
+def test_images_are_mixed_anew_for_each_seed_and_batch(monkeypatch, digits, stage1_module):
+    module = stage1_module(digits(), mixing=Mixup)
+    images, targets = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(8)
+
+    def share(seed, batch):
+        monkeypatch.setenv("PL_GLOBAL_SEED", str(seed))
+        return module.mix((images, targets), batch).share
+
+    assert share(0, 0) == share(0, 0)
+    assert len({share(0, 0), share(1, 0), share(0, 1)}) == 3
