@@ -270,6 +270,20 @@ def test_a_part_of_the_backbone_is_loaded_on_request(tmp_path, trainer, digits, 
         trainer().validate(module, datamodule=data, verbose=False)
 
 
+def test_a_file_of_more_than_the_backbone_is_loaded_on_request(tmp_path, trainer, digits, stage2_module, capsys):
+    save_plain(tmp_path / "x.pth", file := SmallCNN(8))
+    contents = torch.load(tmp_path / "x.pth", weights_only=True)
+    contents["state_dict"]["layers.90.weight"] = torch.zeros(4, 4)
+    torch.save(contents, tmp_path / "x.pth")
+    data = digits()
+    with pytest.raises(UsageError, match="1 unexpected: "):
+        trainer().validate(stage2_module(data, tmp_path / "x.pth"), datamodule=data, verbose=False)
+    module = stage2_module(data, tmp_path / "x.pth", allow_partial=True)
+    trainer().validate(module, datamodule=data, verbose=False)
+    assert torch.equal(module.backbone.layers[0].weight, file.layers[0].weight)
+    assert "1 unexpected: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_rows_are_put_in_the_class_order_of_the_data(tmp_path, trainer, digits, stage2_module, given):
     data, names = digits(), list("9876543210")
