@@ -47,6 +47,19 @@ def test_gradients_are_autograds(one_vs_all: bool, soft: bool) -> None:
         torch.testing.assert_close(logit_gradients(logits.detach(), labels, weight, one_vs_all), expected)
 
 
+def test_a_sample_of_several_classes_weighs_their_mean() -> None:
+    logits, labels = torch.tensor([[0.3, -1.0, 2.0]], dtype=torch.float64), torch.tensor([[1, 0, 1]])
+    found = logit_gradients(logits, labels, torch.tensor([1.0, 7.0, 5.0]), one_vs_all=True)
+    torch.testing.assert_close(found, 3 * (logits.sigmoid() - labels))
+
+
+def test_decay_pulls_towards_a_bias_of_0_from_either_side() -> None:
+    sides = torch.tensor([[3.0, 1.0], [1.0, 3.0]])
+    found = relative_residual(sides, torch.tensor([2.0, -2.0]))
+    assert found.tolist() == [0.0, 0.0]
+    assert relative_residual(sides, torch.tensor([-2.0, 2.0])).tolist() == pytest.approx([4 / 6, -4 / 6])
+
+
 def test_what_is_missing_of_a_sure_probability_is_not_rounded_away() -> None:
     logits, targets = torch.tensor([[20.0, 0.0]]), torch.tensor([0])
     for one_vs_all in (False, True):

@@ -72,6 +72,22 @@ def test_it_ends_where_it_ends_wherever_it_begins():
     torch.testing.assert_close(logits(once, features), logits(again, features), rtol=0, atol=5e-3)
 
 
+def test_it_goes_nowhere_from_the_minimum():
+    features, targets = drawn()
+    once = fit_logistic_regression(features, targets, 5, 0.1)
+    again = fit_logistic_regression(features, targets, 5, 0.1, start=once, max_iterations=1)
+    torch.testing.assert_close(logits(once, features), logits(again, features), rtol=0, atol=1e-3)
+
+
+def test_the_penalty_is_on_weights_of_the_scaling_that_is_given():
+    features, targets = drawn()
+    features = (features - features.mean(dim=0)) / features.std(dim=0)
+    ones, zeros = torch.ones(6, dtype=torch.float64), torch.zeros(6, dtype=torch.float64)
+    plain = fit_logistic_regression(features, targets, 5, 0.09, scaling=Standardization(zeros, ones))
+    other = fit_logistic_regression(features, targets, 5, 0.01, scaling=Standardization(zeros, 3 * ones))
+    torch.testing.assert_close(logits(plain, features), logits(other, features), rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_features_of_other_types_are_computed_with_in_fp32(dtype):
     features, targets = drawn(dtype=dtype)
@@ -97,6 +113,14 @@ def test_features_that_do_not_vary_get_no_weight():
     assert fit.weight.isfinite().all()
 
 
+def test_what_rounding_leaves_of_constant_features_is_no_deviation():
+    constants = torch.logspace(-3, 3, 40, dtype=torch.float32).repeat(999, 1)
+    assert torch.equal(standardized(constants).deviation, torch.ones(40))
+    coins = (torch.arange(1000) % 2 * 2 - 1).float()
+    found = standardized(torch.stack((coins, 1e-8 * coins), dim=1)).deviation  # a mean of 0 hides no rounding either
+    torch.testing.assert_close(found, torch.ones(2))
+
+
 def test_a_class_without_images_is_never_likely():
     features, targets = drawn()
     fit = fit_logistic_regression(features, targets, 6, 0.01)
@@ -117,6 +141,8 @@ def test_autocast_and_inference_mode_change_nothing():
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
         other = fit_logistic_regression(features, targets, 5, 0.01)
     torch.testing.assert_close(other, plain)
+    assert not other.weight.is_inference()  # it may be trained on
+    assert not other.bias.is_inference()
 
 
 def test_folding_back_and_forth():

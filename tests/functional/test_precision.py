@@ -37,3 +37,5 @@ def test_linear_of_half_precision_features_is_fp32(dtype: torch.dtype) -> None:
 
 def test_linear_takes_the_wider_type() -> None:
     assert linear(torch.ones(1, 2, dtype=torch.float64), torch.ones(3, 2), torch.ones(3)).dtype == torch.float64
+    wide = torch.tensor([[1 / 3]], dtype=torch.float64)
+    assert torch.equal(linear(torch.ones(1, 1), wide), wide)

@@ -29,6 +29,13 @@ def test_scores_at_minus_infinity_come_last() -> None:
     assert average_precision(scores, torch.tensor([[False, False, True, False]])).item() == 0.5
 
 
+def test_classes_read_with_two_blocks_count_once() -> None:
+    # The last of 260 classes are read together with the end of the block before them.
+    scores = torch.zeros(1, 260)
+    scores[0, [230, 250, 257]] = 1.0
+    assert classes_ahead(scores, torch.tensor([0]), 5).item() == 3
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(0, 12),

@@ -56,6 +56,11 @@ def test_shapes(shape: SmoothingShape, middle: float) -> None:
     assert found.tolist() == pytest.approx([0.4, 0.1 + 0.3 * middle, 0.1], rel=1e-12)
 
 
+def test_a_power_is_a_square_unless_said() -> None:
+    found = label_aware_smoothing(COUNTS, 0.4, 0.1, "exp")
+    assert found.tolist() == pytest.approx([0.4, 0.1 + 0.3 / 4, 0.1], rel=1e-12)
+
+
 @pytest.mark.parametrize("shape", EVERY_SHAPE)
 @settings(deadline=None, max_examples=20)
 @given(counts=st.lists(st.integers(1, 5000), min_size=1, max_size=30), tail=st.floats(0, 0.5))

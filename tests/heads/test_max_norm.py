@@ -21,6 +21,12 @@ def test_reference_numbers(assert_golden: Callable[..., None]) -> None:
     assert_golden("MaxNormHead", project)
 
 
+def test_the_radius_lies_a_tenth_of_the_way_up_unless_said() -> None:
+    head = MaxNormHead(2, [5, 3, 1])
+    head.init_from(WEIGHT, None)
+    assert head.radius.item() == pytest.approx(1 + 0.1 * (3 - 1))
+
+
 @pytest.mark.parametrize(("threshold", "radius"), [(0.0, 1.0), (0.1, 1.2), (1.0, 3.0)])
 def test_radius_is_measured_from_stage_1(threshold: float, radius: float) -> None:
     head = MaxNormHead(2, [9, 5, 1], threshold=threshold)

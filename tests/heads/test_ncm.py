@@ -60,6 +60,14 @@ def test_cosines_ignore_how_long_an_image_is() -> None:
     assert float(head.predict(images).detach().abs().max()) <= 1 + 1e-12
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_raised_before_features_are_centred(dtype: torch.dtype) -> None:
+    head = NCMHead(4, COUNTS, metric="euclidean", centre=True)
+    head.init_from_features(drawn(10, 0).float(), TARGETS)
+    images = drawn(5, 1).to(dtype)
+    assert torch.equal(head.predict(images), head.predict(images.float()))
+
+
 def test_the_order_of_images_leaves_no_trace() -> None:
     features = torch.randn(1000, 4, generator=torch.Generator().manual_seed(0))
     targets = torch.arange(1000) % 3

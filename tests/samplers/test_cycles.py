@@ -35,6 +35,14 @@ def test_class_balanced_cycles(targets_of, counts, samples_per_class, seed):
         assert len(turn.unique()) == 1
 
 
+def test_a_turn_is_four_images_as_in_the_published_code(targets_of):
+    targets = targets_of([16, 16, 16])
+    turns = targets[ClassBalancedSampler(targets).indices(0)].view(-1, 4)
+    assert torch.equal(turns, turns[:, :1].expand(-1, 4))
+    for cycle in turns[:, 0].view(-1, 3):
+        assert sorted(cycle.tolist()) == [0, 1, 2]
+
+
 def test_samples_per_class_is_checked():
     with pytest.raises(UsageError, match="`samples_per_class` must be at least 1, but got 0"):
         ClassBalancedSampler([0, 1], samples_per_class=0)
