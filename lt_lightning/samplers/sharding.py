@@ -81,7 +81,8 @@ class EvalBatchSampler(Sampler[list[int]]):
 
     Args:
         num_samples: Images to evaluate.
-        batch_size: Largest number of images per batch and process.
+        batch_size: Largest number of images per batch and process; at 1, a process with an image more than others has
+            one batch of 2.
         rank: This process.
         world_size: Number of processes.
 

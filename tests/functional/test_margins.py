@@ -40,6 +40,14 @@ def test_the_rival_is_the_largest_other_logit() -> None:
     assert elm_margins(LOGITS, TARGETS, MARGINS, 0.5, target_margin=False).tolist() == pytest.approx([-0.1, -0.25])
 
 
+def test_the_target_is_no_rival_where_all_logits_are_negative() -> None:
+    below = LOGITS - 100
+    assert torch.equal(elm_margins(below, TARGETS, MARGINS, 1.0), elm_margins(LOGITS, TARGETS, MARGINS, 1.0))
+    torch.testing.assert_close(
+        maximum_margins(below, TARGETS, MARGINS, 1.1), maximum_margins(LOGITS, TARGETS, MARGINS, 1.1)
+    )
+
+
 def test_margins_are_constants() -> None:
     logits = LOGITS.clone().requires_grad_()
     assert not elm_margins(logits, TARGETS, MARGINS, 1.0).requires_grad

@@ -52,6 +52,12 @@ def test_a_blind_tail_is_no_other_order():
     assert plain == renamed == pytest.approx(1 / 6)
 
 
+def test_of_classes_with_equal_shares_a_prediction_means_itself():
+    targets = torch.tensor([0, 0, 1, 1, 2, 2])
+    predicted = torch.tensor([0, 2, 2, 0, 0, 2])  # one half of each class
+    assert recall_if_renamed(predicted, targets, 3)[2].tolist() == [0, 1, 2]
+
+
 def test_classes_without_samples_count_nothing():
     plain, renamed, meant = recall_if_renamed(torch.tensor([2, 2, 2, 2]), torch.tensor([0, 0, 0, 0]), 3)
     assert (plain, renamed) == (0.0, 1.0)

@@ -1,5 +1,6 @@
 """Heads trained together equal heads trained alone."""
 
+import time
 import weakref
 from functools import partial
 from typing import ClassVar
@@ -50,7 +51,9 @@ class Rows:
         return self.features[epoch % 2, indices], self.targets[indices]
 
 
-def run(head, loss, sampler, lr=0.05, weight_decay=0.0, epochs=3, optimizer=torch.optim.SGD, momentum=0.9):
+def run(
+    head, loss, sampler, lr=0.05, weight_decay=0.0, epochs=3, optimizer=torch.optim.SGD, momentum=0.9, batch_size=16
+):
     torch.manual_seed(1)
     made = head(D, COUNTS).double()
     settings = {"lr": lr, "weight_decay": weight_decay} | (
@@ -59,7 +62,7 @@ def run(head, loss, sampler, lr=0.05, weight_decay=0.0, epochs=3, optimizer=torc
     made_optimizer = optimizer([p for p in made.parameters() if p.requires_grad], **settings)
     scheduler = CosineLR(made_optimizer)
     scheduler.set_epochs(epochs)
-    return HeadRun(made, loss(COUNTS), made_optimizer, scheduler, sampler, 16, epochs)
+    return HeadRun(made, loss(COUNTS), made_optimizer, scheduler, sampler, batch_size, epochs)
 
 
 def by_autograd(reference, rows):
@@ -141,6 +144,9 @@ ALONE = {
     "loss": (LinearHead, Halved),
     "head": (Bent, CrossEntropyLoss),
     "sum": (LinearHead, partial(CrossEntropyLoss, reduction="sum")),
+    "influence_of_a_head": (Bent, partial(InfluenceBalancedLoss, alpha=1.0)),
+    "max_norm_and_a_loss": (partial(MaxNormHead, radius=0.5), Halved),
+    "max_norm_epoch_and_a_loss": (partial(MaxNormHead, radius=0.4, project_every="epoch"), Halved),
     "weighted_eqlv2": (LinearHead, partial(EqualizationLossV2, weight=WEIGHTS)),
 }
 
@@ -194,6 +200,45 @@ def test_other_orders_lengths_momenta_and_optimisers():
     )
 
 
+def test_other_lengths_batches_and_decays_over_one_order():
+    make = partial(run, LinearHead, CrossEntropyLoss, InstanceSampler(Rows().targets))
+    assert_as_alone(make, partial(make, epochs=2), partial(make, batch_size=8), partial(make, weight_decay=0.1))
+
+
+class Noting(Bent):
+    """Notes the modes that it was called in."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.modes = set()
+
+    def forward(self, features):
+        self.modes.add(self.training)
+        return super().forward(features)
+
+
+def test_a_head_that_trains_alone_does_so_in_training_mode_and_is_left_in_the_other():
+    alone = run(Noting, partial(EqualizationLossV2, weight=WEIGHTS), InstanceSampler(Rows().targets))
+    alone.head.eval()
+    alone.loss.eval()
+    train_heads([alone], Rows())
+    assert alone.head.modes == {True}
+    assert (alone.loss.positive_gradients > 0).all()  # which grow in training mode alone
+    assert not alone.head.training
+    assert not alone.loss.training
+
+
+def test_heads_share_the_time_that_they_took():
+    sampler = InstanceSampler(Rows().targets)
+    runs = [run(LinearHead, LORTLoss, sampler) for _ in range(16)]
+    started = time.perf_counter()
+    train_heads(runs, Rows())
+    assert 0 < sum(each.seconds for each in runs) < time.perf_counter() - started
+    runs[0].seconds = 1000.0
+    train_heads(runs[:1], Rows())
+    assert runs[0].seconds > 1000
+
+
 def test_progress_counts_heads_and_epochs():
     sampler, seen = InstanceSampler(Rows().targets), []
     train_heads([run(LinearHead, LORTLoss, sampler) for _ in range(3)], Rows(), seen.append)
@@ -233,7 +278,7 @@ def test_heads_without_room_train_one_stack_after_the_other_and_learn_the_same(m
 
 @pytest.mark.parametrize(
     ("classes", "features", "batch_size", "most"),
-    [(8142, 2048, 512, 16), (8142, 64, 512, 64), (100, 64, 128, 20971)],
+    [(10**6, 2048, 512, 1), (8142, 2048, 512, 16), (8142, 64, 512, 64), (100, 64, 128, 20971)],
 )
 def test_a_gpu_takes_as_many_heads_at_once_as_have_room(classes, features, batch_size, most):
     with torch.device("meta"):

@@ -56,6 +56,18 @@ def test_other_sgd_trains_alone(parts):
     assert stack_key(run(**parts)) is None
 
 
+def test_an_optimiser_of_ones_own_or_under_way_trains_alone():
+    class Own(torch.optim.SGD):
+        pass
+
+    own, under_way = run(), run()
+    own.optimizer = Own(own.head.parameters(), lr=0.1, momentum=0.9)
+    assert stack_key(own) is None
+    under_way.head(torch.ones(1, 5)).sum().backward()
+    under_way.optimizer.step()  # its momentum is no longer 0
+    assert stack_key(under_way) is None
+
+
 def test_a_weight_set_free_trains_alone():
     freed = run(head=LWSHead)
     freed.head.weight.requires_grad_()

@@ -86,6 +86,8 @@ def test_effective_numbers_lie_between_instances_and_classes(targets_of, counts)
         for found in (probabilities(EffectiveNumberSampler(targets, beta=beta)) for beta in (0.0, 0.9, 0.999, 0.9999))
     ]
     assert all(a >= b - 1e-9 for a, b in pairwise(spreads))
+    likely = probabilities(EffectiveNumberSampler(targets_of([500, 50, 5])))
+    assert float(likely[0] / likely[2]) == pytest.approx(1.025, abs=5e-4)  # as the docstring says of the default
 
 
 def test_draws_are_with_replacement(targets_of):

@@ -9,6 +9,15 @@ COUNTS, D = [4, 2, 1], 5
 
 
 @torch.no_grad()
+def test_weights_of_no_length_have_room_within_a_radius_of_0():
+    head = MaxNormHead(D, COUNTS)
+    head.init_from(torch.zeros(3, D), None)
+    stack = AffineStack([head], 0.9)
+    stack.project(at_step=True)
+    assert torch.equal(stack.values[0], torch.zeros(1, 3, D))
+
+
+@torch.no_grad()
 def test_only_heads_with_a_radius_are_shortened_and_only_when_due():
     heads = [
         LinearHead(D, COUNTS),

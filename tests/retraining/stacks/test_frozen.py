@@ -15,5 +15,11 @@ def test_heads_from_one_stage_1_share_its_logits():
     stack = LWSStack(heads, 0.9)
     assert FrozenLogits(stack)(torch.ones(N, D)).shape == (N, 2, 3)
     heads[1].weight.copy_(heads[0].weight)
+    assert FrozenLogits(stack)(torch.ones(N, D)).shape == (N, 2, 3)
     heads[1].bias.copy_(heads[0].bias)
+    heads[1].weight[2, 4] += 1
+    features = torch.randn(N, D, generator=torch.Generator().manual_seed(0))
+    expected = torch.stack([head(features) for head in heads], dim=1)  # factors are 1
+    torch.testing.assert_close(FrozenLogits(stack)(features), expected)
+    heads[1].weight.copy_(heads[0].weight)
     assert FrozenLogits(stack)(torch.ones(N, D)).shape == (N, 1, 3)
