@@ -70,11 +70,12 @@ def test_bits_and_thresholds():
     images = pictures(0, 27, 3)
     bits = torch.arange(27) % 9
     expected = torch.stack([reference.posterize(image, int(n)) for image, n in zip(images, bits, strict=True)])
-    assert torch.equal(colors.posterize(images, bits.double() + 0.4), expected)
+    assert torch.equal(colors.posterize(images, bits.double() + 0.9), expected)
     thresholds = torch.linspace(0, 255, 27, dtype=torch.float64)
     pairs = zip(images, thresholds.tolist(), strict=True)
     expected = torch.stack([reference.solarize(image, threshold) for image, threshold in pairs])
     assert torch.equal(colors.solarize(images, thresholds), expected)
+    assert torch.equal(colors.solarize(images, torch.full((27,), 255.5)), images)
 
 
 @pytest.mark.parametrize("size", [1, 2])

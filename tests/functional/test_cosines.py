@@ -28,3 +28,10 @@ def test_a_zero_row_has_cosine_zero() -> None:
     mean, largest = row_cosines(torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]))
     assert mean.tolist() == [0.0, -0.5, -0.5]
     assert largest.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_autocast_changes_nothing() -> None:
+    weight = torch.randn(5, 64, generator=torch.Generator().manual_seed(0))
+    expected = row_cosines(weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(row_cosines(weight), expected, rtol=0, atol=0)

@@ -37,3 +37,13 @@ def test_large_logits_stay_finite(one_vs_all: bool) -> None:
     logits, targets = torch.tensor([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]]), torch.tensor([1, 2])
     found = distraction(logits, targets, logit_gradients(logits, targets, one_vs_all=one_vs_all), one_vs_all)
     assert all(value.isfinite() for value in found)
+
+
+@pytest.mark.parametrize("one_vs_all", [False, True])
+def test_half_precision_is_raised(one_vs_all: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, gradients = torch.randn(2, 50, 7, generator=generator).bfloat16()
+    targets = torch.randint(7, (50,), generator=generator)
+    found = distraction(logits, targets, gradients, one_vs_all)
+    expected = distraction(logits.float(), targets, gradients.float(), one_vs_all)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)

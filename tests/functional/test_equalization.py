@@ -19,6 +19,13 @@ def test_weights_at_known_ratios() -> None:
     assert as_positive.tolist() == pytest.approx([1.0, 3.0, 5 - 4 * of_none, 1.0, 1.0], rel=1e-8)
 
 
+def test_the_constant_below_the_ratio_is_the_published_codes() -> None:
+    # 1e-10 joins the negative gradients, so that positive ones alone have a ratio: here 0.8, where a class weighs 1/2.
+    positive, none = torch.tensor([0.8e-10], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    as_positive, as_negative = equalization_weights(positive, none, 12.0, 0.8, 4.0)
+    assert (as_positive.item(), as_negative.item()) == pytest.approx((3.0, 0.5))
+
+
 def test_equals_weighted_torch() -> None:
     logits, targets = batch()
     as_positive, as_negative = torch.rand(2, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + 0.5

@@ -19,3 +19,8 @@ def test_classes_of_one_point_have_no_scatter_within() -> None:
     between, within = fisher_ratio(3 * points, 3 * points.square().sum(), torch.tensor([3, 3]))
     assert between.item() == 1.0
     assert within.item() == 0.0
+
+
+def test_rounding_leaves_no_scatter_below_0() -> None:
+    _, within = fisher_ratio(torch.tensor([[3.0]]), torch.tensor(2.9999), torch.tensor([3]))  # three times the number 1
+    assert within.item() == 0.0

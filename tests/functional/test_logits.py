@@ -70,7 +70,9 @@ def test_own_moments_class_by_class() -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.integers(1, 200) | st.integers(4 * BLOCK - 2, 6 * BLOCK), st.integers(0, 1000), st.sampled_from([2, 50, 10**6]))
+@given(
+    st.integers(1, 200) | st.integers(4 * BLOCK - 2, 6 * BLOCK), st.integers(0, 1000), st.sampled_from([2, 50, 10**6])
+)
 def test_top_class_is_argmax_also_among_equals(k: int, seed: int, levels: int) -> None:
     values = (randn(7, k, seed) * levels).round().clamp(-levels, levels)
     values[0, :] = 0.0
@@ -96,9 +98,7 @@ def test_deviation_of_a_constant_is_zero_not_nan() -> None:
     values = torch.full((7, 1), 0.1, dtype=torch.float64)
     first, second = values.sum(0), values.square().sum(0)
     assert standard_deviation(first, second, torch.tensor(7.0)).item() == pytest.approx(0.0, abs=1e-8)
-    short = torch.tensor(
-        [3.0, 2.9999, 3.0], dtype=torch.float64
-    )  # squares below the mean's, as rounding may leave
+    short = torch.tensor([3.0, 2.9999, 3.0], dtype=torch.float64)  # squares below the mean's, as rounding may leave
     assert standard_deviation(*short).item() == 0.0
 
 

@@ -73,6 +73,14 @@ def test_one_class_each_as_labels(function) -> None:
     torch.testing.assert_close(function(logits, one_hot, 50.0, 10.0), function(logits, targets, 50.0, 10.0))
 
 
+def test_a_percentage_next_to_a_whole_number_is_cut_alike_for_one_class_and_several() -> None:
+    logits, targets = batch()  # of 8 negative classes 7.99999999, which fp32 takes for 8
+    several = torch.nn.functional.one_hot(targets, 9)
+    one = hard_selection_loss(logits, targets, 99.9999999, 10.0)
+    torch.testing.assert_close(hard_selection_loss(logits, several, 99.9999999, 10.0), one)
+    torch.testing.assert_close(one, hard_selection_loss(logits, targets, 7 / 8 * 100, 10.0))
+
+
 def test_alpha_1_and_all_negatives_give_the_logistic_loss() -> None:
     logits, targets = batch()
     expected = one_vs_all_loss(logits, targets)

@@ -202,7 +202,7 @@ def test_other_orders_lengths_momenta_and_optimisers():
 
 def test_other_lengths_batches_and_decays_over_one_order():
     make = partial(run, LinearHead, CrossEntropyLoss, InstanceSampler(Rows().targets))
-    assert_as_alone(make, partial(make, epochs=2), partial(make, batch_size=8), partial(make, weight_decay=0.1))
+    assert_as_alone(partial(make, epochs=2), make, partial(make, batch_size=8), partial(make, weight_decay=0.1))
 
 
 class Noting(Bent):

@@ -30,14 +30,18 @@ from lt_lightning.retraining.slopes.one_vs_all import OneVsAllSlopes
 from lt_lightning.retraining.slopes.softmax import SoftmaxSlopes
 
 COUNTS = [9, 4, 2, 1]
+WEIGHT = [0.1, 0.5, 1.0, 3.0]
 KINDS = {
     "softmax": (SoftmaxSlopes, LORTLoss),
     "elm": (MarginSlopes, partial(ELMLoss, scale=3.0)),
+    "elm_weighted": (AutogradSlopes, partial(ELMLoss, scale=3.0, weight=WEIGHT)),
     "mm_ldam": (MarginSlopes, MaximumMarginLDAMLoss),
     "focal": (FocalSlopes, FocalLoss),
     "focal_weak": (FocalSlopes, partial(FocalLoss, gamma=0.5)),
     "focal_none": (FocalSlopes, partial(FocalLoss, gamma=0.0)),
+    "focal_weighted": (AutogradSlopes, partial(FocalLoss, weight=WEIGHT)),
     "lr": (OneVsAllSlopes, LogisticLoss),
+    "lr_weighted": (AutogradSlopes, partial(LogisticLoss, weight=WEIGHT)),
     "class_balanced_sigmoid": (OneVsAllSlopes, partial(ClassBalancedLoss, kind="sigmoid")),
     "class_balanced_bce": (AutogradSlopes, partial(ClassBalancedLoss, kind="softmax_bce")),
     "hs_lr": (AutogradSlopes, HardSelectionLogisticLoss),
@@ -83,12 +87,29 @@ def test_finite_in_fp32_at_extreme_logits(kind, make):
     assert found.isfinite().all()
 
 
+@pytest.mark.parametrize("name", ["lr", "class_balanced_sigmoid", "eqlv2", "lgl_inr"])
+def test_targets_that_are_almost_sure_keep_their_slope_in_fp32(name):
+    logits, targets = torch.tensor([[[20.0, 0.0, 0.0, 0.0]]]), torch.tensor([0])
+    narrow, wide = (
+        slopes_of([KINDS[name][1](COUNTS)], each)(each.clone(), targets, torch.ones(1, 5))[0][0, 0, 0].item()
+        for each in (logits, logits.double())
+    )
+    assert narrow == pytest.approx(wide, rel=1e-5, abs=0)
+    assert narrow < 0
+
+
+@pytest.mark.parametrize("name", sorted(KINDS.keys() - {"lgl_inr"}))
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_losses_that_are_no_means_train_alone(name, reduction):
+    assert slopes_key(KINDS[name][1](COUNTS, reduction=reduction)) is None
+
+
 class Derived(LogisticLoss):
     """A user's own."""
 
 
 @pytest.mark.parametrize(
-    "loss", [Derived(COUNTS), LGLINRLoss(COUNTS, gather=True), EqualizationLossV2(COUNTS, reduction="sum")]
+    "loss", [Derived(COUNTS), LGLINRLoss(COUNTS, gather=True), EqualizationLossV2(COUNTS, weight=WEIGHT)]
 )
 def test_others_train_alone(loss):
     assert slopes_key(loss) is None
