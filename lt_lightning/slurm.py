@@ -94,10 +94,3 @@ class BetweenBatches(Callback):
             self._waiting = number, frame
         else:
             cast(Callable[..., Any], self._save)(number, frame)
-
-
-def never_requeue(trainer: Trainer) -> None:
-    """Have a job end when its time is over, as one that would begin anew each time that it is put back."""
-    environment = trainer._accelerator_connector.cluster_environment
-    if isinstance(environment, SLURMEnvironment):
-        environment.auto_requeue = False

@@ -114,6 +114,7 @@ MAY_IMPORT = {
     "pipeline": {
         "augmentations",
         "callbacks",
+        "checkpoints",
         "data",
         "interruption",
         "main",
@@ -121,8 +122,8 @@ MAY_IMPORT = {
         "parser_errors",
         "presets",
         "results",
+        "resuming",
         "samplers",
-        "slurm",
         "tables",
         "trainer_errors",
     },

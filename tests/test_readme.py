@@ -56,6 +56,10 @@ def test_commands_parse(command, here, monkeypatch, capsys, stage1):
     for place in ("last.ckpt", "runs/probe/version_0/probe.ckpt"):  # what predicts or starts brings its model along
         (here / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(stage1, here / place)
+    begun = here / "runs/quickstart/version_0"
+    begun.mkdir(parents=True)
+    shutil.copy(presets.resolve("quickstart"), begun / "config.yaml")
+    (begun / "unfinished.json").touch()
     arguments = shlex.split(command.rpartition("lt-lightning ")[2])
     if not any(word.endswith(("help", "--print_config")) for word in arguments) and "--model.help" not in arguments:
         arguments.append("--print_config")

@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch import Callback
 
 from lt_lightning.main import LTCLI, main
-from lt_lightning.slurm import never_requeue
 
 
 @pytest.fixture
@@ -43,14 +42,10 @@ def test_a_job_that_was_put_back_goes_on(job, tiny, stage1):
     assert epochs(job) == (3, 15)
 
 
-def test_stages_of_a_pipeline_have_folders_of_their_own_and_are_not_put_back(job):
+def test_stages_of_a_pipeline_have_folders_of_their_own(job):
     trainer = {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False}
     config = {"model": {"class_path": "RepresentationModule", "init_args": {"backbone": "SmallCNN"}}}
     stage = LTCLI(config | {"trainer": trainer, "data": "DigitsLT"}, run=False, folder=job / "version_0" / "stage1")
-    environment = stage.trainer._accelerator_connector.cluster_environment
-    assert environment.auto_requeue
-    never_requeue(stage.trainer)
-    assert not environment.auto_requeue
     assert stage.trainer.default_root_dir == str(job / "version_0" / "stage1")
 
 

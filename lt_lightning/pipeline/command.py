@@ -1,0 +1,82 @@
+"""``lt-lightning pipeline``."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lt_lightning import presets
+from lt_lightning.errors import UsageError
+from lt_lightning.interruption import interruptible
+from lt_lightning.main import sigterm_interrupts
+from lt_lightning.parser_errors import sentences
+from lt_lightning.pipeline import progress
+from lt_lightning.pipeline.parser import RESUME, build_parser, method_names
+from lt_lightning.pipeline.stages import Pipeline, show_results
+from lt_lightning.resuming import value_of
+from lt_lightning.trainer_errors import trainer_sentences
+
+_MAY_DIFFER = ("trainer.", "data.init_args.root", "data.init_args.num_workers")
+"""What says where and on which devices a pipeline runs, which may be others when it goes on."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run a pipeline, or go on with one.
+
+    Args:
+        argv: ``pipeline`` and its options, as on the command line.
+    """
+    arguments = list(argv[1:])
+    begun = value_of(arguments, RESUME)
+    if begun is not None:
+        progress.require_begun(Path(begun))
+        arguments = ["-c", str(Path(begun) / progress.CONFIG), *_without(arguments, RESUME)]
+    methods = method_names(arguments)
+    parser = build_parser(methods)
+    if not methods and not any(word == "-h" or word.partition("=")[0].endswith("help") for word in arguments):
+        raise UsageError("`stage2` names no method; give a configuration with `-c`, such as `-c quickstart`.")
+    with sentences("pipeline"):
+        config = parser.parse_args(arguments)
+    if "resume" in config:
+        raise UsageError(f"`resume` is {config.resume!r} in a file, but is only known on the command line; type it.")
+    with interruptible("nothing has been trained yet.", on_sigterm=False), sigterm_interrupts(), trainer_sentences():
+        pipeline = Pipeline(parser, config, methods, presets.name_among(map(str, config.config or []), "pipeline"))
+        folder = Path(begun) if begun is not None else progress.folder_of_this_job(Path(config.output).resolve())
+        if folder is not None:
+            _refuse_changes(folder, pipeline.text)
+            if progress.has_finished(folder):
+                show_results(json.loads((folder / progress.RESULTS).read_text(encoding="utf-8")), folder)
+                return
+        pipeline.run(folder)
+
+
+def _without(arguments: Sequence[str], option: str) -> Iterator[str]:
+    """The words of a command line but for an option and its value."""
+    words = iter(arguments)
+    for word in words:
+        if word == option:
+            next(words, None)
+        elif not word.startswith(f"{option}="):
+            yield word
+
+
+def _refuse_changes(folder: Path, config: str) -> None:
+    """Refuse to go on under a configuration with which stages that have finished would not have been the same."""
+    path = folder / progress.CONFIG
+    there, here = (_flat(yaml.safe_load(text)) for text in (path.read_text(encoding="utf-8"), config))
+    for key in (*there, *here):
+        if there.get(key) != here.get(key) and key != "output" and not key.startswith(_MAY_DIFFER):
+            raise UsageError(
+                f"`{key.replace('init_args.', '')}` is {here.get(key)!r}, but {there.get(key)!r} in {str(path)!r}, "
+                f"with which the run began; leave it as it was, or start a new run without `{RESUME}`."
+            )
+
+
+def _flat(config: Mapping[str, Any], start: str = "") -> dict[str, Any]:
+    """Every single value by its whole name."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= _flat(value, f"{start}{key}.") if isinstance(value, Mapping) and value else {f"{start}{key}": value}
+    return found

@@ -1,0 +1,111 @@
+"""What can be said of a pipeline: its parser, made for the methods that it names."""
+
+import inspect
+from argparse import SUPPRESS
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser
+from torch import Tensor
+
+from lt_lightning import presets
+from lt_lightning.augmentations import Augmentation
+from lt_lightning.data import LTDataModule
+from lt_lightning.errors import UsageError
+from lt_lightning.main import TRAINER_DEFAULTS, PresetConfigFile, add_data_links
+from lt_lightning.modules import LTModule, RetrainModule
+from lt_lightning.samplers import EpochSampler
+
+_DEVICES = ("accelerator", "devices", "num_nodes", "strategy")
+_SHARED = (*_DEVICES, "precision", "sync_batchnorm", "deterministic", "benchmark", "enable_progress_bar")
+"""Trainer options that all stages have in common; every other one belongs to a stage."""
+_OURS = ("logger", "default_root_dir", "enable_checkpointing", "fast_dev_run", *TRAINER_DEFAULTS)
+"""Trainer options that the pipeline sets itself."""
+STAGE1 = "stage1"
+OF_DATA, NO_AUGMENTATION = "data", "none"
+"""A stage's ``augmentation`` where it is the data's, and where there is none."""
+OF_STAGES = ("sampler", "batch_size", "augmentation")
+"""Options of the data that a stage may have of its own: none of them has a part in the split."""
+RESUME = "--resume"
+
+
+def method_names(arguments: Sequence[str]) -> list[str]:
+    """The stage-2 methods that configuration files and options speak of, in order of appearance.
+
+    The parser is made for them, so they must be known before it parses.
+
+    Raises:
+        UsageError: If a stage sets what the pipeline decides for all stages.
+    """
+    found: dict[str, None] = {}
+    for keys, value in _settings(arguments):
+        if keys[0] == "stage2" and len(keys) > 1:
+            found[keys[1]] = None
+            if keys[1] == STAGE1:
+                raise UsageError(f"`stage2` names a method {STAGE1!r}, which is the first stage; call it otherwise.")
+        stage = ".".join(keys[:2]) if keys[0] == "stage2" else keys[0]
+        option = keys[-1]
+        if keys[0] in (STAGE1, "stage2") and keys[-2:-1] == ("trainer",) and option in (*_SHARED, *_OURS):
+            where = f"`trainer.{option}` for the whole pipeline" if option in _SHARED else "`output` instead"
+            raise UsageError(f"`{stage}.trainer.{option}` is {value!r}, but stages cannot differ in it; set {where}.")
+        if keys[0] == "stage2" and option == "checkpoint" and value is not None:
+            raise UsageError(
+                f"`{stage}.model.checkpoint` is {value!r}, but in a pipeline stage 2 starts from its own stage 1; "
+                f"remove it, or use `lt-lightning fit` for an existing checkpoint."
+            )
+    return list(found)
+
+
+def _settings(arguments: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every (keys, value) that files and options set, before any validation."""
+    words = iter(arguments)
+    for word in words:
+        option, separator, value = word.partition("=")
+        if option in ("-c", "--config"):
+            yield from _leaves(presets.load(value if separator else next(words, "")), ())
+        elif option.startswith("--") and "." in option:
+            yield tuple(option[2:].split(".")), value if separator else None
+
+
+def _leaves(content: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(content, Mapping) and content:
+        for key, value in content.items():
+            yield from _leaves(value, (*keys, str(key)))
+    elif keys:
+        yield keys, content
+
+
+def build_parser(methods: Sequence[str]) -> LightningArgumentParser:
+    """The parser for these stage-2 methods; it finds misspelt keys and wrong types of all stages at once."""
+    parser = LightningArgumentParser(
+        prog="lt-lightning pipeline", description="Stage 1, then stage-2 methods, one table.", exit_on_error=False
+    )
+    parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file or the name of a preset.")
+    parser.add_argument("--seed_everything", type=int, default=0, help="Seed of every stage.")
+    parser.add_argument("--output", type=str, default="runs/pipeline", help="Each run makes a new version_K in it.")
+    parser.add_argument(RESUME, type=str, default=SUPPRESS, help="A version_K that was interrupted, to go on with.")
+    every = set(inspect.signature(Trainer).parameters)
+    parser.add_class_arguments(Trainer, "trainer", skip=every - set(_SHARED), instantiate=False)
+    parser.add_argument("--data", type=LTDataModule, required=True)
+    for stage in (STAGE1, *(f"stage2.{method}" for method in methods)):
+        kind = LTModule if stage == STAGE1 else RetrainModule
+        parser.add_argument(f"--{stage}.model", type=kind, required=True, help=f"What {stage} trains.")
+        parser.add_class_arguments(Trainer, f"{stage}.trainer", skip={*_SHARED, *_OURS}, instantiate=False)
+        parser.add_argument(f"--{stage}.sampler", type=Callable[[Tensor, int], EpochSampler], help="Instead of data's.")
+        parser.add_argument(f"--{stage}.batch_size", type=int, help="Instead of data's.")
+        parser.add_argument(
+            f"--{stage}.augmentation",
+            type=Literal["data", "none"] | Callable[[], Augmentation] | None,
+            default=OF_DATA,
+            help="A class instead of data's; none or null for crops and flips alone.",
+        )
+        add_data_links(parser, f"{stage}.model")
+        if kind is RetrainModule:
+            parser.link_arguments("output", f"{stage}.model.init_args.checkpoint", compute_fn=_stage1_checkpoint)
+    return parser
+
+
+def _stage1_checkpoint(output: str) -> str:
+    """Stands for the file until stage 1 has written it."""
+    return f"{output}/{STAGE1}/checkpoints/last.ckpt"

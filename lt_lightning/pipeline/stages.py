@@ -1,0 +1,251 @@
+"""The stages of a pipeline: all made and checked, then trained and tested one after another."""
+
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+
+from lt_lightning.callbacks.deferred import DeferredCallback
+from lt_lightning.callbacks.load_test_images import LoadTestImagesFirst
+from lt_lightning.callbacks.selecting import LAST_EPOCH, selection_of
+from lt_lightning.data import LTDataModule
+from lt_lightning.data.base import Split
+from lt_lightning.errors import UsageError
+from lt_lightning.interruption import interruptible
+from lt_lightning.main import LTCLI, training_defaults
+from lt_lightning.modules import LTModule, RetrainModule
+from lt_lightning.modules.divergence import unless_diverged
+from lt_lightning.pipeline import progress
+from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_DATA, OF_STAGES, STAGE1
+from lt_lightning.pipeline.progress import Progress
+from lt_lightning.results import claim_folder, environment
+from lt_lightning.tables import accuracy_table, show
+
+
+class Pipeline:
+    """A parsed pipeline, ready to run.
+
+    Each stage goes through :class:`LTCLI`, so each leaves a configuration that ``lt-lightning fit`` can replay.
+
+    Args:
+        parser: What parsed ``config``.
+        config: The whole configuration.
+        methods: Names of the stage-2 methods.
+        preset: What the pipeline is called in its results.
+    """
+
+    def __init__(
+        self, parser: LightningArgumentParser, config: Namespace, methods: Sequence[str], preset: str = "pipeline"
+    ) -> None:
+        for stage in (STAGE1, *(f"stage2.{method}" for method in methods)):
+            config[f"{stage}.augmentation"] = config[f"{stage}.augmentation"] or NO_AUGMENTATION  # a dump drops null
+        self.takes_augmentation = "augmentation" in config.data.get("init_args", {})
+        self.text = parser.dump(config, skip_validation=True)  # it comes from the parser; validating takes seconds
+        self.plan: dict[str, Any] = yaml.safe_load(self.text)
+        self.plan["trainer"] |= training_defaults(self.plan["trainer"])
+        self.preset = preset
+        self.methods = list(methods)
+
+    def run(self, begun: Path | None = None) -> None:
+        """Check everything, train and test every stage, write and print the table.
+
+        Args:
+            begun: Folder of a pipeline that was interrupted, to go on with; by default a new one is made.
+        """
+        data = self.check()
+        # Absolute: stages replay from any folder.
+        folder = claim_folder(Path(self.plan["output"]).resolve()) if begun is None else begun.resolve()
+        lock = progress.lock(folder)
+        try:
+            with interruptible(progress.what_remains(folder), on_sigterm=False):
+                done = Progress.begin(folder, self.preset, self.text) if begun is None else Progress.of(folder)
+                self._run(done, data, resumes=begun is not None)
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def _run(self, done: Progress, data: LTDataModule, resumes: bool) -> None:
+        """Train and test what has not finished."""
+        folder = done.folder
+        if resumes:
+            progress.expect_what_is_there()
+        if done.rows:
+            rank_zero_only(print)(f"{', '.join(done.rows)} of {folder}: finished before")
+        if STAGE1 not in done.rows:
+            trainer = self._train_and_test(STAGE1, self._stage(STAGE1, folder, None), data, done, resumes)
+            assert trainer.log_dir is not None
+            folder = Path(trainer.log_dir).parent  # under DDP the first process's choice, which Lightning has broadcast
+        checkpoint = str(folder / STAGE1 / "checkpoints" / "last.ckpt")
+        for method in self.methods:
+            if method not in done.rows:
+                with unless_diverged(done.rows, method, folder / method):
+                    stage = self._stage(method, folder, checkpoint)
+                    self._train_and_test(method, stage, data, done, resumes)
+                done.save()
+        self._report(done, data)
+
+    # -- before training ---------------------------------------------------------------------------------------------
+
+    def check(self) -> LTDataModule:
+        """Make every stage once, so that a mistake in the last one costs no training of the first.
+
+        Returns:
+            The data of all stages.
+
+        Raises:
+            UsageError: If parts of a stage do not go together, or a backbone differs from stage 1's.
+        """
+        first = self._stage(STAGE1, None, None)
+        _check_stage(first)
+        self._check_augmentation(STAGE1, first)
+        wanted = {key: tensor.shape for key, tensor in first.model.backbone.state_dict().items()}
+        for method in self.methods:
+            stage = self._stage(method, None, "stage 1's last epoch")
+            _check_stage(stage)
+            self._check_augmentation(method, stage)
+            if {key: tensor.shape for key, tensor in stage.model.backbone.state_dict().items()} != wanted:
+                raise UsageError(
+                    f"`stage2.{method}.model.backbone` {type(stage.model.backbone).__name__} differs from "
+                    f"`stage1.model.backbone` {type(first.model.backbone).__name__}; give both the same."
+                )
+        return cast(LTDataModule, first.datamodule)
+
+    def _stage(self, name: str, folder: Path | None, checkpoint: str | None) -> LTCLI:
+        """Make one stage's model, trainer and data from its part of the plan."""
+        part = self._part(name)
+        data = {**self.plan["data"], "init_args": {**self.plan["data"].get("init_args", {})}}
+        own = {key: part[key] for key in OF_STAGES if part.get(key) not in (None, OF_DATA)}
+        if "augmentation" in own and not self.takes_augmentation:
+            raise self._no_augmentation(name)
+        if own.get("augmentation") == NO_AUGMENTATION:
+            own["augmentation"] = "NoAugmentation"
+        data["init_args"] |= own
+        model = {**part["model"], "init_args": {**part["model"].get("init_args", {})}}
+        if checkpoint is not None:
+            model["init_args"]["checkpoint"] = checkpoint
+        trainer = {**self.plan["trainer"], **part["trainer"]}
+        if folder is None:
+            trainer |= {"logger": False, "enable_progress_bar": False}
+        config = {"seed_everything": self.plan["seed_everything"], "trainer": trainer, "model": model, "data": data}
+        return LTCLI(config, run=False, folder=(folder or Path(self.plan["output"])) / name)
+
+    def _part(self, name: str) -> dict[str, Any]:
+        """What the plan says of one stage."""
+        return cast(dict[str, Any], self.plan[STAGE1] if name == STAGE1 else self.plan["stage2"][name])
+
+    def _check_augmentation(self, name: str, stage: LTCLI) -> None:
+        """Refuse an augmentation of a stage that no image would go through."""
+        if self._part(name)["augmentation"] == OF_DATA:
+            return
+        if stage.datamodule.describe_augmentation() is None:
+            raise self._no_augmentation(name)
+        augmentation = stage.datamodule.augmentation
+        if not _trains(stage.model) and augmentation.changes:
+            raise UsageError(
+                f"`stage2.{name}.augmentation` is {type(augmentation).__name__}, but "
+                f"`{type(stage.model.head).__name__}` has nothing to train, so no image would go through it; remove it."
+            )
+
+    def _no_augmentation(self, name: str) -> UsageError:
+        given = self._part(name)["augmentation"]
+        shown = given if isinstance(given, str) else str(given["class_path"]).rpartition(".")[2]
+        stage = name if name == STAGE1 else f"stage2.{name}"
+        data = str(self.plan["data"]["class_path"]).rpartition(".")[2]
+        return UsageError(
+            f"`{stage}.augmentation` is {shown}, but `data` {data} has no `augmentation`, argument and attribute, "
+            f"that it could replace; remove it."
+        )
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def _train_and_test(self, name: str, stage: LTCLI, data: LTDataModule, done: Progress, resumes: bool) -> Trainer:
+        """Fit what trains, from where it was interrupted if it was; evaluate, and keep the row."""
+        for option in OF_STAGES:
+            if option in vars(stage.datamodule):  # not all data have an augmentation
+                setattr(data, option, vars(stage.datamodule)[option])
+        model, trainer = cast(LTModule, stage.model), cast(Any, stage.trainer)
+        if trainer.is_global_zero:
+            number = [STAGE1, *self.methods].index(name) + 1
+            Console().rule(f"{name} ({number} of {len(self.methods) + 1})", align="left")
+        started = time.perf_counter()
+        begun = None
+        if resumes:
+            begun = progress.newest_checkpoint(done.folder / name)
+            progress.keep_metrics(trainer, begun)
+        if _trains(model):
+            trainer.callbacks.append(LoadTestImagesFirst())
+            trainer.fit(model, datamodule=data, ckpt_path=begun)
+        progress.forget_interruption(trainer, done.folder / name)
+        untrained = begun is not None or not _trains(model)  # or it was interrupted when training had ended
+        if untrained and "val" not in model.evaluation and data.has_validation:
+            trainer.validate(model, datamodule=data, verbose=False)
+        seconds = time.perf_counter() - started
+        trainer.test(model, datamodule=data, verbose=False)
+        done.rows[name] = {
+            "folder": trainer.log_dir,
+            "training_seconds": seconds,
+            "epochs": trainer.current_epoch,
+            "augmentation": data.describe_augmentation() if _trains(model) else None,
+            "selection": selection_of({callback.state_key: callback.state_dict() for callback in trainer.callbacks}),
+            **{split: evaluation["accuracy"] for split, evaluation in model.evaluation.items()},
+            "group_sizes": model.evaluation["test"]["group_sizes"],
+        }
+        done.save()
+        return cast(Trainer, trainer)
+
+    def _report(self, done: Progress, data: LTDataModule) -> None:
+        """Write the results, with rows in the order of the plan, and print the table."""
+        splits: tuple[Split, ...] = ("train", "val", "test")
+        for split in splits:
+            data.split(split)  # their hashes are recorded, whatever was left to be trained
+        rows = {name: done.rows[name] for name in (STAGE1, *self.methods)}
+        found = {name: row.get("selection", LAST_EPOCH) for name, row in rows.items()}  # who diverged has none
+        chosen = [f"{selection}, in {name}" for name, selection in found.items() if selection != LAST_EPOCH]
+        record = {
+            "environment": environment(),
+            "command": shlex.join(sys.argv),
+            "preset": done.preset,
+            "seed": self.plan["seed_everything"],
+            "data": data.describe_split(),
+            "class_counts": data.class_counts,
+            "group_thresholds": list(data.group_thresholds),
+            "selection": (chosen or ["none: every stage's last epoch"])[0],
+            "stages": rows,
+        }
+        done.end(record)
+        show_results(record, done.folder)
+
+
+@rank_zero_only
+def show_results(record: Mapping[str, Any], folder: Path) -> None:
+    """Print the table of a pipeline that has finished.
+
+    Args:
+        record: Its results.
+        folder: Where they are.
+    """
+    title = f"{record['preset']}: test accuracy on one frozen backbone, seed {record['seed']}"
+    stages = record["stages"]
+    rows = [(name.replace(STAGE1, "stage 1"), row.get("test", {})) for name, row in stages.items()]
+    show(accuracy_table(title, rows, stages[STAGE1]["group_sizes"], tuple(record["group_thresholds"])))
+    print(f"written to {folder}/{progress.RESULTS}")
+
+
+def _trains(model: LTModule) -> bool:
+    return not isinstance(model, RetrainModule) or model.trains
+
+
+def _check_stage(stage: LTCLI) -> None:
+    stage.model.check(stage.datamodule, stage.trainer)
+    for callback in cast(Any, stage.trainer).callbacks:
+        if isinstance(callback, DeferredCallback):
+            callback.check_run(stage.trainer, stage.model, stage.datamodule)
