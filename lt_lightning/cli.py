@@ -59,8 +59,10 @@ def main(argv: list[str] | None = None) -> None:
         return
     if arguments[0] not in COMMANDS:
         _fail(f"`{arguments[0]}` is not a command; choose one of {', '.join(COMMANDS)}.")
-    if argv is None and "" not in sys.path:
-        sys.path.append("")  # parts of one's own are found in the current folder, as by `python -m`, but come last
+    if argv is None and (here := os.getcwd()) not in sys.path:  # noqa: PTH109  # pathlib costs `--help` its speed
+        # Parts of one's own are found in the current folder, as by `python -m`, but come last. By its name: while a
+        # file of `-c` is parsed the current folder is that file's.
+        sys.path.append(here)
     try:
         command = _imported(COMMANDS[arguments[0]][0])
         from lt_lightning.quiet import plain_warnings  # after Lightning, which has a way of its own

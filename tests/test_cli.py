@@ -167,3 +167,23 @@ def test_importing_a_command_leaves_collection_of_garbage_as_it_was():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_files_in_other_folders_may_name_parts_in_the_current_one(tmp_path):
+    """While jsonargparse reads a file the current folder is that file's."""
+    (tmp_path / "own_loss.py").write_text(
+        "from lt_lightning.losses import CrossEntropyLoss\n\n\nclass OwnLoss(CrossEntropyLoss):\n    pass\n"
+    )
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans/own.yaml").write_text(
+        "model: {class_path: RepresentationModule, init_args: {backbone: SmallCNN, loss: own_loss.OwnLoss}}\n"
+        "data: DigitsLT\n"
+    )
+    command = "import sys; sys.path.remove(''); from lt_lightning.cli import main; main()"
+    arguments = ["fit", "-c", "plans/own.yaml", "--print_config"]
+    environment = os.environ | {"PYTHONPATH": str(Path(lt_lightning.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "own_loss.OwnLoss" in done.stdout
