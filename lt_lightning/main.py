@@ -1,7 +1,6 @@
 """``fit``, ``validate``, ``test`` and ``predict``: LightningCLI with the package's parts in reach by short name."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -14,7 +13,6 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lt_lightning import callbacks, presets
 from lt_lightning.config_files import ConfigFile, SaveConfig
@@ -27,6 +25,7 @@ from lt_lightning.parser_errors import making_sentences, sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import weights_of, with_checkpoint, with_model
+from lt_lightning.sigterm import EndsTogether, sigterm_interrupts
 from lt_lightning.slurm import BetweenBatches, folder_of_job, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.whole_checkpoints import WholeCheckpoints
@@ -227,7 +226,7 @@ class LTCLI(LightningCLI):
                 save_on_train_epoch_end=True,
             )
             added.append(self.last_epoch)
-        self.trainer_defaults["callbacks"] = [*added, BetweenBatches()]
+        self.trainer_defaults["callbacks"] = [*added, BetweenBatches(), EndsTogether()]
         if options.get("logger") is False or bare:
             self.save_config_callback = None  # it would write into the current folder
         trainer = super().instantiate_trainer(**kwargs)
@@ -286,19 +285,6 @@ def _ends_otherwise(options: Mapping[str, Any]) -> bool:
     return (
         options.get("max_steps", -1) != -1 or options.get("max_time") is not None or bool(options.get("fast_dev_run"))
     )
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Have SIGTERM end a command as Ctrl-C does.
-
-    A Trainer notes the signal and stops after the batch, all processes together; what it then raises would leave with
-    status 0, and a scheduler would call the job done.
-    """
-    try:
-        yield
-    except SIGTERMException as error:
-        raise KeyboardInterrupt from error
 
 
 def training_defaults(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "modules": {"heads", "losses", "backbones", "metrics", "mixing", "checkpoints", "schedules", "seeds"},
     "callbacks": {"data", "functional", "losses", "metrics", "modules", "results", "tables"},
     "interruption": set(),
+    "sigterm": set(),
     "slurm": {"modules"},
     "trainer_errors": set(),
     "parser_errors": {
@@ -86,6 +87,7 @@ MAY_IMPORT = {
         "quiet",
         "results",
         "resuming",
+        "sigterm",
         "slurm",
         "trainer_errors",
         "whole_checkpoints",
@@ -124,6 +126,7 @@ MAY_IMPORT = {
         "results",
         "resuming",
         "samplers",
+        "sigterm",
         "tables",
         "trainer_errors",
     },

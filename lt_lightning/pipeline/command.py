@@ -10,7 +10,6 @@ import yaml
 from lt_lightning import presets
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
-from lt_lightning.main import sigterm_interrupts
 from lt_lightning.parser_errors import sentences
 from lt_lightning.pipeline import progress
 from lt_lightning.pipeline.parser import RESUME, build_parser, method_names
@@ -41,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
         config = parser.parse_args(arguments)
     if "resume" in config:
         raise UsageError(f"`resume` is {config.resume!r} in a file, but is only known on the command line; type it.")
-    with interruptible("nothing has been trained yet.", on_sigterm=False), sigterm_interrupts(), trainer_sentences():
+    with interruptible("nothing has been trained yet.", on_sigterm=False), trainer_sentences():
         pipeline = Pipeline(parser, config, methods, presets.name_among(map(str, config.config or []), "pipeline"))
         folder = Path(begun) if begun is not None else progress.folder_of_this_job(Path(config.output).resolve())
         if folder is not None:

@@ -28,6 +28,7 @@ from lt_lightning.pipeline import progress
 from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_DATA, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
 from lt_lightning.results import claim_folder, environment
+from lt_lightning.sigterm import sigterm_interrupts
 from lt_lightning.tables import accuracy_table, show
 
 
@@ -66,7 +67,7 @@ class Pipeline:
         folder = claim_folder(Path(self.plan["output"]).resolve()) if begun is None else begun.resolve()
         lock = progress.lock(folder)
         try:
-            with interruptible(progress.what_remains(folder), on_sigterm=False):
+            with interruptible(progress.what_remains(folder), on_sigterm=False), sigterm_interrupts():
                 done = Progress.begin(folder, self.preset, self.text) if begun is None else Progress.of(folder)
                 self._run(done, data, resumes=begun is not None)
         finally:

@@ -97,7 +97,7 @@ def same(one, other):
         ("stage1", stops("on_train_batch_end", 1), []),
         ("stage1", stops("on_train_start", 0), []),
         ("stage1", stops("on_test_start", 3), []),
-        ("lort", stops("on_train_epoch_start", 1), ["stage1"]),
+        ("lort", stops("on_train_epoch_start", 1, "SIGTERM"), ["stage1"]),
         ("tau_norm", stops("on_validation_start"), ["stage1", "lort"]),
     ],
     ids=lambda value: value["init_args"]["hook"] if isinstance(value, dict) else None,

@@ -1,0 +1,105 @@
+"""SIGTERM to one of two processes ends both."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+
+pytestmark = pytest.mark.slow
+
+TWO = ("--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu")
+TINY = (
+    "--model.backbone=SmallCNN",
+    "--model.backbone.num_features=8",
+    "--data=DigitsLT",
+    "--data.batch_size=64",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.precision=32-true",
+)
+SIGNALLED = """
+import os, signal
+from pathlib import Path
+from lightning.pytorch import Callback
+
+class Signalled(Callback):
+    \"\"\"Gets SIGTERM once, in one process, in the second epoch of training or as a test begins.\"\"\"
+
+    def __init__(self, rank: int, training: bool = True):
+        self.rank, self.training = rank, training
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if self.training and trainer.current_epoch == batch_idx == 1:
+            self.get(trainer)
+
+    def on_test_batch_start(self, trainer, *_):
+        if not self.training:
+            self.get(trainer)
+
+    def get(self, trainer):
+        if trainer.global_rank == self.rank and not Path("signalled").exists():
+            Path("signalled").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.fixture
+def run(here):
+    """A command on two processes in the current folder, which ends within two minutes."""
+    (here / "signalled.py").write_text(SIGNALLED)
+    strange = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+    environment = {name: value for name, value in os.environ.items() if name not in strange}
+
+    def command(*arguments):
+        words = [sys.executable, "-m", "lt_lightning", *arguments]
+        return subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, timeout=120)
+
+    return command
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_training_ends_in_both(here, run, rank):
+    callback = ("--trainer.callbacks=signalled.Signalled", f"--trainer.callbacks.rank={rank}")
+    done = run("fit", "--model=RepresentationModule", *TINY, *TWO, "--trainer.max_epochs=30", *callback)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "lt-lightning: error: Interrupted: `last.ckpt` of the run's folder holds the last epoch" in done.stderr
+    (last,) = here.rglob("last.ckpt")
+    assert torch.load(last, weights_only=True)["epoch"] < 10
+
+
+def test_a_pipeline_goes_on_from_there(here, run):
+    def stage(kind, epochs, **training):
+        init_args = {"backbone": {"class_path": "SmallCNN", "init_args": {"num_features": 8}}}
+        return {"model": {"class_path": kind, "init_args": init_args}, "trainer": {"max_epochs": epochs, **training}}
+
+    signalled = {"class_path": "signalled.Signalled", "init_args": {"rank": 0}}
+    plan = {
+        "output": "runs/two",
+        "trainer": {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "enable_progress_bar": False},
+        "data": {"class_path": "DigitsLT", "init_args": {"batch_size": 64}},
+        "stage1": stage("RepresentationModule", 1),
+        "stage2": {"linear": stage("RetrainModule", 8, callbacks=[signalled])},
+    }
+    (here / "two.yaml").write_text(yaml.safe_dump(plan))
+    done = run("pipeline", "-c", "two.yaml")
+    folder = here / "runs/two/version_0"
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"`lt-lightning pipeline --resume {folder}` goes on with it" in done.stderr
+    assert list(json.loads((folder / "unfinished.json").read_text())["stages"]) == ["stage1"]
+    done = run("pipeline", "--resume", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"stage1 of {folder}: finished before" in done.stdout
+    stages = json.loads((folder / "results.json").read_text())["stages"]
+    assert {name: row["epochs"] for name, row in stages.items()} == {"stage1": 1, "linear": 8}
+
+
+def test_an_evaluation_ends_at_once(here, run, stage1):
+    callback = ("--trainer.callbacks=signalled.Signalled", "--trainer.callbacks.rank=0")
+    options = (*callback, "--trainer.callbacks.training=false", "--trainer.enable_progress_bar=false")
+    done = run("test", f"--ckpt_path={stage1}", "--data=DigitsLT", *TWO, *options)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "lt-lightning: error: Interrupted" in done.stderr
+    assert not list(here.rglob("results.json"))
