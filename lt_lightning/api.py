@@ -27,6 +27,7 @@ from lt_lightning.last_layers import (
     inputs_of,
     with_last_linear,
 )
+from lt_lightning.wording import first_few
 
 _FIGURES = ("all", *GROUPS, "micro")
 _OF_TRAINING = ("epochs", "batch_size")
@@ -240,10 +241,9 @@ def _counted(batches: Iterable[Any], advance: Callable[[int], None]) -> Iterator
 def _check_counts(counts: list[int], name: str) -> None:
     empty = [str(label) for label, count in enumerate(counts) if count == 0]
     if empty:
-        shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
         raise UsageError(
-            f"`train_loader` has no image of class {shown}, and `classifier` {name!r} has {len(counts)} outputs; give "
-            f"at least one image of each class."
+            f"`train_loader` has no image of class {first_few(empty)}, and `classifier` {name!r} has {len(counts)} "
+            f"outputs; give at least one image of each class."
         )
 
 

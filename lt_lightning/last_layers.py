@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lt_lightning.errors import UsageError
-
-_SHOWN = 5  # names in a message
+from lt_lightning.wording import some
 
 
 def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) -> str:
@@ -231,6 +230,4 @@ def _tensors(output: Any) -> Iterator[Tensor]:
 
 
 def _some(names: Iterable[str]) -> str:
-    listed = [repr(name) for name in names]
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return (", ".join(listed[:_SHOWN]) or "none") + more
+    return some(list(names), most=5) or "none"

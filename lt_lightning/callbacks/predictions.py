@@ -14,12 +14,11 @@ from torch import Tensor
 from lt_lightning.data.predict_folder import UNREADABLE
 from lt_lightning.drafts import draft_of, put_in_place
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import first_few
 
 Format = Literal["csv", "parquet"]
 Rows = tuple[list[str], list[list[Any]]]
 """Names of the columns, and the columns."""
-
-_NAMED = 5
 
 
 class Share(NamedTuple):
@@ -119,9 +118,8 @@ class PredictionsWriter(BasePredictionWriter):
         place = self._write(rows, Path(folder or "."))
         print(f"{int(read.sum())} predictions written to {place}")
         if skipped:
-            names = [str(paths[position] if paths else position) for position in skipped[:_NAMED]]
-            more = f" and {len(skipped) - _NAMED} more" if len(skipped) > _NAMED else ""
-            print(f"{len(skipped)} of {len(read)} images could not be read and were left out: {', '.join(names)}{more}")
+            names = first_few([str(paths[position] if paths else position) for position in skipped])
+            print(f"{len(skipped)} of {len(read)} images could not be read and were left out: {names}")
 
     def _write(self, rows: Rows, folder: Path) -> Path:
         wanted = folder / f"predictions.{self.format}" if self.output is None else Path(self.output)

@@ -17,9 +17,7 @@ from lt_lightning.data.files import FileValFrom, ImageFilesLT
 from lt_lightning.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, InstanceSampler
-
-_NAMED = 3
-"""How many endings of files that are passed over are named."""
+from lt_lightning.wording import first_few
 
 
 class ImageFolderLT(ImageFilesLT):
@@ -194,10 +192,9 @@ def passed_over(*folders: Path) -> str:
         return ""
     number = endings.total()
     ordered = sorted(endings.items(), key=lambda found: (-found[1], found[0]))
-    kinds = ", ".join(f"{ending} ({count})" for ending, count in ordered[:_NAMED])
-    more = f" and {len(endings) - _NAMED} more" if len(endings) > _NAMED else ""
+    kinds = first_few([f"{ending} ({count})" for ending, count in ordered], most=3)
     files = "1 file is" if number == 1 else f"{number:,} files are"
-    return f"{files} passed over, not being named as images are: {kinds}{more}; convert what is an image."
+    return f"{files} passed over, not being named as images are: {kinds}; convert what is an image."
 
 
 def _files_below(folder: Path) -> list[str]:

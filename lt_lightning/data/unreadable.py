@@ -18,6 +18,7 @@ from lt_lightning.data.base import Split
 from lt_lightning.data.file_images import FileList, read_rgb
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import first_few
 
 NAMED = 5
 """How many of the images that are left out are named."""
@@ -72,11 +73,7 @@ def announce(split: Split, paths: Sequence[str], of: int) -> None:
     """
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         return
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    print(
-        f"{len(paths)} of {of} {split} images cannot be read and are left out: {', '.join(paths[:NAMED])}{more}",
-        flush=True,
-    )
+    print(f"{len(paths)} of {of} {split} images cannot be read and are left out: {first_few(paths, NAMED)}", flush=True)
 
 
 def find_unreadable(root: Path, paths: Sequence[str], read: Callable[[Path], object], title: str) -> frozenset[str]:

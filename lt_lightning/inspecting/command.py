@@ -15,7 +15,7 @@ from lt_lightning.config_files import ConfigFile
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.inspecting.duplicates import find_duplicates
-from lt_lightning.inspecting.rendering import class_table, duplicate_sentences, group_table, record, split_table
+from lt_lightning.inspecting.rendering import class_table, duplicate_sentence, group_table, record, split_table
 from lt_lightning.inspecting.summary import remarks, summarize
 from lt_lightning.interruption import interruptible
 from lt_lightning.parser_errors import sentences
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
         for table in (split_table(summary, title), group_table(summary), class_table(summary)):
             show(table)
         notes = remarks(summary, data)
-        for note in notes + duplicate_sentences(duplicates or []):
+        for note in notes + [duplicate_sentence(found) for found in duplicates or []]:
             print(f"note: {note}")
         if duplicates == []:
             print("No image is there twice.")

@@ -9,12 +9,10 @@ from rich.table import Table
 
 from lt_lightning.inspecting.duplicates import Duplicates
 from lt_lightning.inspecting.summary import Summary
+from lt_lightning.wording import first_few
 
 _ENDS = 5
 """How many of the largest and of the smallest classes are listed."""
-
-_NAMED = 3
-"""How many duplicates a sentence names."""
 
 
 def split_table(summary: Summary, title: str) -> Table:
@@ -65,20 +63,15 @@ def _class_row(summary: Summary, number: int) -> list[str]:
     return [escape(summary.class_names[number]), *(f"{split.per_class[number]:,}" for split in summary.splits.values())]
 
 
-def duplicate_sentences(found: Sequence[Duplicates]) -> list[str]:
-    """One for each pair of splits that share images."""
-    return [_sentence(one) for one in found]
-
-
-def _sentence(one: Duplicates) -> str:
+def duplicate_sentence(one: Duplicates) -> str:
+    """What two splits share, or one repeats."""
     number = len(one.pairs)
     images = f"{number} {one.split} image{'s' if number > 1 else ''}"
     verb, kind = ("are", "copies of others") if number > 1 else ("is", "a copy of another")
     where = kind if one.split == one.other else f"among the {one.other} images too"
     classes = f", {one.contradicting} with another class" if one.contradicting else ""
-    shown = ", ".join(f"{mine} = {other}" for mine, other in one.names[:_NAMED] or one.pairs[:_NAMED])
-    more = f" and {number - _NAMED} more" if number > _NAMED else ""
-    return f"{images} {verb} {where}{classes}: {shown}{more}."
+    shown = first_few([f"{mine} = {other}" for mine, other in one.names or one.pairs], most=3)
+    return f"{images} {verb} {where}{classes}: {shown}."
 
 
 def record(summary: Summary, notes: Sequence[str], duplicates: Sequence[Duplicates] | None) -> dict[str, Any]:

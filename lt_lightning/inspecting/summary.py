@@ -10,11 +10,9 @@ from lt_lightning.data import ImageFolderLT, LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.data.folder import passed_over
 from lt_lightning.functional import GROUPS, group_of
+from lt_lightning.wording import first_few
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-
-_NAMED = 5
-"""How many classes a remark names."""
 
 _ALMOST_BALANCED = 2.0
 """Imbalance ratio up to which there is no tail to speak of; ours, the papers' smallest is 10."""
@@ -106,7 +104,7 @@ def remarks(summary: Summary, data: LTDataModule) -> list[str]:
             what = {"val": "validation", "test": "test"}[name]
             found.append(
                 f"Of {len(summary.class_names)} classes {len(split.without)} without a {what} image are left out of "
-                f"that split's mean accuracies: {_some([summary.class_names[number] for number in split.without])}."
+                f"that split's mean accuracies: {first_few([summary.class_names[number] for number in split.without])}."
             )
     if isinstance(data, ImageFolderLT):
         others = passed_over(*(Path(data.root) / name for name in SPLITS))
@@ -138,8 +136,3 @@ def _thirds(class_counts: Sequence[int]) -> list[int] | None:
 def _missing(what: str, name: Split, data: LTDataModule) -> str:
     place = data.place_of(name)
     return f"There are no {what}{f'; {place}' if place else ''}."
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -7,8 +7,7 @@ from typing import Any
 
 from lt_lightning.errors import UsageError
 from lt_lightning.report.runs import Run, runs_in
-
-_NAMED = 3  # checkpoints in a note
+from lt_lightning.wording import first_few
 
 
 def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], list[str]]:
@@ -71,7 +70,7 @@ def _of_several_checkpoints(runs: Sequence[Run]) -> list[str]:
     mixed = max(sources.values(), key=len, default=set())
     if len(mixed) < 2:
         return []
-    shown = ", ".join(sorted(mixed)[:_NAMED]) + (f" and {len(mixed) - _NAMED} more" if len(mixed) > _NAMED else "")
+    shown = first_few(sorted(mixed), most=3)
     return [f"rows of compare are means over {len(mixed)} checkpoints ({shown}); give the runs of one to see it alone."]
 
 

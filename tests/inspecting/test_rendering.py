@@ -6,7 +6,7 @@ import json
 from rich.console import Console
 
 from lt_lightning.inspecting import Duplicates, SplitCounts, Summary
-from lt_lightning.inspecting.rendering import class_table, duplicate_sentences, group_table, record, split_table
+from lt_lightning.inspecting.rendering import class_table, duplicate_sentence, group_table, record, split_table
 
 
 def summary(classes):
@@ -59,7 +59,7 @@ def test_names_are_shown_as_they_are():
 def test_duplicates_are_told_in_a_sentence_each():
     one = Duplicates("test", "train", [(3, 7)], [("test/a.png", "train/b.png")], 1)
     many = Duplicates("val", "val", [(number + 9, number) for number in range(5)], [], 0)
-    assert duplicate_sentences([one, many]) == [
+    assert [duplicate_sentence(found) for found in (one, many)] == [
         "1 test image is among the train images too, 1 with another class: test/a.png = train/b.png.",
         "5 val images are copies of others: 9 = 0, 10 = 1, 11 = 2 and 2 more.",
     ]
