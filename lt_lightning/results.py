@@ -6,8 +6,8 @@ import math
 import os
 import platform
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning.drafts import write_text
+from lt_lightning.errors import UsageError
 from lt_lightning.version import __version__
+from lt_lightning.wording import human
 
 
 def claim_folder(parent: Path) -> Path:
@@ -36,6 +38,51 @@ def claim_folder(parent: Path) -> Path:
             number += 1
         else:
             return folder
+
+
+def check_writable(output: Path, need: int = 0) -> None:
+    """Find out now what would keep a new folder from being made and filled.
+
+    Args:
+        output: Folder that it is to lie in; made later if need be.
+        need: Bytes that a checkpoint will take.
+
+    Raises:
+        UsageError: If no folder can be made there, or there is no room.
+    """
+    folder = output
+    while not folder.exists() and folder != folder.parent:  # on Windows a drive may be missing
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"`output` {str(output)!r} cannot be written: {folder} is no folder that takes new files.")
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise UsageError(
+            f"`output` {str(output)!r} has {human(free)} free, but {human(need)} are needed for a checkpoint; make "
+            f"room or choose another folder."
+        )
+
+
+@contextmanager
+def whole_or_gone(output: Path) -> Iterator[Path]:
+    """A new folder in ``output``, which goes again if it is not filled."""
+    made = [parent for parent in (output, *output.parents) if not parent.exists()]
+    folder = None
+    try:
+        folder = claim_folder(output)
+        yield folder
+    except BaseException as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):  # somebody else may use it by now
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise UsageError(
+                f"`output` {str(output)!r} cannot be written ({error.strerror or error}), so nothing is kept there but "
+                f"what is printed above; make room, and run the same command again."
+            ) from error
+        raise
 
 
 def give_back_folder(folder: Path) -> None:

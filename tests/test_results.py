@@ -2,11 +2,13 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
-from lt_lightning.results import claim_folder, environment, give_back_folder, write_json
+from lt_lightning.errors import UsageError
+from lt_lightning.results import check_writable, claim_folder, environment, give_back_folder, write_json
 
 
 def test_folders_of_earlier_runs_are_kept(tmp_path):
@@ -66,3 +68,11 @@ def test_environment_names_versions_and_hardware():
     assert found["lt_lightning"]
     assert found["torch"]
     assert found["hardware"]
+
+
+def test_a_drive_that_is_missing_is_no_endless_search(monkeypatch):
+    """As of a path on Windows, of which not even the first folder is there."""
+    for question in ("exists", "is_dir"):
+        monkeypatch.setattr(Path, question, lambda path: False)
+    with pytest.raises(UsageError, match=r"^`output` '/runs/better' cannot be written: / is no folder that takes new"):
+        check_writable(Path("/runs/better"))

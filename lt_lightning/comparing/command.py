@@ -11,7 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lt_lightning import losses, samplers  # noqa: F401  # short class names are looked up in what is imported
 from lt_lightning.backbones import Backbone, without_published_weights
 from lt_lightning.comparing.comparison import compare
-from lt_lightning.comparing.files import check_output, write_all
+from lt_lightning.comparing.files import write_all
 from lt_lightning.comparing.leaderboard import leaderboards, ordered, priors_table
 from lt_lightning.comparing.outcome import Comparison, Options
 from lt_lightning.comparing.record import test_priors
@@ -23,6 +23,7 @@ from lt_lightning.interruption import interruptible
 from lt_lightning.main import PresetConfigFile
 from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
+from lt_lightning.results import check_writable
 from lt_lightning.resuming import with_backbone
 from lt_lightning.tables import fits, show
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
         config = parser.parse_args(with_backbone(argv)[1:])
     output = Path(config.output)
     checkpoint = Path(config.checkpoint)
-    check_output(output, checkpoint.stat().st_size if checkpoint.is_file() else 0)
+    check_writable(output, checkpoint.stat().st_size if checkpoint.is_file() else 0)
     # Those of the checkpoint take the place of all that the backbone could fetch, unless a part is enough.
     with nullcontext() if config.allow_partial else without_published_weights():
         made = parser.instantiate_classes(config)

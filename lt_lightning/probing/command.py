@@ -13,7 +13,6 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning.backbones import Backbone, without_published_weights
 from lt_lightning.comparing.extraction import say_how_images_are_prepared
-from lt_lightning.comparing.files import check_output, whole_or_gone
 from lt_lightning.comparing.leaderboard import EDGE
 from lt_lightning.comparing.saving import input_shape
 from lt_lightning.data import LTDataModule
@@ -29,7 +28,7 @@ from lt_lightning.parser_errors import sentences
 from lt_lightning.probing.network import load_backbone
 from lt_lightning.probing.probe import PENALTIES, Probe, probe
 from lt_lightning.quiet import quiet
-from lt_lightning.results import environment, sha256_of, write_json
+from lt_lightning.results import check_writable, environment, sha256_of, whole_or_gone, write_json
 from lt_lightning.tables import accuracy_table, show
 
 _DOWNLOADED = ("pretrained", "weights")
@@ -54,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
         made = parser.instantiate_classes(config)
     _check_weights(config.checkpoint, made.backbone, plain)
     output = Path(config.output)
-    check_output(output, sum(tensor.nbytes for tensor in made.backbone.state_dict().values()))
+    check_writable(output, sum(tensor.nbytes for tensor in made.backbone.state_dict().values()))
     with interruptible(made.features.what_remains()), joined_processes():
         matched = config.checkpoint and load_backbone(config.checkpoint, made.backbone, config.allow_partial)
         if rank_and_world_size()[0] == 0:

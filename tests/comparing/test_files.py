@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lt_lightning.comparing.files import check_output, write_all
+from lt_lightning.comparing.files import write_all
 from lt_lightning.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -90,11 +90,3 @@ def test_it_is_said_why_there_is_no_checkpoint(run, make_data, here):
     lines = list(write_all(found, Path("better"), "", BACKBONE))
     assert lines[1].startswith("no checkpoint is handed back, for without a selection there is no winner; `--keep_runs")
     assert names(here / "better/version_0") == ["config.yaml", "predictions.npz", "results.json"]
-
-
-def test_a_drive_that_is_missing_is_no_endless_search(monkeypatch):
-    """As of a path on Windows, of which not even the first folder is there."""
-    for question in ("exists", "is_dir"):
-        monkeypatch.setattr(Path, question, lambda path: False)
-    with pytest.raises(UsageError, match=r"^`output` '/runs/better' cannot be written: / is no folder that takes new"):
-        check_output(Path("/runs/better"))
