@@ -3,6 +3,7 @@
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
+from lt_lightning.data.network_input import say_how_images_are_prepared
 from lt_lightning.features import ExtractionOptions, Features, Views, extract
 from lt_lightning.features.extract import layout_of
 from lt_lightning.features.memory import check_memory
@@ -64,15 +65,3 @@ def _announce(setup: Setup, wanted: dict[str, _Wanted], options: ExtractionOptio
         where = kept if options.cache else "of memory"
         say_how_images_are_prepared(setup.data)
         print(f"features: {passes:,} images pass through the backbone, {human(size)} {where}", flush=True)
-
-
-def say_how_images_are_prepared(data: LTDataModule) -> None:
-    """Print how images become input: a foreign checkpoint does not say what it is used to, and others cost accuracy."""
-    how = data.describe_transform(training=False)
-    if {"image_size", "resize", "mean", "std"} <= how.keys():
-        print(
-            f"images: shorter side {how['resize']}, middle {how['image_size']} × {how['image_size']}, mean "
-            f"{how['mean']}, std {how['std']}; if the network is used to others, say so by `data.resize`, "
-            f"`data.image_size`, `data.mean` and `data.std`",
-            flush=True,
-        )

@@ -9,7 +9,7 @@ from lt_lightning.comparing.outcome import ORACLE, Comparison, Row
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.settings import Plain
 from lt_lightning.comparing.training import Trained
-from lt_lightning.data import LTDataModule
+from lt_lightning.data.network_input import input_shape
 from lt_lightning.errors import UsageError
 from lt_lightning.modules import save_retrained
 
@@ -64,15 +64,6 @@ def keep_runs(found: Comparison, folder: Path, backbone: str | Plain) -> None:
             for trained in row.heads:
                 name = row.name.replace("/", "_")
                 _save(found, row, trained, folder / "runs" / name / f"seed_{trained.seed}.ckpt", backbone)
-
-
-def input_shape(data: LTDataModule) -> tuple[int, int, int] | None:
-    """Channels, height and width of what a network is given; ``None`` where it is given no images."""
-    images = data.undistorted("train")
-    if images is None:
-        return None
-    shape = data.to_input(images.__getitems__([0])[0], False, None).shape
-    return (shape[1], shape[2], shape[3]) if len(shape) == 4 else None
 
 
 def _instead(found: Comparison) -> str:

@@ -12,10 +12,9 @@ import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning.backbones import Backbone, without_published_weights
-from lt_lightning.comparing.extraction import say_how_images_are_prepared
 from lt_lightning.comparing.leaderboard import EDGE
-from lt_lightning.comparing.saving import input_shape
 from lt_lightning.data import LTDataModule
+from lt_lightning.data.network_input import input_shape, say_how_images_are_prepared
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError, check_above_0
 from lt_lightning.features import ExtractionOptions

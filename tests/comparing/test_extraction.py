@@ -3,7 +3,6 @@
 import pytest
 
 from lt_lightning.comparing import extraction
-from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, memory
 
@@ -63,11 +62,3 @@ def test_all_views_are_refused_where_memory_is_short(run, make_data, monkeypatch
     options = ExtractionOptions(progress=False, device="cpu", cache=str(tmp_path / "cache"))
     found = run("lort", {"lr": [0.1]}, views="all", features=options, data=make_data(crop_padding=1))
     assert len(found.features["shown"].values) == 18
-
-
-def test_how_images_are_prepared_is_said(folder_root, capsys):
-    extraction.say_how_images_are_prepared(ImageFolderLT(root=str(folder_root), image_size=64, resize=64))
-    said = capsys.readouterr().out
-    assert said.startswith("images: shorter side 64, middle 64 × 64, mean (0.485, 0.456, 0.406), std (0.229, ")
-    extraction.say_how_images_are_prepared(DigitsLT())
-    assert capsys.readouterr().out == ""

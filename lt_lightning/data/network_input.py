@@ -1,0 +1,24 @@
+"""What a network is given of the images: its shape, and in words how it comes about."""
+
+from lt_lightning.data.base import LTDataModule
+
+
+def input_shape(data: LTDataModule) -> tuple[int, int, int] | None:
+    """Channels, height and width of what a network is given; ``None`` where it is given no images."""
+    images = data.undistorted("train")
+    if images is None:
+        return None
+    shape = data.to_input(images.__getitems__([0])[0], False, None).shape
+    return (shape[1], shape[2], shape[3]) if len(shape) == 4 else None
+
+
+def say_how_images_are_prepared(data: LTDataModule) -> None:
+    """Print how images become input: a foreign checkpoint does not say what it is used to, and others cost accuracy."""
+    how = data.describe_transform(training=False)
+    if {"image_size", "resize", "mean", "std"} <= how.keys():
+        print(
+            f"images: shorter side {how['resize']}, middle {how['image_size']} × {how['image_size']}, mean "
+            f"{how['mean']}, std {how['std']}; if the network is used to others, say so by `data.resize`, "
+            f"`data.image_size`, `data.mean` and `data.std`",
+            flush=True,
+        )
