@@ -1,9 +1,10 @@
 """Short runs on the digits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import torch
 from lightning.pytorch import Trainer
 
 from lt_lightning.backbones import SmallCNN
@@ -62,3 +63,8 @@ def stage2_module(stage1: Any) -> Callable[..., RetrainModule]:
         return RetrainModule(data.class_counts, str(checkpoint), **options)
 
     return make
+
+
+def names_that_changed(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> set[str]:
+    """Tensors of two state dicts that differ."""
+    return {key for key, tensor in after.items() if not torch.equal(tensor, before[key])}

@@ -1,0 +1,116 @@
+"""Resuming, for both stages."""
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lt_lightning.errors import UsageError
+from lt_lightning.modules import RepresentationModule
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+def keep(folder, **when):
+    return ModelCheckpoint(folder, filename="{step}", save_top_k=-1, enable_version_counter=False, **when)
+
+
+@pytest.mark.slow
+def test_worker_processes_resume_in_the_epoch_they_should(tmp_path, trainer, digits, stage1_module):
+    """Workers fetch ahead, and must not do so before the sampler knows its epoch."""
+    options = {"enable_checkpointing": True, "max_epochs": 2}
+    runs = []
+    for checkpoint in (None, tmp_path / "step=7.ckpt"):
+        torch.manual_seed(0)
+        data = digits(num_workers=1)
+        module = stage1_module(data, optimizer=sgd)
+        callback = keep(tmp_path / ("again" if checkpoint else ""), every_n_train_steps=1)
+        trainer(callbacks=[callback], **options).fit(module, datamodule=data, ckpt_path=checkpoint)
+        runs.append(module.state_dict())
+    assert all(torch.equal(runs[1][key], tensor) for key, tensor in runs[0].items())
+
+
+def test_testing_a_checkpoint_from_inside_an_epoch_skips_nothing_later(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data, optimizer=sgd)
+    saving = {"callbacks": [keep(tmp_path, every_n_train_steps=1)], "enable_checkpointing": True}
+    trainer(**saving).fit(module, datamodule=data)
+    trainer(**saving).test(module, datamodule=data, ckpt_path=tmp_path / "step=2.ckpt", verbose=False)
+    again = trainer()
+    again.fit(stage1_module(data, optimizer=sgd), datamodule=data)
+    assert again.global_step == 5
+
+
+@pytest.mark.parametrize(
+    ("when", "step"),
+    [
+        ({"every_n_train_steps": 1}, 7),  # in the middle of epoch 1
+        ({"every_n_train_steps": 1}, 6),  # after its first batch
+        ({"every_n_train_steps": 1}, 9),  # before its last
+        ({"every_n_train_steps": 5}, 10),  # after its last, before validation
+        ({"save_on_train_epoch_end": False}, 10),  # after validation
+        ({"save_on_train_epoch_end": True}, 10),  # after the epoch
+    ],
+)
+def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path, trainer, digits, stage1_module, when, step):
+    options = {"enable_checkpointing": True, "max_epochs": 3}
+    torch.manual_seed(0)
+    data = digits()
+    whole = stage1_module(data, optimizer=sgd)
+    trainer(callbacks=[keep(tmp_path, **when)], **options).fit(whole, datamodule=data)
+
+    torch.manual_seed(1)  # neither initial weights nor the global generator may matter
+    data = digits()
+    resumed = stage1_module(data, optimizer=sgd)
+    run = trainer(callbacks=[keep(tmp_path / "again", **when)], **options)
+    run.fit(resumed, datamodule=data, ckpt_path=tmp_path / f"step={step}.ckpt")
+    assert (run.global_step, run.current_epoch) == (15, 3)
+    assert resumed.epochs_trained == 3
+    weights = resumed.state_dict()
+    assert all(torch.equal(weights[key], tensor) for key, tensor in whole.state_dict().items())
+    assert str(resumed.evaluation) == str(whole.evaluation)
+
+
+def test_checkpoints_load_without_unpickling_and_know_their_age(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data, flip_average=True)
+    run = trainer(max_epochs=2)
+    run.fit(module, datamodule=data)
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    content = torch.load(tmp_path / "x.ckpt", weights_only=True)
+    assert content["lt_lightning"]["class_counts"] == data.class_counts
+    assert content["lt_lightning"]["split"]["hashes"] == data.describe_split()["hashes"]
+    assert content["hyper_parameters"]["flip_average"] is True
+    assert "backbone" not in content["hyper_parameters"]  # made in Python, no plain value
+    loaded = RepresentationModule.load_from_checkpoint(tmp_path / "x.ckpt", backbone=stage1_module(data).backbone)
+    assert loaded.flip_average
+    assert loaded.epochs_trained == 2
+    trainer().test(loaded, datamodule=digits(), verbose=False)
+    assert loaded.evaluation["test"]["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (
+            {"max_count": 60},
+            r"The checkpoint was trained on 276 images in 10 classes \(100 to 2 a class\), but the data have .*; give",
+        ),
+        (
+            {"subset": 5},
+            r"trained on other images than these data select \(split hash .*validation images may have been",
+        ),
+    ],
+)
+def test_other_data_are_refused_when_resuming(tmp_path, trainer, digits, stage1_module, other, sentence):
+    data = digits()
+    run = trainer()
+    run.fit(stage1_module(data), datamodule=data)
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    data = digits(**other)
+    with pytest.raises(UsageError, match=sentence):
+        trainer(max_epochs=2).fit(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "x.ckpt")
+    module = stage1_module(data, allow_changed_data=True)
+    trainer(max_epochs=2).fit(module, datamodule=data, ckpt_path=tmp_path / "x.ckpt")
+    assert module.epochs_trained == 2

@@ -1,0 +1,118 @@
+"""A training step of either stage, and what is logged of it."""
+
+import csv
+import math
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import CSVLogger
+
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import MaxNormHead
+from lt_lightning.schedules import CosineLR
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+class Losses(Callback):
+    """Keeps the loss of each batch, and its size."""
+
+    def __init__(self):
+        self.losses = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.losses.append(outputs["loss"].item())
+
+
+def test_logged_losses_are_means_of_the_steps_since_the_last(tmp_path, trainer, digits, stage1_module):
+    data, kept = digits(), Losses()
+    logger = CSVLogger(tmp_path, name="", version="")
+    module = stage1_module(data, optimizer=sgd)
+    trainer(max_epochs=2, log_every_n_steps=2, logger=logger, callbacks=[kept]).fit(module, datamodule=data)
+    losses = kept.losses
+    assert len(losses) == 10
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+
+    def column(name):
+        return [float(row[name]) for row in rows if row[name]]
+
+    # Steps 1 and 2, 3 and 4, [5 at the end of the epoch,] 6, 7 and 8, 9 and 10.
+    expected = [sum(losses[a:b]) / (b - a) for a, b in ((0, 2), (2, 4), (5, 6), (6, 8), (8, 10))]
+    assert column("train/loss") == pytest.approx(expected, rel=1e-5)
+    assert column("train/loss_epoch_end") == pytest.approx([losses[4]], rel=1e-5)
+    # The rate that the epoch trained at, not the one the schedule has moved on to.
+    assert column("train/lr") == pytest.approx([0.1, 0.05])
+
+
+def test_a_logged_loss_is_of_all_batches_whose_gradients_a_step_gathers(tmp_path, trainer, digits, stage1_module):
+    data, kept = digits(), Losses()
+    options = {"log_every_n_steps": 1, "accumulate_grad_batches": 2, "callbacks": [kept]}
+    trainer(logger=CSVLogger(tmp_path, name="", version=""), **options).fit(stage1_module(data), datamodule=data)
+    with (tmp_path / "metrics.csv").open() as file:
+        logged = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+    losses = kept.losses
+    # Lightning gives callbacks the share of the loss that a batch has in its step.
+    assert logged == pytest.approx([losses[0] + losses[1], losses[2] + losses[3], 2 * losses[4]], rel=1e-5)
+
+
+def test_the_loss_of_the_whole_epoch_is_logged_where_steps_are_few(trainer, digits, stage1_module):
+    data, kept = digits(), Losses()
+    run = trainer(callbacks=[kept])
+    run.fit(stage1_module(data), datamodule=data)
+    assert len(kept.losses) == 5
+    assert run.callback_metrics["train/loss_epoch_end"].item() == pytest.approx(sum(kept.losses) / 5, rel=1e-5)
+
+
+def test_nothing_is_logged_by_step_where_the_interval_is_zero(trainer, digits, stage1_module):
+    data = digits()
+    run = trainer(log_every_n_steps=0)
+    run.fit(stage1_module(data), datamodule=data)
+    assert "train/loss" not in run.callback_metrics
+    assert math.isfinite(run.callback_metrics["train/loss_epoch_end"])
+
+
+class Norms(Callback):
+    """Keeps the largest weight norm after each step, and at each validation."""
+
+    def __init__(self):
+        self.after_step, self.at_validation = [], []
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        self.after_step.append(pl_module.head.weight.norm(dim=1).max().item())
+
+    def on_validation_start(self, trainer, pl_module):
+        if not trainer.sanity_checking:
+            self.at_validation.append(pl_module.head.weight.norm(dim=1).max().item())
+
+
+@pytest.mark.parametrize("project_every", ["step", "epoch"])
+def test_heads_project_after_each_step_or_before_the_epochs_validation(trainer, digits, stage1_module, project_every):
+    data, norms = digits(), Norms()
+    module = stage1_module(
+        data, head=lambda d, counts: MaxNormHead(d, counts, radius=0.3, project_every=project_every), optimizer=sgd
+    )
+    trainer(max_epochs=2, callbacks=[norms]).fit(module, datamodule=data)
+    inside = [norm <= 0.3 + 1e-6 for norm in norms.after_step]
+    assert inside == ([True] * 10 if project_every == "step" else [False] * 4 + [True] + [False] * 4 + [True])
+    assert norms.at_validation == pytest.approx([0.3, 0.3])
+    assert module.head.weight.norm(dim=1).max().item() == pytest.approx(0.3)
+
+
+def test_a_cosine_schedule_needs_to_know_its_end(trainer, digits, stage1_module):
+    data = digits()
+    with pytest.raises(UsageError, match=r"`CosineLR` needs to know where training ends: set `trainer.max_epochs`"):
+        trainer(max_epochs=-1, max_steps=3).fit(stage1_module(data), datamodule=data)
+    module = stage1_module(data, lr_scheduler=lambda optimizer: CosineLR(optimizer, epochs=7))
+    trainer(max_epochs=1).fit(module, datamodule=data)
+    assert module.lr_schedulers().epochs == 7
+
+
+def test_a_cosine_schedule_with_a_length_of_its_own_needs_no_other(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data, lr_scheduler=lambda optimizer: CosineLR(optimizer, epochs=7))
+    trainer(max_epochs=-1, max_steps=3).fit(module, datamodule=data)
+    assert (module.lr_schedulers().epochs, module.trainer.global_step) == (7, 3)
