@@ -14,7 +14,7 @@ from lt_lightning.comparing.grid import Point, points
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.training import Stage1, train
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_thresholds
 from lt_lightning.features import Features
 from lt_lightning.features.progress import progress_bar
 from lt_lightning.functional import GROUPS
@@ -147,8 +147,7 @@ def _check(model: object, method: object, thresholds: tuple[int, ...], seed: int
         raise UsageError(f"`model` must be an nn.Module, but got {type(model).__name__}.")
     if not isinstance(method, str):
         raise UsageError(f"`method` must be the name of one method, but got {method!r}.")
-    if len(thresholds) != 2 or not 0 <= thresholds[0] <= thresholds[1]:
-        raise UsageError(f"`group_thresholds` must be (low, high) with 0 <= low <= high, but got {thresholds}.")
+    check_thresholds("group_thresholds", thresholds)
     if not 0 <= seed < 2**63:
         raise UsageError(f"`seed` must be at least 0 and below 2**63, but got {seed}.")
 

@@ -1,6 +1,6 @@
 """The one exception that the command line shows as a sentence instead of a traceback, and checks of numbers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 
 
@@ -31,6 +31,16 @@ def check_above_0(**values: float | None) -> None:
     for name, value in _finite(values):
         if value <= 0:
             raise UsageError(f"`{name}` must be above 0, but got {value}.")
+
+
+def check_thresholds(name: str, thresholds: Sequence[int]) -> None:
+    """Refuse thresholds of the groups of classes, by the name of their argument, that are no rising pair.
+
+    Raises:
+        UsageError: If they are not two numbers, ``0 <= low <= high``.
+    """
+    if len(thresholds) != 2 or not 0 <= thresholds[0] <= thresholds[1]:
+        raise UsageError(f"`{name}` must be (low, high) with 0 <= low <= high, but got {tuple(thresholds)}.")
 
 
 def _finite(values: Mapping[str, float | None]) -> Iterator[tuple[str, float]]:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 from lt_lightning.augmentations import Augmentation
 from lt_lightning.data.loading import LateLoader, as_is
 from lt_lightning.data.splits import check_images
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_thresholds
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.seeds import run_seed, seed_from
 
@@ -65,15 +65,12 @@ class LTDataModule(LightningDataModule, ABC):
         ):
             if value < least:
                 raise UsageError(f"`data.{name}` must be at least {least}, but got {value}.")
-        low, high = group_thresholds
-        if not 0 <= low <= high:
-            raise UsageError(
-                f"`data.group_thresholds` must be (low, high) with 0 <= low <= high, but got ({low}, {high})."
-            )
+        check_thresholds("data.group_thresholds", group_thresholds)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.sampler = sampler
+        low, high = group_thresholds
         self.group_thresholds = (low, high)
         self.train_sampler: EpochSampler | None = None
         self._splits: dict[Split, LabelledImages | None] = {}
