@@ -1,20 +1,18 @@
 """Expected calibration error over all images and those of each group of classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.calibration import calibration_error, reliability_bins
-from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.groups import GROUPS
 from lt_lightning.functional.precision import at_least_fp32
-from lt_lightning.metrics.group_accuracy import check_logits, group_masks
+from lt_lightning.metrics.base import ExactMetric, check_width, group_masks
 
 
-class CalibrationError(Metric):
+class CalibrationError(ExactMetric):
     """Expected calibration error (ECE) of the predicted class, with the reliability diagrams' bins.
 
     Fed with the probabilities that belong to the loss (``loss.probabilities(logits)``), so that a margin loss's scale
@@ -33,9 +31,7 @@ class CalibrationError(Metric):
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
     """
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
 
     bins: Tensor
     groups: Tensor
@@ -63,7 +59,7 @@ class CalibrationError(Metric):
         Raises:
             UsageError: If ``probabilities`` has another number of classes.
         """
-        check_logits(probabilities, self.num_classes, "probabilities")
+        check_width(probabilities, self.num_classes, "probabilities")
         probabilities, dtype = at_least_fp32(probabilities), self.bins.dtype
         found = reliability_bins(probabilities, targets, self.groups, len(GROUPS), self.num_bins, dtype)
         self.bins = self.bins + found
@@ -83,7 +79,3 @@ class CalibrationError(Metric):
         with self.sync_context():
             number, confidence, correct = self.bins.sum(dim=1).unbind()
         return {"images": number.to(torch.int64), "confidence": confidence / number, "accuracy": correct / number}
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> "CalibrationError":
-        super()._apply(keeping_precision(fn), exclude_state)
-        return self

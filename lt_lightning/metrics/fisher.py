@@ -1,17 +1,14 @@
 """Fisher discriminant ratio of features."""
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.fisher import fisher_ratio
+from lt_lightning.metrics.base import ExactMetric
 
 
-class FisherRatio(Metric):
+class FisherRatio(ExactMetric):
     """Scatter between classes over scatter within them, ``tr S_B / tr S_W``: larger for better separated features.
 
     The state is a sum of features per class, ``(K, D)``, and a count per class, in fp64, summed over processes; nothing
@@ -28,9 +25,7 @@ class FisherRatio(Metric):
         :func:`lt_lightning.functional.fisher_ratio` gives the definition and where it is from.
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
 
     sums: Tensor
     squares: Tensor
@@ -70,7 +65,3 @@ class FisherRatio(Metric):
         """Scalars: ``fisher_ratio``, and the scatters per sample it is made of, ``between`` and ``within``."""
         between, within = fisher_ratio(self.sums, self.squares, self.total)
         return {"fisher_ratio": between / within, "between": between, "within": within}
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> "FisherRatio":
-        super()._apply(keeping_precision(fn), exclude_state)
-        return self

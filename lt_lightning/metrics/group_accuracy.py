@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.groups import GROUPS, class_accuracies, group_accuracies, group_means, group_of
+from lt_lightning.functional.groups import GROUPS, class_accuracies, group_accuracies, group_means
 from lt_lightning.functional.ranking import classes_ahead
+from lt_lightning.metrics.base import ExactMetric, check_width, group_masks
 
 
-class GroupAccuracy(Metric):
+class GroupAccuracy(ExactMetric):
     """Accuracy of groups of classes, from how many images of each class there were and how many were right.
 
     The state is two numbers per class, and one for each entry of ``top_k``, summed over processes; nothing waits for
@@ -27,9 +27,7 @@ class GroupAccuracy(Metric):
         UsageError: If the thresholds do not rise from 0, or a k is below 2.
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
 
     correct: Tensor
     total: Tensor
@@ -63,7 +61,7 @@ class GroupAccuracy(Metric):
         Raises:
             UsageError: If ``logits`` has another number of classes.
         """
-        check_logits(logits, self.num_classes)
+        check_width(logits, self.num_classes)
         hits = (classes_ahead(logits, targets, max((1, *self.top_k))) < self.ranks).to(torch.int64)
         self.correct = self.correct.index_add(0, targets, hits[0])
         self.correct_within = self.correct_within.index_add(1, targets, hits[1:])
@@ -95,25 +93,3 @@ class GroupAccuracy(Metric):
     def per_class(self) -> Tensor:
         """Accuracy of each class, ``(K,)``, NaN without images, over all processes (each must call it)."""
         return class_accuracies(*self.counts())
-
-
-def group_masks(class_counts: Sequence[int], thresholds: tuple[int, int]) -> Tensor:
-    """Check ``thresholds`` and return the masks of the groups, ``(3, K)``.
-
-    Raises:
-        UsageError: If the thresholds do not rise from 0.
-    """
-    low, high = thresholds
-    if not 0 <= low <= high:
-        raise UsageError(f"`thresholds` must be (low, high) with 0 <= low <= high, but got ({low}, {high}).")
-    return group_of(class_counts, thresholds)
-
-
-def check_logits(logits: Tensor, num_classes: int, name: str = "logits") -> None:
-    """Refuse logits, or what else is named, of another number of classes.
-
-    Raises:
-        UsageError: If ``logits`` is not ``(N, num_classes)``.
-    """
-    if logits.ndim != 2 or logits.shape[1] != num_classes:
-        raise UsageError(f"`{name}` must have shape (N, {num_classes}), but got {tuple(logits.shape)}.")

@@ -1,17 +1,13 @@
 """Residual of the learning property over a training set."""
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.learning_property import gradient_sides, relative_residual
-from lt_lightning.metrics.group_accuracy import check_logits
+from lt_lightning.metrics.base import ExactMetric, check_width
 
 
-class LearningPropertyResidual(Metric):
+class LearningPropertyResidual(ExactMetric):
     """How far each class is from the learning property, from gradients of the loss with respect to the logits.
 
     Where training has converged, what pulls a class's logit up over the whole training set equals what pushes it down;
@@ -25,9 +21,6 @@ class LearningPropertyResidual(Metric):
         Li et al., "On the Learning Property of Logistic and Softmax Losses for Deep Neural Networks" (LGL-INR), AAAI
         2020, eq. (8).
     """
-
-    is_differentiable = False
-    full_state_update = False
 
     sides: Tensor
 
@@ -47,7 +40,7 @@ class LearningPropertyResidual(Metric):
         Raises:
             UsageError: If ``gradients`` has another number of classes.
         """
-        check_logits(gradients, self.num_classes, "gradients")
+        check_width(gradients, self.num_classes, "gradients")
         self.sides = self.sides + gradient_sides(gradients, self.sides.dtype)
 
     def compute(self) -> Tensor:
@@ -62,7 +55,3 @@ class LearningPropertyResidual(Metric):
         """
         with self.sync_context():
             return relative_residual(self.sides, decay)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> "LearningPropertyResidual":
-        super()._apply(keeping_precision(fn), exclude_state)
-        return self

@@ -1,21 +1,19 @@
 """Logits Magnitude and Regularized Standard Deviation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.groups import GROUPS, group_means
 from lt_lightning.functional.logits import logit_moments, logits_magnitude, own_moments, standard_deviation
 from lt_lightning.functional.precision import at_least_fp32
-from lt_lightning.metrics.group_accuracy import check_logits, group_masks
+from lt_lightning.metrics.base import ExactMetric, check_width, group_masks
 
 
-class LogitsStatistics(Metric):
+class LogitsStatistics(ExactMetric):
     """LORT's two measures of a class's logits, as they are and with the mean of each row removed.
 
     - Logits Magnitude of class i: mean of logit i over class i's samples minus its mean over all others.
@@ -36,9 +34,6 @@ class LogitsStatistics(Metric):
     References:
         "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), Definitions 1 and 2.
     """
-
-    is_differentiable = False
-    full_state_update = False
 
     sums: Tensor
     squares: Tensor
@@ -73,7 +68,7 @@ class LogitsStatistics(Metric):
         Raises:
             UsageError: If ``logits`` has another number of classes.
         """
-        check_logits(logits, self.num_classes)
+        check_width(logits, self.num_classes)
         if len(logits) == 0:
             return
         logits = at_least_fp32(logits)
@@ -107,7 +102,3 @@ class LogitsStatistics(Metric):
     def by_group(self, values: Tensor) -> dict[str, Tensor]:
         """Mean of per-class values, ``(K,)``, over the classes of each group that have one; NaN for a group without."""
         return dict(zip(GROUPS, group_means(values, self.masks).unbind(), strict=True))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> "LogitsStatistics":
-        super()._apply(keeping_precision(fn), exclude_state)
-        return self
