@@ -12,6 +12,7 @@ from lt_lightning.data.profiles import Profile
 from lt_lightning.data.sources import ArraySource, SetFacts
 from lt_lightning.data.splits import Subset, ValFrom
 from lt_lightning.samplers import EpochSampler, InstanceSampler
+from lt_lightning.samplers.base import places_in_class
 
 TEST_PER_CLASS = 50
 
@@ -103,8 +104,8 @@ class DigitsLT(InMemoryLT):
         draw = random.Random(0).random
         keys = [draw() for _ in range(len(labels))]
         order = torch.tensor(sorted(range(len(labels)), key=keys.__getitem__))
-        seen = torch.nn.functional.one_hot(labels[order], 10).cumsum(0).gather(1, labels[order, None]).squeeze(1)
-        rows = {"train": order[seen > TEST_PER_CLASS], "test": order[seen <= TEST_PER_CLASS]}
+        places = places_in_class(labels[order])
+        rows = {"train": order[places >= TEST_PER_CLASS], "test": order[places < TEST_PER_CLASS]}
         return ArraySource(
             {"train": images[rows["train"]], "test": images[rows["test"]]},
             {"train": labels[rows["train"]], "test": labels[rows["test"]]},

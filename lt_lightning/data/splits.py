@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
+from lt_lightning.samplers.base import places_in_class
 
 ValFrom = Literal["unused", "pool", "train", "none"]
 """Where validation images come from: ``unused``: pool images that the training subset did not take; ``pool``: held out
@@ -82,7 +83,7 @@ def split_pool(
     rows = torch.arange(len(labels))
     val = rows[:0]
     if val_from == "pool":
-        held = _rank_in_class(labels, num_classes) < val_per_class
+        held = places_in_class(labels) < val_per_class
         val, rows = rows[held], rows[~held]
 
     found = torch.bincount(labels[rows], minlength=num_classes).tolist()
@@ -94,7 +95,7 @@ def split_pool(
     if subset != "first":
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(subset))]
     classes = labels[rows]
-    rank = _rank_in_class(classes, num_classes)
+    rank = places_in_class(classes)
     stop = torch.tensor(counts)
     if val_from == "unused":
         val = rows[(rank >= stop[classes]) & (rank < (stop + val_per_class)[classes])]
@@ -225,16 +226,6 @@ def file_hash(files: Iterable[tuple[str, int]]) -> str:
     """
     lines = sorted(f"{path}\0{size}\n" for path, size in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _rank_in_class(labels: Tensor, num_classes: int) -> Tensor:
-    """How many earlier rows have the same label, ``(N,)``."""
-    counts = torch.bincount(labels, minlength=num_classes)
-    order = torch.argsort(labels, stable=True)
-    first = (torch.cumsum(counts, 0) - counts)[labels[order]]
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(labels)) - first
-    return rank
 
 
 def _by_class(rows: Tensor, labels: Tensor) -> Tensor:

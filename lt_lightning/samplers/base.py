@@ -83,8 +83,21 @@ class EpochSampler(Sampler[int], ABC):
         return len(self.targets)
 
 
+def places_in_class(classes: Tensor) -> Tensor:
+    """Place of each image among those of its class, ``(N,)``, int64: how many earlier ones are of the same.
+
+    Args:
+        classes: Class of each image, ``(N,)``, int64, 0 or more.
+    """
+    counts = torch.bincount(classes)
+    by_class = torch.argsort(classes, stable=True)
+    places = torch.empty_like(by_class)
+    places[by_class] = torch.arange(len(classes)) - (torch.cumsum(counts, 0) - counts)[classes[by_class]]
+    return places
+
+
 class ClassIndex:
-    """Finds the j-th image of a class, for many classes at once.
+    """Finds the j-th image of a class, for many classes at once: what :func:`places_in_class` turns round.
 
     Args:
         targets: Class of each image, ``(N,)``.

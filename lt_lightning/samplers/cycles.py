@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.samplers.base import ClassIndex, EpochSampler
+from lt_lightning.samplers.base import ClassIndex, EpochSampler, places_in_class
 
 
 class InstanceSampler(EpochSampler):
@@ -64,8 +64,4 @@ class ClassBalancedSampler(EpochSampler):
         block = place // self.class_counts[owner] + (torch.cumsum(rounds, 0) - rounds)[owner]
         shuffled = torch.argsort(block.double() + key)
         pool = self._index.images(owner, member)[shuffled]
-
-        by_class = torch.argsort(classes, stable=True)
-        occurrence = torch.empty_like(classes)
-        occurrence[by_class] = torch.arange(length) - (torch.cumsum(needed, 0) - needed)[classes[by_class]]
-        return pool[pool_first[classes] + occurrence]
+        return pool[pool_first[classes] + places_in_class(classes)]

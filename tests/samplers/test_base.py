@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
-from lt_lightning.samplers.base import ClassIndex
+from lt_lightning.samplers.base import ClassIndex, places_in_class
 
 
 class Backwards(EpochSampler):
@@ -68,3 +68,8 @@ def test_class_index_finds_every_image_of_every_class(targets_of, counts):
     for label, count in enumerate(counts):
         found = index.images(torch.full((count,), label), torch.arange(count))
         assert sorted(found.tolist()) == torch.nonzero(targets == label).flatten().tolist()
+
+
+def test_places_count_earlier_images_of_the_same_class():
+    assert places_in_class(torch.tensor([2, 0, 2, 2, 0])).tolist() == [0, 0, 1, 2, 1]
+    assert len(places_in_class(torch.tensor([], dtype=torch.int64))) == 0
