@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lt_lightning.errors import UsageError
 from lt_lightning.plots.canvas import FORMATS, require_matplotlib, save
-from lt_lightning.plots.drawing import KINDS, draw
+from lt_lightning.plots.drawing import KINDS, MOST_LINES, draw
 from lt_lightning.report import Row, collect, group, labels, sections
 
 _KINDS = "tail (accuracy per class), groups, logits, reliability, curves (of training), grid (of compare)"
@@ -32,15 +32,15 @@ def main(argv: Sequence[str]) -> None:
     require_matplotlib()
     runs, notes = collect(options.folders, options.split)
     rows = group(runs)
-    most = {}
+    most = MOST_LINES
     if options.methods is not None:
         rows = _chosen(rows, options.methods)
-        most = {"most": len(rows)}
+        most = len(rows)
     for note in notes:
         print(f"lt-lightning: note: {note}", file=sys.stderr)
     files = [
         (options.output / f"{name}.{options.format}", figure, left_out)
-        for name, figure, left_out in draw(rows, kinds, options.split, **most)
+        for name, figure, left_out in draw(rows, kinds, options.split, most)
     ]
     if not files:
         raise UsageError(f"`--kinds` {','.join(kinds)}: these runs have left nothing that such a figure would show.")
@@ -78,7 +78,7 @@ def _chosen(rows: Sequence[Row], methods: str) -> list[Row]:
     called: dict[str, list[Row]] = {}
     for members in (*sections(rows).values(), rows):
         for label, row in zip(labels(members), members, strict=True):
-            for name in {label: None, row.names.method: None}:
+            for name in dict.fromkeys((label, row.names.method)):
                 called.setdefault(name, []).append(row)
     found: list[Row] = []
     for name in _named(methods, list(called), "--methods"):

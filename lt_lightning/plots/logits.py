@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lt_lightning.plots.canvas import legend, new_figure
-from lt_lightning.plots.series import class_lines, of_neighbours, smoothed, window_of
+from lt_lightning.plots.series import class_lines, marker_of, of_neighbours, smoothed, window_of
 from lt_lightning.report import Row
 
 if TYPE_CHECKING:
@@ -45,11 +45,10 @@ def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Fi
         return None
     figure, (panels,) = new_figure(title, columns=len(shown), size=(4.6, 3.8))
     ranks, width = np.arange(1, classes + 1), window_of(classes)
-    marker = "." if classes <= 20 else ""
     for (name, title_of_panel, divided), axes in zip(shown, panels, strict=True):
         for label, color, values in lines[name]:
             drawn = values / np.nanmean(np.abs(values)) if divided else values
-            axes.plot(ranks, smoothed(drawn, width), color=color, label=label, marker=marker)
+            axes.plot(ranks, smoothed(drawn, width), color=color, label=label, marker=marker_of(classes))
         axes.set_title(title_of_panel, fontsize="medium")
         axes.set_xlabel(f"class, by number of training images{of_neighbours(width)}")
     legend(figure)

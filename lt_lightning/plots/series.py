@@ -73,8 +73,13 @@ def smoothed(values: Values, width: int) -> Values:
 
 
 def window_of(classes: int) -> int:
-    """How many neighbours a line is smoothed over: none up to 20 classes, a twentieth of them above; odd."""
-    return 1 if classes <= 20 else classes // 20 // 2 * 2 + 1
+    """How many neighbours a line is smoothed over: a twentieth of the classes, cut to an odd number, 1 at least."""
+    return classes // 20 // 2 * 2 + 1
+
+
+def marker_of(classes: int) -> str:
+    """What marks each class on a line, while they are few."""
+    return "." if classes <= 20 else ""
 
 
 def of_neighbours(width: int) -> str:

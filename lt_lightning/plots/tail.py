@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lt_lightning.plots.canvas import legend, new_figure
-from lt_lightning.plots.series import class_lines, of_neighbours, smoothed, window_of
+from lt_lightning.plots.series import class_lines, marker_of, of_neighbours, smoothed, window_of
 from lt_lightning.report import Row
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ def tail_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figu
     images.set_ylabel("training images (grey)")
     axes.set_zorder(images.get_zorder() + 1)
     axes.patch.set_visible(False)
-    marker = "." if len(counts) <= 20 else ""
     for label, color, values in lines:
-        axes.plot(ranks, 100 * smoothed(values, width), color=color, label=label, marker=marker)
+        axes.plot(ranks, 100 * smoothed(values, width), color=color, label=label, marker=marker_of(len(counts)))
     _mark_groups(axes, counts, detail.group_thresholds)
     axes.set_xlabel(f"class, by number of training images{of_neighbours(width)}")
     axes.set_ylabel("accuracy in %")
@@ -51,12 +50,10 @@ def tail_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figu
     return figure
 
 
-def _mark_groups(
-    axes: object, counts: "np.ndarray[tuple[int], np.dtype[np.int64]]", thresholds: tuple[int, int]
-) -> None:
+def _mark_groups(axes: Any, counts: "np.ndarray[tuple[int], np.dtype[np.int64]]", thresholds: tuple[int, int]) -> None:
     """Dotted lines where many, medium and few meet."""
     low, high = thresholds
     groups = np.where(counts > high, 0, np.where(counts < low, 2, 1))
     for place, (one, other) in enumerate(pairwise(groups.tolist()), start=1):
         if one != other:
-            axes.axvline(place + 0.5, color="0.5", linestyle=":", linewidth=1)  # type: ignore[attr-defined]
+            axes.axvline(place + 0.5, color="0.5", linestyle=":", linewidth=1)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_lightning.plots.series import class_order, per_class, pooled_bins, smoothed, window_of
+from lt_lightning.plots.series import class_order, marker_of, per_class, pooled_bins, smoothed, window_of
 
 
 def test_the_most_frequent_class_comes_first_and_of_equals_the_first():
@@ -40,6 +40,7 @@ def test_smoothing_is_the_mean_of_known_neighbours():
 
 def test_lines_of_a_few_classes_are_not_smoothed():
     assert [window_of(number) for number in (2, 20, 21, 100, 365, 8142)] == [1, 1, 1, 5, 19, 407]
+    assert [marker_of(number) for number in (20, 21)] == [".", ""]
 
 
 def test_bins_are_weighed_by_their_images(made_run, made_row):
