@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +56,7 @@ class Detail:
     class_counts: list[int]
     group_thresholds: tuple[int, int]
     per_class: Mapping[str, list[float | None]]
-    bins: Mapping[str, list[float | None]]
+    bins: Mapping[str, list[float | None]] = field(default_factory=dict)
     history: Path | None = None
     tried: list[dict[str, Any]] = field(default_factory=list)
 
@@ -124,16 +124,17 @@ def _run(record: Mapping[str, Any], path: Path, method: str, evaluation: Mapping
     )
     figures = {**evaluation["accuracy"], "ece": evaluation.get("calibration", {}).get("ece", {}).get("all")}
     names = Names(_data(record), str(record["preset"]), method, settings)
-    detail = _detail(record, evaluation.get("per_class", {}), evaluation.get("calibration", {}).get("bins", {}))
-    detail = replace(detail, history=folder / "metrics.csv")
+    bins = evaluation.get("calibration", {}).get("bins", {})
+    detail = _detail(record, evaluation, bins=bins, history=folder / "metrics.csv")
     # A checkpoint's name says little: another file may have had it, or have it in another folder.
     content = (record.get("started_from") or {}).get("sha256", "")
     return Run(path, names, protocol, f"{config or path} {content}", record["seed"], _numbers(figures), detail)
 
 
-def _detail(record: Mapping[str, Any], per_class: Mapping[str, Any], bins: Mapping[str, Any]) -> Detail:
+def _detail(record: Mapping[str, Any], evaluation: Mapping[str, Any], **more: Any) -> Detail:
     low, high = record["group_thresholds"]
-    return Detail([int(count) for count in record["class_counts"]], (low, high), per_class, bins)
+    counts = [int(count) for count in record["class_counts"]]
+    return Detail(counts, (low, high), evaluation.get("per_class", {}), **more)
 
 
 def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
@@ -153,12 +154,12 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
         settings = _short_hash(json.dumps([record.get("grid"), record["backbone"], _unchosen(row)], sort_keys=True))
         names = Names(_data(record), "compare", name, settings)
         if "best_on_test" in row:  # one figure that no mean may be taken of
-            detail = _detail(record, row["seeds"][0].get("per_class", {}), {})
+            detail = _detail(record, row["seeds"][0])
             yield Run(path, names, how, content, "best", _numbers(row["best_on_test"]), detail, source)
             continue
         for one in row["seeds"]:
             figures = {**one["accuracy"], "ece": one.get("ece")}
-            detail = replace(_detail(record, one.get("per_class", {}), {}), tried=row.get("validation", []))
+            detail = _detail(record, one, tried=row.get("validation", []))
             yield Run(path, names, how, f"{content} {one['seed']}", one["seed"], _numbers(figures), detail, source)
 
 
