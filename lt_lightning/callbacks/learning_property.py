@@ -81,14 +81,15 @@ class LearningProperty(Callback):
         for callback in cast(Any, trainer).callbacks:
             if isinstance(callback, WeightEMA):
                 callback.on_train_end(trainer, pl_module)
-        residual, divisor = LearningPropertyResidual(len(module.class_counts)).to(module.device), torch.zeros(())
+        residual = LearningPropertyResidual(len(module.class_counts)).to(module.device)
+        divisor = torch.zeros((), device=module.device)
         training = module.training
         module.eval()
         with _frozen(module.loss), _weighed(module.loss, self._weight):
             for images, targets in self._batches(trainer, module):
                 gradients, number = _gradients(module, images, targets)
                 residual.update(gradients)
-                divisor = divisor.to(number) + number
+                divisor = divisor + number
         module.train(training)
         bias, weight_decay = _decayed_bias(trainer, module)
         if bias is None or weight_decay == 0:

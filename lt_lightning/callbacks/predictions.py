@@ -123,19 +123,17 @@ class PredictionsWriter(BasePredictionWriter):
 
     def _write(self, rows: Rows, folder: Path) -> Path:
         wanted = folder / f"predictions.{self.format}" if self.output is None else Path(self.output)
+        path, numbers = wanted, count(1)
         try:
             with draft_of(wanted) as draft:
                 _WRITERS[self.format](draft, *rows)
-                path = wanted
-                for number in count(1):
-                    if put_in_place(draft, path):
-                        return path
+                while not put_in_place(draft, path):
                     if self.output is not None:
                         raise _taken(self.output)
-                    path = wanted.with_name(f"predictions_{number}.{self.format}")
+                    path = wanted.with_name(f"predictions_{next(numbers)}.{self.format}")
         except OSError as error:
             raise _unwritable(wanted, error) from error
-        raise AssertionError  # numbers do not end
+        return path
 
 
 def _in_order(found: Share) -> Share:
