@@ -123,21 +123,21 @@ def retrain(
     if trained.diverged:
         raise UsageError(f"Training by `method` {method!r} diverged; give a smaller learning rate by `lr`.")
 
-    before = LinearHead(layer.in_features, counts).to(device)
-    before.init_from(stage1.weight, stage1.bias)
-    figures = [
+    head_before = LinearHead(layer.in_features, counts).to(device)
+    head_before.init_from(stage1.weight, stage1.bias)
+    before, after = (
         None if held_out is None else _figures(head, held_out, counts, group_thresholds, device)
-        for head in (before, trained.head)
-    ]
+        for head in (head_before, trained.head)
+    )
     return Retrained(
-        with_last_linear(model, name, to_linear(trained.head)),
-        trained.head,
-        name,
-        chosen.method.plain,
-        figures[0],
-        figures[1],
-        counts,
-        time.perf_counter() - started,
+        model=with_last_linear(model, name, to_linear(trained.head)),
+        head=trained.head,
+        classifier=name,
+        settings=chosen.method.plain,
+        before=before,
+        after=after,
+        class_counts=counts,
+        seconds=time.perf_counter() - started,
     )
 
 

@@ -1,5 +1,6 @@
 """``export`` as a command, and as the function behind it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file of these options.")
     parser.add_function_arguments(export)
     # Lightning's commands, `predict` among them, call the checkpoint --ckpt_path.
-    words = [f"--checkpoint{word[11:]}" if word.split("=")[0] == "--ckpt_path" else word for word in argv[1:]]
+    words = [re.sub("^--ckpt_path(?==|$)", "--checkpoint", word) for word in argv[1:]]
     with sentences("export"):
         options = parser.parse_args(words)
     options.pop("config")

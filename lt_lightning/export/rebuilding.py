@@ -33,9 +33,9 @@ def rebuild(record: Record) -> LTModule:
         with without_published_weights():
             module = cast(LTModule, parser.instantiate_classes(parsed).model)
         module.load_state_dict(record.tensors)
+    except UsageError:
+        raise
     except Exception as error:  # a class of the user's own may raise anything
-        if isinstance(error, UsageError):
-            raise
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
             f"{place} cannot be made into a {record.model['class_path']} again ({reason}); use the version of the "
