@@ -1,6 +1,7 @@
 """How an image of any size becomes a tensor of the network's size: a random crop, or the middle."""
 
 from collections.abc import Callable
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -13,32 +14,32 @@ def train_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
     """Random crop of 8 to 100 % of the area; what else training images go through is done to whole batches."""
     from torchvision.transforms import v2  # here, because sets in memory do without
 
-    steps = [v2.RandomResizedCrop(image_size), v2.PILToTensor()]
-    transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
-    return transform
+    return _to_pixels(v2.RandomResizedCrop(image_size))
 
 
 def padded_transform(image_size: int, resize: int, padding: int) -> Callable[[Image.Image], Tensor]:
     """What evaluation shows, moved by up to ``padding`` pixels in each direction; what comes into sight is black."""
     from torchvision.transforms import v2
 
-    middle = [v2.Resize(resize), v2.CenterCrop(image_size)]
-    transform: Callable[[Image.Image], Tensor] = v2.Compose(
-        [*middle, v2.RandomCrop(image_size, padding=padding), v2.PILToTensor()]
-    )
-    return transform
+    return _to_pixels(v2.Resize(resize), v2.CenterCrop(image_size), v2.RandomCrop(image_size, padding=padding))
 
 
 def eval_transform(image_size: int, resize: int | None = None) -> Callable[[Image.Image], Tensor]:
     """Shorter side to ``resize``, by default 256/224 of ``image_size``, then the middle."""
-    shorter = resized_side(image_size) if resize is None else resize
     from torchvision.transforms import v2
 
-    steps = [v2.Resize(shorter), v2.CenterCrop(image_size), v2.PILToTensor()]
-    transform: Callable[[Image.Image], Tensor] = v2.Compose(steps)
-    return transform
+    shorter = resized_side(image_size) if resize is None else resize
+    return _to_pixels(v2.Resize(shorter), v2.CenterCrop(image_size))
 
 
 def resized_side(image_size: int) -> int:
     """Shorter side of an image before its middle of ``image_size`` is cut out: ImageNet's custom, 256 for 224."""
     return round(image_size * 256 / 224)
+
+
+def _to_pixels(*steps: Any) -> Callable[[Image.Image], Tensor]:
+    """These steps, one after another, then the image as a tensor."""
+    from torchvision.transforms import v2
+
+    transform: Callable[[Image.Image], Tensor] = v2.Compose([*steps, v2.PILToTensor()])
+    return transform
