@@ -85,7 +85,7 @@ class Setup:
         needed: tuple[Split, ...] = ("train", "test")
         for name in needed:
             if data.split(name) is None:
-                raise data.without(name, "compare")
+                raise data.no_images(name, "compare")
         self.source = read_source(checkpoint, backbone, data, options.checkpoint_class_names, options.allow_partial)
         split = data.describe_split()
         self.selection = may_select(data.has_validation, split, self.source.split, options.unseen)

@@ -219,8 +219,8 @@ class LTDataModule(LightningDataModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Load what ``stage`` needs, so that bad data stops the run before it trains."""
-        needed: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("train", "val")}
-        for name in needed.get(stage, ("test",)):
+        needed: tuple[Split, ...] = ("train", "val") if stage in ("fit", "validate") else ("test",)
+        for name in needed:
             self.split(name)
         if stage == "fit":
             train = self.split("train")
@@ -231,23 +231,23 @@ class LTDataModule(LightningDataModule, ABC):
                 epochs = self.trainer.max_epochs
                 self.train_sampler.set_epochs(epochs if epochs is not None and epochs > 0 else None)
         if stage == "validate" and self.split("val") is None:
-            raise self.without("val", "validate")
+            raise self.no_images("val", "validate")
         if stage in ("test", "predict") and self.split("test") is None:
-            raise self.without("test", "test" if stage == "test" else "predict")  # Lightning's own word is another
+            raise self.no_images("test", "test" if stage == "test" else "predict")  # Lightning's own word is another
 
-    def without(self, name: Split, command: str) -> UsageError:
-        """What to raise where there are no images of a split.
+    def no_images(self, name: Split, command: str) -> UsageError:
+        """The error to raise where there are no images of a split.
 
         Args:
             name: Of the split.
             command: What needs them.
         """
         what = {"train": "training", "val": "validation", "test": "test"}[name]
-        advice = ": ".join(filter(None, (f"`{command}` needs some", self.place_of(name))))
+        advice = ": ".join(filter(None, (f"`{command}` needs some", self.remedy_for(name))))
         return UsageError(f"`{type(self).__name__}` has no {what} images; {advice}.")
 
-    def place_of(self, name: Split) -> str:  # noqa: ARG002
-        """What gives a split images, in words; empty where there is no telling."""
+    def remedy_for(self, name: Split) -> str:  # noqa: ARG002
+        """How a user gives a split images, as the end of a sentence; empty where there is no telling."""
         return ""
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -272,7 +272,7 @@ class LTDataModule(LightningDataModule, ABC):
         """Test images in order; Lightning wraps the batch sampler of this loader itself, so it is a plain one."""
         test = self.split("test")
         if test is None:
-            raise self.without("test", "predict")
+            raise self.no_images("test", "predict")
         rank, world_size = self._process()
         share = range(rank, len(test), world_size) or range(1)  # without a batch a process would not come to the end
         return DataLoader(

@@ -130,7 +130,7 @@ class ImageFilesLT(LTDataModule, ABC):
 
     def load(self, split: Split) -> FileImages | None:
         """Look up a split's files on disk, so that a missing one stops the run before it trains."""
-        files = self._files(split)
+        files = self._files_of(split)
         if files is None:
             return None
         self._hashes[split] = file_hash(zip(files.paths, self._sizes(files), strict=True))
@@ -210,7 +210,7 @@ class ImageFilesLT(LTDataModule, ABC):
     def train_files(self) -> FileList:
         """Training files, those without the ones that ``val_from="train"`` takes; listed once."""
         if self._train is None:
-            files = self._listed("train")
+            files = self._readable("train")
             if files is None:
                 raise UsageError(f"`{type(self).__name__}` has no training images in `root` {self.root}.")
             if self.val_from == "train":
@@ -222,9 +222,9 @@ class ImageFilesLT(LTDataModule, ABC):
             self._train = files
         return self._train
 
-    def _files(self, split: Split) -> FileList | None:
+    def _files_of(self, split: Split) -> FileList | None:
         if split == "test" or (split == "val" and self.val_from == "source"):
-            return self._listed(split)
+            return self._readable(split)
         train = self.train_files()
         return train if split == "train" else self._held_out
 
@@ -236,7 +236,7 @@ class ImageFilesLT(LTDataModule, ABC):
     def _eval_transform(self) -> Callable[[Image.Image], Tensor]:
         return eval_transform(self.image_size, self.resize)
 
-    def _listed(self, split: Split) -> FileList | None:
+    def _readable(self, split: Split) -> FileList | None:
         """A split's files as listed, or those of them that can be read."""
         files = self.list_files(split)
         if files is None or not self.skip_unreadable:

@@ -93,7 +93,7 @@ class ImageFolderLT(ImageFilesLT):
         if self._names is None:
             folder = Path(self.root) / "train"
             if not folder.is_dir():
-                advice = self.place_of("train")
+                advice = self.remedy_for("train")
                 if Path(self.root).name in ("train", "val", "test"):
                     advice = f"give the folder above it, {Path(self.root).parent}, if that has one"
                 raise UsageError(f"`root` {self.root} has no folder train; {advice}.")
@@ -107,8 +107,8 @@ class ImageFolderLT(ImageFilesLT):
                 )
         return self._names
 
-    def place_of(self, name: Split) -> str:
-        """A folder."""
+    def remedy_for(self, name: Split) -> str:
+        """Fill its folder."""
         return f"put the images into {Path(self.root) / name}/<class>/"
 
     def list_files(self, split: Split) -> FileList | None:

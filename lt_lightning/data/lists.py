@@ -104,8 +104,8 @@ class ImageListLT(ImageFilesLT):
             self.train_files()
         return [str(label) for label in range(self._num_classes or 0)]
 
-    def place_of(self, name: Split) -> str:
-        """An argument."""
+    def remedy_for(self, name: Split) -> str:
+        """Name its list."""
         return f"give `data.{name}_list`"
 
     def list_files(self, split: Split) -> FileList | None:

@@ -88,7 +88,7 @@ def summarize(data: LTDataModule) -> Summary:
         if images is not None and len(images):
             found[name] = SplitCounts(torch.bincount(images.targets, minlength=data.num_classes).tolist())
     if "train" not in found:
-        raise data.without("train", "inspect")
+        raise data.no_images("train", "inspect")
     return Summary(list(map(str, data.class_names)), data.group_thresholds, found)
 
 
@@ -134,5 +134,5 @@ def _thirds(class_counts: Sequence[int]) -> list[int] | None:
 
 
 def _missing(what: str, name: Split, data: LTDataModule) -> str:
-    place = data.place_of(name)
-    return f"There are no {what}{f'; {place}' if place else ''}."
+    remedy = data.remedy_for(name)
+    return f"There are no {what}{f'; {remedy}' if remedy else ''}."
