@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
+from lt_lightning.callbacks.gathering import gather
 from lt_lightning.data.predict_folder import UNREADABLE
 from lt_lightning.drafts import draft_of, put_in_place
 from lt_lightning.errors import UsageError
@@ -103,7 +104,7 @@ class PredictionsWriter(BasePredictionWriter):
         """Gather what all processes predicted, put it in order, and write it once."""
         share = Share(*map(torch.cat, zip(*self._shares, strict=True))) if self._shares else None
         self._shares = []
-        shares = [part for part in _gather(share, trainer.world_size) if part is not None]
+        shares = [part for part in gather(share, trainer.world_size) if part is not None]
         folder = trainer.log_dir  # broadcast from the first process: every one must ask
         if not trainer.is_global_zero or (folder is None and self.output is None) or not shares:
             return
@@ -206,11 +207,3 @@ def _taken(output: str) -> UsageError:
 
 def _unwritable(path: Path, error: OSError) -> UsageError:
     return UsageError(f"The predictions cannot be written to {path} ({error}); give another `output`.")
-
-
-def _gather(share: Share | None, world_size: int) -> list[Share | None]:
-    if world_size == 1:
-        return [share]
-    shares: list[Share | None] = [None] * world_size
-    torch.distributed.all_gather_object(shares, share)
-    return shares

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from lt_lightning.callbacks.gathering import gather
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.temperature import fit_temperature, negative_log_likelihood
 from lt_lightning.losses.form import form_of
@@ -51,7 +52,7 @@ class TemperatureScaling(Callback):
                 f"`temperature` auto is fitted on validation images, but `{type(data).__name__}` has none; run it once "
                 f"over the data that the model was trained on, and give the number printed there."
             )
-        shares = _gather(tuple(map(torch.cat, zip(*_outputs(trainer, module, data), strict=True))), trainer.world_size)
+        shares = gather(tuple(map(torch.cat, zip(*_outputs(trainer, module, data), strict=True))), trainer.world_size)
         logits, targets = (torch.cat(parts) for parts in zip(*shares, strict=True))
         logits = logits * module.loss.logit_scale
         found = fit_temperature(logits, targets, form == "sigmoid")
@@ -72,11 +73,3 @@ def _outputs(trainer: Trainer, module: LTModule, data: Any) -> Iterator[tuple[Te
         with trainer.precision_plugin.forward_context():
             logits = module(images)
         yield logits.float().cpu(), targets.cpu()
-
-
-def _gather(share: tuple[Tensor, ...], world_size: int) -> list[tuple[Tensor, ...]]:
-    if world_size == 1:
-        return [share]
-    shares: list[tuple[Tensor, ...] | None] = [None] * world_size
-    torch.distributed.all_gather_object(shares, share)
-    return cast(list[tuple[Tensor, ...]], shares)
