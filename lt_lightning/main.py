@@ -20,7 +20,7 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.devices import fastest_precision
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
-from lt_lightning.modules import LTModule
+from lt_lightning.modules import LTModule, RepresentationModule
 from lt_lightning.parser_errors import making_sentences, sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
@@ -162,11 +162,30 @@ class LTCLI(LightningCLI):
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluate on the validation images."""
+        self.require_weights(kwargs.get("ckpt_path"))
         self.trainer.validate(**kwargs, verbose=False)
 
     def test(self, **kwargs: Any) -> None:
         """Evaluate on the test images."""
+        self.require_weights(kwargs.get("ckpt_path"))
         self.trainer.test(**kwargs, verbose=False)
+
+    def require_weights(self, path: str | None) -> None:
+        """Refuse to evaluate a network that nothing has trained.
+
+        Raises:
+            UsageError: If there is no checkpoint to take weights from.
+        """
+        if path == "last":  # of which Lightning only warns
+            savers = (one for one in self.trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint))
+            if not any(saver._find_last_checkpoints(self.trainer) for saver in savers):
+                raise UsageError("`ckpt_path` is 'last', but a new run's folder holds none; give the file's path.")
+        # Stage 2 brings weights along, and so may a class derived from stage 1's.
+        if path is None and type(self.model) is RepresentationModule:
+            raise UsageError(
+                f"`{self.subcommand}` was given no `--ckpt_path`, so the network would have random weights; give the "
+                f"`last.ckpt` of a run."
+            )
 
     # -- what is made from it ----------------------------------------------------------------------------------------
 

@@ -85,4 +85,5 @@ class PredictCLI(LTCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Predict the test images."""
+        self.require_weights(kwargs.get("ckpt_path"))
         self.trainer.predict(**kwargs, return_predictions=False)

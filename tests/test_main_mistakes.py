@@ -6,6 +6,7 @@ import pytest
 
 from lt_lightning.errors import UsageError
 from lt_lightning.main import main
+from lt_lightning.predict import main as predict
 
 
 def results(folder):
@@ -183,3 +184,36 @@ def test_data_that_are_not_there_are_named_before_training(here, tiny, folder_ro
     arguments = ("--data=ImageFolderLT", f"--data.root={folder_root}", "--model.backbone=SmallCNN")
     with pytest.raises(UsageError, match="train"):
         main(["fit", "--model=RepresentationModule", *arguments, "--trainer.max_epochs=1"])
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        (
+            (),
+            r"was given no `--ckpt_path`, so the network would have random weights; give the `last\.ckpt` of a run\.$",
+        ),
+        (("--ckpt_path=last",), r"^`ckpt_path` is 'last', but a new run's folder holds none; give the file's path\.$"),
+    ],
+)
+def test_a_network_that_nothing_has_trained_is_not_evaluated(here, tiny, command, option, sentence):
+    run = predict if command == "predict" else main
+    with pytest.raises(UsageError, match=sentence):
+        run(tiny(command, "RepresentationModule", *option))
+    assert not list(here.rglob("version_*"))
+
+
+def test_what_brings_its_weights_along_is_evaluated_without_a_checkpoint(here, tiny, monkeypatch):
+    """As a class derived from stage 1's may; and the last of an earlier run, where a callback says where it is."""
+    (here / "own_stage1.py").write_text(
+        "from lt_lightning.modules import RepresentationModule\n\n\nclass Own(RepresentationModule):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    main(tiny("test", "own_stage1.Own"))
+    kept = ("--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.dirpath=kept")
+    kept = (*kept, "--trainer.callbacks.save_last=true", "--trainer.callbacks.monitor=val/all")
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *kept))
+    main(tiny("test", "RepresentationModule", "--ckpt_path=last", *kept))
+    tested = json.loads((here / "runs/RepresentationModule/version_1/results.json").read_text())
+    assert tested["started_from"]["path"].endswith("kept/last.ckpt")
