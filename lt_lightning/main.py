@@ -21,7 +21,7 @@ from lt_lightning.devices import fastest_precision
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule, RepresentationModule
-from lt_lightning.parser_errors import making_sentences, sentences
+from lt_lightning.parser_errors import instantiation_sentences, sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import weights_of, with_checkpoint, with_model
@@ -192,7 +192,7 @@ class LTCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Make data, model and trainer; a user's mistake found on the way stays one sentence."""
         try:
-            with weights_of(self._ckpt_path), making_sentences():
+            with weights_of(self._ckpt_path), instantiation_sentences():
                 super().instantiate_classes()
         except ValueError as error:
             if isinstance(error.__cause__, UsageError):  # jsonargparse wraps what a link's function raises

@@ -93,7 +93,7 @@ def _required(command: str, found: re.Match[str]) -> str:
 
 
 @contextmanager
-def making_sentences() -> Iterator[None]:
+def instantiation_sentences() -> Iterator[None]:
     """Turn what a class complains of when it is made of values that a parser has let pass into one sentence.
 
     Where a logger or a callback may be one or several or none, jsonargparse lists why it is no other kind as well.
