@@ -95,7 +95,7 @@ def _any_asked(asked: bool, device: torch.device) -> Callable[[], bool]:
         return lambda: bool(flag.item())
     answer = torch.empty(1, dtype=flag.dtype, pin_memory=True)
     answer.copy_(flag, non_blocking=True)
-    copied = torch.cuda.Event()
+    copied = cast(Any, torch.cuda).Event()
     copied.record()
 
     def wait() -> bool:
