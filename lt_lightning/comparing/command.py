@@ -79,9 +79,14 @@ def build_parser() -> LightningArgumentParser:
         exit_on_error=False,
     )
     parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file with these options.")
-    parser.add_argument("--checkpoint", type=str, required=True, help="Stage 1: ours, or a plain PyTorch file.")
     parser.add_argument(
-        "--backbone", type=Backbone, required=True, help="Network that the checkpoint fits; ours say it."
+        "--checkpoint", type=str, required=True, help="Stage 1: a checkpoint of this package, or a plain PyTorch file."
+    )
+    parser.add_argument(
+        "--backbone",
+        type=Backbone,
+        required=True,
+        help="Network whose weights the checkpoint holds; not needed for a checkpoint of this package, which names it.",
     )
     parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
     parser.add_argument(
@@ -91,30 +96,71 @@ def build_parser() -> LightningArgumentParser:
         help="`all`, or some, separated by commas: methods, presets, YAML files, import paths of heads or losses.",
     )
     parser.add_argument(
-        "--grid", type=dict[str, Any], default={}, help="Values to try: --grid.lr 1e-4,1e-3 --grid.delta 0.9,0.98."
+        "--grid",
+        type=dict[str, Any],
+        default={},
+        help="Values to try, such as --grid.lr 1e-4,1e-3 --grid.delta 0.9,0.98; by default four settings per method.",
     )
-    parser.add_argument("--seeds", type=int | str | list[int], default="0", help="Such as 0,1,2.")
+    parser.add_argument(
+        "--seeds",
+        type=int | str | list[int],
+        default="0",
+        help="Each method trains once with each, such as 0,1,2; figures are means over them.",
+    )
     parser.add_argument(
         "--protocol",
         type=Literal["validation", "paper"],
         default="validation",
-        help="`paper`: on images, best epoch and seed on test images; its figures compare with no others.",
+        help="`validation` chooses settings on validation images; `paper` trains on images and reports the best epoch "
+        "of the best seed on test images, as papers do, which is comparable with such figures alone.",
     )
     parser.add_argument(
         "--views",
         type=int | Literal["all", "published"],
         default="published",
-        help="Augmented views that features are made of; `published` is one for each epoch.",
+        help="Augmented versions of each training image to compute features from: `published` takes as many as the "
+        "longest method has epochs, 1 takes the image as it is, `all` every crop and mirror image of a small one.",
     )
-    parser.add_argument("--batch_size", type=int | None, default=None, help="Instead of each method's own.")
-    parser.add_argument("--unseen", type=bool, default=False, help="Say that stage 1 has not seen validation images.")
-    parser.add_argument("--oracle", type=bool | None, default=None, help="A head on the balanced pool, if any.")
-    parser.add_argument("--test_priors", type=bool, default=False, help="Show other class frequencies at test time.")
-    parser.add_argument("--draws", type=int, default=2000, help="Test sets that the bootstrap draws.")
-    parser.add_argument("--allow_partial", type=bool, default=False, help="Let the checkpoint fill a part only.")
-    parser.add_argument("--checkpoint_class_names", type=list[str] | None, default=None, help="In its rows' order.")
-    parser.add_argument("--keep_runs", type=bool, default=False, help="Write a checkpoint of each method and seed.")
-    parser.add_argument("--output", type=str, default="runs/compare", help="Each run makes a new version_K in it.")
+    parser.add_argument(
+        "--batch_size", type=int | None, default=None, help="Images per step; by default each method's own."
+    )
+    parser.add_argument(
+        "--unseen",
+        type=bool,
+        default=False,
+        help="Whether you vouch that stage 1 has not seen the validation images, where no record says so.",
+    )
+    parser.add_argument(
+        "--oracle",
+        type=bool | None,
+        default=None,
+        help="Whether a linear head is trained on the balanced set that the tail was cut from, to show what a "
+        "classifier could gain; by default if there is such a set.",
+    )
+    parser.add_argument(
+        "--test_priors",
+        type=bool,
+        default=False,
+        help="Whether to show accuracy for long-tailed test sets as well, along and against the training set.",
+    )
+    parser.add_argument(
+        "--draws", type=int, default=2000, help="Resampled test sets from which the bootstrap takes its intervals."
+    )
+    parser.add_argument(
+        "--allow_partial", type=bool, default=False, help="Whether the checkpoint may lack a part of the backbone."
+    )
+    parser.add_argument(
+        "--checkpoint_class_names",
+        type=list[str] | None,
+        default=None,
+        help="Class of each row of the checkpoint's classifier; by default in the data's order.",
+    )
+    parser.add_argument(
+        "--keep_runs", type=bool, default=False, help="Whether to write a checkpoint of each method and seed."
+    )
+    parser.add_argument(
+        "--output", type=str, default="runs/compare", help="Folder in which each run makes a new version_K."
+    )
     parser.add_class_arguments(ExtractionOptions, "features")
     return parser
 

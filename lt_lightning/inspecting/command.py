@@ -59,16 +59,19 @@ def build_parser() -> LightningArgumentParser:
     """The parser of ``inspect``."""
     parser = LightningArgumentParser(
         prog="lt-lightning inspect",
-        description="How a data set's images are spread over its classes, before anything is trained.",
+        description="Count the images of each class in each split, before anything is trained.",
         exit_on_error=False,
     )
-    parser.add_argument("-c", "--config", action=_DataOfConfig, help="A YAML file or preset, of which data is taken.")
+    parser.add_argument("-c", "--config", action=_DataOfConfig, help="A YAML file or preset whose `data` is taken.")
     parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
     parser.add_argument(
-        "--duplicates", type=bool, default=False, help="Read every image, and look for those that are there twice."
+        "--duplicates",
+        type=bool,
+        default=False,
+        help="Whether to read all images and find those that are there twice.",
     )
-    parser.add_argument("--output", type=str | None, default=None, help="A .json file to write all of it to.")
-    parser.add_argument("--overwrite", type=bool, default=False, help="Replace a file of that name.")
+    parser.add_argument("--output", type=str | None, default=None, help="A .json file to write everything to.")
+    parser.add_argument("--overwrite", type=bool, default=False, help="Whether `output` is replaced if it exists.")
     return parser
 
 

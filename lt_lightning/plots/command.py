@@ -10,7 +10,7 @@ from lt_lightning.plots.canvas import FORMATS, require_matplotlib, save
 from lt_lightning.plots.drawing import KINDS, MOST_LINES, draw
 from lt_lightning.report import Row, collect, group, labels, sections
 
-_KINDS = "tail (accuracy per class), groups, logits, reliability, curves (of training), grid (of compare)"
+_KINDS = "tail (accuracy per class), groups, logits, reliability, curves (of training), grid (settings compare tried)"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -19,14 +19,22 @@ def main(argv: Sequence[str]) -> None:
     Args:
         argv: ``plot`` and its options, as on the command line.
     """
-    parser = argparse.ArgumentParser(prog="lt-lightning plot", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, help="Run folders, searched with all below them.")
-    parser.add_argument("--output", type=Path, default=Path("plots"), help="Folder of the files; plots by default.")
-    parser.add_argument("--kinds", default=",".join(KINDS), help=f"Some of {_KINDS}; default: what there is.")
-    parser.add_argument("--methods", help="Some rows' names, separated by commas, in this order; default: all.")
-    parser.add_argument("--split", choices=("test", "val"), default="test", help="Whose figures; test by default.")
-    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"{FORMATS[0]} by default.")
-    parser.add_argument("--overwrite", action="store_true", help="Replace files of these names.")
+    parser = argparse.ArgumentParser(prog="lt-lightning plot", description="Draw the results of runs into files.")
+    parser.add_argument("folders", nargs="+", type=Path, help="Folders of runs; all folders below them are searched.")
+    parser.add_argument("--output", type=Path, default=Path("plots"), help="Folder to write to; plots by default.")
+    parser.add_argument(
+        "--kinds",
+        default=",".join(KINDS),
+        help=f"Some of {_KINDS}, separated by commas; all by default.",
+    )
+    parser.add_argument(
+        "--methods", help="Rows to draw, by name, separated by commas and in this order; all of them by default."
+    )
+    parser.add_argument(
+        "--split", choices=("test", "val"), default="test", help="Images whose figures are drawn; test by default."
+    )
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"Of the files; {FORMATS[0]} by default.")
+    parser.add_argument("--overwrite", action="store_true", help="Replace files that exist.")
     options = parser.parse_args(list(argv[1:]))
     kinds = _named(options.kinds, list(KINDS), "--kinds")
     require_matplotlib()

@@ -74,19 +74,26 @@ def build_parser() -> LightningArgumentParser:
     )
     parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file with these options.")
     parser.add_argument(
-        "--checkpoint", type=str | None, default=None, help="Weights; by default those that the backbone brings along."
+        "--checkpoint",
+        type=str | None,
+        default=None,
+        help="File of weights; by default the published ones that `backbone` asks for.",
     )
-    parser.add_argument("--backbone", type=Backbone, required=True, help="Network that the checkpoint fits.")
+    parser.add_argument("--backbone", type=Backbone, required=True, help="Network whose features are classified.")
     parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
     parser.add_argument(
         "--l2",
         type=float | str | list[float],
         default="auto",
-        help="Penalty on the weights of standardised features; of several, such as 0.1,0.01, and of those of `auto`, "
-        "validation images choose one.",
+        help="Penalty on the weights of standardised features. Of several, such as 0.1,0.01, one is chosen on "
+        "validation images; `auto` tries 1, 0.1, … 1e-5.",
     )
-    parser.add_argument("--allow_partial", type=bool, default=False, help="Let the checkpoint fill a part only.")
-    parser.add_argument("--output", type=str, default="runs/probe", help="Each run makes a new version_K in it.")
+    parser.add_argument(
+        "--allow_partial", type=bool, default=False, help="Whether the checkpoint may lack a part of the backbone."
+    )
+    parser.add_argument(
+        "--output", type=str, default="runs/probe", help="Folder in which each run makes a new version_K."
+    )
     parser.add_class_arguments(ExtractionOptions, "features")
     return parser
 

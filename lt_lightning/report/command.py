@@ -18,11 +18,15 @@ def main(argv: Sequence[str]) -> None:
     Args:
         argv: ``report`` and its options, as on the command line.
     """
-    parser = argparse.ArgumentParser(prog="lt-lightning report", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, help="Run folders, searched with all below them.")
-    parser.add_argument("--output", type=Path, help="A file to write: .csv and .json (every figure), or .md.")
-    parser.add_argument("--split", choices=("test", "val"), default="test", help="Whose figures; test by default.")
-    parser.add_argument("--overwrite", action="store_true", help="Replace a file of that name.")
+    parser = argparse.ArgumentParser(
+        prog="lt-lightning report", description="Put many runs into one table: mean and standard deviation over seeds."
+    )
+    parser.add_argument("folders", nargs="+", type=Path, help="Folders of runs; all folders below them are searched.")
+    parser.add_argument("--output", type=Path, help="File to write: .csv or .json (every figure), or .md (tables).")
+    parser.add_argument(
+        "--split", choices=("test", "val"), default="test", help="Images whose figures are shown; test by default."
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Replace the file of --output if it exists.")
     options = parser.parse_args(list(argv[1:]))
     if options.output is not None:
         check_output(options.output, options.overwrite)
