@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,9 @@ from lt_lightning.callbacks.selecting import selection_of
 from lt_lightning.modules import LTModule, RepresentationModule
 from lt_lightning.results import environment, sha256_of, write_json
 from lt_lightning.tables import accuracy_table, show
+
+_OF_TRAINING = ("started_from", "sampler", "augmentation", "training_images_per_second")
+"""What a results file says of training alone."""
 
 
 class ResultsWriter(Callback):
@@ -43,6 +47,15 @@ class ResultsWriter(Callback):
         self._images = 0
         self._loaded: dict[str, Any] | None = None
         """States of callbacks in the checkpoint that was loaded."""
+        self._earlier: Mapping[str, Any] = {}
+
+    def take_over(self, earlier: Mapping[str, Any]) -> None:
+        """Have the record of a test keep what that of the training says, where another process has done that.
+
+        Args:
+            earlier: What the run's ``results.json`` holds.
+        """
+        self._earlier = earlier
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Start the clock."""
@@ -144,7 +157,7 @@ class ResultsWriter(Callback):
         callbacks = cast(Any, trainer).callbacks
         config = folder / "config.yaml"
         training_rate = self._images / self._train_seconds if self._train_seconds else None
-        return {
+        record = {
             "environment": environment() | {"processes": trainer.world_size, "precision": str(trainer.precision)},
             "command": shlex.join(sys.argv),
             "preset": self.preset,
@@ -173,10 +186,11 @@ class ResultsWriter(Callback):
             "epochs": module.epochs_trained,
             "steps": trainer.global_step,
             "evaluation": module.evaluation,
-            "diagnostics": diagnostics_of(callbacks),
-            "seconds": self.seconds,
+            "diagnostics": {**self._earlier.get("diagnostics", {}), **diagnostics_of(callbacks)},
+            "seconds": {**self._earlier.get("seconds", {}), **self.seconds},
             "training_images_per_second": training_rate,  # of all steps but the first
         }
+        return {**record, **{key: self._earlier[key] for key in _OF_TRAINING if key in self._earlier}}
 
 
 def _now(module: LightningModule) -> float:

@@ -12,12 +12,17 @@ from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.parser_errors import sentences
 from lt_lightning.pipeline import progress
-from lt_lightning.pipeline.parser import RESUME, build_parser, method_names
+from lt_lightning.pipeline.parser import DEVICES, RESUME, build_parser, method_names
 from lt_lightning.pipeline.stages import Pipeline, show_results
 from lt_lightning.resuming import value_of
 from lt_lightning.trainer_errors import trainer_sentences
 
-_MAY_DIFFER = ("trainer.", "data.init_args.root", "data.init_args.num_workers")
+_MAY_DIFFER = (
+    "output",
+    *(f"trainer.{option}" for option in (*DEVICES, "benchmark", "enable_progress_bar")),
+    "data.init_args.root",
+    "data.init_args.num_workers",
+)
 """What says where and on which devices a pipeline runs, which may be others when it goes on."""
 
 
@@ -40,15 +45,19 @@ def main(argv: Sequence[str]) -> None:
         config = parser.parse_args(arguments)
     if "resume" in config:
         raise UsageError(f"`resume` is {config.resume!r} in a file, but is only known on the command line; type it.")
-    with interruptible("nothing has been trained yet.", on_sigterm=False), trainer_sentences():
+    remains = "nothing has been trained yet." if begun is None else progress.what_remains(Path(begun))
+    with interruptible(remains, on_sigterm=False), trainer_sentences():
         pipeline = Pipeline(parser, config, methods, presets.name_among(map(str, config.config or []), "pipeline"))
-        folder = Path(begun) if begun is not None else progress.folder_of_this_job(Path(config.output).resolve())
-        if folder is not None:
-            _refuse_changes(folder, pipeline.text)
-            if progress.has_finished(folder):
-                show_results(json.loads((folder / progress.RESULTS).read_text(encoding="utf-8")), folder)
-                return
-        pipeline.run(folder)
+        if begun is None:
+            folders = progress.folders_of_this_job(Path(config.output).resolve())  # a job may run several, of all seeds
+            pipeline.run(next((folder for folder in folders if not any(_changes(folder, pipeline.text))), None))
+            return
+        folder = Path(begun)
+        _refuse_changes(folder, pipeline.text)
+        if progress.has_finished(folder):
+            show_results(json.loads((folder / progress.RESULTS).read_text(encoding="utf-8")), folder)
+        else:
+            pipeline.run(folder)
 
 
 def _without(arguments: Sequence[str], option: str) -> Iterator[str]:
@@ -63,14 +72,19 @@ def _without(arguments: Sequence[str], option: str) -> Iterator[str]:
 
 def _refuse_changes(folder: Path, config: str) -> None:
     """Refuse to go on under a configuration with which stages that have finished would not have been the same."""
-    path = folder / progress.CONFIG
-    there, here = (_flat(yaml.safe_load(text)) for text in (path.read_text(encoding="utf-8"), config))
+    for key, there, here in _changes(folder, config):
+        raise UsageError(
+            f"`{key.replace('init_args.', '')}` is {here!r}, but {there!r} in the configuration with which "
+            f"{str(folder)!r} began; leave it as it was, or start a new run without `{RESUME}`."
+        )
+
+
+def _changes(folder: Path, config: str) -> Iterator[tuple[str, Any, Any]]:
+    """Every key in which a configuration differs from that of a pipeline, with the value there and here."""
+    there, here = (_flat(yaml.safe_load(text)) for text in (progress.begun_with(folder), config))
     for key in (*there, *here):
-        if there.get(key) != here.get(key) and key != "output" and not key.startswith(_MAY_DIFFER):
-            raise UsageError(
-                f"`{key.replace('init_args.', '')}` is {here.get(key)!r}, but {there.get(key)!r} in {str(path)!r}, "
-                f"with which the run began; leave it as it was, or start a new run without `{RESUME}`."
-            )
+        if there.get(key) != here.get(key) and not key.startswith(_MAY_DIFFER):
+            yield key, there.get(key), here.get(key)
 
 
 def _flat(config: Mapping[str, Any], start: str = "") -> dict[str, Any]:

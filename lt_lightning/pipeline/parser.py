@@ -17,8 +17,8 @@ from lt_lightning.main import TRAINER_DEFAULTS, PresetConfigFile, add_data_links
 from lt_lightning.modules import LTModule, RetrainModule
 from lt_lightning.samplers import EpochSampler
 
-_DEVICES = ("accelerator", "devices", "num_nodes", "strategy")
-_SHARED = (*_DEVICES, "precision", "sync_batchnorm", "deterministic", "benchmark", "enable_progress_bar")
+DEVICES = ("accelerator", "devices", "num_nodes", "strategy")
+_SHARED = (*DEVICES, "precision", "sync_batchnorm", "deterministic", "benchmark", "enable_progress_bar")
 """Trainer options that all stages have in common; every other one belongs to a stage."""
 _OURS = ("logger", "default_root_dir", "enable_checkpointing", "fast_dev_run", *TRAINER_DEFAULTS)
 """Trainer options that the pipeline sets itself."""

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.load_test_images import LoadTestImagesFirst
+from lt_lightning.callbacks.results import ResultsWriter
 from lt_lightning.callbacks.selecting import LAST_EPOCH, selection_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
@@ -169,7 +170,10 @@ class Pipeline:
     # -- training ----------------------------------------------------------------------------------------------------
 
     def _train_and_test(self, name: str, stage: LTCLI, data: LTDataModule, done: Progress, resumes: bool) -> Trainer:
-        """Fit what trains, from where it was interrupted if it was; evaluate, and keep the row."""
+        """Fit what trains, from where it was interrupted if it was; evaluate, and keep the row.
+
+        A stage that was interrupted has no ``training_seconds``: nobody has timed all of them.
+        """
         for option in OF_STAGES:
             if option in vars(stage.datamodule):  # not all data have an augmentation
                 setattr(data, option, vars(stage.datamodule)[option])
@@ -178,23 +182,29 @@ class Pipeline:
             number = [STAGE1, *self.methods].index(name) + 1
             Console().rule(f"{name} ({number} of {len(self.methods) + 1})", align="left")
         started = time.perf_counter()
-        begun = None
+        begun, trained, weights = None, None, None
         if resumes:
+            trained = progress.record_of_training(done.folder / name)
             begun = progress.newest_checkpoint(done.folder / name)
             progress.keep_metrics(trainer, begun)
-        if _trains(model):
+        if trained is not None:
+            weights = progress.last_epoch(done.folder / name)
+            progress.count_as_trained(trainer, weights)
+            model.evaluation |= trained["evaluation"]
+            _writer(trainer).take_over(trained)
+        elif _trains(model):
             trainer.callbacks.append(LoadTestImagesFirst())
             trainer.fit(model, datamodule=data, ckpt_path=begun)
         progress.forget_interruption(trainer, done.folder / name)
-        untrained = begun is not None or not _trains(model)  # or it was interrupted when training had ended
+        untrained = begun is not None or not _trains(model)  # or it was interrupted as training ended
         if untrained and "val" not in model.evaluation and data.has_validation:
             trainer.validate(model, datamodule=data, verbose=False)
-        seconds = time.perf_counter() - started
-        trainer.test(model, datamodule=data, verbose=False)
+        seconds = time.perf_counter() - started if begun is None else None
+        trainer.test(model, datamodule=data, verbose=False, ckpt_path=weights)
         done.rows[name] = {
             "folder": trainer.log_dir,
             "training_seconds": seconds,
-            "epochs": trainer.current_epoch,
+            "epochs": model.epochs_trained,
             "augmentation": data.describe_augmentation() if _trains(model) else None,
             "selection": selection_of({callback.state_key: callback.state_dict() for callback in trainer.callbacks}),
             **{split: evaluation["accuracy"] for split, evaluation in model.evaluation.items()},
@@ -243,6 +253,10 @@ def show_results(record: Mapping[str, Any], folder: Path) -> None:
 
 def _trains(model: LTModule) -> bool:
     return not isinstance(model, RetrainModule) or model.trains
+
+
+def _writer(trainer: Trainer) -> ResultsWriter:
+    return next(found for found in cast(Any, trainer).callbacks if isinstance(found, ResultsWriter))
 
 
 def _check_stage(stage: LTCLI) -> None:

@@ -1,6 +1,7 @@
 """A pipeline that goes on after an interruption."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from lightning.pytorch import Callback
 
 from lt_lightning import pipeline
 from lt_lightning.errors import UsageError
+from lt_lightning.pipeline import progress
 from lt_lightning.results import sha256_of
 
 BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8}}
@@ -29,6 +31,16 @@ class Stops(Callback):
                 os.kill(os.getpid(), getattr(signal, by))
 
         setattr(self, hook, stop)
+
+
+class Notes(Callback):
+    """Has something to say when training ends."""
+
+    def __init__(self) -> None:
+        self.diagnostics = {}
+
+    def on_train_end(self, *_) -> None:
+        self.diagnostics["noted"] = 1
 
 
 def stops(*arguments):
@@ -59,7 +71,8 @@ def write(here, stage1=(), lort=(), tau_norm=()):
 def figures(folder):
     """What does not depend on when a stage ran: accuracies, classifiers, what was logged."""
     record = json.loads((folder / "results.json").read_text())
-    rows = {name: {split: row[split] for split in ("val", "test")} for name, row in record["stages"].items()}
+    timeless = ("val", "test", "epochs", "selection", "augmentation", "group_sizes")
+    rows = {name: {key: row[key] for key in timeless} for name, row in record["stages"].items()}
     hashes = record["data"]["hashes"]
     weights = {
         name: torch.load(folder / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]["head.weight"]
@@ -111,6 +124,9 @@ def test_it_goes_on_to_the_same_figures(here, whole, capsys, place, callback, fi
     assert list(json.loads((folder / "unfinished.json").read_text())["stages"]) == finished
     assert not (folder / "results.json").exists()
     before = {name: sha256_of(folder / name / "checkpoints/last.ckpt") for name in finished}
+    if (logged := folder / place / "metrics.csv").is_file():
+        with logged.open("a") as file:
+            file.write("1")  # as of a process that ended while it wrote
     capsys.readouterr()
     pipeline.main(["pipeline", "--resume", str(folder)])
     printed = capsys.readouterr().out
@@ -119,6 +135,32 @@ def test_it_goes_on_to_the_same_figures(here, whole, capsys, place, callback, fi
     assert not (folder / "unfinished.json").exists()
     assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
     same(figures(folder), whole)
+
+
+def test_what_stopped_early_is_tested_and_no_more(here):
+    """Also in a folder that has been moved: the record is that of the training."""
+    early = {"class_path": "EarlyStopping", "init_args": {"monitor": "val/all", "mode": "max", "stopping_threshold": 0}}
+    with pytest.raises(UsageError, match="Interrupted"):
+        pipeline.main(write(here, lort=[early, {"class_path": f"{__name__}.Notes"}, stops("on_test_start", 1)]))
+    folder = (here / "runs/tiny/version_0").rename(here / "moved")
+    weights, trained = (
+        sha256_of(folder / "lort/checkpoints/last.ckpt"),
+        json.loads((folder / "lort/results.json").read_text()),
+    )
+    pipeline.main(["pipeline", "--resume", "moved/"])
+    assert sha256_of(folder / "lort/checkpoints/last.ckpt") == weights
+    rows = json.loads((folder / "results.json").read_text())["stages"]
+    assert [row["folder"] for row in rows.values()] == [str(folder / name) for name in rows]
+    assert (rows["lort"]["epochs"], rows["lort"]["training_seconds"]) == (1, None)
+    assert rows["stage1"]["training_seconds"] > 0
+    assert rows["lort"]["selection"] == trained["selection"]
+    assert rows["lort"]["val"] == trained["evaluation"]["val"]["accuracy"]
+    own = json.loads((folder / "lort/results.json").read_text())
+    assert own["diagnostics"] == {"noted": 1}
+    assert own["seconds"].pop("test") > 0
+    for key in ("seconds", "started_from", "sampler", "steps", "epochs", "training_images_per_second"):
+        assert own[key] == trained[key]
+    assert set(own["evaluation"]) == {"val", "test"}
 
 
 def test_a_job_that_slurm_puts_back_goes_on(here, whole, monkeypatch):
@@ -154,6 +196,19 @@ def test_another_jobs_pipeline_is_left_alone(here, monkeypatch):
     assert (here / "runs/tiny/version_1/results.json").is_file()
 
 
+def test_a_job_with_several_pipelines_goes_on_with_each(here, monkeypatch):
+    arguments = write(here, stage1=[stops("on_train_start")])
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.raises(UsageError, match="Interrupted"):
+        pipeline.main([*arguments, "--seed_everything=1"])
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    pipeline.main(arguments)
+    assert (here / "runs/tiny/version_0/unfinished.json").is_file()
+    assert json.loads((here / "runs/tiny/version_1/results.json").read_text())["seed"] == 0
+    pipeline.main([*arguments, "--seed_everything=1"])
+    assert json.loads((here / "runs/tiny/version_0/results.json").read_text())["seed"] == 1
+
+
 def test_what_has_finished_prints_its_table_again(here, capsys):
     pipeline.main(write(here))
     folder = here / "runs/tiny/version_0"
@@ -180,6 +235,7 @@ def stopped(here):
         ("--stage2.lort.model.loss.delta=0.5", r"`stage2\.lort\.model\.loss\.delta` is 0\.5, but 0\.98 in "),
         ("--seed_everything=3", r"`seed_everything` is 3, but 0 in "),
         ("--data.batch_size=32", r"`data\.batch_size` is 32, but 64 in "),
+        ("--trainer.precision=64-true", r"`trainer\.precision` is '64-true', but '32-true' in "),
         ("--stage1.trainer.max_epochs=4", r"`stage1\.trainer\.max_epochs` is 4, but 3 in "),
     ],
 )
@@ -199,6 +255,27 @@ def test_the_same_plan_and_other_devices_may_be_typed(stopped, here):
 def test_nobody_else_runs_it_meanwhile(stopped):
     with FileLock(stopped / ".pipeline.lock"), pytest.raises(UsageError, match="is being run by another process; wait"):
         pipeline.main(["pipeline", "--resume", str(stopped)])
+
+
+def test_a_configuration_that_was_edited_is_another(stopped):
+    path = stopped / "config.yaml"
+    path.write_text(path.read_text().replace("delta: 0.98", "delta: 0.5"))
+    with pytest.raises(UsageError, match=r"`stage2\.lort\.model\.loss\.delta` is 0\.5, but 0\.98 in "):
+        pipeline.main(["pipeline", "--resume", str(stopped)])
+
+
+def test_a_lock_is_asked_for_where_there_are_locks(tmp_path, monkeypatch):
+    def refuse(number):
+        def acquire(*_, **__):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(FileLock, "acquire", acquire)
+
+    refuse(errno.ENOLCK)
+    assert progress.lock(tmp_path) is None
+    refuse(errno.EROFS)
+    with pytest.raises(UsageError, match=r"cannot be written to \(.*Read-only file system\); a pipeline needs to\.$"):
+        progress.lock(tmp_path)
 
 
 def test_where_nothing_began_nothing_goes_on(here):
