@@ -36,6 +36,13 @@ WHAT_REMAINS = (
     "`last.ckpt` of the run's folder holds the last epoch that ended, if one has; `fit --ckpt_path` goes on from it."
 )
 
+_DESCRIPTIONS = {  # Lightning's are cut off
+    "fit": "Train stage 1, or stage 2 from a checkpoint.",
+    "validate": "Evaluate a checkpoint on the validation images.",
+    "test": "Evaluate a checkpoint on the test images.",
+    "predict": "Write the likeliest classes of the test images, or of a folder of images, to a file.",
+}
+
 TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shards by itself, without repeating images
     "enable_model_summary": False,
@@ -93,7 +100,7 @@ class LTCLI(LightningCLI):
                 trainer_defaults=dict(TRAINER_DEFAULTS),
                 save_config_callback=SaveConfig,
                 save_config_kwargs={"overwrite": True},
-                parser_kwargs=_raising(self.subcommands()) if run else {"exit_on_error": False},
+                parser_kwargs=_of_parsers(self.subcommands()) if run else {"exit_on_error": False},
                 auto_configure_optimizers=False,
                 args=args,
                 run=run,
@@ -272,9 +279,11 @@ class LTCLI(LightningCLI):
         return presets.name_among(files, str(self._get(self.config, "model").class_path).rpartition(".")[2])
 
 
-def _raising(commands: Iterable[str]) -> dict[str, Any]:
-    """Options that make every parser raise its errors."""
-    return {"exit_on_error": False, **{command: {"exit_on_error": False} for command in commands}}
+def _of_parsers(names: Iterable[str]) -> dict[str, Any]:
+    """Options of all parsers: they raise their errors, and a command's help begins with what it does."""
+    return {"exit_on_error": False} | {
+        one: {"exit_on_error": False, "description": _DESCRIPTIONS[one]} for one in names
+    }
 
 
 def _loggers(given: object) -> list[Logger] | None:

@@ -67,8 +67,12 @@ class PredictCLI(LTCLI):
         """Add what is written, and where."""
         super().add_arguments_to_parser(parser)
         parser.add_argument("--top_k", type=int, default=5, help="Classes per image, the likeliest first.")
-        parser.add_argument("--format", type=Literal["csv", "parquet"], default="csv", help="Parquet needs pyarrow.")
-        parser.add_argument("--output", type=str | None, default=None, help="File; by default one in the run's folder.")
+        parser.add_argument(
+            "--format", type=Literal["csv", "parquet"], default="csv", help="Of the file; Parquet needs pyarrow."
+        )
+        parser.add_argument(
+            "--output", type=str | None, default=None, help="File to write; by default one in the run's folder."
+        )
         parser.add_argument(
             "--temperature",
             type=float | Literal["auto"],

@@ -36,6 +36,24 @@ def test_help_names_every_command(capsys):
     assert capsys.readouterr().out == shown
 
 
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("fit", "Train stage 1, or stage 2 from a checkpoint."),
+        ("validate", "Evaluate a checkpoint on the validation images."),
+        ("test", "Evaluate a checkpoint on the test images."),
+        ("predict", "Write the likeliest classes of the test images, or of a folder of images, to a file."),
+        ("report", "Put many runs into one table: mean and standard deviation over seeds."),
+        ("plot", "Draw the results of runs into files."),
+    ],
+)
+def test_help_of_a_command_begins_with_what_it_does(command, what, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    assert " ".join(capsys.readouterr().out.split("\n\n")[1].split()) == what
+
+
 def test_version(capsys):
     cli.main(["--version"])
     assert capsys.readouterr().out == f"lt_lightning {lt_lightning.__version__}\n"
