@@ -279,11 +279,10 @@ class LTCLI(LightningCLI):
         return presets.name_among(files, str(self._get(self.config, "model").class_path).rpartition(".")[2])
 
 
-def _of_parsers(names: Iterable[str]) -> dict[str, Any]:
+def _of_parsers(commands: Iterable[str]) -> dict[str, Any]:
     """Options of all parsers: they raise their errors, and a command's help begins with what it does."""
-    return {"exit_on_error": False} | {
-        one: {"exit_on_error": False, "description": _DESCRIPTIONS[one]} for one in names
-    }
+    each = {name: {"exit_on_error": False, "description": _DESCRIPTIONS[name]} for name in commands}
+    return {"exit_on_error": False, **each}
 
 
 def _loggers(given: object) -> list[Logger] | None:
@@ -318,8 +317,7 @@ def _ends_otherwise(options: Mapping[str, Any]) -> bool:
 def training_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     """What a Trainer is to train with where its options say nothing of it: what the device is fastest with.
 
-    Precision, printed if it is not fp32; and ``benchmark``, by which cuDNN measures which convolutions are fastest for
-    images of one size, unless the run is to be deterministic.
+    Precision, printed if it is not fp32; and ``benchmark`` (cuDNN tries convolutions), unless it is deterministic.
     """
     found: dict[str, Any] = {}
     if options.get("benchmark") is None and not options.get("deterministic"):
