@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 
-BATCHES = 16
+BATCHES = 4
 """Processes ask each other once in so many batches, and hear the answer as many later."""
 
 
