@@ -90,8 +90,12 @@ def test_what_cannot_be_run_is_refused(found):
 
 def test_the_pipeline_is_made_of_the_two_presets():
     plan = presets.load("cifar100_lt/pipeline_best")
-    for name, stage in (("stage1/best", plan["stage1"]), ("best", plan["stage2"]["lort"])):
-        preset = presets.load(f"cifar100_lt/{name}")
+    stage1, stage2 = presets.load("cifar100_lt/stage1/best"), presets.load("cifar100_lt/best")
+    for stage, preset in ((plan["stage1"], stage1), (plan["stage2"]["mislas"], stage2)):
         assert stage["model"] == preset["model"]
         assert stage["trainer"] == preset["trainer"]
-        assert plan["data"] == preset["data"]
+    assert plan["data"] == stage1["data"]
+    sampler = plan["stage2"]["mislas"]["sampler"]
+    options = {key: value for key, value in plan["data"]["init_args"].items() if key != "augmentation"}
+    assert stage2["data"]["init_args"] == options | {"sampler": sampler}
+
