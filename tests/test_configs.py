@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from preset_names import FREE, SINGLE, STAGE1, dataset_of
 
 from lt_lightning import backbones, presets
