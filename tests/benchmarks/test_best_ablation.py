@@ -98,4 +98,3 @@ def test_the_pipeline_is_made_of_the_two_presets():
     sampler = plan["stage2"]["mislas"]["sampler"]
     options = {key: value for key, value in plan["data"]["init_args"].items() if key != "augmentation"}
     assert stage2["data"]["init_args"] == options | {"sampler": sampler}
-
