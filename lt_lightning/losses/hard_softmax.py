@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError, check_at_least_0
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.selection import hard_selection_softmax_loss
 from lt_lightning.losses.base import Loss
+from lt_lightning.losses.logistic import check_hard_selection
 from lt_lightning.losses.reduction import Reduction
 
 
@@ -46,9 +46,7 @@ class HardSelectionSoftmaxLoss(Loss):
     ) -> None:
         super().__init__(class_counts, weight, reduction)
         self.require_two_classes()
-        if not 0 <= m <= 100:
-            raise UsageError(f"`m` must lie in [0, 100], but got {m}.")
-        check_at_least_0(beta=beta, alpha=alpha)
+        check_hard_selection(m, beta, alpha)
         self.m = m
         self.beta = beta
         self.alpha = alpha

@@ -71,6 +71,17 @@ class LogisticLoss(_LogisticLoss):
         return one_vs_all_loss(logits, targets)
 
 
+def check_hard_selection(m: float, beta: float, alpha: float | None) -> None:
+    """Refuse what hard selection cannot take.
+
+    Raises:
+        UsageError: If ``m`` is not in [0, 100], or ``beta`` or ``alpha`` negative.
+    """
+    if not 0 <= m <= 100:
+        raise UsageError(f"`m` must lie in [0, 100], but got {m}.")
+    check_at_least_0(beta=beta, alpha=alpha)
+
+
 class HardSelectionLogisticLoss(_LogisticLoss):
     """Hard-selection logistic loss (HS-LR): the positive class, and the ``m`` % of negatives with the highest logits.
 
@@ -108,9 +119,7 @@ class HardSelectionLogisticLoss(_LogisticLoss):
         init_bias: bool = False,
     ) -> None:
         super().__init__(class_counts, weight, reduction, init_bias)
-        if not 0 <= m <= 100:
-            raise UsageError(f"`m` must lie in [0, 100], but got {m}.")
-        check_at_least_0(beta=beta, alpha=alpha)
+        check_hard_selection(m, beta, alpha)
         self.m = m
         self.beta = beta
         self.alpha = alpha
