@@ -25,7 +25,7 @@ def interruptible(remains: str, on_sigterm: bool = True) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     owns_signals = threading.current_thread() is threading.main_thread()
     if owns_signals and on_sigterm:
-        signal.signal(signal.SIGTERM, _unwind)
+        signal.signal(signal.SIGTERM, unwind)
     try:
         yield
     except KeyboardInterrupt as error:
@@ -40,5 +40,6 @@ def interruptible(remains: str, on_sigterm: bool = True) -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _unwind(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def unwind(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """A handler of signals that does what Ctrl-C does."""
     raise KeyboardInterrupt

@@ -12,6 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 
+from lt_lightning.interruption import unwind
+
 BATCHES = 4
 """Processes ask each other once in so many batches, and hear the answer as many later."""
 
@@ -64,24 +66,24 @@ class EndsTogether(Callback):
         if trainer.world_size > 1 and distributed.is_initialized():
             if _any_asked(self._asked, trainer.strategy.root_device)():
                 raise SIGTERMException
-            _on_sigterm(_leave)
+            _on_sigterm(unwind)
 
     # Whoever evaluates has nothing to lose.
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave at once, but for a validation amid training."""
         if trainer.world_size > 1 and trainer.state.fn != "fit":
-            _on_sigterm(_leave)
+            _on_sigterm(unwind)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave at once."""
         if trainer.world_size > 1:
-            _on_sigterm(_leave)
+            _on_sigterm(unwind)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave at once."""
         if trainer.world_size > 1:
-            _on_sigterm(_leave)
+            _on_sigterm(unwind)
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._asked = True
@@ -109,7 +111,3 @@ def _on_sigterm(handler: Callable[[int, FrameType | None], None]) -> None:
     """Have a handler for as long as the Trainer runs, which puts back at its end what was there before."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise KeyboardInterrupt

@@ -11,15 +11,7 @@ import yaml
 
 pytestmark = pytest.mark.slow
 
-TWO = ("--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu")
-TINY = (
-    "--model.backbone=SmallCNN",
-    "--model.backbone.num_features=8",
-    "--data=DigitsLT",
-    "--data.batch_size=64",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.precision=32-true",
-)
+TWO = ("--trainer.devices=2", "--trainer.strategy=ddp")
 SIGNALLED = """
 import os, signal
 from pathlib import Path
@@ -61,9 +53,9 @@ def run(here):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_training_ends_in_both(here, run, rank):
+def test_training_ends_in_both(here, run, tiny, rank):
     callback = ("--trainer.callbacks=signalled.Signalled", f"--trainer.callbacks.rank={rank}")
-    done = run("fit", "--model=RepresentationModule", *TINY, *TWO, "--trainer.max_epochs=30", *callback)
+    done = run(*tiny("fit", "RepresentationModule", *TWO, "--trainer.max_epochs=30", *callback))
     assert done.returncode == 2, done.stdout + done.stderr
     assert "lt-lightning: error: Interrupted: `last.ckpt` of the run's folder holds the last epoch" in done.stderr
     (last,) = here.rglob("last.ckpt")
@@ -99,7 +91,7 @@ def test_a_pipeline_goes_on_from_there(here, run):
 def test_an_evaluation_ends_at_once(here, run, stage1):
     callback = ("--trainer.callbacks=signalled.Signalled", "--trainer.callbacks.rank=0")
     options = (*callback, "--trainer.callbacks.training=false", "--trainer.enable_progress_bar=false")
-    done = run("test", f"--ckpt_path={stage1}", "--data=DigitsLT", *TWO, *options)
+    done = run("test", f"--ckpt_path={stage1}", "--data=DigitsLT", "--trainer.accelerator=cpu", *TWO, *options)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "lt-lightning: error: Interrupted" in done.stderr
     assert not list(here.rglob("results.json"))
