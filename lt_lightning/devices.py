@@ -1,10 +1,12 @@
 """What a device is good at."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
 
 def fastest_precision(accelerator: Any = "auto") -> Literal["bf16-mixed", "32-true"]:
@@ -22,6 +24,26 @@ def fastest_precision(accelerator: Any = "auto") -> Literal["bf16-mixed", "32-tr
     else:
         native = False
     return "bf16-mixed" if native else "32-true"
+
+
+def training_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a Trainer is to train with where its options say nothing of it: what the device is fastest with.
+
+    Precision, printed if it is not fp32; and ``benchmark``, by which cuDNN measures which convolutions are fastest for
+    images of one size, unless the run is to be deterministic.
+
+    Args:
+        options: Of the Trainer, as given.
+    """
+    found: dict[str, Any] = {}
+    if options.get("benchmark") is None and not options.get("deterministic"):
+        found["benchmark"] = True
+    if options.get("precision") is not None or options.get("plugins"):
+        return found
+    precision = fastest_precision(options.get("accelerator", "auto"))
+    if precision != "32-true":
+        rank_zero_only(print)(f"training in {precision}; `--trainer.precision 32-true` chooses fp32", flush=True)
+    return {**found, "precision": precision}
 
 
 def _processor_computes_in_bf16() -> bool:

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lt_lightning import callbacks, presets
 from lt_lightning.config_files import ConfigFile, SaveConfig
 from lt_lightning.data import LTDataModule
-from lt_lightning.devices import fastest_precision
+from lt_lightning.devices import training_defaults
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule, RepresentationModule
@@ -312,22 +312,6 @@ def _ends_otherwise(options: Mapping[str, Any]) -> bool:
     return (
         options.get("max_steps", -1) != -1 or options.get("max_time") is not None or bool(options.get("fast_dev_run"))
     )
-
-
-def training_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a Trainer is to train with where its options say nothing of it: what the device is fastest with.
-
-    Precision, printed if it is not fp32; and ``benchmark`` (cuDNN tries convolutions), unless it is deterministic.
-    """
-    found: dict[str, Any] = {}
-    if options.get("benchmark") is None and not options.get("deterministic"):
-        found["benchmark"] = True
-    if options.get("precision") is not None or options.get("plugins"):
-        return found
-    precision = fastest_precision(options.get("accelerator", "auto"))
-    if precision != "32-true":
-        rank_zero_only(print)(f"training in {precision}; `--trainer.precision 32-true` chooses fp32", flush=True)
-    return {**found, "precision": precision}
 
 
 def add_data_links(parser: LightningArgumentParser, model: str) -> None:

@@ -18,7 +18,7 @@ from hypothesis import settings
 
 from lt_lightning.main import main
 
-pytest_plugins = ("made_data", "short_runs")
+pytest_plugins = ("made_data", "short_runs", "interrupted_pipeline")
 
 # Where a red test stops others' work the examples are always the same; elsewhere each run looks at new ones.
 settings.register_profile("ci", derandomize=True, deadline=None)

@@ -115,6 +115,7 @@ def test_a_trial_or_a_bare_run_leaves_nothing(here, tiny, stage1, options):
 def test_callbacks_may_ask_a_trial_for_a_logger(here, tiny):
     options = ("--trainer.fast_dev_run=true", "--trainer.callbacks+=LearningRateMonitor")
     main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
+    assert not list(here.rglob("results.json"))  # a trial leaves nothing
 
 
 def test_a_bar_of_the_users_takes_the_place_of_ours(here, tiny, capsys):
@@ -128,6 +129,9 @@ def test_a_timer_is_written_into_the_configuration(here, tiny):
     main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *timer))
     (written,) = here.rglob("config.yaml")
     main(["fit", "-c", str(written)])
+    replayed = [yaml.safe_load(path.read_text())["trainer"] for path in here.rglob("config.yaml")]
+    assert replayed[0] == replayed[1]
+    assert any(callback["class_path"].endswith("Timer") for callback in replayed[0]["callbacks"])
 
 
 def test_a_second_run_keeps_the_first(here, tiny):
@@ -271,7 +275,7 @@ def test_only_the_typed_command_gets_its_options(monkeypatch, capsys):
     [(["--trainer.precision=null"], "bf16-mixed"), (["--trainer.precision=32-true"], "32-true")],
 )
 def test_training_is_in_the_precision_the_device_is_fastest_in(monkeypatch, here, capsys, tiny, options, expected):
-    monkeypatch.setattr("lt_lightning.main.fastest_precision", lambda accelerator: "bf16-mixed")
+    monkeypatch.setattr("lt_lightning.devices.fastest_precision", lambda accelerator: "bf16-mixed")
     main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
     (path,) = here.rglob("results.json")
     assert json.loads(path.read_text())["environment"]["precision"] == expected

@@ -82,7 +82,7 @@ def _refuse_changes(folder: Path, config: str) -> None:
 def _changes(folder: Path, config: str) -> Iterator[tuple[str, Any, Any]]:
     """Every key in which a configuration differs from that of a pipeline, with the value there and here."""
     there, here = (_flat(yaml.safe_load(text)) for text in (progress.begun_with(folder), config))
-    for key in (*there, *here):
+    for key in {**there, **here}:
         if there.get(key) != here.get(key) and not key.startswith(_MAY_DIFFER):
             yield key, there.get(key), here.get(key)
 

@@ -1,28 +1,21 @@
 """How far a pipeline has come: kept in its folder after each stage, so that it can go on after an interruption.
 
 From its first stage to its table a pipeline's folder holds ``unfinished.json``: the rows of the stages that have
-finished, the configuration that they had, and the job of SLURM that runs it. A stage that was interrupted has
-checkpoints in a folder of its own.
+finished, the configuration that they had, and the job of SLURM that runs it.
 """
 
-import csv
 import errno
-import io
 import json
 import os
 import shlex
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
-from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
 from lt_lightning.results import write_json
@@ -30,8 +23,6 @@ from lt_lightning.results import write_json
 CONFIG, RESULTS = "config.yaml", "results.json"
 _UNFINISHED = "unfinished.json"
 _LOCK = ".pipeline.lock"
-_HPC = "hpc_ckpt_*.ckpt"
-"""What Lightning saves when a job's time is over."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What a file system says that knows no locks, as on some clusters."""
 
@@ -117,12 +108,6 @@ def begun_with(folder: Path) -> str:
     return Progress.of(folder).config
 
 
-def expect_what_is_there() -> None:
-    """Silence warnings of folders that are not empty and of training that has ended, both as they should be."""
-    for message in (".* exists and is not empty", ".*so nothing was left to train"):
-        warnings.filterwarnings("ignore", message=message)
-
-
 def what_remains(folder: Path) -> str:
     """What to do about a pipeline that was interrupted, the second half of a sentence."""
     named = (
@@ -186,74 +171,3 @@ def lock(folder: Path) -> BaseFileLock | None:
 def _writes() -> bool:
     """Whether this is the first process, or the only one."""
     return not rank_zero_only.rank  # type: ignore[attr-defined]  # set by Lightning when it is imported
-
-
-# -- a stage that was interrupted ------------------------------------------------------------------------------------
-
-
-def record_of_training(stage: Path) -> dict[str, Any] | None:
-    """What a stage has noted when its training ended, if it did: then it is only to be tested.
-
-    The checkpoint does not tell. One of a run that was stopped early would be trained further, and what callbacks find
-    out when training ends is not in it.
-    """
-    try:
-        record = json.loads((stage / RESULTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if last_epoch(stage).is_file() and "fit" in record["seconds"] else None
-
-
-def last_epoch(stage: Path) -> Path:
-    """Where a stage's last epoch is."""
-    return stage / "checkpoints" / "last.ckpt"
-
-
-def count_as_trained(trainer: Trainer, checkpoint: Path) -> None:
-    """Have a Trainer that only tests count the epochs and steps of the training, under which a test is logged."""
-    trainer.fit_loop.load_state_dict(open_safely(checkpoint)["loops"]["fit_loop"])
-    epochs = cast(Any, trainer.fit_loop.epoch_progress.current)
-    epochs.completed = epochs.processed
-
-
-def newest_checkpoint(stage: Path) -> Path | None:
-    """What training in a stage's folder goes on from: the last epoch that ended, or what a job saved at its end."""
-    found = [path for path in (last_epoch(stage), *stage.glob(_HPC)) if path.is_file()]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
-
-
-def forget_interruption(trainer: Trainer, stage: Path) -> None:
-    """Remove what a job saved at its end, once training has come past it; Lightning would test it, unasked."""
-    if trainer.is_global_zero:
-        for path in stage.glob(_HPC):
-            path.unlink()
-    trainer.strategy.barrier("forget_interruption")
-
-
-def keep_metrics(trainer: Trainer, checkpoint: Path | None) -> None:
-    """Have a stage's ``metrics.csv`` go on, where a logger of Lightning's begins a new one in its place.
-
-    Args:
-        trainer: That has not trained yet.
-        checkpoint: What it goes on from; rows of later steps are left out, as they come again.
-    """
-    if not trainer.is_global_zero:
-        return
-    logger = cast(CSVLogger, trainer.logger)
-    path = Path(logger.log_dir) / "metrics.csv"
-    earlier = []
-    if checkpoint is not None and path.is_file():
-        steps = _steps(checkpoint)
-        lines = path.read_bytes().decode("utf-8").splitlines(keepends=True)
-        whole = "".join(line for line in lines if line.endswith("\n"))  # a process may have ended within the last one
-        earlier = [row for row in csv.DictReader(io.StringIO(whole)) if int(row["step"]) < steps]
-    kept = [{name: value for name, value in row.items() if value != ""} for row in earlier]
-    logger.experiment.metrics += kept
-    logger.save()
-
-
-def _steps(checkpoint: Path) -> int:
-    """How many steps a logger has counted when a checkpoint was written; the count lags if that was within a batch."""
-    contents = open_safely(checkpoint)
-    counted = int(contents["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"])
-    return min(counted + 1, int(contents["global_step"]))

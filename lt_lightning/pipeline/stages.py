@@ -16,16 +16,16 @@ from rich.console import Console
 
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.load_test_images import LoadTestImagesFirst
-from lt_lightning.callbacks.results import ResultsWriter
 from lt_lightning.callbacks.selecting import LAST_EPOCH, selection_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
+from lt_lightning.devices import training_defaults
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
-from lt_lightning.main import LTCLI, training_defaults
+from lt_lightning.main import LTCLI
 from lt_lightning.modules import LTModule, RetrainModule
 from lt_lightning.modules.divergence import unless_diverged
-from lt_lightning.pipeline import progress
+from lt_lightning.pipeline import interrupted, progress
 from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_DATA, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
 from lt_lightning.results import claim_folder, environment
@@ -79,14 +79,14 @@ class Pipeline:
         """Train and test what has not finished."""
         folder = done.folder
         if resumes:
-            progress.expect_what_is_there()
+            interrupted.expect_what_is_there()
         if done.rows:
             rank_zero_only(print)(f"{', '.join(done.rows)} of {folder}: finished before")
         if STAGE1 not in done.rows:
             trainer = self._train_and_test(STAGE1, self._stage(STAGE1, folder, None), data, done, resumes)
             assert trainer.log_dir is not None
             folder = Path(trainer.log_dir).parent  # under DDP the first process's choice, which Lightning has broadcast
-        checkpoint = str(folder / STAGE1 / "checkpoints" / "last.ckpt")
+        checkpoint = str(interrupted.last_epoch(folder / STAGE1))
         for method in self.methods:
             if method not in done.rows:
                 with unless_diverged(done.rows, method, folder / method):
@@ -177,27 +177,24 @@ class Pipeline:
         for option in OF_STAGES:
             if option in vars(stage.datamodule):  # not all data have an augmentation
                 setattr(data, option, vars(stage.datamodule)[option])
-        model, trainer = cast(LTModule, stage.model), cast(Any, stage.trainer)
+        model, trainer, folder = cast(LTModule, stage.model), cast(Any, stage.trainer), done.folder / name
         if trainer.is_global_zero:
             number = [STAGE1, *self.methods].index(name) + 1
             Console().rule(f"{name} ({number} of {len(self.methods) + 1})", align="left")
         started = time.perf_counter()
-        begun, trained, weights = None, None, None
+        begun, record, weights = None, None, None
         if resumes:
-            trained = progress.record_of_training(done.folder / name)
-            begun = progress.newest_checkpoint(done.folder / name)
-            progress.keep_metrics(trainer, begun)
-        if trained is not None:
-            weights = progress.last_epoch(done.folder / name)
-            progress.count_as_trained(trainer, weights)
-            model.evaluation |= trained["evaluation"]
-            _writer(trainer).take_over(trained)
+            begun, record = interrupted.newest_checkpoint(folder), interrupted.record_of_training(folder)
+            interrupted.keep_metrics(trainer, begun)
+        if record is not None:
+            weights = interrupted.last_epoch(folder)
+            interrupted.count_as_trained(trainer, model, weights, record)
         elif _trains(model):
             trainer.callbacks.append(LoadTestImagesFirst())
             trainer.fit(model, datamodule=data, ckpt_path=begun)
-        progress.forget_interruption(trainer, done.folder / name)
-        untrained = begun is not None or not _trains(model)  # or it was interrupted as training ended
-        if untrained and "val" not in model.evaluation and data.has_validation:
+        interrupted.forget_interruption(trainer, folder)
+        without_figure = "val" not in model.evaluation and data.has_validation
+        if without_figure and (begun is not None or not _trains(model)):  # or it was interrupted as training ended
             trainer.validate(model, datamodule=data, verbose=False)
         seconds = time.perf_counter() - started if begun is None else None
         trainer.test(model, datamodule=data, verbose=False, ckpt_path=weights)
@@ -253,10 +250,6 @@ def show_results(record: Mapping[str, Any], folder: Path) -> None:
 
 def _trains(model: LTModule) -> bool:
     return not isinstance(model, RetrainModule) or model.trains
-
-
-def _writer(trainer: Trainer) -> ResultsWriter:
-    return next(found for found in cast(Any, trainer).callbacks if isinstance(found, ResultsWriter))
 
 
 def _check_stage(stage: LTCLI) -> None:

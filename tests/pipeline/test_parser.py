@@ -1,0 +1,85 @@
+"""What a pipeline is told, and what it answers to mistakes before anything trains."""
+
+import pytest
+import yaml
+from tiny_pipeline import retrain, write
+
+from lt_lightning import pipeline
+from lt_lightning.errors import UsageError
+
+
+def test_print_config_gives_every_augmentation_back(here, capsys):
+    options = ["--stage2.cut.augmentation=Cutout", "--stage2.cut.augmentation.length=5", "--stage2.plain.augmentation"]
+    typed = [*write(here, cut=retrain(), plain=retrain(), null=retrain(), left=retrain()), *options, "none"]
+    printed = []
+    for arguments in ([*typed, "--stage2.null.augmentation=null"], ["pipeline", "-c", "printed.yaml"]):
+        with pytest.raises(SystemExit):
+            pipeline.main([*arguments, "--print_config"])
+        printed.append(capsys.readouterr().out)
+        (here / "printed.yaml").write_text(printed[-1])
+    assert printed[0] == printed[1]
+    stages = yaml.safe_load(printed[0])["stage2"]
+    cut = {"class_path": "lt_lightning.augmentations.Cutout", "init_args": {"length": 5, "fill": 0}}
+    assert {name: stage["augmentation"] for name, stage in stages.items()} == {
+        "cut": cut,
+        "plain": "none",
+        "null": None,
+        "left": "data",
+    }
+
+
+def test_print_config_of_a_pipeline(here, capsys):
+    with pytest.raises(SystemExit) as stop:
+        pipeline.main([*write(here, lort=retrain()), "--print_config"])
+    assert stop.value.code == 0
+    assert "lort" in yaml.safe_load(capsys.readouterr().out)["stage2"]
+
+
+@pytest.mark.parametrize(
+    ("stage2", "word"),
+    [
+        (retrain(headd="LinearHead"), "headd"),
+        (retrain(loss={"class_path": "LORTLoss", "init_args": {"delta": "much"}}), "delta"),
+        ({**retrain(), "max_epochs": 3}, "max_epochs"),
+        ({**retrain(), "augmentation": "Cutuot"}, "did you mean Cutout"),
+        ({**retrain(), "augmentation": {"class_path": "Cutout", "init_args": {"lenth": 3}}}, "lenth"),
+    ],
+)
+def test_misspelt_keys_of_stage2_stop_before_stage1(here, capsys, stage2, word):
+    with pytest.raises(UsageError, match=word):
+        pipeline.main(write(here, bad=stage2))
+    assert not (here / "runs").exists()
+
+
+def test_devices_on_the_command_line_of_a_stage(here):
+    with pytest.raises(UsageError, match=r"`stage1.trainer.devices` .* set `trainer.devices` for the whole pipeline"):
+        pipeline.main([*write(here, lort=retrain()), "--stage1.trainer.devices=2"])
+
+
+def test_invalid_yaml_is_named(here):
+    (here / "broken.yaml").write_text("stage2: [unclosed")
+    with pytest.raises(UsageError, match=r"'broken\.yaml' is not valid YAML"):
+        pipeline.main(["pipeline", "-c", "broken.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("mistake", "option"),
+    [
+        ("--stage1.model.lrr=1", "--stage1.model.help RepresentationModule"),
+        ("--stage2.lort.model.loss=Nope", "--stage2.lort.model.help RetrainModule"),
+        ("--data.nope=1", "--data.help DigitsLT"),
+        ("--stage2.lws.sampler.nope=1", "--stage2.lws.sampler.help ClassBalancedSampler"),
+        ("--stage2.lws.sampler.samples_per_class=x", "--stage2.lws.sampler.help ClassBalancedSampler"),
+        (
+            '--stage2.lort.augmentation={"class_path": "Cutout", "init_args": {"length": "x"}}',
+            "--stage2.lort.augmentation.help Cutout",
+        ),
+    ],
+)
+def test_a_mistake_is_answered_with_the_help_that_exists(here, capsys, mistake, option):
+    with pytest.raises(UsageError, match=f"`lt-lightning pipeline {option}` and `--print_config` show what there is"):
+        pipeline.main(["pipeline", "-c", "quickstart", mistake])
+    with pytest.raises(SystemExit) as stop:
+        pipeline.main(["pipeline", *option.split()])
+    assert stop.value.code == 0
+    assert "usage" in capsys.readouterr().out

@@ -1,0 +1,233 @@
+"""Both stages in one command."""
+
+import json
+import sys
+
+import pytest
+import torch
+import yaml
+from tiny_pipeline import TINY, retrain, write
+
+from lt_lightning import pipeline
+from lt_lightning.errors import UsageError
+from lt_lightning.main import main
+
+
+def test_stages_table_and_files(here, capsys):
+    arguments = write(
+        here,
+        lort=retrain(loss="LORTLoss"),
+        tau_norm=retrain(head="TauNormHead"),
+        lws=retrain(head="LWSHead") | {"sampler": "ClassBalancedSampler", "batch_size": 32},
+    )
+    pipeline.main(arguments)
+    printed = capsys.readouterr().out
+    folder = here / "runs/tiny/version_0"
+    record = json.loads((folder / "results.json").read_text())
+    assert list(record["stages"]) == ["stage1", "lort", "tau_norm", "lws"]
+    rows = [line.split("│")[1].strip() for line in printed.splitlines() if line.startswith("│")]
+    assert rows[-4:] == ["stage 1", "lort", "tau_norm", "lws"]
+    assert printed.count("18 of 18 backbone tensors matched") == 3
+    stages = {name: json.loads((folder / name / "results.json").read_text()) for name in record["stages"]}
+    for name, stage in stages.items():
+        assert set(stage["evaluation"]) == {"val", "test"}
+        assert stage["evaluation"]["test"]["accuracy"] == record["stages"][name]["test"]
+        assert stage["data"]["hashes"] == stages["stage1"]["data"]["hashes"]
+    assert stages["lort"]["checkpoint"] == str(folder / "stage1/checkpoints/last.ckpt")
+    assert stages["lws"]["sampler"] == "ClassBalancedSampler"
+    assert stages["lort"]["sampler"] == "InstanceSampler"
+    assert stages["tau_norm"]["sampler"] is None  # no image was drawn, least of all by an earlier stage's sampler
+    assert stages["tau_norm"]["steps"] == 0
+    assert stages["lws"]["steps"] > stages["lort"]["steps"]
+    # A stage's own configuration replays with `fit`, to the same figures.
+    main(["fit", "-c", str(folder / "lort/config.yaml")])
+    again = json.loads((here / "runs/RetrainModule/version_0/results.json").read_text())
+    assert again["evaluation"]["val"]["accuracy"] == stages["lort"]["evaluation"]["val"]["accuracy"]
+    # The whole plan replays too, into a folder of its own.
+    pipeline.main(["pipeline", "-c", str(folder / "config.yaml")])
+    replayed = json.loads((here / "runs/tiny/version_1/results.json").read_text())
+    assert {name: row["test"] for name, row in replayed["stages"].items()} == {
+        name: row["test"] for name, row in record["stages"].items()
+    }
+
+
+def test_a_method_that_diverges_costs_the_others_nothing(here, capsys):
+    wild = {"class_path": "torch.optim.SGD", "init_args": {"lr": 1.0e30, "weight_decay": 1.0e20}}
+    arguments = write(here, wild=retrain(epochs=2, optimizer=wild), tau_norm=retrain(head="TauNormHead"))
+    with pytest.warns(
+        UserWarning, match=r"`stage2.wild` has no figures, the other methods go on\. Training has diverged"
+    ):
+        pipeline.main(arguments)
+    stages = json.loads((here / "runs/tiny/version_0/results.json").read_text())["stages"]
+    assert stages["wild"] == {"folder": str(here / "runs/tiny/version_0/wild"), "diverged": True}
+    assert 0 < stages["tau_norm"]["test"]["all"] < 1
+    rows = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert [cell.strip() for cell in rows[-2]] == ["wild", "–"]
+
+
+def test_stage2_starts_from_the_last_epoch_whatever_else_is_saved(here):
+    """A callback of the user's that keeps an epoch chosen on validation images comes first among the trainer's."""
+    best = {"class_path": "ModelCheckpoint", "init_args": {"monitor": "val/all", "mode": "min", "filename": "best"}}
+    plan = TINY | {
+        "stage1": {**TINY["stage1"], "trainer": {"max_epochs": 2, "callbacks": [best]}},
+        "stage2": {"linear": retrain(3)},
+    }
+    ends = {"monitor": "val/all", "mode": "max", "patience": 1, "min_delta": 1.0}
+    plan["stage2"]["linear"]["trainer"]["callbacks"] = [{"class_path": "EarlyStopping", "init_args": ends}]
+    (here / "tiny.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    pipeline.main(["pipeline", "-c", "tiny.yaml"])
+    folder = here / "runs/tiny/version_0"
+    assert (folder / "stage1/checkpoints/best.ckpt").is_file()
+    started_from = json.loads((folder / "linear/results.json").read_text())["checkpoint"]
+    assert started_from == str(folder / "stage1/checkpoints/last.ckpt")
+    selection = json.loads((folder / "results.json").read_text())["selection"]
+    assert selection == "val: the epoch that EarlyStopping ended at by val/all, in linear"
+
+
+def test_options_reach_every_stage(here):
+    arguments = write(here, tau=retrain(head={"class_path": "TauNormHead", "init_args": {"tau": 1.0}}))
+    more = ["--stage2.tau.model.head.tau=0.5", "--data.imbalance_ratio=20", "--stage1.trainer.max_epochs=1"]
+    pipeline.main([*arguments, *more, "--seed_everything=4", "--output=elsewhere"])
+    record = json.loads((here / "elsewhere/version_0/results.json").read_text())
+    assert record["seed"] == 4
+    assert record["class_counts"][-1] == 5
+    assert record["stages"]["stage1"]["epochs"] == 1
+    config = yaml.safe_load((here / "elsewhere/version_0/tau/config.yaml").read_text())
+    assert config["model"]["init_args"]["head"]["init_args"]["tau"] == 0.5
+
+
+CUT = {"class_path": "Cutout", "init_args": {"length": 3}}
+
+
+CUT_RECORD = {"class": "lt_lightning.augmentations.cutout.Cutout", "length": 3, "fill": 0}
+
+
+PLAIN_RECORD = {"class": "lt_lightning.augmentations.base.NoAugmentation"}
+
+
+def test_stages_have_augmentations_of_their_own(here):
+    """Stage 1 a class; stage 2 the data's, and none in both spellings."""
+    data = {"class_path": "DigitsLT", "init_args": {"batch_size": 64, "augmentation": CUT}}
+    stages = {
+        "plain": retrain() | {"augmentation": "none"},
+        "shared": retrain(),  # the data's again
+        "null": retrain() | {"augmentation": None},
+        "tau_norm": retrain(head="TauNormHead"),
+    }
+    plan = TINY | {"data": data, "stage1": TINY["stage1"] | {"augmentation": "ColorJitter"}, "stage2": stages}
+    (here / "own.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    pipeline.main(["pipeline", "-c", "own.yaml"])
+    folder = here / "runs/tiny/version_0"
+    record = json.loads((folder / "results.json").read_text())
+    jitter = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "fill": 0}
+    expected = {
+        "stage1": {"class": "lt_lightning.augmentations.color_jitter.ColorJitter", **jitter},
+        "plain": PLAIN_RECORD,
+        "shared": CUT_RECORD,
+        "null": PLAIN_RECORD,
+        "tau_norm": None,  # no image went through any
+    }
+    records = {name: json.loads((folder / name / "results.json").read_text()) for name in expected}
+    assert {name: row["augmentation"] for name, row in record["stages"].items()} == expected
+    assert {name: found["augmentation"] for name, found in records.items()} == expected
+    splits = [found["data"]["hashes"] for found in records.values()]
+    assert splits == [splits[0]] * len(expected)
+    weights = {name: head_weight(folder / name) for name in expected if name != "tau_norm"}
+    assert torch.equal(weights["plain"], weights["null"])
+    assert not torch.equal(weights["shared"], weights["plain"])
+    # A stage's own configuration shows it the same images.
+    main(["fit", "-c", str(folder / "plain/config.yaml")])
+    assert torch.equal(head_weight(here / "runs/RetrainModule/version_0"), weights["plain"])
+    # The plan that was written, which leaves null out, still says what each stage has.
+    plan = yaml.safe_load((folder / "config.yaml").read_text())["stage2"]
+    written = {name: stage["augmentation"] for name, stage in plan.items()}
+    assert written == dict.fromkeys(plan, "data") | {"plain": "none", "null": "none"}
+
+
+def head_weight(folder):
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]["head.weight"]
+
+
+OWN_DATA = """
+from collections.abc import Callable
+
+from lt_lightning.augmentations import Augmentation, NoAugmentation
+from lt_lightning.data import DigitsLT
+
+class Fixed(DigitsLT):
+    def __init__(self, batch_size: int = 64) -> None:
+        super().__init__(batch_size=batch_size)
+
+class Hidden(DigitsLT):
+    # takes one, but does not show it
+
+    def __init__(self, augmentation: Callable[[], Augmentation] = NoAugmentation, batch_size: int = 64) -> None:
+        super().__init__(batch_size=batch_size)
+        self.augmentation = lambda images, generator: images
+"""
+
+
+@pytest.mark.parametrize("kind", ["Fixed", "Hidden"])
+@pytest.mark.parametrize(("augmentation", "shown"), [("Cutout", "Cutout"), (CUT, "Cutout"), (None, "none")])
+def test_data_without_augmentation_refuse_one_before_stage1(here, monkeypatch, kind, augmentation, shown):
+    (here / "own_data.py").write_text(OWN_DATA)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "own_data", raising=False)
+    data = [f"--data=own_data.{kind}", "--data.batch_size=64"]
+    sentence = rf"`stage2\.bad\.augmentation` is {shown}, but `data` {kind} has no `augmentation`.*; remove it\.$"
+    with pytest.raises(UsageError, match=sentence):
+        pipeline.main([*write(here, fine=retrain(), bad=retrain() | {"augmentation": augmentation}), *data])
+    assert not (here / "runs").exists()
+
+
+def test_data_without_augmentation_run_as_before(here, monkeypatch):
+    (here / "own_data.py").write_text(OWN_DATA)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "own_data", raising=False)
+    pipeline.main([*write(here, lort=retrain()), "--data=own_data.Hidden", "--data.batch_size=64"])
+    record = json.loads((here / "runs/tiny/version_0/results.json").read_text())
+    assert [row["augmentation"] for row in record["stages"].values()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("stage2", "sentence"),
+    [
+        ({"bad": retrain(loss="LDAMLoss")}, "LDAMLoss do not go together"),
+        ({"bad": retrain(head={"class_path": "TauNormHead", "init_args": {"tau": -1}})}, "tau"),
+        (
+            {"bad": retrain(loss="BalancedSoftmaxLoss") | {"sampler": "ClassBalancedSampler"}},
+            "`data.sampler` and `BalancedSoftmaxLoss`",
+        ),
+        (
+            {"bad": retrain(backbone={"class_path": "SmallCNN", "init_args": {"num_features": 16}})},
+            "`stage2.bad.model.backbone` SmallCNN differs from `stage1.model.backbone`",
+        ),
+        ({"bad": {**retrain(), "trainer": {"devices": 2}}}, "`stage2.bad.trainer.devices` is 2, but stages cannot"),
+        ({"bad": {**retrain(), "trainer": {"logger": True}}}, "set `output` instead"),
+        ({"bad": retrain(checkpoint="x.ckpt")}, "`stage2.bad.model.checkpoint` is 'x.ckpt'"),
+        (
+            {"bad": {**retrain(loss="LORTLoss"), "trainer": {"max_epochs": 1, "callbacks": [{"class_path": "DRW"}]}}},
+            "LORT",
+        ),
+        (
+            {"bad": retrain(head="TauNormHead") | {"augmentation": "Cutout"}},
+            "`stage2.bad.augmentation` is Cutout, but `TauNormHead` has nothing to train",
+        ),
+        ({"bad": retrain() | {"augmentation": {"class_path": "Cutout", "init_args": {"length": 0}}}}, "at least 1"),
+        ({"stage1": retrain()}, "`stage2` names a method 'stage1', which is the first stage; call it otherwise"),
+        ({}, "`stage2` names no method"),
+    ],
+)
+def test_mistakes_in_stage2_stop_before_stage1(here, stage2, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        pipeline.main(write(here, fine=retrain(), **stage2) if stage2 else write(here))
+    assert not (here / "runs").exists()
+
+
+def test_stages_train_in_the_precision_the_device_is_fastest_in(here, monkeypatch, capsys):
+    monkeypatch.setattr("lt_lightning.devices.fastest_precision", lambda accelerator: "bf16-mixed")
+    pipeline.main([*write(here, lort=retrain(loss="LORTLoss")), "--trainer.precision=null"])
+    folder = here / "runs/tiny/version_0"
+    used = [json.loads((folder / name / "results.json").read_text())["environment"] for name in ("stage1", "lort")]
+    assert [environment["precision"] for environment in used] == ["bf16-mixed", "bf16-mixed"]
+    assert capsys.readouterr().out.count("training in bf16-mixed") == 1
