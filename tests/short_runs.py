@@ -1,6 +1,6 @@
 """Short runs on the digits."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT
+from lt_lightning.data.base import Split
 from lt_lightning.modules import RepresentationModule, RetrainModule
 from lt_lightning.quiet import quiet
 
@@ -68,3 +69,15 @@ def stage2_module(stage1: Any) -> Callable[..., RetrainModule]:
 def names_that_changed(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> set[str]:
     """Tensors of two state dicts that differ."""
     return {key for key, tensor in after.items() if not torch.equal(tensor, before[key])}
+
+
+def sgd(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.SGD:
+    """An optimiser for short runs."""
+    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+def inputs(data: DigitsLT, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+    """All images of a split as evaluation shows them, and their classes."""
+    images = data.split(split)
+    pixels, targets = images.__getitems__(list(range(len(images))))
+    return data.to_input(pixels, training=False, generator=None), targets

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from short_runs import sgd
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
@@ -264,10 +265,6 @@ class Seen(Callback):
 
     def note(self, backbone, arguments):
         (self.training if backbone.training else self.evaluation).append(arguments[0].clone())
-
-
-def sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
 
 
 @pytest.mark.parametrize("way", [Mixup, CutMix, lambda: RandomMixing([Mixup(), CutMix(probability=1.0)])])

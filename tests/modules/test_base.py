@@ -2,23 +2,13 @@
 
 import pytest
 import torch
+from short_runs import inputs, sgd
 from torch import nn
 
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import CosineHead, Head, LinearHead, LogitAdjustmentHead
 from lt_lightning.losses import BalancedSoftmaxLoss, CrossEntropyLoss, LDAMLoss
 from lt_lightning.samplers import ClassBalancedSampler
-
-
-def sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
-
-
-def inputs(data, split):
-    images = data.split(split)
-    pixels, targets = images.__getitems__(list(range(len(images))))
-    return data.to_input(pixels, training=False, generator=None), targets
-
 
 # -- evaluation --------------------------------------------------------------------------------------------------------
 

@@ -3,13 +3,10 @@
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from short_runs import sgd
 
 from lt_lightning.errors import UsageError
 from lt_lightning.modules import RepresentationModule
-
-
-def sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
 
 
 def keep(folder, **when):

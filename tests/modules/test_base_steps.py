@@ -4,17 +4,13 @@ import csv
 import math
 
 import pytest
-import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger
+from short_runs import sgd
 
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import MaxNormHead
 from lt_lightning.schedules import CosineLR
-
-
-def sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
 
 
 class Losses(Callback):

@@ -4,13 +4,10 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from short_runs import sgd
 
 from lt_lightning.heads import MaxNormHead
 from lt_lightning.modules.loop_state import mark_unfinished_epoch
-
-
-def sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
 
 
 class StopAt(Callback):

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 from lightning.pytorch import Callback
-from short_runs import names_that_changed
+from short_runs import names_that_changed, sgd
 from torch import nn
 
 from lt_lightning.backbones import SmallCNN
@@ -14,10 +14,6 @@ from lt_lightning.heads import LinearHead, LWSHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.main import main
 from lt_lightning.modules import RetrainModule
-
-
-def sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
 
 
 class Modes(Callback):

@@ -2,22 +2,12 @@
 
 import pytest
 import torch
-from short_runs import names_that_changed
+from short_runs import inputs, names_that_changed, sgd
 from torch import nn
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.heads import DisAlignHead, NCMHead
 from lt_lightning.modules import RetrainModule
-
-
-def sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
-
-
-def inputs(data, split):
-    images = data.split(split)
-    pixels, targets = images.__getitems__(list(range(len(images))))
-    return data.to_input(pixels, training=False, generator=None), targets
 
 
 @pytest.mark.parametrize("stage", ["validate", "test", "predict"])
