@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError, check_at_least_0
@@ -29,7 +30,8 @@ class _LogisticLoss(OneVsAllLoss):
             A scalar; ``(N,)`` with ``reduction="none"``.
 
         Raises:
-            UsageError: If ``(N, K)`` targets have another shape than the logits, or come with class weights.
+            UsageError: If ``(N, K)`` targets have another shape than the logits, come with class weights, or hold
+                other numbers than 0 and 1 (looked at on the CPU alone, where it makes nothing wait).
         """
         if targets.dim() == 2:
             if targets.shape != logits.shape:
@@ -42,6 +44,13 @@ class _LogisticLoss(OneVsAllLoss):
                     "`weight` belongs to a sample's one class, but got `targets` with several classes per sample; "
                     "leave the class weights out."
                 )
+            if targets.device.type == "cpu" and not torch.compiler.is_compiling():
+                others = targets[(targets != 0) & (targets != 1)]
+                if len(others) > 0:
+                    raise UsageError(
+                        f"`targets` of several classes must hold 0 and 1 alone, but got {others[0].item():g}; a "
+                        f"share of a class would count as the whole of it."
+                    )
         return self.reduce(self.losses(at_least_fp32(logits), targets), targets)
 
     @abstractmethod

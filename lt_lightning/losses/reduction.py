@@ -1,6 +1,6 @@
 """From one loss per sample to one per batch, the same on one process as on many."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.distributed as dist
@@ -11,6 +11,8 @@ from lt_lightning.errors import UsageError
 from lt_lightning.functional.precision import at_least_fp32
 
 Reduction = Literal["mean", "sum", "none"]
+
+_NO_CLASS = -(2**31)  # torch would leave targets of -100 out without a word, which no other loss does
 
 
 def check_reduction(reduction: str) -> None:
@@ -88,14 +90,33 @@ def cross_entropy(
 
     Returns:
         A scalar, or ``(N,)``; under several processes as :func:`reduce` says.
+
+    Raises:
+        UsageError: As :func:`require_one_class`.
+        IndexError: On the CPU, if a target is none of 0 to K - 1; no number stands for "leave this sample out".
     """
+    require_one_class(targets)
     logits = at_least_fp32(logits)
     weight = None if weight is None else weight.to(logits.dtype)
+    options: dict[str, Any] = {"weight": weight, "label_smoothing": label_smoothing, "ignore_index": _NO_CLASS}
     if reduction != "mean" or (weight is None and _training_processes() == 1):
-        found = F.cross_entropy(logits, targets, weight, label_smoothing=label_smoothing, reduction=reduction)
+        found = F.cross_entropy(logits, targets, reduction=reduction, **options)
         return found * _training_processes() if reduction == "sum" else found
-    losses = F.cross_entropy(logits, targets, weight, label_smoothing=label_smoothing, reduction="none")
+    losses = F.cross_entropy(logits, targets, reduction="none", **options)
     return joint_mean(losses) if weight is None else weighted_mean(losses, weight[targets])
+
+
+def require_one_class(targets: Tensor) -> None:
+    """Refuse labels that mix classes, which torch's cross entropy takes and what is made of it would not.
+
+    Raises:
+        UsageError: If ``targets`` is not ``(N,)``.
+    """
+    if targets.ndim != 1:
+        raise UsageError(
+            f"`targets` must hold one class of each sample, (N,), but got shape {tuple(targets.shape)}; a mixture of "
+            f"two classes is the loss for either of them, weighed by its share."
+        )
 
 
 def _training_processes() -> int:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lt_lightning import losses
+from lt_lightning.errors import UsageError
 from lt_lightning.losses import (
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
@@ -145,6 +146,23 @@ def test_counts_of_one(make: Factory) -> None:
     value, gradient = value_and_gradient(make([1] * 5), logits, targets)
     assert bool(value.isfinite())
     assert bool(gradient.isfinite().all())
+
+
+@every
+@pytest.mark.parametrize("target", [-100, -1, 128])
+def test_no_target_is_left_out(make: Factory, target: int) -> None:
+    """Also -100, which torch's cross entropy skips without a word, and which as an index into 128 classes is one."""
+    logits, targets = batch(k=128)
+    targets[3] = target
+    with pytest.raises((IndexError, RuntimeError), match=r"out of (bounds|range)"):
+        run(make([7] * 128), logits, targets)
+
+
+@every_softmax
+def test_mixed_labels_are_refused(make: Factory) -> None:
+    logits, _ = batch()
+    with pytest.raises((UsageError, IndexError, RuntimeError)):
+        run(make(COUNTS), logits, torch.softmax(logits, dim=1))
 
 
 @every

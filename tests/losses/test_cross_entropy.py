@@ -24,6 +24,13 @@ def test_equal_weights_change_nothing() -> None:
     torch.testing.assert_close(found, F.cross_entropy(LOGITS, TARGETS), rtol=1e-14, atol=0)
 
 
+def test_labels_that_mix_classes_are_refused() -> None:
+    with pytest.raises(
+        UsageError, match=r"`targets` must hold one class of each sample, \(N,\), but got shape \(3, 3\)"
+    ):
+        CrossEntropyLoss([9, 5, 2])(LOGITS, LOGITS.softmax(1))
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.1])
 def test_smoothing_out_of_range_is_refused(value: float) -> None:
     with pytest.raises(UsageError, match=rf"`label_smoothing` must lie in \[0, 1\], but got {value}"):

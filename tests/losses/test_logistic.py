@@ -72,6 +72,16 @@ def test_several_classes_refuse_weights_and_other_shapes(name: str) -> None:
 
 
 @every
+@pytest.mark.parametrize("value", [0.3, 2.0, -1.0, float("nan")])
+def test_several_classes_refuse_shares_of_a_class(name: str, value: float) -> None:
+    logits, targets = batch()
+    labels = F.one_hot(targets, 4).double()
+    labels[2, 1] = value
+    with pytest.raises(UsageError, match=rf"`targets` of several classes must hold 0 and 1 alone, but got {value:g};"):
+        getattr(losses, name)(COUNTS)(logits, labels)
+
+
+@every
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_several_classes_at_extreme_logits(name: str, dtype: torch.dtype) -> None:
     logits = (1e4 * torch.tensor([[1, -1, 0, 1], [-1, 1, -1, 0]])).to(dtype).requires_grad_()
