@@ -29,7 +29,8 @@ def retrieval_scores(
         query: Features of the queries, ``(Q, D)``.
         gallery: Features of the gallery, ``(G, D)``.
         query_ids: ``(Q,)``, integers.
-        gallery_ids: ``(G,)``, integers; an identity that no query has (distractors) is never a match.
+        gallery_ids: ``(G,)``, integers; an identity that no query has (distractors) is never a match. Images that the
+            benchmark does not rank at all (Market-1501's junk, identity -1) are to be left out of the gallery.
         query_cameras: ``(Q,)``, integers; ``None`` for one camera per image, hence nothing left out.
         gallery_cameras: ``(G,)``, likewise; given if and only if ``query_cameras`` is.
 
@@ -37,7 +38,7 @@ def retrieval_scores(
         Scalars: ``rank1`` and ``map``, in [0, 1], NaN without a query that counts, and ``queries``, how many count.
 
     Raises:
-        UsageError: If shapes do not belong together, or cameras are given for one side only.
+        UsageError: If shapes do not belong together, features have NaN, or cameras are given for one side only.
 
     References:
         Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015. Average precision is the mean of the
@@ -74,6 +75,8 @@ def retrieval_scores(
 def _check(name: str, features: Tensor, ids: Tensor, cameras: Tensor | None) -> None:
     if features.ndim != 2 or len(features) == 0:
         raise UsageError(f"`{name}` must have shape (N, D) with at least one row, but got {tuple(features.shape)}.")
+    if bool(features.isnan().any()):
+        raise UsageError(f"`{name}` must hold numbers, but some are NaN, which cannot be ranked.")
     for what, values in (("ids", ids), ("cameras", cameras)):
         if values is not None and values.shape != features.shape[:1]:
             raise UsageError(f"`{name}_{what}` must hold {len(features)} numbers, but got {tuple(values.shape)}.")

@@ -73,3 +73,8 @@ def test_bad_input_is_refused() -> None:
         retrieval_scores(two, two[:, :2], ids, ids)
     with pytest.raises(UsageError, match="`query_cameras` and `gallery_cameras` must be given together"):
         retrieval_scores(two, two, ids, ids, ids)
+    nan = torch.tensor([[1.0, 2.0, 3.0], [1.0, math.nan, 3.0]])
+    with pytest.raises(UsageError, match="`query` must hold numbers, but some are NaN"):
+        retrieval_scores(nan, two, ids, ids)
+    with pytest.raises(UsageError, match="`gallery` must hold numbers, but some are NaN"):
+        retrieval_scores(two, nan, ids, ids)
