@@ -17,7 +17,7 @@ class DeferredCallback(Callback, ABC):
 
     Args:
         start: First changed epoch, counted from 0, if at least 1; below 1 the fraction of training after which the
-            change comes.
+            change comes, with the epoch that begins nearest to it.
 
     Raises:
         UsageError: If ``start`` is negative or no whole number above 1; before training, if it is an epoch that does

@@ -25,7 +25,9 @@ class LearningProperty(Callback):
     with respect to the training logits is summed over them: what pulls a class's logit up against what pushes it down.
     A trained bias is at rest where both are equal, for any loss, with class weights and soft labels; where the
     optimiser decays the bias as well, that is taken into account (as SGD decays; AdamW does otherwise). Training that
-    augments or normalises by batches rests elsewhere, by as much as these change the logits.
+    augments or normalises by batches rests elsewhere, by as much as these change the logits. So does training with
+    ``LargeMarginSoftmaxLoss`` and class weights, whose two terms have means of their own and are summed here as they
+    are.
 
     ``results.json`` gets it as ``diagnostics.learning_property``: ``residual`` per class, in [-1, 1], above 0 where the
     class's logit is still too low; ``many``, ``medium``, ``few``: mean of its size over the group; ``bias``: whether

@@ -13,9 +13,9 @@ from lt_lightning.losses.reduction import Reduction, cross_entropy
 class FocalLoss(Loss):
     """Focal loss of softmax probabilities: ``-(1 - p_y)^γ log p_y``, the factor differentiated too.
 
-    ``p_y`` is the probability itself: class weights multiply the loss and do not enter the factor, as they do in LDAM's
-    published code. The one-vs-all form is ``ClassBalancedLoss(kind="focal")``. It uses no class counts, so it counts as
-    no correction for imbalance.
+    ``p_y`` is the probability itself: class weights multiply the loss and do not enter the factor. In LDAM's published
+    code they do, and its mean divides by N where this one divides by the sum of the weights. The one-vs-all form is
+    ``ClassBalancedLoss(kind="focal")``. It uses no class counts, so it counts as no correction for imbalance.
 
     Args:
         class_counts: Training images per class, length K.
