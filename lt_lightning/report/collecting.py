@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_lightning.errors import UsageError
-from lt_lightning.report.runs import Run, runs_in
+from lt_lightning.report.runs import Run, diverged_in, runs_in
 from lt_lightning.wording import first_few
 
 
@@ -29,20 +29,22 @@ def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], li
     notes: list[str] = []
     found: dict[tuple[Any, ...], Run] = {}
     without, repeated = 0, 0
-    pipelines: list[Path] = []
-    for path in _files(folders):
-        if any(folder in path.resolve().parents for folder in pipelines):
+    diverged: list[str] = []
+    pipelines: set[Path] = set()
+    for place, path in _files(folders):
+        if not pipelines.isdisjoint(place.parents):
             continue
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            if "stages" in record:
-                pipelines.append(path.resolve().parent)
             runs = list(runs_in(record, path, split))
+            diverged += (f"{name} in {path}" for name in diverged_in(record))
         except (OSError, ValueError) as error:
             notes.append(f"{path} cannot be read ({' '.join(str(error).split())}) and is left out.")
         except (AttributeError, KeyError, TypeError):
             notes.append(f"{path} is no results file of this package and is left out.")
         else:
+            if "stages" in record:
+                pipelines.add(place.parent)
             without += not runs
             for run in runs:
                 key = (run.names, run.protocol, run.identity)
@@ -52,6 +54,9 @@ def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], li
     if not found:
         reason = " ".join(notes) or f"none of {without} files below has figures of the {split} images."
         raise UsageError(f"`folders` {' '.join(map(str, folders))} hold nothing to report: {reason}")
+    if diverged:
+        shown = first_few(diverged, most=3)
+        notes.append(f"{len(diverged)} rows of runs have no figures, as training diverged: {shown}.")
     if without:
         other = {"test": "val", "val": "test"}[split]
         notes.append(f"{without} runs without figures of the {split} images are left out; try `--split {other}`.")
@@ -74,7 +79,8 @@ def _of_several_checkpoints(runs: Sequence[Run]) -> list[str]:
     return [f"rows of compare are means over {len(mixed)} checkpoints ({shown}); give the runs of one to see it alone."]
 
 
-def _files(folders: Sequence[Path]) -> list[Path]:
+def _files(folders: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Where each file really is, and what it is called here."""
     found: dict[Path, Path] = {}
     for folder in folders:
         if not folder.exists():
@@ -86,7 +92,7 @@ def _files(folders: Sequence[Path]) -> list[Path]:
             raise UsageError(f"`folders` names {str(folder)!r}, below which there is no results.json; give another.")
         found |= {path.resolve(): path for path in paths}
     # A pipeline's own file comes before those of its stages, which lie deeper.
-    return [found[place] for place in sorted(found, key=lambda place: (len(place.parts), place))]
+    return sorted(found.items(), key=lambda item: (len(item[0].parts), item[0]))
 
 
 def _age(path: Path) -> float:

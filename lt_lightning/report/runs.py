@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -94,14 +95,26 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
     if "rows" in record:
         yield from _compared(record, path, split)
     elif "stages" in record:
+        hashes = _settings(path.parent / "config.yaml")
         for name, stage in record["stages"].items():
             if split in stage:
-                own = _own_record(path.parent / name / "results.json")
+                folder = path.parent / name
+                own = _own_record(folder / "results.json")
                 evaluation = {"accuracy": stage[split], **own.get("evaluation", {}).get(split, {})}
-                yield _run({**record, "bn_mode": own.get("bn_mode")}, path, name, evaluation, path.parent / name)
+                yield _run({**record, "bn_mode": own.get("bn_mode")}, path, name, evaluation, folder, hashes)
     elif split in record["evaluation"]:
         method = ", ".join(str(record[part]) for part in ("head", "loss"))
-        yield _run(record, path, method, record["evaluation"][split], path.parent)
+        hashes = _settings(path.parent / "config.yaml")
+        yield _run(record, path, method, record["evaluation"][split], path.parent, hashes)
+
+
+def diverged_in(record: Mapping[str, Any]) -> list[str]:
+    """Names of the methods in one file that diverged, and so have no figures."""
+    stages, rows = (dict(record.get(part) or {}) for part in ("stages", "rows"))
+    return [
+        *(name for name, stage in stages.items() if stage.get("diverged")),
+        *(name for name, row in rows.items() if not row["seeds"]),
+    ]
 
 
 def _own_record(path: Path) -> dict[str, Any]:
@@ -112,8 +125,15 @@ def _own_record(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _run(record: Mapping[str, Any], path: Path, method: str, evaluation: Mapping[str, Any], folder: Path) -> Run:
-    config, settings = _settings(path.parent / "config.yaml")
+def _run(
+    record: Mapping[str, Any],
+    path: Path,
+    method: str,
+    evaluation: Mapping[str, Any],
+    folder: Path,
+    hashes: tuple[str, str],
+) -> Run:
+    config, settings = hashes
     selection, _, by = str(record["selection"]).partition(":")
     protocol = Protocol(
         selection=selection,
@@ -181,7 +201,7 @@ def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and value == value
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _data(record: Mapping[str, Any]) -> str:

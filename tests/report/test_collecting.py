@@ -1,6 +1,7 @@
 """Files below folders."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,54 @@ def test_a_pipeline_brings_its_stages_once(write, run, pipeline, rows_of, here):
         rows, notes = rows_of(*folders)
         assert {(row.names[2], row.protocol[2]) for row in rows} == {("stage1", "eval"), ("lort", "train")}
         assert notes == []
+
+
+def test_many_files_are_looked_up_once_each(write, run, pipeline, rows_of, monkeypatch):
+    """On a shared file system every look costs milliseconds; among many pipelines each stage took one for each."""
+    stage = {"test": {"all": 0.5}}
+    for seed in range(20):
+        write(f"p/{seed}", pipeline({"stage1": stage, "lort": stage}) | {"seed": seed}, f"seed_everything: {seed}\n")
+        for name in ("stage1", "lort"):
+            write(f"p/{seed}/{name}", run(0.5, seed=seed), f"seed_everything: {seed}\n")
+    looked = {"resolve": 0, "read_text": 0}
+
+    def count(name, really):
+        def counted(*arguments, **options):
+            looked[name] += 1
+            return really(*arguments, **options)
+
+        monkeypatch.setattr(Path, name, counted)
+
+    for name in looked:
+        count(name, getattr(Path, name))
+    rows, _ = rows_of("p")
+    assert [len(row.runs) for row in rows] == [20, 20]
+    assert looked == {"resolve": 60, "read_text": 80}  # of each pipeline: record, configuration, records of two stages
+
+
+def test_what_diverged_is_said(write, pipeline, compared, rows_of):
+    write("p", pipeline({"stage1": {"test": {"all": 0.5}}, "crt": {"folder": "crt", "diverged": True}}))
+    seeds = [{"seed": 0, "accuracy": {"all": 0.5}}]
+    write("c", compared({"lort": {"selection": "val", "seeds": seeds}, "ldam": {"selection": "val", "seeds": []}}))
+    rows, notes = rows_of(".")
+    assert {row.names.method for row in rows} == {"stage1", "lort"}
+    assert notes == [
+        "2 rows of runs have no figures, as training diverged: ldam in c/results.json, crt in p/results.json."
+    ]
+
+
+def test_what_is_no_pipeline_of_ours_hides_nothing_below_it(write, run, rows_of):
+    write(".", {"stages": ["somebody", "else's"]})
+    write("a", run(0.4))
+    (row,), notes = rows_of(".")
+    assert row.mean("all") == 0.4
+    assert notes == ["results.json is no results file of this package and is left out."]
+
+
+def test_a_figure_that_is_infinite_is_none(write, run, rows_of):
+    write("a", run(float("inf")))
+    (row,), _ = rows_of(".")
+    assert (row.mean("all"), row.mean("many")) == (None, 0.9)
 
 
 def test_what_cannot_be_read_is_named_and_left_out(write, run, rows_of):
