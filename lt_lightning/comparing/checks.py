@@ -37,6 +37,23 @@ def check_tested(setup: Setup) -> None:
         )
 
 
+def check_validated(setup: Setup) -> None:
+    """Warn of classes without a validation image, for whose sake nothing is chosen.
+
+    Where validation images are what a long tail left of a pool, the largest classes have none by design; the record
+    names them.
+    """
+    val, names = setup.data.split("val"), setup.data.class_names
+    if val is None or not setup.selection.allowed or setup.data.describe_split().get("val_from") == "unused":
+        return
+    missing = [str(names[label]) for label in classes_without(val.targets, len(names))]
+    if missing:
+        setup.warn(
+            f"{len(missing)} of {len(names)} classes have no validation image, so settings and the winner are chosen "
+            f"without regard to them: {first_few(missing)}; add images of theirs."
+        )
+
+
 def check_order(setup: Setup, features: dict[str, Features]) -> None:
     """Warn where stage 1 would know the training images much better if its classes were others.
 

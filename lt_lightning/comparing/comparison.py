@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.comparing.checks import check_memorised, check_order, check_tested
+from lt_lightning.comparing.checks import check_memorised, check_order, check_tested, check_validated
 from lt_lightning.comparing.extraction import extract_all
 from lt_lightning.comparing.outcome import Comparison, Options, Row
 from lt_lightning.comparing.paper_rows import paper_rows
@@ -43,6 +43,7 @@ def compare(
     """
     setup = Setup(checkpoint, backbone, data, methods, grid or {}, options or Options())
     check_tested(setup)
+    check_validated(setup)
     started = time.perf_counter()
     if setup.on_images:
         rows = paper_rows(setup)

@@ -1,5 +1,7 @@
 """Classes in another order, validation images that stage 1 has learnt, and classes without test images are said."""
 
+import re
+
 import pytest
 import torch
 
@@ -104,6 +106,18 @@ def test_classes_without_test_images_are_named(run, make_data):
     counts = data.class_counts[:8]
     many, few = sum(count > 5 for count in counts), sum(count < 3 for count in counts)
     assert heads[1:5] == ["all\n8", f">5\n{many}", f"medium\n{8 - many - few}", f"<3\n{few}"]
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better")
+def test_classes_without_validation_images_are_named(run, make_data):
+    """Else the winner may be whatever gives most images to the classes that have some."""
+    data = make_data(val_from="pool")
+    images = data.split("val")
+    images.targets = images.targets.clamp(max=7)
+    with pytest.warns(UserWarning, match="classes have no validation image"):
+        found = run("tau_norm", data=data, unseen=True)
+    expected = "2 of 10 classes have no validation image, so .* chosen without regard to them: ship, truck; add images"
+    assert any(re.match(expected, warning) for warning in found.warnings)
 
 
 def test_test_images_of_no_known_class_judge_nothing(run, make_data, monkeypatch):
