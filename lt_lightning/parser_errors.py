@@ -11,6 +11,7 @@ import torchvision
 
 from lt_lightning import augmentations, backbones, callbacks, data, heads, losses, mixing, modules, samplers
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import first_few
 
 _NOISE = (
     re.compile(r"Type [\w.]*Callable\[.*?\] expects a function or a callable class: "),
@@ -41,6 +42,9 @@ _ELSEWHERE = re.compile(r"^(?:Subcommand '\w+' does not accept option|Option) '(
 
 _BESIDE = re.compile(r"unrecognized arguments: --(optimizer|lr_scheduler)\b.*$")
 """What jsonargparse says of LightningCLI's own options of optimisers and schedules."""
+
+_AMBIGUOUS = re.compile(r"ambiguous option: (\S+) could match (.+)$")
+"""What argparse says of the beginning of several options: all of them, of a stage's more than sixty."""
 
 _HOME = {"stage1": "pipeline", "stage2": "pipeline", "model": "fit", "trainer": "fit"}
 """Commands by keys of their configurations."""
@@ -78,6 +82,7 @@ def sentences(command: str, key: str = "model", shown_as: str = "model") -> Iter
         message = _ABSTRACT.sub(r"`\1` has options but no class; give it one by `--\1`, in front of them", message)
         message = _REQUIRED.sub(partial(_required, command), message)
         message = _BESIDE.sub(_models, message)
+        message = _AMBIGUOUS.sub(_beginning, message)
         message = _ELSEWHERE.sub(partial(_elsewhere, command), message)
         advice = f"{command} {_help_option(whole, key, shown_as)}"
         raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from error
@@ -107,6 +112,11 @@ def instantiation_sentences() -> Iterator[None]:
         reasons = found["reasons"].removeprefix("- ").split(" - ")
         own = next((reason for reason in reasons if not reason.startswith(_OF_ANOTHER_KIND)), reasons[0])
         raise UsageError(_GIVEN.sub("", own)) from error
+
+
+def _beginning(found: re.Match[str]) -> str:
+    """A few of the options that begin like what was typed."""
+    return f"`{found[1]}` is no option, but how several begin: {first_few(found[2].split(', '), most=3)}"
 
 
 def _models(found: re.Match[str]) -> str:

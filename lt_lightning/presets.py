@@ -66,8 +66,17 @@ def resolve(value: str) -> str:
 
 
 def _hint(value: str, known: list[str]) -> str:
-    close = get_close_matches(value, known, n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(close)}?" if close else f"known presets: {', '.join(known)}."
+    folder = f"{value.strip('/')}/"
+    inside = [name.removeprefix(folder).partition("/") for name in known if name.startswith(folder)]
+    if inside:
+        return f"in that folder are {', '.join(dict.fromkeys(name + separator for name, separator, _ in inside))}."
+    lower = value.lower()
+    namesakes = [name for name in known if name.rpartition("/")[2] == lower.rpartition("/")[2]]
+    close = get_close_matches(lower, namesakes, n=3, cutoff=0) or get_close_matches(lower, known, n=3, cutoff=0.4)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    places = dict.fromkeys(name.rpartition("/")[0] for name in known if "/" in name)
+    return f"known presets: quickstart and those in {', '.join(places)}; the name of a folder lists what is in it."
 
 
 def load(value: str) -> Any:

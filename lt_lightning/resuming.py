@@ -7,6 +7,7 @@ test without. Here they lie under them.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def is_given(arguments: Sequence[str], option: str) -> bool:
 def value_of(arguments: Sequence[str], option: str) -> str | None:
     """The last value of an option, in either way of typing it."""
     found = None
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for word, following in zip_longest(arguments, arguments[1:]):
         if word == option:
             found = following
         elif word.startswith(f"{option}="):

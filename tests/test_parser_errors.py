@@ -65,6 +65,12 @@ def test_arguments_without_a_type_are_named(here, tiny, monkeypatch):
             "no class has the name 'ResNet18' (did you mean TorchvisionBackbone with",
         ),
         ("compare --backbone=ResNet23", "no class has the name 'ResNet23' (did you mean ResNet"),
+        ("pipeline", "`stage2` names no method; give a configuration with `-c`"),
+        ("pipeline -c cifar100_lt/lort", "has `model`, so it is one of `lt-lightning fit`, not of `pipeline`"),
+        (
+            "pipeline -c quickstart --stage2.lort null",
+            "`--stage2.lort` is no option, but how several begin: --stage2.lort.",
+        ),
         ("fit -c quickstart", "has `stage2`, so it is one of `lt-lightning pipeline`, not of `fit`;"),
         (
             "compare -c cifar100_lt/lort",

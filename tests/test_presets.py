@@ -39,8 +39,24 @@ def test_unknown_preset_names_close_ones():
         presets.resolve("cifar100_lt/lrt")
     with pytest.raises(UsageError, match=r"known presets: .*quickstart"):
         presets.resolve("zzzzzz")
+    with pytest.raises(
+        UsageError, match=r"did you mean (?=.*cifar100_lt/lort)[\w/]+/lort or [\w/]+/lort or [\w/]+/lort\?$"
+    ):
+        presets.resolve("LORT")
+    with pytest.raises(UsageError, match=r"did you mean quickstart\?$"):
+        presets.resolve("configs/quickstart")
     with pytest.raises(UsageError, match=r"`--config` 'mine.yaml' is not a file"):
         presets.resolve("mine.yaml")
+
+
+def test_a_folder_of_presets_lists_what_is_in_it():
+    with pytest.raises(UsageError, match=r"'cifar100_lt' .*; in that folder are .*crt, .*lort, .*stage1/, .*tau_norm"):
+        presets.resolve("cifar100_lt")
+    with pytest.raises(
+        UsageError, match=r"known presets: quickstart and those in .*cifar100_lt, .*mnist/stage1"
+    ) as found:
+        presets.resolve("zzzzzz")
+    assert "cifar100_lt/" not in str(found.value).replace("cifar100_lt/stage1", "")  # more than a hundred of them
 
 
 def test_a_run_is_called_after_its_last_preset(tmp_path):

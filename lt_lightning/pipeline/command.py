@@ -12,7 +12,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.parser_errors import sentences
 from lt_lightning.pipeline import progress
-from lt_lightning.pipeline.parser import DEVICES, RESUME, build_parser, method_names
+from lt_lightning.pipeline.parser import DEVICES, RESUME, build_parser, method_names, nothing_to_do
 from lt_lightning.pipeline.stages import Pipeline, show_results
 from lt_lightning.resuming import value_of
 from lt_lightning.trainer_errors import trainer_sentences
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     methods = method_names(arguments)
     parser = build_parser(methods)
     if not methods and not any(word == "-h" or word.partition("=")[0].endswith("help") for word in arguments):
-        raise UsageError("`stage2` names no method; give a configuration with `-c`, such as `-c quickstart`.")
+        raise nothing_to_do(arguments)
     with sentences("pipeline"):
         config = parser.parse_args(arguments)
     if "resume" in config:

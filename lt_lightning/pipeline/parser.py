@@ -3,6 +3,7 @@
 import inspect
 from argparse import SUPPRESS
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Literal
 
 from lightning.pytorch import Trainer
@@ -57,15 +58,25 @@ def method_names(arguments: Sequence[str]) -> list[str]:
     return list(found)
 
 
+def nothing_to_do(arguments: Sequence[str]) -> UsageError:
+    """The error to raise where no stage-2 method is named: of a configuration of ``fit``'s, or of none."""
+    if any(keys[0] == "model" for keys, _ in _settings(arguments)):
+        return UsageError(
+            "the configuration has `model`, so it is one of `lt-lightning fit`, not of `pipeline`, which needs "
+            "`stage1` and `stage2`; give such a one, as `-c quickstart` is."
+        )
+    return UsageError("`stage2` names no method; give a configuration with `-c`, such as `-c quickstart`.")
+
+
 def _settings(arguments: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every (keys, value) that files and options set, before any validation."""
-    words = iter(arguments)
-    for word in words:
+    for word, following in zip_longest(arguments, arguments[1:]):
         option, separator, value = word.partition("=")
+        given = value if separator else following
         if option in ("-c", "--config"):
-            yield from _leaves(presets.load(value if separator else next(words, "")), ())
+            yield from _leaves(presets.load(given or ""), ())
         elif option.startswith("--") and "." in option:
-            yield tuple(option[2:].split(".")), value if separator else None
+            yield tuple(option[2:].split(".")), given
 
 
 def _leaves(content: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

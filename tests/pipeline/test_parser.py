@@ -51,9 +51,18 @@ def test_misspelt_keys_of_stage2_stop_before_stage1(here, capsys, stage2, word):
     assert not (here / "runs").exists()
 
 
-def test_devices_on_the_command_line_of_a_stage(here):
-    with pytest.raises(UsageError, match=r"`stage1.trainer.devices` .* set `trainer.devices` for the whole pipeline"):
-        pipeline.main([*write(here, lort=retrain()), "--stage1.trainer.devices=2"])
+@pytest.mark.parametrize("typed", [["--stage1.trainer.devices=2"], ["--stage1.trainer.devices", "2"]])
+def test_devices_on_the_command_line_of_a_stage(here, typed):
+    with pytest.raises(UsageError, match=r"`stage1.trainer.devices` is '2', .* set `trainer.devices` for the whole"):
+        pipeline.main([*write(here, lort=retrain()), *typed])
+
+
+@pytest.mark.parametrize(
+    "typed", [["--stage2.lort.model.checkpoint=a.ckpt"], ["--stage2.lort.model.checkpoint", "a.ckpt"]]
+)
+def test_a_checkpoint_on_the_command_line_of_a_stage(here, typed):
+    with pytest.raises(UsageError, match=r"`stage2.lort.model.checkpoint` is 'a.ckpt', but in a pipeline"):
+        pipeline.main([*write(here, lort=retrain()), *typed])
 
 
 def test_invalid_yaml_is_named(here):
