@@ -59,11 +59,19 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
     in, and the transposed weight of a cosine classifier (LDAM's) is turned round; ``note`` says so.
 
     Raises:
-        UsageError: If there is none, several, or one for another number of classes.
+        UsageError: If there is none, several, one for another number of classes, or one with weights that are no finite
+            numbers.
     """
-    ours = _our_head(found, num_features, num_classes)
-    if ours is not None:
-        return ours
+    classifier = _our_head(found, num_features, num_classes) or _their_layer(found, num_features, num_classes, path)
+    if not all(bool(part.isfinite().all()) for part in (classifier.weight, classifier.bias) if part is not None):
+        raise UsageError(
+            f"`checkpoint` {str(path)!r} has a classifier {classifier.name!r} with weights that are infinite or no "
+            f"numbers, as training that diverges leaves them; give one from before that."
+        )
+    return classifier
+
+
+def _their_layer(found: Match, num_features: int, num_classes: int, path: Path) -> Classifier:
     linear = {
         key: tensor
         for key, tensor in found.rest.items()
@@ -99,24 +107,34 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
     name = fitting[0].removesuffix("weight")
     keys = [key for key in (fitting[0], name + "bias") if key in found.rest]
     plain = Classifier(name.rstrip("."), found.rest[fitting[0]], found.rest.get(name + "bias"), tuple(keys))
-    return _note_unknown_head(_scaled(plain, found.rest), found)
+    return _note_company(_note_unknown_head(_scaled(plain, found.rest), found), found.rest)
 
 
 def unexpected(found: Match, classifier: Classifier) -> list[str]:
     """Tensors of the file's network that are neither the backbone's nor the classifier's.
 
-    A deeper network of the same family matches in every key of the shallower one, so these decide as well.
+    A deeper network of the same family matches in every key of the shallower one, so these decide as well. So do layers
+    between the backbone and the classifier, where both are parts of one ``nn.Sequential``.
     """
     beside = (f"{classifier.name}.", *found.copies)
     own = {memory_of(found.rest[key]) for key in classifier.keys}
     return [
         key
         for key, tensor in found.rest.items()
-        if key.startswith(found.prefix)
+        if (key.startswith(found.prefix) or _feeds(key, tensor, classifier))
         and memory_of(tensor) not in own
         and not key.startswith(beside)
         and not _NO_LAYER.search(key)
     ]
+
+
+def _feeds(key: str, tensor: Tensor, classifier: Classifier) -> bool:
+    """Whether a tensor is of an earlier layer of the classifier's own sequence, as wide as its input is."""
+    sequence, _, place = classifier.name.rpartition(".")
+    if not (sequence and place.isdigit() and key.startswith(f"{sequence}.")):
+        return False
+    number = key.removeprefix(f"{sequence}.").partition(".")[0]
+    return number.isdigit() and int(number) < int(place) and tensor.shape[:1] == classifier.weight.shape[1:]
 
 
 def _without_aliases(keys: list[str], rest: dict[str, Tensor]) -> list[str]:
@@ -183,6 +201,16 @@ def _note_unknown_head(plain: Classifier, found: Match) -> Classifier:
     # A head of somebody's own may divide features by their norms, or logits by a temperature.
     note = f"read as a linear layer, though its head, {name}, may make something else of its weights"
     return replace(plain, note=plain.note or note, is_linear=None)
+
+
+def _note_company(plain: Classifier, rest: dict[str, Tensor]) -> Classifier:
+    """Note tensors that a linear layer does not have, such as a cosine classifier's scale or a low-rank addition."""
+    own = {f"{plain.name}.weight", f"{plain.name}.bias", *plain.keys}
+    more = [key for key in rest if plain.name and key.rpartition(".")[0] == plain.name and key not in own]
+    if not more or not plain.is_linear:
+        return plain
+    note = f"read as a linear layer, though {some(more)} beside its weight may make something else of it"
+    return replace(plain, note=", ".join(filter(None, (plain.note, note))), is_linear=None)
 
 
 def _scaled(plain: Classifier, rest: dict[str, Tensor]) -> Classifier:

@@ -1,6 +1,7 @@
 """A checkpoint with a better last layer, in the format it came in."""
 
 from collections.abc import MutableMapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,26 @@ def to_linear(head: Head) -> nn.Linear:
         UsageError: If there is none, with what to do instead.
     """
     try:
-        return head.to_linear()
+        layer = head.to_linear()
     except UsageError as error:
         raise UsageError(f"{str(error).rstrip('.')}, so no linear layer can stand for it; {_INSTEAD}.") from error
+    if not _predicts_alike(head, layer):
+        raise UsageError(
+            f"`{type(head).__name__}` predicts something else than the layer that its `to_linear` gives, so no linear "
+            f"layer can stand for it: define that method as well; or {_INSTEAD}."
+        )
+    return layer
+
+
+def _predicts_alike(head: Head, layer: nn.Linear) -> bool:
+    """Whether a layer gives a head's predictions; one of somebody's own may have got its ``to_linear`` from ours."""
+    if type(head).__module__.partition(".")[0] == "lt_lightning":
+        return True
+    features = torch.randn(8, head.in_features, generator=torch.Generator().manual_seed(0)).to(layer.weight)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        predicted, given = deepcopy(head).eval().predict(features), layer(features)
+    # Relative to the largest: logits that are sums of large numbers round.
+    return bool(((predicted - given).abs().max() <= 1e-4 * given.abs().max().clamp(min=1)).item())
 
 
 def _finite_layer(head: Head | nn.Linear, source: Path) -> nn.Linear:
@@ -150,9 +168,10 @@ def _replaced_keys(found: Match, classifier: Classifier, layer: nn.Linear) -> tu
     weight_key = next((key for key in classifier.keys if key.endswith("weight")), None)
     bias_key = next((key for key in classifier.keys if key.endswith("bias")), None)
     if classifier.is_linear is None:
+        own = f"head of somebody's own, {_head_name(found)}," if found.source.head else "classifier with more to it,"
         raise UsageError(
-            f"`checkpoint` {path!r} has a head of somebody's own, {_head_name(found)}, which may make something else "
-            f"of a linear layer's weights; {_INSTEAD}."
+            f"`checkpoint` {path!r} has a {own} which may make something else of a linear layer's weights "
+            f"({classifier.note}); {_INSTEAD}."
         )
     if not classifier.is_linear or weight_key is None:
         raise UsageError(

@@ -38,6 +38,8 @@ def open_safely(path: Path) -> dict[Any, Any]:
         contents = _open_pytorch(path)
     else:
         hint = "; it is a pointer, so run `git lfs pull`" if start.startswith(b"version https://git-lfs") else ""
+        if start.lstrip().startswith(b"{"):
+            hint = "; it is JSON, and an index names the files of parts: join these into one file, and give it"
         raise UsageError(
             f"`checkpoint` {str(path)!r} is neither a PyTorch nor a safetensors file: it starts with "
             f"{start[:16]!r}{hint}."
@@ -82,8 +84,10 @@ def _inert_types() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     scalar: Any = np.float64(0).__reduce__()
     array: Any = np.zeros(0).__reduce__()
     functions = ((scalar[0], "scalar"), (array[0], "_reconstruct"))
+    folder: Any = type(Path())
     return [
         argparse.Namespace,
+        *((folder, f"{module}.{folder.__name__}") for module in ("pathlib", "pathlib._local")),  # Python 3.13 moved it
         np.ndarray,
         np.dtype,
         *(type(np.dtype(code)) for code in "?bhilBHILefdUS"),

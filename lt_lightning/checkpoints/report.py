@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lt_lightning.checkpoints.classifier import Classifier
 from lt_lightning.checkpoints.matching import Match
+from lt_lightning.checkpoints.reading import memory_of
 from lt_lightning.wording import some
 
 
@@ -22,13 +23,18 @@ def report(found: Match, classifier: Classifier | None, extra: Sequence[str] = (
     if found.copies:
         matched += f" (copies under {some(found.copies)} left aside)"
     line = f"checkpoint {found.source.path} ({found.source.form}): {matched}"
-    if classifier is None:
-        aside = [key for key in found.rest if key not in extra and not key.startswith(tuple(found.copies))]
-        return line + (f"; left aside: {some(aside)}" if aside else "")
-    rows, columns = classifier.weight.shape
-    bias = "with" if classifier.bias is not None else "no"
-    line += f"; classifier '{classifier.name}' ({rows} classes × {columns} features, {bias} bias)"
-    return line + (f", {classifier.note}" if classifier.note else "")
+    if classifier is not None:
+        rows, columns = classifier.weight.shape
+        bias = "with" if classifier.bias is not None else "no"
+        line += f"; classifier '{classifier.name}' ({rows} classes × {columns} features, {bias} bias)"
+        line += f", {classifier.note}" if classifier.note else ""
+    used = {memory_of(found.rest[key]) for key in (classifier.keys if classifier else ())}  # under all their names
+    aside = [
+        key
+        for key, tensor in found.rest.items()
+        if key not in extra and not key.startswith(tuple(found.copies)) and memory_of(tensor) not in used
+    ]
+    return line + (f"; left aside: {some(aside)}" if aside else "")
 
 
 def explain_mismatch(found: Match, extra: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lt_lightning.checkpoints import to_linear
 from lt_lightning.comparing.evaluation import Predictions
 from lt_lightning.comparing.grid import Grid, Point
 from lt_lightning.comparing.selection import Selection, choose
@@ -158,7 +159,7 @@ class Row:
         if not self.heads or self.runs:
             return None
         try:
-            return self.heads[0].head.to_linear()
+            return to_linear(self.heads[0].head)
         except UsageError:
             return None
 

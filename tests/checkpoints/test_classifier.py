@@ -210,6 +210,38 @@ def test_hidden_layers_behind_the_backbone_are_unexpected(in_memory):
     assert checkpoints.unexpected(found, classifier) == ["fc.0.weight"]
 
 
+def test_layers_before_it_in_its_sequence_are_unexpected_outside_the_backbones_prefix_too(backbone, in_memory):
+    tensors = {f"net.{key}": value for key, value in backbone.state_dict().items()}
+    tensors |= {"fc.0.weight": torch.ones(8, 8), "fc.1.bias": torch.ones(8), "fc.3.weight": torch.ones(10, 8)}
+    tensors |= {"fc.4.weight": torch.ones(10), "aux.0.weight": torch.ones(8, 8)}
+    found = checkpoints.match(in_memory(tensors), backbone)
+    classifier = checkpoints.find_classifier(found, 8, 10, Path("x"))
+    assert checkpoints.unexpected(found, classifier) == ["fc.0.weight", "fc.1.bias"]
+
+
+def test_another_task_beside_it_is_not_unexpected(backbone, in_memory):
+    tensors = {f"net.{key}": value for key, value in backbone.state_dict().items()}
+    tensors |= {"heads.0.weight": torch.ones(4, 8), "heads.1.weight": torch.ones(10, 8)}
+    assert find(in_memory(tensors), backbone).name == "heads.1"
+
+
+@pytest.mark.parametrize("more", ["sigma", "lora_A", "prior"])
+def test_what_a_linear_layer_has_not_is_noted(more, backbone, network, in_memory):
+    classifier = find(in_memory(network(backbone) | {f"fc.{more}": torch.ones(3)}), backbone)
+    assert classifier.is_linear is None
+    assert classifier.note.startswith(
+        f"read as a linear layer, though 'fc.{more}' beside its weight may make something"
+    )
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_weights_of_training_that_diverged_are_refused(part, backbone, network, in_memory):
+    tensors = network(backbone)
+    tensors[f"fc.{part}"][0] = float("nan")
+    with pytest.raises(UsageError, match="has a classifier 'fc' with weights that are infinite or no numbers"):
+        find(in_memory(tensors), backbone)
+
+
 @pytest.mark.parametrize("bias", [None, torch.arange(3.0)])
 def test_rows_follow_the_order_of_the_data(bias):
     classifier = Classifier("fc", torch.arange(6.0).view(3, 2), bias, note="so")

@@ -62,6 +62,42 @@ def test_a_head_of_ones_own_is_not_known_to_be_linear(backbone, tmp_path):
         checkpoints.hand_back(found, classifier, plain_layer(bias=False), tmp_path / "better.ckpt")
 
 
+def test_a_classifier_with_more_than_weight_and_bias_is_not_known_to_be_linear(backbone, network, tmp_path):
+    torch.save(network(backbone) | {"fc.sigma": torch.ones(1)}, tmp_path / "theirs.pth")
+    found, classifier = read(tmp_path / "theirs.pth", backbone)
+    with pytest.raises(UsageError, match=r"more to it, which may make .* though 'fc.sigma' beside .*; hand it back as"):
+        checkpoints.hand_back(found, classifier, plain_layer(), tmp_path / "better.pth")
+
+
+class Doubled(heads.LinearHead):
+    """Has the layer of what it is derived from, and makes more of it."""
+
+    def forward(self, features):
+        return 2 * super().forward(features)
+
+
+class Whole(Doubled):
+    """Says what it comes to."""
+
+    def to_linear(self):
+        layer = super().to_linear()
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.mul_(2)
+        return layer
+
+
+def test_a_head_that_predicts_otherwise_than_its_layer_is_refused(backbone, network, tmp_path):
+    torch.save(network(backbone), tmp_path / "theirs.pth")
+    found, classifier = read(tmp_path / "theirs.pth", backbone)
+    with pytest.raises(UsageError, match="`Doubled` predicts something else than the layer that its `to_linear` gives"):
+        checkpoints.hand_back(found, classifier, Doubled(8, COUNTS), tmp_path / "better.pth")
+    head = Whole(8, COUNTS)
+    checkpoints.hand_back(found, classifier, head, tmp_path / "better.pth")
+    _, again = read(tmp_path / "better.pth", backbone)
+    torch.testing.assert_close(again.weight, 2 * head.weight.detach())
+
+
 def save_ours(path, backbone, head, class_path=None):
     tensors = prefixed(backbone.state_dict(), "backbone.") | prefixed(head.state_dict(), "head.")
     kind = class_path or f"lt_lightning.heads.{type(head).__name__}"

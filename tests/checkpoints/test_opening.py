@@ -31,6 +31,7 @@ def write(path, content):
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
             "it starts with b'version https://'; it is a pointer, so run `git lfs pull`.$",
         ),
+        (b'{\n  "weight_map": {}}', "it is JSON, and an index names the files of parts: join these into one file"),
         ([torch.ones(2)], "holds a list, not a dictionary of tensors"),
         (torch.ones(2), "holds a Tensor, not a dictionary of tensors"),
     ],
@@ -96,12 +97,13 @@ def test_plain_values_of_training_scripts_are_no_code(tmp_path):
         "args": argparse.Namespace(lr=0.1, arch="resnet32"),
         "best_acc1": np.float64(0.5),
         "epoch": np.int64(7),
+        "data": Path("photos/train"),
         "counts": np.arange(3),
         "flags": np.array([True, False]),
         "per_class": np.array([0.5, 0.25], dtype=np.float32),
     }
     contents = open_safely(write(tmp_path / "x.pth", values | {"weight": torch.ones(2)}))
-    assert contents["args"] == values["args"]
+    assert (contents["args"], contents["data"]) == (values["args"], values["data"])
     assert (contents["best_acc1"], contents["epoch"]) == (0.5, 7)
     assert all(np.array_equal(contents[key], values[key]) for key in ("counts", "flags", "per_class"))
     assert argparse.Namespace not in torch.serialization.get_safe_globals()  # the list is back as it was

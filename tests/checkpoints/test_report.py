@@ -37,3 +37,12 @@ def test_copies_and_notes_are_told(backbone, network, in_memory):
     line = checkpoints.report(found, checkpoints.find_classifier(found, 8, 10, found.source.path))
     assert "matched under the prefix 'net.' (copies under 'ema.' left aside); classifier" in line
     assert line.endswith("with bias), factors 'scales' multiplied in")
+
+
+def test_layers_that_nobody_uses_are_named(backbone, network, in_memory):
+    """A layer between backbone and classifier would explain figures that are too low."""
+    tensors = network(backbone, prefix="net.")
+    tensors |= {"neck.weight": torch.ones(8), "again.weight": tensors["fc.weight"]}
+    found = checkpoints.match(in_memory(tensors), backbone)
+    line = checkpoints.report(found, checkpoints.find_classifier(found, 8, 10, found.source.path))
+    assert line.endswith("with bias); left aside: 'neck.weight'")
