@@ -142,8 +142,9 @@ def images_and_classes(batch: Any, argument: str) -> tuple[Tensor, Tensor]:
 def with_last_linear(model: nn.Module, name: str, layer: nn.Linear) -> nn.Module:
     """A copy of a module with another linear layer in the place of one; the module itself stays as it is.
 
-    The new layer is of the old one's type, on its device, and trains if that did. A bias that only the old one has
-    becomes 0, so that all keys stay; one that only the new one has is added.
+    The new layer is of the old one's type, on its device, has its hooks, and trains if that did. A bias that only the
+    old one has becomes 0, so that all keys stay; one that only the new one has is added. What computes the old weight
+    from other tensors (weight normalisation, pruning) goes, and hooks with it.
 
     Raises:
         UsageError: If the module cannot be copied.
@@ -161,12 +162,14 @@ def with_last_linear(model: nn.Module, name: str, layer: nn.Linear) -> nn.Module
     bias = bias_of(layer)
     if bias is None and bias_of(old) is not None:
         bias = torch.zeros(layer.out_features)
-    new = nn.Linear(layer.in_features, layer.out_features, bias=bias is not None, device="meta")
-    values = {"weight": layer.weight.detach(), "bias": bias}
-    for key, value in values.items():
+    # Hooks and attributes stay with the old layer. What makes its weight out of other tensors would do so again.
+    own = set(old.state_dict()) <= {"weight", "bias"}
+    new = old if own else nn.Linear(layer.in_features, layer.out_features, bias=bias is not None, device="meta")
+    like, trains = old.weight, old.weight.requires_grad
+    for key, value in {"weight": layer.weight.detach(), "bias": bias}.items():
         if value is not None:
-            own = torch.empty_like(value, dtype=old.weight.dtype, device=old.weight.device).copy_(value)
-            setattr(new, key, nn.Parameter(own, requires_grad=old.weight.requires_grad))
+            values = torch.empty_like(value, dtype=like.dtype, device=like.device).copy_(value)
+            setattr(new, key, nn.Parameter(values, requires_grad=trains))
     new.train(old.training)
     if name == "":
         return new

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
 
 from lt_lightning.backbones import SmallCNN
@@ -202,6 +203,29 @@ def test_a_copy_gets_the_layer(old, new, there):
     copy.fc.weight.zero_()
     assert layer.weight.any()
     assert torch.equal(copy.projection.weight, model.projection.weight)
+
+
+def test_hooks_stay_with_the_layer():
+    """What goes into the layer has passed them, so a layer without them would be given something else."""
+    model, layer = Net(), nn.Linear(8, 5)
+    model.fc.register_forward_pre_hook(lambda _, args: (nn.functional.normalize(args[0]),))
+    model.fc.register_forward_hook(lambda _, __, output: output - 1)
+    features, _ = inputs_of(model, "fc", [(IMAGES, torch.arange(4))], "train_loader")
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(4))
+    copy = with_last_linear(model.eval(), "fc", layer)
+    with torch.no_grad():
+        torch.testing.assert_close(copy(IMAGES), layer(features) - 1)
+
+
+@pytest.mark.parametrize("change", [weight_norm, lambda layer: prune.random_unstructured(layer, "weight", 0.5)])
+def test_what_computed_the_old_weight_goes(change):
+    model, layer = Net(), nn.Linear(8, 5)
+    change(model.fc)
+    with torch.no_grad():  # as the search for the layer does; torch copies no weight that has a graph
+        model(IMAGES)
+    copy = with_last_linear(model, "fc", layer)
+    copy(IMAGES)
+    torch.testing.assert_close(copy.fc.state_dict(), layer.state_dict())
 
 
 def test_a_module_that_is_the_layer():
