@@ -21,21 +21,38 @@ from lt_lightning.version import __version__
 from lt_lightning.wording import human
 
 
-def claim_folder(parent: Path) -> Path:
+def claim_folder(parent: Path, option: str = "output") -> Path:
     """Make and return ``parent/version_K`` with the first free K.
 
     Folders of earlier runs stay as they are, and two jobs that start together get two folders. Only the first process
     makes one; the others get a name that Lightning replaces by the first process's.
+
+    Args:
+        parent: Of the runs; made if need be.
+        option: What names another place, for messages.
+
+    Raises:
+        UsageError: If no folder can be made there.
     """
-    number = 0
+    number, tries = 0, 100
     while True:
         folder = parent / f"version_{number}"
         if rank_zero_only.rank:  # type: ignore[attr-defined]  # set by Lightning when it is imported
             return folder
         try:
             folder.mkdir(parents=True, exist_ok=False)
-        except FileExistsError:
-            number += 1
+        except OSError as error:
+            if isinstance(error, FileExistsError) and Path(error.filename) == folder:
+                number += 1
+            # A refused job may just have removed its folder and the parent. Where the parent is a link that leads
+            # nowhere, it is the link that exists, each time.
+            elif isinstance(error, FileExistsError | FileNotFoundError) and tries:
+                tries -= 1
+            else:
+                raise UsageError(
+                    f"The run's folder {str(folder)!r} cannot be made ({error.strerror}: {str(error.filename)!r}); "
+                    f"name another place by `{option}`."
+                ) from error
         else:
             return folder
 

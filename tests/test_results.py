@@ -30,6 +30,24 @@ def test_only_the_first_process_makes_a_folder(tmp_path, monkeypatch):
     assert not claim_folder(tmp_path).exists()
 
 
+@pytest.mark.parametrize("link", [True, False], ids=["a link that leads nowhere", "a file"])
+def test_a_place_that_takes_no_folder_is_one_sentence(tmp_path, link):
+    if link:
+        (tmp_path / "runs").symlink_to(tmp_path / "scratch that this machine has not")
+    else:
+        (tmp_path / "runs").touch()
+    with pytest.raises(UsageError, match=r"'.*runs.version_0' cannot be made \(.*\); name another place by `output`"):
+        claim_folder(tmp_path / "runs")
+
+
+def test_a_folder_is_claimed_while_others_give_theirs_back(tmp_path):
+    def claim_and_give_back(_):
+        give_back_folder(claim_folder(tmp_path / "a" / "b"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(claim_and_give_back, range(1000)))
+
+
 @pytest.mark.parametrize(("left", "stays"), [("hparams.yaml", False), ("metrics.csv", True), ("checkpoints", True)])
 def test_a_folder_goes_if_its_run_left_no_more_than_its_configuration(tmp_path, left, stays):
     folder = claim_folder(tmp_path / "runs")
