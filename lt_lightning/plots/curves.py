@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,17 +58,19 @@ def read_history(path: Path | None) -> dict[str, Curve]:
     """Epochs, from 1, and values of each quantity in a ``metrics.csv``; an epoch's loss is the mean of what it logged.
 
     Args:
-        path: ``None``, or a file that need not be there.
+        path: ``None``, or a file that need not be there; what a full disk has left of a line counts for nothing.
     """
     sums: dict[str, dict[int, list[float]]] = {}
     if path is None or not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for line in csv.DictReader(file):
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        for line in csv.DictReader(text.replace("\0", "") for text in file):  # 3.10 refuses zeros
             for name, text in line.items():
                 quantity = "train/loss" if name == "train/loss_epoch_end" else name
                 if quantity in _PANELS and text:
-                    sums.setdefault(quantity, {}).setdefault(int(line["epoch"]) + 1, []).append(float(text))
+                    with suppress(ValueError):
+                        epoch, value = int(line["epoch"]) + 1, float(text)
+                        sums.setdefault(quantity, {}).setdefault(epoch, []).append(value)
     return {
         name: (list(map(float, epochs)), [sum(values) / len(values) for values in epochs.values()])
         for name, epochs in sums.items()

@@ -29,6 +29,12 @@ def test_epochs_count_from_one_and_a_loss_is_an_epochs_mean(history):
     assert read_history(None) == read_history(history.with_name("none.csv")) == {}
 
 
+def test_lines_that_are_torn_cost_no_others(history):
+    whole = read_history(history)
+    history.write_bytes(LOG.encode() + b"1,24,\xff1.0,,,\n\0\0\0,29,1.0,,,\n2")
+    assert read_history(history) == whole
+
+
 def test_runs_of_a_row_share_a_colour_and_a_name(made_run, made_row, history):
     row = made_row(made_run(0, history=history), made_run(1, history=history))
     figure = curves_figure("title", ["untrained", "row"], [made_row(), row])
