@@ -160,7 +160,7 @@ def _class_numbers(values: "np.ndarray[Any, Any]", where: str) -> "np.ndarray[An
 def _check_shards(paths: Sequence[Path]) -> None:
     """Refuse ``train-00000-of-00002.parquet`` without its sibling: the pool would silently be another one."""
     for path in paths:
-        match = re.search(r"-of-(\d+)\.parquet$", path.name)
+        match = re.search(r"-of-(\d+)(?:-[0-9a-f]+)?\.parquet$", path.name)  # older exports end in a checksum
         if match and int(match[1]) != len(paths):
             raise UsageError(
                 f"{path} is one of {int(match[1])} files, but {len(paths)} of them are in {path.parent}; "

@@ -143,9 +143,10 @@ def test_a_file_that_is_no_parquet_file_is_refused(tmp_path):
         ParquetSource({"train": [path]}).labels("train")
 
 
-def test_a_missing_shard_is_refused(parquet_root):
+@pytest.mark.parametrize("ending", ["", "-1359597a978bc4fa"], ids=["plain", "with a checksum"])
+def test_a_missing_shard_is_refused(parquet_root, ending):
     with pytest.raises(UsageError, match=r"is one of 2 files, but 1 of them are in"):
-        ParquetSource({"train": [parquet_root / "train-00000-of-00002.parquet"]})
+        ParquetSource({"train": [parquet_root / f"train-00000-of-00002{ending}.parquet"]})
 
 
 def test_a_missing_pyarrow_is_named(source, monkeypatch):
