@@ -199,7 +199,7 @@ class LTCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Make data, model and trainer; a user's mistake found on the way stays one sentence."""
         try:
-            with weights_of(self._ckpt_path), instantiation_sentences():
+            with weights_of(self._ckpt_path), instantiation_sentences(), trainer_sentences():
                 super().instantiate_classes()
         except ValueError as error:
             if isinstance(error.__cause__, UsageError):  # jsonargparse wraps what a link's function raises
@@ -229,7 +229,7 @@ class LTCLI(LightningCLI):
             added += self.writing_callbacks()
         bare, given = bool(options.get("barebones")), options.get("callbacks")
         if options.get("enable_progress_bar") is not False and not bare and not _of_kind(given, ProgressBar):
-            added.append(callbacks.RunProgressBar(refresh_rate=10))
+            added.append(callbacks.progress_shown())
         root = Path(options.get("default_root_dir") or "runs") / preset
         if options.get("default_root_dir") is None and (job := folder_of_job(root)) is not None:
             kwargs["default_root_dir"] = self.folder or job
@@ -263,7 +263,7 @@ class LTCLI(LightningCLI):
     def _run_folder(self, root: Path) -> Path:
         """The run's folder, made when it is first asked for."""
         if self.folder is None:
-            self.folder = self._claimed = claim_folder(root)
+            self.folder = self._claimed = claim_folder(root, "trainer.default_root_dir")
         return self.folder
 
     def _leave_no_empty_folder(self) -> None:

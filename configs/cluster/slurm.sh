@@ -56,7 +56,7 @@ run() {
     local command=$1
     shift
     ${launch[@]+"${launch[@]}"} lt-lightning "$command" -c "$preset" --seed_everything="$seed" \
-        --trainer.default_root_dir="$folder" --trainer.enable_progress_bar=false "$@" ${devices[@]+"${devices[@]}"}
+        --trainer.default_root_dir="$folder" "$@" ${devices[@]+"${devices[@]}"}
 }
 run fit "$@" ${newest:+--ckpt_path="$newest"}
 last=$(find "$folder" -name last.ckpt -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)

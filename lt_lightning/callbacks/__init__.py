@@ -7,7 +7,7 @@ from lt_lightning.callbacks.distraction import NegativeDistraction
 from lt_lightning.callbacks.drw import DRW
 from lt_lightning.callbacks.learning_property import LearningProperty
 from lt_lightning.callbacks.predictions import PredictionsWriter
-from lt_lightning.callbacks.progress import RunProgressBar
+from lt_lightning.callbacks.progress import EpochLines, RunProgressBar, progress_shown
 from lt_lightning.callbacks.results import ResultsWriter
 from lt_lightning.callbacks.temperature import TemperatureScaling
 from lt_lightning.callbacks.warmup import LinearWarmup
@@ -16,6 +16,7 @@ __all__ = [
     "DRW",
     "DeferredCallback",
     "DeferredLoss",
+    "EpochLines",
     "LearningProperty",
     "LinearWarmup",
     "NegativeDistraction",
@@ -24,4 +25,5 @@ __all__ = [
     "RunProgressBar",
     "TemperatureScaling",
     "WeightEMA",
+    "progress_shown",
 ]

@@ -1,9 +1,13 @@
-"""The bar that a run shows."""
+"""How far a run has come: a bar on a terminal, lines in a file."""
 
+import time
 from typing import Any, cast
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
+from rich.console import Console
+
+from lt_lightning.wording import duration
 
 
 class RunProgressBar(RichProgressBar):
@@ -26,3 +30,60 @@ class RunProgressBar(RichProgressBar):
             loss = trainer.callback_metrics.get("train/loss")
             self._loss = None if loss is None else float(loss)
         return shown if self._loss is None else {"train/loss": self._loss, **shown}
+
+
+class EpochLines(ProgressBar):
+    """A line an epoch: its last loss, its validation accuracy where it has one, and the time that is left.
+
+    Rich writes its bar into a file once, when all is over; until then the log of a job would be empty.
+
+    Args:
+        seconds: Least time between two lines, ours; short epochs have fewer than one each. The last one has one.
+    """
+
+    def __init__(self, seconds: float = 30.0) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self._shown = True
+        self._started, self._said = 0.0, 0.0
+        self._first, self._validated = 0, -1
+
+    def disable(self) -> None:
+        """Say nothing, as in all processes but the first."""
+        self._shown = False
+
+    def enable(self) -> None:
+        """Say it again."""
+        self._shown = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self._started = self._said = time.perf_counter()
+        self._first, self._validated = trainer.current_epoch, -1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Note which epoch the figures are of."""
+        self._validated = trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Say how far training is."""
+        now, done, last = time.perf_counter(), trainer.current_epoch + 1, trainer.max_epochs
+        if not self._shown or (now - self._said < self.seconds and done != last):
+            return
+        self._said, found, said = now, trainer.callback_metrics, []
+        if "train/loss" in found:
+            said.append(f"train/loss {float(found['train/loss']):.4g}")
+        if "val/all" in found and self._validated == trainer.current_epoch:
+            said.append(f"val/all {100 * float(found['val/all']):.1f} %")
+        known = last is not None and last > 0
+        if known and done < cast(int, last):
+            rest = (now - self._started) / (done - self._first) * (cast(int, last) - done)
+            said.append(f"about {duration(rest)} left")
+        epoch = f"epoch {done}{f' of {last}' if known else ''}"
+        print(": ".join(filter(None, (epoch, ", ".join(said)))), flush=True)
+
+
+def progress_shown() -> ProgressBar:
+    """A bar where somebody looks on, lines where the output is a file."""
+    console = Console()
+    return RunProgressBar(refresh_rate=10) if console.is_terminal or console.is_jupyter else EpochLines()
