@@ -13,6 +13,9 @@ _NO_METRIC = "Early stopping conditioned on metric"
 _NO_RATE = "When using the learning rate finder"
 """What ``LearningRateFinder`` says, in an AttributeError, of a model without a learning rate of its own."""
 
+_NTASKS = "You set `--ntasks="
+"""What Lightning says, in a RuntimeError, within a SLURM job of tasks that nobody has laid out on nodes."""
+
 
 @contextmanager
 def trainer_sentences() -> Iterator[None]:
@@ -26,7 +29,7 @@ def trainer_sentences() -> Iterator[None]:
     except MisconfigurationException as error:
         raise _one(error) from error
     except RuntimeError as error:
-        if not str(error).startswith(_NO_METRIC):
+        if not str(error).startswith((_NO_METRIC, _NTASKS)):
             raise
         raise _one(error) from error
     except AttributeError as error:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
+from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI, main
 
 
@@ -32,6 +33,13 @@ def test_what_another_job_saved_in_the_current_folder_is_none_of_this_one(job, t
     shutil.copy(stage1, job / "hpc_ckpt_1.ckpt")  # two epochs
     main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
     assert epochs(job) == (1, 5)
+
+
+def test_tasks_that_nobody_laid_out_on_nodes_are_one_sentence(job, tiny, monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    with pytest.raises(UsageError, match=r"^You set `--ntasks=2` .* Use `--ntasks-per-node=2` instead\.$"):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
+    assert not list(job.rglob("version_*"))
 
 
 def test_a_job_that_was_put_back_goes_on(job, tiny, stage1):

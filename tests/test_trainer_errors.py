@@ -12,6 +12,7 @@ from lt_lightning.trainer_errors import trainer_sentences
     [
         MisconfigurationException("Two options\n   exclude each other."),
         RuntimeError("Early stopping conditioned on metric `val/al`\n which is not available."),
+        RuntimeError("You set `--ntasks=2` in your SLURM bash script, but this variable is not supported."),
     ],
 )
 def test_a_users_mistake_is_one_sentence(error):
