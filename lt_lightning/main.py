@@ -20,7 +20,7 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.devices import training_defaults
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
-from lt_lightning.modules import LTModule, RepresentationModule
+from lt_lightning.modules import LTModule, RepresentationModule, RetrainModule
 from lt_lightning.parser_errors import instantiation_sentences, sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
@@ -213,6 +213,8 @@ class LTCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run's folder and our callbacks; this comes after data and model have been made without complaint."""
         options = self._get(self.config_init, "trainer", default={})
+        if self.subcommand == "fit" and isinstance(self.model, RetrainModule):
+            self.model.require_training()  # not after an end of training has been asked for, and all images read
         if self.subcommand == "fit" and options.get("max_epochs") is None and not _ends_otherwise(options):
             raise UsageError(
                 "`trainer.max_epochs` is not set, so training would have no end; give `--trainer.max_epochs`."

@@ -169,6 +169,12 @@ def test_what_the_trainer_refuses_as_it_starts_is_one_sentence_too(here, tiny, c
     assert "\n" not in str(caught.value)
 
 
+def test_where_nothing_trains_no_end_is_asked_for(here):
+    typed = "fit -c cifar100_lt/tau_norm --data=DigitsLT --model.backbone=SmallCNN --model.checkpoint=any.pth"
+    with pytest.raises(UsageError, match=r"`model.head` TauNormHead has nothing to train; use `lt-lightning test`"):
+        main(typed.split())
+
+
 def test_training_without_an_end_is_refused(here, tiny):
     with pytest.raises(UsageError, match=r"`trainer.max_epochs` is not set"):
         main(tiny("fit", "RepresentationModule"))

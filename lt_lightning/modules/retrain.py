@@ -145,12 +145,21 @@ class RetrainModule(LTModule):
         """Refuse to fit what has nothing to train, and callbacks that would train or change the backbone."""
         if stage == "fit":
             check_stays_frozen(self.trainer)
-        if stage == "fit" and not self.trains:
+        if stage == "fit":
+            self.require_training()
+        super().setup(stage)
+
+    def require_training(self) -> None:
+        """Refuse to fit where there is nothing to fit.
+
+        Raises:
+            UsageError: If no parameter trains.
+        """
+        if not self.trains:
             raise UsageError(
                 f"`model.head` {type(self.head).__name__} has nothing to train; use `lt-lightning test` with the same "
                 f"arguments, or `pipeline`, which skips its training."
             )
-        super().setup(stage)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from a stage-2 checkpoint: stage 1's weights must not come over it."""
