@@ -1,6 +1,6 @@
 """The one exception that the command line shows as a sentence instead of a traceback, and checks of numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 
 
@@ -41,6 +41,32 @@ def check_thresholds(name: str, thresholds: Sequence[int]) -> None:
     """
     if len(thresholds) != 2 or not 0 <= thresholds[0] <= thresholds[1]:
         raise UsageError(f"`{name}` must be (low, high) with 0 <= low <= high, but got {tuple(thresholds)}.")
+
+
+def checked_counts(class_counts: Sequence[int], least: int = 1) -> list[int]:
+    """Training images per class as a list, also of a tensor or an array.
+
+    Raises:
+        UsageError: If they are something else, such as a dict, whose keys would be taken for counts; if there is none;
+            or if one is no whole number or below ``least``.
+    """
+    listed = class_counts.tolist() if hasattr(class_counts, "tolist") else class_counts
+    if isinstance(listed, Mapping | str) or not isinstance(listed, Iterable):
+        raise UsageError(
+            f"`class_counts` must be a list of training images per class, in the order of the logits, but got a "
+            f"{type(class_counts).__name__}."
+        )
+    listed = list(listed)
+    try:
+        counts = [int(count) for count in listed]
+        whole = counts == listed
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # no numbers, or infinite ones; torch's own
+        whole = False
+    if not whole:
+        raise UsageError(f"`class_counts` must hold one whole number for each class, but got {listed}.")
+    if not counts or min(counts) < least:
+        raise UsageError(f"`class_counts` must hold at least {least} for each class, but got {counts}.")
+    return counts
 
 
 def _finite(values: Mapping[str, float | None]) -> Iterator[tuple[str, float]]:

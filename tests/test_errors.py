@@ -2,9 +2,11 @@
 
 from math import inf, nan
 
+import numpy as np
 import pytest
+import torch
 
-from lt_lightning.errors import UsageError, check_above_0, check_at_least_0
+from lt_lightning.errors import UsageError, check_above_0, check_at_least_0, checked_counts
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,38 @@ def test_a_number_out_of_range_is_refused_by_its_name(check, value, sentence):
 def test_the_ends_of_ranges():
     check_at_least_0(tau=0.0, epochs=0, alpha=None)
     check_above_0(tau=1e-9, epochs=1)
+
+
+@pytest.mark.parametrize(
+    "given", [[4, 2], (4, 2), torch.tensor([4, 2]), [torch.tensor(4), 2], np.array([4.0, 2.0]), iter([4, 2])]
+)
+def test_counts_may_be_a_list_a_tensor_or_an_array(given):
+    found = checked_counts(given)
+    assert found == [4, 2]
+    assert [type(count) for count in found] == [int, int]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({1: 40, 2: 20}, r"list of training images per class, in the order of the logits, but got a dict\."),
+        ("42", r"list of training images per class, .* but got a str\."),
+        (None, r"list of training images per class, .* but got a NoneType\."),
+        ([1.5, 3], r"one whole number for each class, but got \[1\.5, 3\]\."),
+        ([nan, 3], "one whole number for each class"),
+        ([inf, 3], "one whole number for each class"),
+        (["4", "2"], "one whole number for each class"),
+        (torch.tensor([[1, 2], [3, 4]]), "one whole number for each class"),
+        ([3, 0], r"at least 1 for each class, but got \[3, 0\]\."),
+        ([], "at least 1 for each class"),
+    ],
+)
+def test_what_are_no_counts_is_refused(given, sentence):
+    with pytest.raises(UsageError, match=rf"^`class_counts` must (be a|hold) {sentence}"):
+        checked_counts(given)
+
+
+def test_metrics_may_have_classes_without_training_images():
+    assert checked_counts([0, 3], least=0) == [0, 3]
+    with pytest.raises(UsageError, match="at least 0"):
+        checked_counts([-1, 3], least=0)

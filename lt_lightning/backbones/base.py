@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -21,6 +22,11 @@ class Backbone(nn.Module, ABC):
 
     published_transform: Mapping[str, Sequence[float]] = MappingProxyType({})
     """``mean`` and ``std`` of the images that the published weights which it begins with are used to; else empty."""
+
+    if TYPE_CHECKING:  # else a call of an nn.Module is of no type
+
+        def __call__(self, images: Tensor) -> Tensor:
+            """:meth:`forward`."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:

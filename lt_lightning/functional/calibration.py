@@ -27,7 +27,8 @@ def reliability_bins(
     confidence = probabilities.gather(1, predicted.unsqueeze(1)).squeeze(1).to(dtype)
     bins = (confidence * num_bins).ceil().sub(1).nan_to_num(0).clamp(0, num_bins - 1).to(torch.int64)
     values = torch.stack((torch.ones_like(confidence), confidence, (predicted == targets).to(dtype)))
-    flat = values.new_zeros(3, num_groups * num_bins).index_add(1, groups[targets] * num_bins + bins, values)
+    place = groups.index_select(0, targets) * num_bins + bins  # which refuses -1; in brackets it were the last class
+    flat = values.new_zeros(3, num_groups * num_bins).index_add(1, place, values)
     return flat.view(3, num_groups, num_bins)
 
 

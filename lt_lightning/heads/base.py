@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, checked_counts
 
 
 class Head(nn.Module, ABC):
@@ -20,7 +20,7 @@ class Head(nn.Module, ABC):
         class_counts: Training images per class, length K.
 
     Raises:
-        UsageError: If ``in_features`` or a count is below 1.
+        UsageError: If ``in_features`` or a count is below 1, or a count no whole number.
     """
 
     rebalances: bool = False
@@ -40,10 +40,13 @@ class Head(nn.Module, ABC):
         if in_features < 1:
             raise UsageError(f"`in_features` must be at least 1, but got {in_features}.")
         self.in_features = in_features
-        self.class_counts = [int(count) for count in class_counts]
-        if not self.class_counts or min(self.class_counts) < 1:
-            raise UsageError(f"`class_counts` must hold at least 1 for each class, but got {self.class_counts}.")
+        self.class_counts = checked_counts(class_counts)
         self.num_classes = len(self.class_counts)
+
+    if TYPE_CHECKING:  # else a call of an nn.Module is of no type
+
+        def __call__(self, features: Tensor) -> Tensor:
+            """:meth:`forward`."""
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
@@ -51,8 +54,7 @@ class Head(nn.Module, ABC):
 
     def predict(self, features: Tensor) -> Tensor:
         """Logits used at validation, test and prediction: ``(N, D)`` to ``(N, K)``."""
-        logits: Tensor = self(features)
-        return logits
+        return self(features)
 
     def init_from(self, weight: Tensor, bias: Tensor | None) -> None:  # noqa: ARG002
         """Start from a stage-1 classifier.

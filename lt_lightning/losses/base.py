@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, checked_counts
+from lt_lightning.functional.batches import check_targets, check_width
 from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.reduction import Reduction, check_reduction, reduce
@@ -26,8 +27,8 @@ class Loss(nn.Module, ABC):
             sample. Training needs a scalar.
 
     Raises:
-        UsageError: If a count is below 1, ``reduction`` is unknown, or ``weight`` has another length or an entry that
-            is negative or not finite.
+        UsageError: If a count is below 1 or no whole number, ``reduction`` is unknown, or ``weight`` has another length
+            or an entry that is negative or not finite.
     """
 
     logit_scale: float = 1.0
@@ -47,9 +48,7 @@ class Loss(nn.Module, ABC):
         super().__init__()
         check_reduction(reduction)
         self.reduction: Reduction = reduction
-        self.class_counts = [int(count) for count in class_counts]
-        if not self.class_counts or min(self.class_counts) < 1:
-            raise UsageError(f"`class_counts` must hold at least 1 for each class, but got {self.class_counts}.")
+        self.class_counts = checked_counts(class_counts)
         self.num_classes = len(self.class_counts)
         self.register_buffer("counts", torch.tensor(self.class_counts, dtype=torch.float64), persistent=False)
         self.register_buffer("weight", None, persistent=False)
@@ -77,6 +76,21 @@ class Loss(nn.Module, ABC):
         """Refuse a single class, for losses that look at classes other than the target's."""
         if self.num_classes < 2:
             raise UsageError(f"`class_counts` must have at least 2 classes, but got {self.class_counts}.")
+
+    def __call__(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+        """:meth:`forward`, for a batch that keeps to its contract.
+
+        Some losses would broadcast a wrong batch, or never notice that it has another number of classes.
+
+        Raises:
+            UsageError: If ``logits`` has another shape than ``(N, K)``, or ``targets`` another shape than ``(N,)`` or
+                another type than int64. Whether several classes per sample, ``(N, K)``, will do is up to the loss.
+        """
+        check_width(logits, self.num_classes)
+        if targets.ndim != 2 or targets.shape[1] == 1:
+            check_targets(targets, len(logits))
+        loss: Tensor = super().__call__(logits, targets, features)
+        return loss
 
     @abstractmethod
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:

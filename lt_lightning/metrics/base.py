@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from torchmetrics import Metric
 
-from lt_lightning.errors import UsageError, check_thresholds
+from lt_lightning.errors import check_thresholds, checked_counts
 from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.groups import group_of
 
@@ -22,20 +22,10 @@ class ExactMetric(Metric):
 
 
 def group_masks(class_counts: Sequence[int], thresholds: tuple[int, int]) -> Tensor:
-    """Check ``thresholds`` and return the masks of the groups, ``(3, K)``.
+    """Check what the groups are made from and return their masks, ``(3, K)``; a class may have no training image.
 
     Raises:
-        UsageError: If the thresholds do not rise from 0.
+        UsageError: If a count is negative or no whole number, or the thresholds do not rise from 0.
     """
     check_thresholds("thresholds", thresholds)
-    return group_of(class_counts, thresholds)
-
-
-def check_width(values: Tensor, num_classes: int, name: str = "logits") -> None:
-    """Refuse what is not ``(N, num_classes)``.
-
-    Raises:
-        UsageError: In a sentence that calls ``values`` by ``name``.
-    """
-    if values.ndim != 2 or values.shape[1] != num_classes:
-        raise UsageError(f"`{name}` must have shape (N, {num_classes}), but got {tuple(values.shape)}.")
+    return group_of(checked_counts(class_counts, least=0), thresholds)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
+from lt_lightning.functional.batches import check_targets, check_width
 from lt_lightning.functional.calibration import calibration_error, reliability_bins
 from lt_lightning.functional.groups import GROUPS
 from lt_lightning.functional.precision import at_least_fp32
-from lt_lightning.metrics.base import ExactMetric, check_width, group_masks
+from lt_lightning.metrics.base import ExactMetric, group_masks
 
 
 class CalibrationError(ExactMetric):
@@ -25,7 +26,8 @@ class CalibrationError(ExactMetric):
         num_bins: Bins of equal width in [0, 1]; 15 is Guo et al.'s.
 
     Raises:
-        UsageError: If the thresholds do not rise from 0, or ``num_bins`` is below 1.
+        UsageError: If a count is negative or no whole number, the thresholds do not rise from 0, or ``num_bins`` is
+            below 1.
 
     References:
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
@@ -42,11 +44,11 @@ class CalibrationError(ExactMetric):
         super().__init__()
         if num_bins < 1:
             raise UsageError(f"`num_bins` must be at least 1, but got {num_bins}.")
-        self.num_classes = len(class_counts)
+        masks = group_masks(class_counts, thresholds)
+        self.num_classes = masks.shape[1]
         self.num_bins = num_bins
         # argmax has no kernel for bool everywhere
-        groups = group_masks(class_counts, thresholds).to(torch.uint8).argmax(dim=0)
-        self.register_buffer("groups", groups, persistent=False)
+        self.register_buffer("groups", masks.to(torch.uint8).argmax(dim=0), persistent=False)
         self.add_state("bins", torch.zeros(3, len(GROUPS), num_bins, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, probabilities: Tensor, targets: Tensor) -> None:
@@ -57,9 +59,10 @@ class CalibrationError(ExactMetric):
             targets: ``(N,)``, int64.
 
         Raises:
-            UsageError: If ``probabilities`` has another number of classes.
+            UsageError: If ``probabilities`` has another number of classes, or ``targets`` another shape or type.
         """
         check_width(probabilities, self.num_classes, "probabilities")
+        check_targets(targets, len(probabilities))
         probabilities, dtype = at_least_fp32(probabilities), self.bins.dtype
         found = reliability_bins(probabilities, targets, self.groups, len(GROUPS), self.num_bins, dtype)
         self.bins = self.bins + found

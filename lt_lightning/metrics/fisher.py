@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
+from lt_lightning.functional.batches import check_targets, check_width
 from lt_lightning.functional.fisher import fisher_ratio
 from lt_lightning.metrics.base import ExactMetric
 
@@ -50,10 +51,10 @@ class FisherRatio(ExactMetric):
             targets: ``(N,)``, int64.
 
         Raises:
-            UsageError: If ``features`` has another width.
+            UsageError: If ``features`` has another width, or ``targets`` another shape or type.
         """
-        if features.ndim != 2 or features.shape[1] != self.num_features:
-            raise UsageError(f"`features` must have shape (N, {self.num_features}), but got {tuple(features.shape)}.")
+        check_width(features, self.num_features, "features")
+        check_targets(targets, len(features))
         wide = features.to(self.sums.dtype)
         if self.sums.is_inference() and not torch.is_inference_mode_enabled():
             self.sums = self.sums.clone()  # a reset in inference mode made it, and nothing else may change it in place

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
+from lt_lightning.functional.batches import check_targets, check_width
 from lt_lightning.functional.groups import GROUPS, class_accuracies, group_accuracies, group_means
 from lt_lightning.functional.ranking import classes_ahead
-from lt_lightning.metrics.base import ExactMetric, check_width, group_masks
+from lt_lightning.metrics.base import ExactMetric, group_masks
 
 
 class GroupAccuracy(ExactMetric):
@@ -24,7 +25,7 @@ class GroupAccuracy(ExactMetric):
             number of classes, where that is every image, is left out. 5 is what ImageNet's tables give beside top 1.
 
     Raises:
-        UsageError: If the thresholds do not rise from 0, or a k is below 2.
+        UsageError: If a count is negative or no whole number, the thresholds do not rise from 0, or a k is below 2.
     """
 
     higher_is_better = True
@@ -39,12 +40,13 @@ class GroupAccuracy(ExactMetric):
         self, class_counts: Sequence[int], thresholds: tuple[int, int] = (20, 100), top_k: Sequence[int] = (5,)
     ) -> None:
         super().__init__()
-        self.num_classes = len(class_counts)
+        masks = group_masks(class_counts, thresholds)
+        self.num_classes = masks.shape[1]
         if any(k < 2 for k in top_k):
             raise UsageError(f"`top_k` must hold numbers from 2 on (1 is always there), but got {tuple(top_k)}.")
         self.top_k = tuple(sorted({k for k in top_k if k < self.num_classes}))
         self.register_buffer("ranks", torch.tensor([[1], *([k] for k in self.top_k)]), persistent=False)
-        self.register_buffer("masks", group_masks(class_counts, thresholds), persistent=False)
+        self.register_buffer("masks", masks, persistent=False)
         self.group_sizes = dict(zip(GROUPS, self.masks.sum(dim=1).tolist(), strict=True))
         self.add_state("correct", torch.zeros(self.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
         within = torch.zeros(len(self.top_k), self.num_classes, dtype=torch.int64)
@@ -59,9 +61,10 @@ class GroupAccuracy(ExactMetric):
             targets: ``(N,)``, int64.
 
         Raises:
-            UsageError: If ``logits`` has another number of classes.
+            UsageError: If ``logits`` has another number of classes, or ``targets`` another shape or type.
         """
         check_width(logits, self.num_classes)
+        check_targets(targets, len(logits))
         hits = (classes_ahead(logits, targets, max((1, *self.top_k))) < self.ranks).to(torch.int64)
         self.correct = self.correct.index_add(0, targets, hits[0])
         self.correct_within = self.correct_within.index_add(1, targets, hits[1:])

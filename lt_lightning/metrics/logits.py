@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
+from lt_lightning.functional.batches import check_targets, check_width
 from lt_lightning.functional.groups import GROUPS, group_means
 from lt_lightning.functional.logits import logit_moments, logits_magnitude, own_moments, standard_deviation
 from lt_lightning.functional.precision import at_least_fp32
-from lt_lightning.metrics.base import ExactMetric, check_width, group_masks
+from lt_lightning.metrics.base import ExactMetric, group_masks
 
 
 class LogitsStatistics(ExactMetric):
@@ -29,7 +30,8 @@ class LogitsStatistics(ExactMetric):
             paper does not say, ``all`` is this package's reading.
 
     Raises:
-        UsageError: If the thresholds do not rise from 0, or ``std_over`` is unknown.
+        UsageError: If a count is negative or no whole number, the thresholds do not rise from 0, or ``std_over`` is
+            unknown.
 
     References:
         "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), Definitions 1 and 2.
@@ -51,9 +53,9 @@ class LogitsStatistics(ExactMetric):
         super().__init__()
         if std_over not in ("all", "own"):
             raise UsageError(f"`std_over` must be all or own, but got {std_over!r}.")
-        self.num_classes = len(class_counts)
         self.std_over = std_over
         self.register_buffer("masks", group_masks(class_counts, thresholds), persistent=False)
+        self.num_classes = self.masks.shape[1]
         for name in ("sums", "squares", "own_sums", "own_squares"):  # row 0: raw, row 1: centred
             self.add_state(name, torch.zeros(2, self.num_classes, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("total", torch.zeros(self.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
@@ -66,9 +68,10 @@ class LogitsStatistics(ExactMetric):
             targets: ``(N,)``, int64.
 
         Raises:
-            UsageError: If ``logits`` has another number of classes.
+            UsageError: If ``logits`` has another number of classes, or ``targets`` another shape or type.
         """
         check_width(logits, self.num_classes)
+        check_targets(targets, len(logits))
         if len(logits) == 0:
             return
         logits = at_least_fp32(logits)

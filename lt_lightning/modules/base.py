@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.checkpoints import RECORD
+from lt_lightning.errors import checked_counts
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.mixing import Mixed
@@ -90,7 +91,7 @@ class LTModule(LightningModule):
         allow_changed_data: bool,
     ) -> None:
         super().__init__()
-        self.class_counts = list(class_counts)
+        self.class_counts = checked_counts(class_counts)
         self.group_thresholds = (group_thresholds[0], group_thresholds[1])
         self.backbone = backbone
         self.head, self.loss = make_parts(length_of_features(backbone), self.class_counts, head, loss)

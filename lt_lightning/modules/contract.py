@@ -48,8 +48,11 @@ def length_of_features(backbone: Backbone) -> int:
     """Length D of a backbone's feature vectors.
 
     Raises:
-        UsageError: If its ``num_features`` is no whole number above 0.
+        UsageError: If it is no network, or its ``num_features`` no whole number above 0.
     """
+    if not isinstance(backbone, nn.Module):
+        name = backbone.__name__ if isinstance(backbone, type) else repr(backbone)
+        raise UsageError(f"`model.backbone` must be a network that is made, such as `ResNet32()`, but got {name}.")
     found = getattr(backbone, "num_features", None)
     if not isinstance(found, int) or found < 1:
         raise UsageError(
@@ -113,6 +116,11 @@ def device_of(*parts: nn.Module) -> torch.device:
 
 
 def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -> Part:
+    if isinstance(factory, nn.Module):
+        raise UsageError(
+            f"`{key}` must be what makes one, such as the class `{type(factory).__name__}` or a functools.partial of "
+            f"it, but got one that is made already."
+        )
     begins = "must begin its `__init__` with `super().__init__{takes}`, that of its base class."
     try:
         made = factory(*arguments)

@@ -141,6 +141,23 @@ def test_shapes(make: Factory, n: int, k: int) -> None:
 
 
 @every
+def test_a_wrong_batch_is_refused_and_never_broadcast(make: Factory) -> None:
+    logits, targets = batch()
+    for wrong in (logits[:, [0, 1, 2, 3, 4, 4]], logits[:, :4], logits.unsqueeze(2), logits[0]):
+        with pytest.raises(UsageError, match=r"^`logits` must have shape \(N, 5\), but got \("):
+            make(COUNTS)(wrong, targets, torch.ones(6, 2))
+    for wrong in (targets[:1], targets[:3], targets.unsqueeze(1), targets.double(), targets.int(), targets[0]):
+        with pytest.raises(UsageError, match=r"^`targets` must hold the class of each of 6 samples, \(6,\) and int64"):
+            make(COUNTS)(logits, wrong, torch.ones(6, 2))
+
+
+def test_compiles_without_a_break() -> None:
+    logits, targets = batch()
+    compiled = torch.compile(losses.LDAMLoss(COUNTS), fullgraph=True, backend="eager")
+    torch.testing.assert_close(run(compiled, logits, targets), run(losses.LDAMLoss(COUNTS), logits, targets))
+
+
+@every
 def test_counts_of_one(make: Factory) -> None:
     logits, targets = batch()
     value, gradient = value_and_gradient(make([1] * 5), logits, targets)

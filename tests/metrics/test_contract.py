@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from lt_lightning.errors import UsageError
 from lt_lightning.metrics import (
     CalibrationError,
     FisherRatio,
@@ -105,3 +106,27 @@ def test_state_survives_a_checkpoint(make: Callable[[int], Metric], feed: Feed) 
     other.load_state_dict(metric.state_dict())
     for name, state in metric.metric_state.items():
         assert torch.equal(state, other.metric_state[name])
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() - {"residual"}))  # which takes no targets
+def test_targets_of_another_shape_or_type_are_refused(name: str) -> None:
+    make, feed = CASES[name]
+    for wrong in (TARGETS[:1], TARGETS[:3], TARGETS.unsqueeze(1), TARGETS.double(), TARGETS.int()):
+        with pytest.raises(UsageError, match=r"^`targets` must hold the class of each of 90 samples, \(90,\)"):
+            feed(make(K), LOGITS, wrong)
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() - {"residual"}))
+def test_no_class_is_counted_as_another(name: str) -> None:
+    make, feed = CASES[name]
+    for wrong in (TARGETS - 1, TARGETS + K):
+        with pytest.raises((IndexError, RuntimeError), match="out of"):
+            feed(make(K), LOGITS, wrong)
+
+
+@pytest.mark.parametrize("make", [GroupAccuracy, LogitsStatistics, CalibrationError])
+def test_class_counts_may_be_0_but_no_dict(make: Callable[[Any], Metric]) -> None:
+    assert [make(counts).num_classes for counts in ([0, 500], torch.tensor([0, 500]))] == [2, 2]
+    for wrong in (dict(enumerate(COUNTS)), [-1, 3], [1.5, 3]):
+        with pytest.raises(UsageError, match=r"^`class_counts` must"):
+            make(wrong)

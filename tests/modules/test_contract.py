@@ -284,3 +284,25 @@ def test_shapes_are_known_before_the_first_batch():
         make_parts(6, COUNTS, Lazy, Mean)
     with pytest.raises(UsageError, match=r"`model.loss` LazyLoss has parameters .* \(centres\); give them"):
         make_parts(6, COUNTS, Mine, LazyLoss)
+
+
+def test_a_part_that_is_made_already_is_refused():
+    head, loss = LinearHead(4, [3, 2]), CrossEntropyLoss([3, 2])
+    with pytest.raises(UsageError, match=r"`model.head` must be what makes one, such as the class `LinearHead` or"):
+        make_parts(4, [3, 2], head, CrossEntropyLoss)
+    with pytest.raises(
+        UsageError, match=r"`model.loss` must be what makes one, such as the class `CrossEntropyLoss` or"
+    ):
+        make_parts(4, [3, 2], LinearHead, loss)
+
+
+@pytest.mark.parametrize(("given", "name"), [(SmallCNN, "SmallCNN"), ("ResNet32", "'ResNet32'")])
+def test_a_backbone_that_is_not_made_is_refused(given, name):
+    with pytest.raises(UsageError, match=rf"^`model.backbone` must be a network that is made, .* but got {name}\.$"):
+        RepresentationModule([3, 2], given)
+
+
+def test_counts_may_be_a_tensor_and_are_kept_as_numbers():
+    module = RepresentationModule(torch.tensor([3, 2]), SmallCNN(8))
+    assert module.class_counts == [3, 2]
+    assert [type(count) for count in module.class_counts] == [int, int]
