@@ -1,8 +1,9 @@
 """Two-stage training for long-tailed image classification.
 
-Sub-packages: ``functional``, ``heads``, ``losses``, ``backbones``, ``samplers``, ``metrics``, ``data``,
-``checkpoints``, ``features``, ``retraining``, ``modules``, ``callbacks``, ``comparing``.
-Importing this package imports none of them, nor torch; the names below arrive when they are used.
+Sub-packages: ``functional``, ``heads``, ``losses``, ``backbones``, ``samplers``, ``metrics``, ``augmentations``,
+``data``, ``checkpoints``, ``features``, ``retraining``, ``modules``, ``callbacks``, ``comparing``.
+
+Importing this package imports none of them, nor torch; they and the names below arrive when they are used.
 """
 
 from importlib import import_module
@@ -33,6 +34,23 @@ _PUBLIC = {
     "retrain": "lt_lightning.api",
 }
 
+_PARTS = (
+    "augmentations",
+    "backbones",
+    "callbacks",
+    "checkpoints",
+    "comparing",
+    "data",
+    "features",
+    "functional",
+    "heads",
+    "losses",
+    "metrics",
+    "modules",
+    "retraining",
+    "samplers",
+)
+
 __all__ = [
     "Backbone",
     "Head",
@@ -51,8 +69,10 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
+    if name in _PARTS:
+        return import_module(f"lt_lightning.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted([*__all__, *_PARTS])

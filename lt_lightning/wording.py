@@ -1,5 +1,6 @@
-"""Lists, sizes and times in the words of a sentence."""
+"""Lists, sizes, times and settings in the words of a sentence."""
 
+import inspect
 import math
 from collections.abc import Sequence
 
@@ -12,6 +13,12 @@ def first_few(words: Sequence[str], most: int = 5) -> str:
 def some(keys: Sequence[str], most: int = 4) -> str:
     """The same, each of them quoted."""
     return first_few([repr(key) for key in keys], most)
+
+
+def settings_of(part: object) -> str:
+    """Plain settings of a part, the arguments that its class takes and it keeps by their names: ``tau=1.0, seed=0``."""
+    kept = {name: getattr(part, name, None) for name in inspect.signature(type(part)).parameters}
+    return ", ".join(f"{name}={value!r}" for name, value in kept.items() if isinstance(value, bool | int | float | str))
 
 
 def human(nbytes: float) -> str:

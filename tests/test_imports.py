@@ -219,8 +219,19 @@ def test_public_names_arrive_when_used():
     for name in lt_lightning.__all__:
         assert getattr(lt_lightning, name) is not None
         assert name in dir(lt_lightning)
+    assert [name for name in dir(lt_lightning) if getattr(lt_lightning, name, None) is None] == []
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         lt_lightning.Nothing  # noqa: B018
+
+
+def test_parts_arrive_when_used():
+    program = (
+        "import sys, lt_lightning\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(lt_lightning.losses.LDAMLoss([5, 3]), 'metrics' in dir(lt_lightning))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"LDAMLoss\(num_classes=2, .*\) True\n", done.stdout)
 
 
 def test_commands_import_no_heavy_package_that_lightning_does_not():

@@ -1,6 +1,6 @@
 import pytest
 
-from lt_lightning.wording import duration, first_few, human, some
+from lt_lightning.wording import duration, first_few, human, settings_of, some
 
 
 def test_long_lists_are_cut():
@@ -23,3 +23,12 @@ def test_sizes_in_words(nbytes, words):
 )
 def test_durations_in_words(seconds, words):
     assert duration(seconds) == words
+
+
+def test_settings_are_what_a_class_takes_and_keeps():
+    class Part:
+        def __init__(self, counts, tau=1.0, name="x", gap=None):
+            self.counts, self.tau, self.gap = counts, tau, gap
+
+    assert settings_of(Part([3, 2])) == "tau=1.0"
+    assert settings_of(Part([3, 2], tau=2, gap=0.5)) == "tau=2, gap=0.5"

@@ -18,7 +18,7 @@ def row_cosines(weight: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two tensors ``(K,)``, in fp32 at least.
     """
-    with torch.autocast(weight.device.type, enabled=False):
+    with torch.autocast("cpu" if weight.is_meta else weight.device.type, enabled=False):  # meta has none
         rows = directions(weight)
         others = rows.sum(dim=0) - rows
         mean = (rows * others).sum(dim=1) / (len(rows) - 1)

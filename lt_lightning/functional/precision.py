@@ -22,7 +22,7 @@ def linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     Returns:
         Logits ``(N, K)``.
     """
-    with torch.autocast(features.device.type, enabled=False):
+    with torch.autocast("cpu" if features.is_meta else features.device.type, enabled=False):  # meta has none
         features = at_least_fp32(features)
         dtype = torch.promote_types(features.dtype, weight.dtype)
         return torch.nn.functional.linear(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError, checked_counts
+from lt_lightning.wording import settings_of
 
 
 class Head(nn.Module, ABC):
@@ -116,6 +117,10 @@ class Head(nn.Module, ABC):
                 f"`targets` must hold each class as often as `class_counts`, {self.class_counts}, for "
                 f"`{type(self).__name__}`, but got {found}."
             )
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets where it is printed."""
+        return f"num_classes={self.num_classes}, {settings_of(self)}"
 
     def project_(self) -> None:
         """Put the parameters back where they are allowed to be; called after every optimiser step or epoch."""

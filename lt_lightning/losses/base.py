@@ -11,6 +11,7 @@ from lt_lightning.functional.batches import check_targets, check_width
 from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.reduction import Reduction, check_reduction, reduce
+from lt_lightning.wording import settings_of
 
 
 class Loss(nn.Module, ABC):
@@ -71,6 +72,10 @@ class Loss(nn.Module, ABC):
                 f"{values.tolist()} of shape {tuple(values.shape)}."
             )
         self.weight = values.to(self.counts)
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets where it is printed."""
+        return f"num_classes={self.num_classes}, {settings_of(self)}"
 
     def require_two_classes(self) -> None:
         """Refuse a single class, for losses that look at classes other than the target's."""

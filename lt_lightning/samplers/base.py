@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import settings_of
 
 
 class EpochSampler(Sampler[int], ABC):
@@ -19,7 +20,8 @@ class EpochSampler(Sampler[int], ABC):
         seed: Seed of the draws. The order of an epoch depends on it and on the epoch, on nothing else.
 
     Raises:
-        UsageError: If a class between 0 and the largest target has no image.
+        UsageError: If ``targets`` are no whole numbers from 0 on, one per image, or a class between 0 and the largest
+            target has no image.
     """
 
     rebalances: bool = False
@@ -29,7 +31,13 @@ class EpochSampler(Sampler[int], ABC):
     """Epochs of the whole training, for samplers that change in its course; :meth:`set_epochs` fills it in."""
 
     def __init__(self, targets: Sequence[int] | Tensor, seed: int = 0) -> None:
-        self.targets = torch.as_tensor(targets, dtype=torch.int64)
+        given = torch.as_tensor(targets)
+        self.targets = given.to(torch.int64)
+        if given.ndim != 1 or len(given) == 0 or bool((self.targets != given).any()) or int(self.targets.min()) < 0:
+            raise UsageError(
+                f"`targets` must hold the class of each training image, (N,), whole numbers from 0 on, but got shape "
+                f"{tuple(given.shape)}{f' from {given.min():g} to {given.max():g}' if given.numel() else ''}."
+            )
         self.seed = seed
         self.epoch = 0
         self.class_counts = torch.bincount(self.targets)
@@ -81,6 +89,11 @@ class EpochSampler(Sampler[int], ABC):
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(images={len(self.targets)}, classes={len(self.class_counts)}, {settings_of(self)})"
+        )
 
 
 def places_in_class(classes: Tensor) -> Tensor:

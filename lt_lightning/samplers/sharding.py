@@ -27,7 +27,8 @@ class ShardedBatchSampler(Sampler[list[int]]):
         repeats: Whether every epoch has the order of the first, so that its first batches are always the same images.
 
     Raises:
-        UsageError: If ``world_size`` does not divide ``batch_size``, or the list is shorter than ``world_size``.
+        UsageError: If ``sampler`` is no EpochSampler, ``rank`` is none of 0 to ``world_size`` - 1, ``world_size``
+            does not divide ``batch_size``, or the list is shorter than ``world_size``.
     """
 
     def __init__(
@@ -39,6 +40,9 @@ class ShardedBatchSampler(Sampler[list[int]]):
         skip_batches: int = 0,
         repeats: bool = False,
     ) -> None:
+        if not isinstance(sampler, EpochSampler):
+            raise UsageError(f"`sampler` must be an EpochSampler, but got a {type(sampler).__name__}.")
+        _check_rank(rank, world_size)
         if batch_size < 1:
             raise UsageError(f"`batch_size` must be at least 1, but got {batch_size}.")
         if batch_size % world_size:
@@ -87,10 +91,11 @@ class EvalBatchSampler(Sampler[list[int]]):
         world_size: Number of processes.
 
     Raises:
-        UsageError: If there are fewer images than processes.
+        UsageError: If ``rank`` is none of 0 to ``world_size`` - 1, or there are fewer images than processes.
     """
 
     def __init__(self, num_samples: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        _check_rank(rank, world_size)
         if batch_size < 1:
             raise UsageError(f"`eval_batch_size` must be at least 1, but got {batch_size}.")
         if num_samples < world_size:
@@ -109,3 +114,8 @@ class EvalBatchSampler(Sampler[list[int]]):
 
     def __len__(self) -> int:
         return self._batches
+
+
+def _check_rank(rank: int, world_size: int) -> None:
+    if not 0 <= rank < world_size:
+        raise UsageError(f"`rank` must lie in 0 to `world_size` - 1, but got {rank} for {world_size} processes.")

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import Head
+from lt_lightning.heads import CosineHead, Head
 
 
 class Doubled(Head):
@@ -56,3 +56,7 @@ def test_features_of_another_training_set_are_refused() -> None:
         head.check_features(torch.ones(3, 2, 1), torch.tensor([0, 1, 0]))
     with pytest.raises(UsageError, match=r"each class as often as `class_counts`, \[2, 1\], .* but got \[1, 2\]"):
         head.check_features(torch.ones(3, 2), torch.tensor([0, 1, 1]))
+
+
+def test_printed_it_says_what_it_was_made_with() -> None:
+    assert repr(CosineHead(4, [5, 3])) == "CosineHead(num_classes=2, in_features=4, scale=16.0, learnable_scale=False)"

@@ -199,3 +199,11 @@ def test_the_docstring_says_what_trains(make: Factory) -> None:
     said = " ".join((type(head).__doc__ or "").split())
     assert ("Trains nothing" in said) is not trains
     assert "Trains " in said
+
+
+@every
+def test_shapes_are_known_without_values(make: Factory) -> None:
+    with torch.device("meta"):
+        logits = make(4, COUNTS)(torch.empty(5, 4))
+    assert logits.is_meta
+    assert logits.shape == (5, 3)

@@ -77,3 +77,9 @@ def test_probabilities_use_the_scale_of_the_loss_and_keep_fp64() -> None:
     assert found.dtype == torch.float64
     torch.testing.assert_close(found, torch.softmax(10 * logits, 1))
     assert Shortest([5, 3]).probabilities(logits.half()).dtype == torch.float32
+
+
+def test_printed_it_says_what_it_was_made_with() -> None:
+    assert repr(CrossEntropyLoss([5, 3], label_smoothing=0.1)) == (
+        "CrossEntropyLoss(num_classes=2, label_smoothing=0.1, reduction='mean')"
+    )

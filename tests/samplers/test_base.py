@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lt_lightning.errors import UsageError
-from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
+from lt_lightning.samplers import ClassBalancedSampler, EpochSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.samplers.base import ClassIndex, places_in_class
 
 
@@ -73,3 +73,16 @@ def test_class_index_finds_every_image_of_every_class(targets_of, counts):
 def test_places_count_earlier_images_of_the_same_class():
     assert places_in_class(torch.tensor([2, 0, 2, 2, 0])).tolist() == [0, 0, 1, 2, 1]
     assert len(places_in_class(torch.tensor([], dtype=torch.int64))) == 0
+
+
+@pytest.mark.parametrize("targets", [[[0], [1]], [0.5, 1.0], [0, -1], [], torch.eye(3)])
+def test_what_are_no_classes_of_images_is_refused(targets):
+    with pytest.raises(
+        UsageError, match=r"^`targets` must hold the class of each training image, \(N,\), .* got shape"
+    ):
+        InstanceSampler(targets)
+
+
+def test_printed_it_says_what_it_was_made_with():
+    sampler = ClassBalancedSampler([0, 0, 1], seed=7)
+    assert repr(sampler) == "ClassBalancedSampler(images=3, classes=2, seed=7, samples_per_class=4)"

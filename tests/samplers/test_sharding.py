@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import RandomSampler
 
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EvalBatchSampler, InstanceSampler, ShardedBatchSampler
@@ -45,5 +46,13 @@ def test_errors_name_argument_and_value():
         ShardedBatchSampler(sampler, 4, 0, 4)
     with pytest.raises(UsageError, match="`batch_size` must be at least 1, but got 0"):
         ShardedBatchSampler(sampler, 0)
+    with pytest.raises(UsageError, match="`sampler` must be an EpochSampler, but got a RandomSampler"):
+        ShardedBatchSampler(RandomSampler([0, 1]), 2)
+    for rank, world_size in ((2, 2), (-1, 2), (0, 0)):  # which would repeat images, or lose them
+        sentence = f"`rank` must lie in 0 to `world_size` - 1, but got {rank} for {world_size} processes"
+        with pytest.raises(UsageError, match=sentence):
+            ShardedBatchSampler(sampler, 2, rank, world_size)
+        with pytest.raises(UsageError, match=sentence):
+            EvalBatchSampler(3, 2, rank, world_size)
     with pytest.raises(UsageError, match="`eval_batch_size` must be at least 1, but got 0"):
         EvalBatchSampler(3, 0)
