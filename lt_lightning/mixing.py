@@ -54,10 +54,10 @@ class Mixed:
             logits: ``(N, K)``.
             features: ``(N, D)``.
         """
-        own = loss(logits, self.targets, features)
+        own: Tensor = loss(logits, self.targets, features)
         if self.partners is None:
             return own
-        other = loss(logits, self.partners, features)
+        other: Tensor = loss(logits, self.partners, features)
         return self.share * own + (1 - self.share) * other
 
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +83,8 @@ class Loss(nn.Module, ABC):
         if self.num_classes < 2:
             raise UsageError(f"`class_counts` must have at least 2 classes, but got {self.class_counts}.")
 
-    def __call__(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+    # Of any type, as torch's own losses are: a strict checker lets nobody call the untyped `backward` of a Tensor.
+    def __call__(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Any:
         """:meth:`forward`, for a batch that keeps to its contract.
 
         Some losses would broadcast a wrong batch, or never notice that it has another number of classes.
@@ -94,8 +96,7 @@ class Loss(nn.Module, ABC):
         check_width(logits, self.num_classes)
         if targets.ndim != 2 or targets.shape[1] == 1:
             check_targets(targets, len(logits))
-        loss: Tensor = super().__call__(logits, targets, features)
-        return loss
+        return super().__call__(logits, targets, features)
 
     @abstractmethod
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:

@@ -44,7 +44,7 @@ def make_parts(
     return made
 
 
-def length_of_features(backbone: Backbone) -> int:
+def length_of_features(backbone: object) -> int:
     """Length D of a backbone's feature vectors.
 
     Raises:
