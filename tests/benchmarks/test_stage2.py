@@ -15,3 +15,33 @@ def test_heads_trained_together_equal_heads_trained_alone(run_script, tmp_path: 
     record = json.loads(output.read_text())
     assert 0 < record["b: largest relative difference of a weight"] < 1e-6
     assert set(record["c: LORT alone"]) == {"autograd", "feature loop", "Trainer"}
+
+
+# With another device in a GPU's place, and nothing that trains.
+DRIVER = """
+import sys, tempfile
+from pathlib import Path
+import stage2
+
+class Caught:
+    def __init__(self, **options):
+        self.options = options
+    def fit(self, module, datamodule):
+        print("Trainer", self.options["accelerator"])
+
+def caught(runs, rows):
+    features, targets = rows.take(runs[0].sampler.indices(0), 0)
+    print("head", {value.device.type for value in (runs[0].head.weight, runs[0].loss.counts, features, targets)})
+
+stage2.Trainer, stage2.train_heads = Caught, caught
+stage2.through_a_trainer(stage2.Rows("cpu"), 1, "cuda")
+with tempfile.TemporaryDirectory() as folder:
+    stage2.large_head(4, 1, Path(folder), "meta")
+"""
+
+
+def test_a_device_is_what_is_timed(run_script, tmp_path: Path) -> None:
+    if not SCRIPT.exists():
+        pytest.skip("the scripts of the source tree are not here")
+    (tmp_path / "driver.py").write_text(DRIVER)
+    assert run_script(tmp_path / "driver.py").splitlines() == ["Trainer gpu", "head {'meta'}"]
