@@ -30,7 +30,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions
 from lt_lightning.main import LTCLI
 from lt_lightning.modules import LTModule
-from lt_lightning.results import environment, write_json
+from lt_lightning.results import write_json
 from lt_lightning.tables import show
 
 BASELINE = "baseline"
@@ -156,6 +156,7 @@ def run(variant: str, seed: int, budget: Budget, arguments: argparse.Namespace) 
         "variant": variant,
         "seed": seed,
         "epochs": trained.results["epochs"],
+        "environment": trained.results["environment"],
         "stage1": {"validation": stage1["validation"], "test": stage1["test"], "seconds": trained.seconds},
         "stage2": compared,
         "best": max(tried, key=lambda row: row["validation"]),
@@ -260,7 +261,7 @@ def main(argv: Sequence[str]) -> int:
             break
         runs.append(found)
         left.pop(0)
-        held = {"environment": environment(), "protocol": PROTOCOL, "settings": settings, "runs": runs}
+        held = {"protocol": PROTOCOL, "settings": settings, "runs": runs}
         write_json(arguments.output, held)
     if runs:
         show(table(runs, settings))

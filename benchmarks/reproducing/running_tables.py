@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_lightning.errors import UsageError
+from lt_lightning.results import environment
 from reproducing.lort import STAGE1
 from reproducing.outcome import Outcome
 from reproducing.recording import compared_row, fitted
@@ -95,7 +96,7 @@ class _Running:
 
     def _an_epoch(self, training: Training) -> float | None:
         """Seconds of an epoch as far as earlier runs of this table tell: this preset's, else the slowest."""
-        known = {r["preset"]: r["seconds"] / r["epochs"] for r in self.there.values() if r.get("epochs")}
+        known = {r["preset"]: r["seconds"] / r["epochs"] for _, r in self._of_here() if r.get("epochs")}
         return known.get(training.preset, max(known.values(), default=None))
 
     # -- stage 2 -----------------------------------------------------------------------------------------------------
@@ -165,8 +166,13 @@ class _Running:
 
     def _a_comparison(self, key: Key) -> float | None:
         """Seconds that such a comparison took before, if this table has had one."""
-        known = [r["comparison_seconds"] for k, r in self.there.items() if k.mode == key.mode and k.views == key.views]
+        known = [r["comparison_seconds"] for k, r in self._of_here() if k.mode == key.mode and k.views == key.views]
         return max(known, default=None)
+
+    def _of_here(self) -> Iterator[tuple[Key, Record]]:
+        """Runs of like hardware: what a processor has taken tells nothing of a GPU."""
+        here = environment()["hardware"]
+        return ((key, record) for key, record in self.there.items() if record["environment"]["hardware"] == here)
 
     # -- records -----------------------------------------------------------------------------------------------------
 

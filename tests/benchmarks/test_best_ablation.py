@@ -68,6 +68,7 @@ def test_it_stops_and_goes_on(found):
     assert "unfinished" not in said[2]
     assert "★" in said[2]
     assert [run["variant"] for run in held["runs"]] == ["baseline", "augmentation+mixup+ema"]
+    assert all(run["environment"]["hardware"] for run in held["runs"])  # which may be another for each
 
 
 def test_stage_2_is_chosen_on_validation_images(found):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from reproducing.records import key_of, read
+from reproducing.records import append, key_of, path, read
 from reproducing.running_tables import run_table
 from reproducing.tables import Cell, Column, Table, Training
 from reproducing.training import Budget, train
@@ -99,6 +99,17 @@ def test_nothing_begins_without_time_for_an_epoch(table, settings):
     an_epoch = record["seconds"] / EPOCHS
     short = run_table(tiny, tiny.cells, replace(settings, budget=Budget(0.5 * an_epoch / 60)))
     assert (short.there, short.unfinished) == (1, ["second, digits, seed 0"])
+
+
+def test_what_other_hardware_has_taken_keeps_nothing_from_beginning(table, settings):
+    tiny = table()
+    run_table(tiny, tiny.cells[:1], settings)
+    (record,) = read(settings.results, "tiny")
+    slow = {**record, "seconds": 1e9, "environment": {**record["environment"], "hardware": "another"}}
+    path(settings.results, "tiny").unlink()
+    append(settings.results, "tiny", [slow])
+    outcome = run_table(tiny, tiny.cells, replace(settings, budget=Budget(60)))
+    assert (outcome.there, outcome.finished, outcome.unfinished) == (1, 1, [])
 
 
 def test_stage2_runs_on_each_stage1_with_each_seed(table, settings):
