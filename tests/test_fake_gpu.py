@@ -19,8 +19,10 @@ from torch.utils._pytree import tree_leaves
 
 from lt_lightning import heads, losses, metrics
 from lt_lightning.backbones import ResNet20
+from lt_lightning.comparing import training
 from lt_lightning.data.crop_table import CropTable
 from lt_lightning.errors import UsageError
+from lt_lightning.features import Features
 from lt_lightning.functional import augment, widest_float
 from lt_lightning.modules import RepresentationModule
 from lt_lightning.retraining.runs import HeadRun
@@ -233,6 +235,30 @@ def test_stacks(head, loss, monkeypatch):
         with reading(monkeypatch):
             stack.end_epoch()
             stack.write_back()
+
+
+class NoWaitingCopies(TorchDispatchMode):
+    """Refuse a copy to the GPU that is waited for."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        options = kwargs or {}
+        found = func(*args, **options)
+        if func is torch.ops.aten._to_copy.default and (found.device == GPU) != (args[0].device == GPU):
+            assert options.get("non_blocking"), "a copy that is waited for"
+        return found
+
+
+@pytest.mark.parametrize("held", ["cpu", GPU], ids=["beside it", "on it"])
+def test_features_come_to_the_gpu_without_waiting(held, monkeypatch):
+    monkeypatch.setattr(training, "on_device", lambda features, device: features)
+    with FakeTensorMode(), torch.no_grad():
+        values, targets = torch.randn(2, 50, 6, device=held), torch.zeros(50, dtype=torch.int64, device=held)
+        rows = training.ShownRows(Features(values, targets, views=2), GPU)
+        indices = torch.arange(8)
+        rows.take(indices, 0)  # an epoch's views are sent at its first batch
+        with NoWaitingCopies():
+            features, classes = rows.take(indices, 0)
+        assert features.device == classes.device == GPU
 
 
 def test_crops(gpu):

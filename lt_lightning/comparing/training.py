@@ -72,9 +72,10 @@ class ShownRows:
         """Features ``(B, D)`` in fp32 and classes ``(B,)`` of some images, in the view that an epoch shows."""
         if self._shown[0] != epoch:
             self._shown = (epoch, self.features.shown(epoch).to(self.features.targets.device))
-        indices = indices.to(self.features.targets.device)
-        rows = self.features.rows(indices, self._shown[1])
-        return rows.to(self.device).float(), self.features.targets[indices].to(self.device)
+        # Whoever sends something to a GPU need not wait until it has come.
+        indices = indices.to(self.features.targets.device, non_blocking=True)
+        rows, targets = self.features.rows(indices, self._shown[1]), self.features.targets[indices]
+        return rows.to(self.device, non_blocking=True).float(), targets.to(self.device, non_blocking=True)
 
 
 def train(
