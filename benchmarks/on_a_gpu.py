@@ -5,13 +5,16 @@
     python benchmarks/on_a_gpu.py --root data --budget 9 --parts lort100 best
 
 Parts are run one after another, each by a command that works by itself too; ``--list`` shows them. A part that fails is
-named at the end and keeps none of the others from running. Tables and the ablation go on where they stopped, so the
-same command may be given again until nothing is left; speed is measured anew.
+named at the end and keeps none of the others from running. Tables and the ablation stop when the budget says so, and go
+on from there, so the same command may be given again until nothing is left; whatever else outlasts it is ended, and
+measured anew.
 """
 
 import argparse
 import math
+import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +29,9 @@ TESTS = ("modules/test_no_waiting.py", "modules/test_speed.py", "data/test_crop_
 
 UNFINISHED = 3
 """Status of a script that its budget has stopped."""
+
+SETTINGS = {"ResNet34": "64", "ResNet32": "128"}
+"""Networks whose speed is measured, and the batch size of the papers' recipes with them."""
 
 
 def plan(root: str, seeds: int, precision: str, compilation: str) -> dict[str, list[list[str]]]:
@@ -52,15 +58,18 @@ def plan(root: str, seeds: int, precision: str, compilation: str) -> dict[str, l
     def stage1(record: str, *options: str) -> list[str]:
         return script("stage1", "--device", "cuda", "--root", root, "--output", record_of(record), *options)
 
+    def speed(network: str, batch: str) -> list[str]:
+        here = ("--networks", network, "--batch-sizes", batch, "--modes", *dict.fromkeys(("eager", mode)))
+        return stage1(f"stage1_cuda_{network.lower()}", "--parts", "a", "b", *here, "--steps", "60", "--rounds", "3")
+
     mode = next(mode for mode, name in MODES.items() if name == compilation)
-    networks = ("--networks", "ResNet32", "ResNet34", "--steps", "60", "--rounds", "3")
     return {
         "tests": [["-m", "pytest", "-q", *(str(HERE.parent / "tests" / file) for file in TESTS)]],
         "whole": [stage1("stage1_cuda_whole", "--parts", "--modes", mode, "--full", "cifar100_lt/stage1/ce")],
         "lort100": [table("lort1"), table("lort2", "--columns", "cifar100_ir100")],
         "speed": [
-            stage1("stage1_cuda", "--parts", "a", "b", *networks),
             script("stage2", "--device", "cuda", "--output", record_of("stage2_cuda")),
+            *(speed(*setting) for setting in SETTINGS.items()),
         ],
         "best": [trained("best_ablation")],
         "figures": [table("lort_fig4"), table("lort_fig5")],
@@ -83,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--precision", default="bf16-mixed", help="of trainings")
     parser.add_argument("--compile", choices=MODES.values(), default="reduce-overhead", help="of backbones")
-    parser.add_argument("--budget", type=float, help="minutes after which nothing more is begun")
+    parser.add_argument("--budget", type=float, help="minutes after which nothing goes on")
     parser.add_argument("--parts", nargs="+", help="some of those that --list shows; default: all")
     parser.add_argument("--list", action="store_true", help="show the commands and run nothing")
     options = parser.parse_args(argv)
@@ -114,7 +123,7 @@ def _run(chosen: dict[str, list[list[str]]], budget: float | None) -> int:
             can_stop = Path(command[0]).stem in ("reproduce", "best_ablation")
             more = ["--budget", f"{left:.2f}"] if budget is not None and can_stop else []
             print(f"== {name}: {shlex.join(['python', *command, *more])}", flush=True)
-            status = subprocess.run([sys.executable, *command, *more], check=False).returncode
+            status = _run_for(math.inf if more else 60 * left, [sys.executable, *command, *more])
             if status == UNFINISHED:
                 left_over.append(name)
             elif status:
@@ -123,6 +132,21 @@ def _run(chosen: dict[str, list[list[str]]], budget: float | None) -> int:
         if names:
             print(f"{what}: {' '.join(dict.fromkeys(names))}", flush=True)
     return int(bool(failed))
+
+
+def _run_for(seconds: float, command: list[str]) -> int:
+    """A command's status; one that takes longer is ended, with what it has started, and counts as unfinished."""
+    if seconds == math.inf:
+        return subprocess.run(command, check=False).returncode
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return UNFINISHED
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 if __name__ == "__main__":

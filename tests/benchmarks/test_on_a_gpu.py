@@ -1,11 +1,13 @@
 """The plan for a machine with a GPU, as far as a machine without one can try it."""
 
 import shlex
+import time
 from pathlib import Path
 
 import on_a_gpu
 import pytest
 import reproduce
+import timed_fit
 import torch
 from reproducing.every import FIGURES, TABLES
 
@@ -74,3 +76,25 @@ def test_a_part_that_fails_or_is_left_over_is_named(tmp_path, monkeypatch, capfd
     assert "['0', '--budget', '5.00']" in shown
     assert on_a_gpu.main(["--budget", "0"]) == 0
     assert "left for the next call: good bad slow" in capfd.readouterr().out
+
+
+def test_what_cannot_stop_itself_is_ended_with_what_it_has_started(tmp_path, monkeypatch, capfd):
+    script, left = tmp_path / "stage1.py", tmp_path / "left"
+    child = f"import time, pathlib; time.sleep(4); pathlib.Path({str(left)!r}).touch()"
+    script.write_text(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])")
+    monkeypatch.setattr(on_a_gpu, "plan", lambda *_: {"long": [[str(script)]], "next": [[str(script)]]})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    began = time.monotonic()
+    assert on_a_gpu.main(["--budget", str(2 / 60)]) == 0
+    assert "left for the next call: long next" in capfd.readouterr().out
+    time.sleep(max(0.0, began + 6 - time.monotonic()))
+    assert not left.exists()
+
+
+def test_speed_is_measured_at_the_papers_batch_sizes():
+    """Each in a command, and a record, of its own: one may be all that a budget lets through."""
+    for network, preset in timed_fit.PRESETS.items():
+        batch = presets.load(preset)["data"]["init_args"]["batch_size"]
+        assert on_a_gpu.SETTINGS[network] == str(batch)
+    records = [command[command.index("--output") + 1] for command in COMMANDS if "--output" in command]
+    assert len(set(records)) == len(records)
