@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
 from torch import nn
 
 from lt_lightning.errors import UsageError
@@ -167,6 +168,29 @@ def test_other_optimisers_stay_as_they_are():
         optimizer = kind(gpu_parameters(), lr=0.1)
         prefer_fused(optimizer)
         assert optimizer.param_groups[0].get("fused") is None
+
+
+def test_tests_may_train_on_the_cpu_where_there_is_a_gpu(monkeypatch, trainer):
+    """Lightning warns of it, and here warnings are errors."""
+    monkeypatch.setattr(CUDAAccelerator, "is_available", lambda: True)
+    assert trainer().strategy.root_device.type == "cpu"
+
+
+@needs_gpu
+@pytest.mark.filterwarnings("ignore")  # torch's compiler has much to say
+def test_a_run_with_cuda_graphs_ends_near_the_other(trainer, digits, stage1_module):
+    """Over epochs with validation, whose batches, and the last one, have sizes of their own."""
+    weights, accuracy = [], []
+    for mode in ("none", "reduce-overhead"):
+        torch.manual_seed(0)
+        data = digits(eval_batch_size=50)
+        module = stage1_module(data, compile=mode, tf32=False)
+        run = trainer(3, accelerator="gpu", devices=1)
+        run.fit(module, datamodule=data)
+        weights.append(module.head.weight.detach())
+        accuracy.append(run.callback_metrics["val/all"].cpu())
+    torch.testing.assert_close(*weights, rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(*accuracy, rtol=0, atol=0.05)
 
 
 @needs_gpu
