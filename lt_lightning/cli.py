@@ -10,7 +10,7 @@ import os
 import sys
 from importlib import import_module
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, refusal
 from lt_lightning.home import expanded_option
 from lt_lightning.version import __version__
 
@@ -44,10 +44,22 @@ examples:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a command; a user's mistake becomes one sentence and exit status 2.
+    """Run a command; a user's mistake, or what the system refuses, becomes one sentence and exit status 2.
 
     ``sys.argv`` stays as it is: under DDP Lightning runs it again in every process.
     """
+    try:
+        _run(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # else a full disk or a reader that has gone would be told by Python, as it ends
+    except OSError as error:
+        refused = refusal(error)
+        if refused is None or os.environ.get("LT_LIGHTNING_TRACEBACK"):
+            raise
+        _fail(f"{refused}.")
+
+
+def _run(argv: list[str] | None) -> None:
     if argv is None:
         _print_whatever_comes()
     arguments = [expanded_option(word) for word in (sys.argv[1:] if argv is None else argv)]
@@ -84,6 +96,15 @@ def _print_whatever_comes() -> None:
     """Have a character that the output cannot take, such as τ in a pipe on Windows, cost itself and not the command."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # stderr writes such characters as their numbers
         sys.stdout.reconfigure(errors="replace")
+
+
+def _drop_what_cannot_be_printed() -> None:
+    """Have Python not try it again as it ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _imported(place: str) -> "Callable[[list[str]], None]":
@@ -135,5 +156,6 @@ def _help() -> str:
 
 
 def _fail(message: str) -> None:
+    _drop_what_cannot_be_printed()
     print(f"lt-lightning: error: {message}", file=sys.stderr)
     raise SystemExit(2)

@@ -1,5 +1,6 @@
 """The one exception that the command line shows as a sentence instead of a traceback, and checks of numbers."""
 
+import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 
@@ -9,6 +10,34 @@ class UsageError(ValueError):
 
     The message is one sentence that names the argument, key or file, the value found, and what to do about it.
     """
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or ask for more",
+    errno.EFBIG: "allow larger files, as by `ulimit -f`",
+    errno.EROFS: "choose a place that can be written to",
+    errno.EACCES: "choose another place, or change its rights",
+    errno.EPERM: "choose another place, or change its rights",
+    errno.EMFILE: "allow more open files, as by `ulimit -n`, or take fewer `data.num_workers`",
+    errno.ENFILE: "close what else runs on this machine",
+    errno.EIO: "look after the disk",
+    errno.ESTALE: "look after the network's file system",
+    errno.EPIPE: "what read the output has ended, and the command with it",
+}
+"""What to do about errors that are the machine's and not a program's, by their numbers."""
+
+
+def refusal(error: OSError) -> str | None:
+    """What the system has refused, and what to do about it, without a full stop.
+
+    Returns:
+        The sentence; ``None`` if the error may be a mistake in code, which a traceback shows better.
+    """
+    if error.errno not in _REMEDIES:
+        return None
+    where = "" if error.filename is None else f": {str(error.filename)!r}"
+    return f"{error.strerror}{where}; {_REMEDIES[error.errno]}"
 
 
 def check_at_least_0(**values: float | None) -> None:

@@ -1,4 +1,7 @@
-"""An interrupted command ends with a sentence, after whatever it was doing has cleaned up behind itself."""
+"""A command that is interrupted, or refused something by the system, ends with a sentence.
+
+Whatever it was doing has cleaned up behind itself by then.
+"""
 
 import signal
 import threading
@@ -6,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, refusal
 
 
 @contextmanager
 def interruptible(remains: str, on_sigterm: bool = True) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM, as schedulers send it, into one sentence.
+    """Turn Ctrl-C and SIGTERM, as schedulers send it, and a full disk and the like, into one sentence.
 
     SIGTERM alone would end the process at once, with drafts of files left behind; here it unwinds as Ctrl-C does.
 
@@ -20,7 +23,7 @@ def interruptible(remains: str, on_sigterm: bool = True) -> Iterator[None]:
         on_sigterm: Whether SIGTERM is taken care of here; a Trainer that runs for long has a way of its own.
 
     Raises:
-        UsageError: If the process is interrupted within.
+        UsageError: If the process is interrupted within, or the system refuses it something.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     owns_signals = threading.current_thread() is threading.main_thread()
@@ -34,6 +37,11 @@ def interruptible(remains: str, on_sigterm: bool = True) -> Iterator[None]:
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
         raise UsageError(f"Interrupted: {remains}") from error
+    except OSError as error:
+        refused = refusal(error)
+        if refused is None:
+            raise
+        raise UsageError(f"{refused}. {remains[0].upper()}{remains[1:]}") from error
     finally:
         if owns_signals:
             for number, handler in before.items():  # a Trainer leaves Ctrl-C without effect

@@ -105,7 +105,7 @@ class LTCLI(LightningCLI):
                 args=args,
                 run=run,
             )
-        except (UsageError, MisconfigurationException):
+        except (UsageError, MisconfigurationException, OSError):
             self._leave_no_empty_folder()
             raise
 

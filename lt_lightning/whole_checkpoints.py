@@ -23,11 +23,20 @@ class WholeCheckpoints(TorchCheckpointIO):
             checkpoint: What it holds.
             path: File, or address.
             storage_options: For addresses.
+
+        Raises:
+            OSError: If it cannot be written; the file of that name, if there is one, is then as it was.
         """
         if "://" in str(path) or storage_options is not None:
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         with draft_of(Path(path)) as draft:
-            with draft.open("wb") as file:  # of a path torch would write the name into the file
-                torch.save(checkpoint, file)
+            try:
+                with draft.open("wb") as file:  # of a path torch would write the name into the file
+                    torch.save(checkpoint, file)
+            except (OSError, RuntimeError) as error:  # torch hides the first behind its own
+                refused = error if isinstance(error, OSError) else error.__context__
+                if not isinstance(refused, OSError):
+                    raise
+                raise OSError(refused.errno, refused.strerror, str(path)) from error
             draft.replace(path)

@@ -1,6 +1,7 @@
 """The dispatcher: fast, free of torch, and one sentence per mistake."""
 
 import atexit
+import errno
 import gc
 import os
 import subprocess
@@ -205,3 +206,32 @@ def test_files_in_other_folders_may_name_parts_in_the_current_one(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "own_loss.OwnLoss" in done.stdout
+
+
+@pytest.mark.parametrize("where", ["full", "gone"])
+def test_what_cannot_be_printed_is_one_sentence(where):
+    """By itself Python tells it as it ends, over several lines, of whatever is left in its buffer."""
+    program = "from lt_lightning import cli; cli._imported = lambda place: lambda arguments: print('x'); cli.main()"
+    if where == "full":
+        output = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, output = os.pipe()
+        os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", program, "fit"], stdout=output, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(output)
+    sentence = {
+        "full": "No space left on device; make room there.",
+        "gone": "Broken pipe; what read the output has ended, and the command with it.",
+    }
+    assert (done.returncode, done.stderr) == (2, f"lt-lightning: error: {sentence[where]}\n")
+
+
+def test_an_error_that_may_be_a_mistake_in_code_keeps_its_traceback(monkeypatch):
+    def fails(arguments):
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", "x")
+
+    monkeypatch.setattr(cli, "_imported", lambda place: fails)
+    with pytest.raises(NotADirectoryError):
+        cli.main(["fit"])

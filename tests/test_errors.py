@@ -1,12 +1,14 @@
-"""Checks of numbers that a user gives."""
+"""Checks of numbers that a user gives, and what the system refuses."""
 
+import errno
 from math import inf, nan
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from lt_lightning.errors import UsageError, check_above_0, check_at_least_0, checked_counts
+from lt_lightning.errors import UsageError, check_above_0, check_at_least_0, checked_counts, refusal
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,13 @@ def test_metrics_may_have_classes_without_training_images():
     assert checked_counts([0, 3], least=0) == [0, 3]
     with pytest.raises(UsageError, match="at least 0"):
         checked_counts([-1, 3], least=0)
+
+
+def test_what_the_system_refuses_comes_with_a_remedy():
+    assert refusal(OSError(errno.EMFILE, "Too many open files")) == (
+        "Too many open files; allow more open files, as by `ulimit -n`, or take fewer `data.num_workers`"
+    )
+    named = refusal(PermissionError(errno.EACCES, "Permission denied", Path("a.csv")))
+    assert named == "Permission denied: 'a.csv'; choose another place, or change its rights"
+    assert refusal(IsADirectoryError(errno.EISDIR, "Is a directory", "a")) is None
+    assert refusal(OSError("no number")) is None

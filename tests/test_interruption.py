@@ -1,5 +1,6 @@
 """An interrupted command says so, and leaves signals as they were."""
 
+import errno
 import signal
 import sys
 import threading
@@ -60,3 +61,12 @@ def test_threads_leave_signals_alone():
     thread.start()
     thread.join()
     assert found == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_what_the_system_refuses_is_a_sentence_that_says_what_remains():
+    full = OSError(errno.ENOSPC, "No space left on device", "runs/last.ckpt")
+    sentence = r"^No space left on device: 'runs/last.ckpt'; make room there\. The last epoch is kept\.$"
+    with pytest.raises(UsageError, match=sentence), interruptible("the last epoch is kept."):
+        raise full
+    with pytest.raises(FileNotFoundError), interruptible("nothing."):  # which may be a mistake in code
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "table")

@@ -1,9 +1,16 @@
 """Checkpoints of a run."""
 
+import errno
+from contextlib import contextmanager
+
 import pytest
 import torch
 
+from lt_lightning.errors import UsageError
+from lt_lightning.main import main
 from lt_lightning.whole_checkpoints import WholeCheckpoints
+
+resource = pytest.importorskip("resource")  # Windows has none
 
 
 def test_an_interrupted_checkpoint_leaves_the_earlier_one(tmp_path, monkeypatch):
@@ -32,3 +39,41 @@ def test_a_checkpoint_has_the_rights_and_bytes_of_any_file(tmp_path):
 def test_addresses_are_lightnings(tmp_path):
     WholeCheckpoints().save_checkpoint({"epoch": 1}, f"file://{tmp_path}/a.ckpt")
     assert torch.load(tmp_path / "a.ckpt") == {"epoch": 1}
+
+
+@contextmanager
+def files_of_at_most(size):
+    """As a full disk: whoever writes more is refused it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("numbers", [500, 100_000])  # refused as the file is closed, and by torch
+def test_without_room_the_earlier_one_is_whole_and_the_error_the_systems(tmp_path, numbers):
+    path = tmp_path / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
+    with files_of_at_most(2000), pytest.raises(OSError, match="File too large") as refused:
+        WholeCheckpoints().save_checkpoint({"weights": torch.zeros(numbers)}, path)
+    assert (refused.value.errno, refused.value.filename) == (errno.EFBIG, str(path))
+    assert torch.load(path) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_complaints_of_torch_stay_what_they_are(tmp_path, monkeypatch):
+    def fails(contents, file):
+        raise RuntimeError("no such type")
+
+    monkeypatch.setattr(torch, "save", fails)
+    with pytest.raises(RuntimeError, match="no such type"):
+        WholeCheckpoints().save_checkpoint({}, tmp_path / "last.ckpt")
+
+
+def test_training_without_room_ends_in_a_sentence(here, tiny):
+    sentence = r"^File too large: '.*last\.ckpt'; allow .*`ulimit -f`\. `last\.ckpt` of the run's folder holds"
+    with files_of_at_most(12_000), pytest.raises(UsageError, match=sentence):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
+    assert not list(here.rglob("*.ckpt*"))

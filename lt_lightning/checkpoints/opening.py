@@ -23,13 +23,18 @@ def open_safely(path: Path) -> dict[Any, Any]:
     """What a PyTorch or safetensors file holds, tensors on the CPU.
 
     Raises:
-        UsageError: If the file is missing, empty, truncated or foreign, needs arbitrary unpickling, or holds no
-            dictionary.
+        UsageError: If the file is missing, closed to the reader, empty, truncated or foreign, needs arbitrary
+            unpickling, or holds no dictionary.
     """
     if not path.is_file():
         raise UsageError(f"`checkpoint` {str(path)!r} is not a file; give the path of a stage-1 checkpoint.")
-    with path.open("rb") as file:
-        start = file.read(64)
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise UsageError(
+            f"`checkpoint` {str(path)!r} cannot be read ({error.strerror or error}); give a file that you may read."
+        ) from error
     if not start:
         raise UsageError(f"`checkpoint` {str(path)!r} is an empty file; copy or download it again.")
     if is_safetensors(path, start):

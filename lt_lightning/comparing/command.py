@@ -64,10 +64,12 @@ def main(argv: Sequence[str]) -> None:
     with interruptible(made.features.what_remains()), joined_processes():
         found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
         if rank_and_world_size()[0] == 0:
-            _print(found, config.test_priors)  # before anything is written: a full disk costs no figures
             text = parser.dump(config)
-            for line in write_all(found, output, text, yaml.safe_load(text)["backbone"], config.keep_runs):
-                print(line)
+            try:
+                _print(found, config.test_priors)  # before anything is written: a full disk costs no figures
+            finally:  # and a reader that has gone, as of `| head`, no files
+                for line in write_all(found, output, text, yaml.safe_load(text)["backbone"], config.keep_runs):
+                    print(line)
         wait_for_all()
 
 

@@ -150,3 +150,14 @@ def test_without_safetensors_the_command_is_named(tmp_path, monkeypatch):
     path = write(tmp_path / "x.safetensors", (2).to_bytes(8, "little") + b"{}")
     with pytest.raises(UsageError, match=r'needs safetensors, .*`pip install "lt_lightning\[safetensors\]"`'):
         open_safely(path)
+
+
+def test_a_file_that_is_closed_to_the_reader_is_named(tmp_path, monkeypatch):
+    path = write(tmp_path / "last.ckpt", {"weight": torch.zeros(1)})
+
+    def closed(*_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", closed)  # rights would not keep an administrator out
+    with pytest.raises(UsageError, match=r"last\.ckpt' cannot be read \(Permission denied\); give a file that you may"):
+        open_safely(path)

@@ -195,3 +195,13 @@ def test_no_published_weights_are_fetched_where_the_checkpoint_has_them_all(argu
     assert asked[0] is False
     cli.main([*typed, "--backbone=asking.Asking", "--methods=tau_norm", "--oracle=false", "--allow_partial=true"])
     assert True in asked
+
+
+def test_a_reader_that_has_gone_costs_no_results(arguments, here, monkeypatch):
+    def gone(*_):
+        raise SystemExit(1)  # as Rich ends where a pipe is broken
+
+    monkeypatch.setattr(command, "_print", gone)
+    with pytest.raises(SystemExit):
+        cli.main([*arguments, "--methods=tau_norm"])
+    assert (here / "better/version_0/results.json").is_file()
