@@ -1,6 +1,7 @@
 """Writes predictions to a file."""
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -50,8 +51,9 @@ class PredictionsWriter(BasePredictionWriter):
         output: The file; ``None`` for one in the run's folder.
 
     Raises:
-        UsageError: If ``top_k`` is below 1, the format unknown or another than ``output`` ends in; before anything is
-            predicted, if ``output`` exists or pyarrow is missing; afterwards, if not a single image could be read.
+        UsageError: If ``top_k`` is below 1, the format unknown or another than ``output`` ends in, or ``output`` names
+            a folder; before anything is predicted, if ``output`` exists or cannot be written, or pyarrow is missing;
+            then, if probabilities are not numbers, or not a single image could be read.
     """
 
     def __init__(self, top_k: int = 5, format: Format = "csv", output: str | None = None) -> None:
@@ -60,6 +62,8 @@ class PredictionsWriter(BasePredictionWriter):
             raise UsageError(f"`top_k` must be at least 1, but got {top_k}.")
         if format not in _WRITERS:
             raise UsageError(f"`format` must be one of {', '.join(_WRITERS)}, but got {format!r}.")
+        if output is not None and (not output or output.endswith(("/", os.sep))):
+            raise UsageError(f"`output` must name a file, but got {output!r}; give one, such as predictions.{format}.")
         ending = "" if output is None else Path(output).suffix.lower().removeprefix(".")
         if ending in _WRITERS and ending != format:
             raise UsageError(
@@ -79,7 +83,8 @@ class PredictionsWriter(BasePredictionWriter):
             if Path(self.output).exists():
                 raise _taken(self.output)
             try:
-                Path(self.output).parent.mkdir(parents=True, exist_ok=True)
+                with draft_of(Path(self.output)) as draft:
+                    draft.touch()  # whoever may not write here learns it before the images are predicted
             except OSError as error:
                 raise _unwritable(Path(self.output), error) from error
 
@@ -98,6 +103,13 @@ class PredictionsWriter(BasePredictionWriter):
         probabilities, classes = prediction["probabilities"].float().sort(dim=1, descending=True, stable=True)
         values = (prediction["targets"], classes[:, : self.top_k], probabilities[:, : self.top_k])
         targets, classes, probabilities = (value.clone().cpu() for value in values)
+        odd = (~probabilities.isfinite()).any(dim=1).nonzero().flatten().tolist()
+        if odd:  # the order of such is that of the classes, and would pass for a prediction
+            raise UsageError(
+                f"The probabilities of {len(odd)} of {len(targets)} images, that of position "
+                f"{list(batch_indices or [])[odd[0]]} first, are not numbers, so the checkpoint predicts nothing; give "
+                f"one whose weights are finite, or a `temperature` nearer to 1."
+            )
         self._shares.append(Share(torch.tensor(batch_indices), targets, classes, probabilities))
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002

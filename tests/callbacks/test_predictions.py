@@ -2,6 +2,8 @@
 
 import builtins
 import csv
+import errno
+from pathlib import Path
 
 import pytest
 import torch
@@ -138,6 +140,32 @@ def test_a_folder_that_cannot_be_made_is_named_first(tmp_path, trainer, digits, 
         run.predict(stage1_module(data), datamodule=data)
 
 
+def test_a_folder_that_takes_no_file_is_named_first(tmp_path, trainer, digits, stage1_module, monkeypatch):
+    def read_only(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    data = digits()
+    module = stage1_module(data)
+    run = trainer(callbacks=[PredictionsWriter(output=str(tmp_path / "mine.csv"))])
+    monkeypatch.setattr(module, "predict_step", lambda *_: pytest.fail("found out too late"))
+    monkeypatch.setattr(Path, "touch", read_only)
+    with pytest.raises(UsageError, match=r"cannot be written to .*mine.csv \(.*Permission denied"):
+        run.predict(module, datamodule=data)
+
+
+def test_probabilities_that_are_no_numbers_are_no_prediction(tmp_path, trainer, digits, stage1_module):
+    """They would be in the order of the classes, the first of which every image would get."""
+    data = digits()
+    module = stage1_module(data)
+    with torch.no_grad():
+        module.head.weight[3] = float("nan")
+    run = trainer(logger=logger(tmp_path), callbacks=[PredictionsWriter()])
+    sentence = r"The probabilities of \d+ of \d+ images, that of position 0 first, are not numbers, so the checkpoint"
+    with pytest.raises(UsageError, match=sentence):
+        run.predict(module, datamodule=data)
+    assert not list(tmp_path.glob("*predictions*"))
+
+
 def share(positions, targets):
     number = len(positions)
     classes = torch.tensor(positions).unsqueeze(1).expand(number, 2)
@@ -202,6 +230,7 @@ def test_without_pyarrow_the_reason_comes_first(trainer, digits, stage1_module, 
     ("options", "sentence"),
     [
         ({"top_k": 0}, "`top_k` must be at least 1, but got 0"),
+        ({"output": "new/"}, "`output` must name a file, but got 'new/'; give one, such as predictions.csv"),
         ({"format": "xls"}, "`format` must be one of csv, parq"),
         ({"output": "a.parquet"}, "`output` 'a.parquet' ends in .parquet, but `format` is csv; give `format` parquet"),
         ({"output": "a.CSV", "format": "parquet"}, "`output` 'a.CSV' ends in .csv, but `format` is parquet"),
