@@ -35,8 +35,9 @@ def write(classifier: Classifier, path: Path, description: dict[str, Any], overw
         The largest difference between an output and the module's, over random images.
 
     Raises:
-        UsageError: If the difference is above :data:`TOLERANCE`, the network cannot be traced or is too large for the
-            format, a file exists or cannot be written, or a package is missing. No file has changed then.
+        UsageError: If the difference is above :data:`TOLERANCE`, the network takes no such images, gives numbers that
+            are not finite, cannot be traced or is too large for the format, a file exists or cannot be written, or a
+            package is missing. No file has changed then.
     """
     check_paths([path], overwrite)
     try:
@@ -53,6 +54,7 @@ def _write(classifier: Classifier, path: Path, description: dict[str, Any], over
         draft, beside = Path(folder) / path.name, Path(folder) / _beside(path).name
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own parts
+            _check_outputs(classifier, shape)
             run = form.write(traced(classifier, shape), draft, description)
             difference = _difference(classifier, run, shape)
         if len(list(Path(folder).iterdir())) > 1:  # torch parts weights of more than 1.5 GB from an ONNX program
@@ -72,6 +74,23 @@ def _write(classifier: Classifier, path: Path, description: dict[str, Any], over
     return difference
 
 
+def _check_outputs(classifier: Classifier, shape: Sequence[int]) -> None:
+    """Find what no program could mend: images that the network does not take, and outputs that are no numbers."""
+    try:
+        outputs = classifier(torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)))
+    except Exception as error:  # whatever a backbone of the user's own does
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"`checkpoint` has a network of {type(classifier.backbone).__name__} that takes no images of shape "
+            f"{tuple(shape)} ({reason}); give the `image_size` that it was trained with."
+        ) from error
+    if not bool(outputs.isfinite().all()):
+        raise UsageError(
+            f"`checkpoint` gives outputs that are infinite or not a number with `temperature` "
+            f"{classifier.temperature}; give one whose weights are finite, or a `temperature` nearer to 1."
+        )
+
+
 def _difference(classifier: Classifier, run: Callable[[Tensor], Tensor], shape: Sequence[int]) -> float:
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
@@ -88,11 +107,13 @@ def check_paths(paths: Sequence[Path], overwrite: bool) -> None:
     """Find what would keep a file from being written before anything is computed.
 
     Raises:
-        UsageError: If there is no path, or one has no known format, lacks a package, or is taken.
+        UsageError: If there is no path, or one is there twice, has no known format, lacks a package, or is taken.
     """
     if not paths:
         raise UsageError("`output` is empty; give a file that ends in .onnx or .pt2.")
-    for path in paths:
+    for number, path in enumerate(paths):
+        if path in paths[:number]:
+            raise UsageError(f"`output` names {str(path)!r} twice; give each file once.")
         if path.suffix not in FORMATS:
             raise UsageError(f"`output` {str(path)!r} must end in {' or '.join(FORMATS)}.")
         missing = FORMATS[path.suffix].missing()
@@ -102,6 +123,8 @@ def check_paths(paths: Sequence[Path], overwrite: bool) -> None:
                 f'installed; install with `pip install "lt_lightning[export]"`, or write a .pt2 file.'
             )
         for place in (path, _beside(path)):
+            if place.is_dir():
+                raise UsageError(f"`output` {str(place)!r} is a folder; give another name.")
             if place.exists() and not overwrite:
                 raise _taken(place)
 

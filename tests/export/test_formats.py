@@ -28,7 +28,7 @@ class Fickle(nn.Module):
     """A network that no program can follow: what it does depends on the values of its images."""
 
     def forward(self, images):
-        return images.flatten(1)[:, :4] if float(images.sum()) > 0 else images.flatten(1)[:, 4:8]
+        return images.flatten(1)[:, :8] if float(images.sum()) > 0 else images.flatten(1)[:, 8:16]
 
 
 def test_a_network_that_cannot_be_traced_is_named(here, stage1):
