@@ -151,20 +151,27 @@ class DiskStore(Store):
         on_first(self._publish)
         return self._map()
 
+    def lacking(self) -> int:
+        """Bytes that are still to be written, by what there is at the moment, unchecked; in the first process."""
+        found = self._published() or self._notes()
+        return self.layout.nbytes - sum(self.layout.place(block)[1] for block in found)
+
     # -- in the first process ----------------------------------------------------------------------------------------
 
     def _prepare(self) -> Checksums:
         try:
+            done = self._finished()  # for which nobody need wait, nor have the right to write here
+            if self._is_whole(done):
+                return done
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._acquire()
-            published = self._published()
-            done = self._intact(self.folder, published, VERIFIED_BYTES) if published else {}
-            if len(done) == len(list(self.layout.blocks())):
+            done = self._finished()
+            if self._is_whole(done):
                 return done
             if self.folder.exists():  # damaged: what is intact is kept
                 print(f"features: {self.folder} is damaged; what is not intact is computed again")
                 shutil.rmtree(self.partial, ignore_errors=True)
-                done = self._intact(self.folder, published)
+                done = self._intact(self.folder, self._published())
                 (self.folder / "record.json").unlink(missing_ok=True)
                 self.folder.rename(self.partial)
             else:
@@ -185,9 +192,15 @@ class DiskStore(Store):
             print(f"features: waiting for another process that extracts {self.folder}", flush=True)
             self._lock.acquire()
 
+    def _finished(self) -> Checksums:
+        return self._intact(self.folder, self._published(), VERIFIED_BYTES)
+
+    def _is_whole(self, done: Checksums) -> bool:
+        return len(done) == len(list(self.layout.blocks()))
+
     def _published(self) -> Checksums:
         """The checksums of a finished folder; empty if there is none, or one that cannot be read."""
-        with suppress(OSError, ValueError, LookupError, TypeError):
+        with suppress(OSError, ValueError, LookupError, TypeError, OverflowError):
             record = json.loads((self.folder / "record.json").read_text())
             sums = [int(value) for value in record["checksums"]]
             return dict(zip(self.layout.blocks(), sums, strict=True))
@@ -196,12 +209,14 @@ class DiskStore(Store):
     def _notes(self) -> Checksums:
         """What the processes of an interrupted extraction say they have finished."""
         found: Checksums = {}
+        known = set(self.layout.blocks())
         for path in sorted(self.partial.glob("done-*.txt")):
             for line in path.read_text(errors="replace").splitlines():
                 with suppress(ValueError):  # the last line may be cut off
                     view, start, stop, checksum, end = line.split(" ")
-                    if end == ".":
-                        found[Block(int(view), int(start), int(stop))] = int(checksum)
+                    block = Block(int(view), int(start), int(stop))
+                    if end == "." and block in known:  # damaged notes may name anything
+                        found[block] = int(checksum)
         return found
 
     def _intact(self, folder: Path, sums: Checksums, most: int | None = None) -> Checksums:
@@ -229,11 +244,8 @@ class DiskStore(Store):
         need = self.layout.nbytes * (blocks - done) // blocks
         free = shutil.disk_usage(self.folder.parent).free
         if need > free:
-            raise UsageError(
-                f"`cache` {str(self.folder.parent)!r} needs {human(need)} for the features of {self.layout.views} "
-                f"views of {self.layout.images:,} images, but has {human(free)} free; make room, or choose another "
-                f"folder, fewer `views` or a smaller `dtype`."
-            )
+            what = f"the features of {self.layout.views} views of {self.layout.images:,} images"
+            raise no_room(self.folder.parent, need, free, what)
 
     def _start_file(self, done: Checksums) -> None:
         path = self.partial / "features.bin"
@@ -256,9 +268,9 @@ class DiskStore(Store):
             with (self.partial / "features.bin").open("r+b") as file:  # else Windows flushes nothing
                 os.fsync(file.fileno())
             (self.partial / "record.json").write_text(json.dumps(self.record | {"checksums": checksums}, default=repr))
-            for notes in self.partial.glob("done-*.txt"):
-                notes.unlink()
             self.partial.rename(self.folder)
+            for notes in self.folder.glob("done-*.txt"):  # not before: without them all would be computed again
+                notes.unlink()
         except OSError as error:
             raise self._refusal(error) from error
 
@@ -266,7 +278,12 @@ class DiskStore(Store):
 
     def _map(self) -> Tensor:
         # Mapped for reading alone: a private copy-on-write map of more than the memory may be refused.
-        data = np.memmap(self.folder / "features.bin", dtype=np.uint8, mode="r", shape=(self.layout.nbytes,))
+        try:
+            data = np.memmap(self.folder / "features.bin", dtype=np.uint8, mode="r", shape=(self.layout.nbytes,))
+        except FileNotFoundError as error:
+            raise UsageError(_not_shared(self.folder)) from error
+        except OSError as error:
+            raise self._refusal(error) from error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it cannot be written to
             flat = torch.from_numpy(data).view(self.layout.dtype)
@@ -287,8 +304,26 @@ class DiskStore(Store):
         )
 
 
+def no_room(cache: Path, need: int, free: int, what: str) -> UsageError:
+    """The error of a folder that features do not fit into.
+
+    Args:
+        cache: The folder.
+        need: Bytes.
+        free: Bytes.
+        what: What needs them.
+    """
+    return UsageError(
+        f"`cache` {str(cache)!r} needs {human(need)} for {what}, but has {human(free)} free; make room, or choose "
+        f"another folder, fewer `views` or a smaller `dtype`."
+    )
+
+
 def _not_shared(folder: Path) -> str:
-    return f"The folder {folder} is not the same for every process; give a `cache` folder that all machines share."
+    return (
+        f"The folder {folder} is not the same for every process; give a `cache` folder that all machines share, and "
+        f"leave it alone until features are read."
+    )
 
 
 def _line(block: Block, checksum: int) -> str:

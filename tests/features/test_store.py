@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from lt_lightning.errors import UsageError
 from lt_lightning.features import store as store_file
@@ -68,7 +69,15 @@ def test_what_is_left_of_an_interrupted_run_is_kept_if_intact(tmp_path):
 
 @pytest.mark.parametrize(
     ("damage", "again"),
-    [("truncated", 2), ("flipped", 1), ("no record", 4), ("cut record", 4), ("no features", 4), ("other blocks", 4)],
+    [
+        ("truncated", 2),
+        ("flipped", 1),
+        ("no record", 4),
+        ("cut record", 4),
+        ("no features", 4),
+        ("other blocks", 4),
+        ("infinite", 4),
+    ],
 )
 def test_damage_is_found_and_mended(damage, again, tmp_path, capsys):
     finished(tmp_path)
@@ -86,12 +95,51 @@ def test_damage_is_found_and_mended(damage, again, tmp_path, capsys):
     elif damage == "no features":
         data.unlink()
     else:
-        record.write_text(json.dumps({"checksums": [1, 2]}))
+        record.write_text(json.dumps({"checksums": [1, 2] if damage == "other blocks" else [float("inf")] * 4}))
     computed, values = finished(tmp_path)
     assert computed == again
     assert torch.equal(values, VALUES)
     assert "made is damaged; what is not intact is computed again" in capsys.readouterr().out
     assert finished(tmp_path)[0] == 0
+
+
+def test_damaged_notes_cost_the_blocks_they_name(tmp_path):
+    with DiskStore(tmp_path / "made", LAYOUT, {}) as store:
+        fill(store, 3)
+    notes = tmp_path / "made.partial/done-0.txt"
+    kept = notes.read_text().splitlines(keepends=True)[0]
+    notes.write_text(f"{kept}-1 0 256 5 .\n0 0 -5 3 .\n0 1 256 3 .\n{9**30} 0 256 3 .\n\0\n")
+    computed, values = finished(tmp_path)
+    assert computed == 3
+    assert torch.equal(values, VALUES)
+
+
+def test_features_that_are_there_need_no_right_to_write(tmp_path, monkeypatch):
+    """Nor a lock, which a folder that others lend may not give."""
+    finished(tmp_path)
+
+    def closed(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", closed)
+    computed, values = finished(tmp_path)
+    assert computed == 0
+    assert torch.equal(values, VALUES)
+    with pytest.raises(UsageError, match=r"cannot be used \(Permission denied: .*give a folder that can be written"):
+        finished(tmp_path, "other")
+
+
+def test_a_run_that_ends_while_it_gives_the_name_has_lost_nothing(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, DiskStore(tmp_path / "made", LAYOUT, {}) as store:
+        fill(store)
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.finish()
+    assert finished(tmp_path)[0] == 0
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["features.bin", "record.json"]
 
 
 def test_of_large_files_some_blocks_are_read(tmp_path, monkeypatch):
@@ -147,3 +195,12 @@ def test_processes_that_do_not_share_the_folder_are_told(tmp_path):
         store.partial.rename(tmp_path / "elsewhere")
         with pytest.raises(UsageError, match=sentence):
             store.put(missing, VALUES[missing.view, missing.start : missing.stop])
+
+
+def test_a_process_that_cannot_see_finished_features_is_told(tmp_path):
+    with DiskStore(tmp_path / "made", LAYOUT, {}) as store:
+        fill(store)
+        store.finish()
+        store.folder.rename(tmp_path / "elsewhere")
+        with pytest.raises(UsageError, match="made is not the same for every process; give a `cache` folder"):
+            store.finish()
