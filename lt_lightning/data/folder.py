@@ -230,9 +230,16 @@ def _real(path: Path, real_parent: Path) -> Path:
 
 def _in_utf8(names: list[str], folder: Path) -> list[str]:
     odd = next((name for name in names if name.encode(errors="replace").decode() != name), None)
-    if odd is not None:
+    if odd is None:
+        return names
+    stored = os.fsencode(odd)
+    try:
+        name = stored.decode()
+    except UnicodeDecodeError as error:
         raise UsageError(
-            f"{folder} holds a name that is not UTF-8, {os.fsencode(odd)!r}, and could not be written to results; "
-            f"rename it."
-        )
-    return names
+            f"{folder} holds a name that is not UTF-8, {stored!r}, and could not be written to results; rename it."
+        ) from error
+    raise UsageError(
+        f"{folder} holds the name {name!r}, which Python cannot read in the language that the system is set to; set "
+        f"PYTHONUTF8=1."
+    )
