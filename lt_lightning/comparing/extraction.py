@@ -1,16 +1,13 @@
 """All features that a comparison needs, extracted before anything trains."""
 
 from lt_lightning.comparing.setup import Setup
-from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.data.network_input import say_how_images_are_prepared
 from lt_lightning.features import ExtractionOptions, Features, Views, extract
 from lt_lightning.features.extract import layout_of
-from lt_lightning.features.memory import check_memory
 from lt_lightning.features.processes import rank_and_world_size
+from lt_lightning.features.room import Wanted, check_room
 from lt_lightning.wording import human
-
-_Wanted = tuple[LTDataModule, Split, Views]
 
 
 def extract_all(setup: Setup) -> dict[str, Features]:
@@ -40,10 +37,10 @@ def extract_all(setup: Setup) -> dict[str, Features]:
     return found
 
 
-def _wanted(setup: Setup) -> dict[str, _Wanted]:
+def _wanted(setup: Setup) -> dict[str, Wanted]:
     """What to extract, the largest first: it is what may find no room."""
     data, views = setup.data, setup.views
-    wanted: dict[str, _Wanted] = {"shown": (data, "train", views), "train": (data, "train", 1)}
+    wanted: dict[str, Wanted] = {"shown": (data, "train", views), "train": (data, "train", 1)}
     if data.has_validation:
         wanted["val"] = (data, "val", 1)
     wanted["test"] = (data, "test", 1)
@@ -54,11 +51,11 @@ def _wanted(setup: Setup) -> dict[str, _Wanted]:
     return wanted
 
 
-def _announce(setup: Setup, wanted: dict[str, _Wanted], options: ExtractionOptions) -> None:
+def _announce(setup: Setup, wanted: dict[str, Wanted], options: ExtractionOptions) -> None:
     """Say how much there is to do, and refuse what has no room."""
-    layouts = [layout_of(setup.source.backbone, *what, options) for what in dict.fromkeys(wanted.values())]
-    if not options.cache:
-        check_memory(layouts)
+    each = list(dict.fromkeys(wanted.values()))
+    check_room(setup.source.backbone, each, setup.options.seeds[0], options)
+    layouts = [layout_of(setup.source.backbone, *what, options) for what in each]
     if rank_and_world_size()[0] == 0:
         passes, size = sum(layout.views * layout.images for layout in layouts), sum(layout.nbytes for layout in layouts)
         kept = f"in {options.cache}, where what is there already is not computed again"

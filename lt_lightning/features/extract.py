@@ -110,14 +110,8 @@ def extract(
     if not options.cache:
         check_memory([layout])
     images = _images(data, split, views)
-    record = {
-        "views": views,
-        "seed": seed if layout.views > 1 and views != "all" else None,
-        "precision": options.precision,
-        "dtype": options.dtype,
-    }
     started = time.perf_counter()
-    store, record = _store(backbone, data, split, layout, record, options)
+    store, record = store_of(backbone, data, split, views, seed, options)
     with store:
         missing = store.missing()
         if missing:
@@ -152,23 +146,25 @@ def _images(data: LTDataModule, split: Split, views: Views) -> LabelledImages:
     return images
 
 
-def _store(
-    backbone: Backbone,
-    data: LTDataModule,
-    split: Split,
-    layout: Layout,
-    record: dict[str, Any],
-    options: ExtractionOptions,
+def store_of(
+    backbone: Backbone, data: LTDataModule, split: Split, views: Views, seed: int, options: ExtractionOptions
 ) -> tuple[Store, dict[str, Any]]:
-    """Where features are kept, and the record with the key that they have on disk."""
+    """Where :func:`extract` keeps the features, and their record, with the key that they have on disk."""
+    layout = layout_of(backbone, data, split, views, options)
+    record: dict[str, Any] = {
+        "views": views,
+        "seed": seed if layout.views > 1 and views != "all" else None,
+        "precision": options.precision,
+        "dtype": options.dtype,
+    }
     if not options.cache:
         return MemoryStore(layout), record
-    drawn = draws(record["views"])
+    drawn = draws(views)
     inputs = on_first(
         lambda: {
             "weights": weights_hash(backbone),
             "split": data.fingerprint(split),
-            "transform": data.describe_transform(training=record["views"] != 1),
+            "transform": data.describe_transform(training=views != 1),
         }
     )
 

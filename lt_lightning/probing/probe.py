@@ -15,10 +15,9 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, Features, extract
-from lt_lightning.features.extract import layout_of
-from lt_lightning.features.memory import check_memory
 from lt_lightning.features.processes import device_of_heads, rank_and_world_size
 from lt_lightning.features.progress import progress_bar
+from lt_lightning.features.room import check_room
 from lt_lightning.functional import LinearFit, fit_logistic_regression, standardization
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
@@ -103,8 +102,7 @@ def probe(
     started = time.perf_counter()
     splits: tuple[Split, ...] = ("val", "test")
     wanted: list[Split] = ["train", *(name for name in splits if data.split(name) is not None)]
-    if not options.cache:  # all of them together, before the first image passes
-        check_memory([layout_of(backbone, data, name, options=options) for name in wanted])
+    check_room(backbone, [(data, name, 1) for name in wanted], 0, options)
     features = {name: extract(backbone, data, name, options=options) for name in wanted}
     extracted = time.perf_counter()
     train, val = features["train"], features.get("val")

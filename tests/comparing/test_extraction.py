@@ -1,5 +1,8 @@
 """One extraction serves all methods, and nothing begins that has no room."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 
 from lt_lightning.comparing import extraction
@@ -62,3 +65,18 @@ def test_all_views_are_refused_where_memory_is_short(run, make_data, monkeypatch
     options = ExtractionOptions(progress=False, device="cpu", cache=str(tmp_path / "cache"))
     found = run("lort", {"lr": [0.1]}, views="all", features=options, data=make_data(crop_padding=1))
     assert len(found.features["shown"].values) == 18
+
+
+def test_features_that_fill_the_disk_together_are_refused_before_the_first(run, monkeypatch, asked, tmp_path):
+    options = ExtractionOptions(progress=False, device="cpu", cache=str(tmp_path / "cache"))
+    found = run("lort", {"lr": [0.1]}, views=2, features=options)
+    sizes = [32 * (len(values.targets) * len(values.values)) for values in found.features.values()]
+    usage = shutil.disk_usage(tmp_path)._replace(free=sum(sizes) - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    asked.clear()
+    run("lort", {"lr": [0.1]}, views=2, features=options)  # all are there
+    assert len(asked) == len(sizes)
+    asked.clear()
+    with pytest.raises(UsageError, match=r"elsewhere' needs .* views of images, but has .* free; make room"):
+        run("lort", {"lr": [0.1]}, views=2, features=replace(options, cache=str(tmp_path / "elsewhere")))
+    assert asked == []

@@ -1,5 +1,8 @@
 """A classifier on a frozen backbone's features."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -67,6 +70,15 @@ def test_features_that_have_no_room_together_are_refused_before_the_first(backbo
     monkeypatch.setattr(memory, "available_memory", lambda: max(sizes.values()) + 1)
     with pytest.raises(UsageError, match=r"`features.cache` is empty"):
         probe(backbone, DigitsLT(), (0.1,), OPTIONS)
+    assert "features of train" not in capsys.readouterr().out
+
+
+def test_features_that_fill_the_disk_together_are_refused_before_the_first(backbone, monkeypatch, tmp_path, capsys):
+    size = 4 * 8 * sum(len(DigitsLT().split(name)) for name in ("train", "val", "test"))
+    usage = shutil.disk_usage(tmp_path)._replace(free=size - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UsageError, match=r"`cache` '.*kept' needs .* free; make room"):
+        probe(backbone, DigitsLT(), (0.1,), replace(OPTIONS, cache=str(tmp_path / "kept")))
     assert "features of train" not in capsys.readouterr().out
 
 
