@@ -49,9 +49,10 @@ def claim_folder(parent: Path, option: str = "output") -> Path:
             elif isinstance(error, FileExistsError | FileNotFoundError) and tries:
                 tries -= 1
             else:
+                where = f": {str(error.filename)!r}" if error.filename else ""
                 raise UsageError(
-                    f"The run's folder {str(folder)!r} cannot be made ({error.strerror}: {str(error.filename)!r}); "
-                    f"name another place by `{option}`."
+                    f"The run's folder {str(folder)!r} cannot be made ({error.strerror}{where}); name another place by "
+                    f"`{option}`."
                 ) from error
         else:
             return folder

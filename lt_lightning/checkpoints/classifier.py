@@ -63,7 +63,8 @@ def find_classifier(found: Match, num_features: int, num_classes: int, path: Pat
             numbers.
     """
     classifier = _our_head(found, num_features, num_classes) or _their_layer(found, num_features, num_classes, path)
-    if not all(bool(part.isfinite().all()) for part in (classifier.weight, classifier.bias) if part is not None):
+    parts = [part for part in (classifier.weight, classifier.bias) if part is not None and not part.is_meta]
+    if not all(bool(part.isfinite().all()) for part in parts):
         raise UsageError(
             f"`checkpoint` {str(path)!r} has a classifier {classifier.name!r} with weights that are infinite or no "
             f"numbers, as training that diverges leaves them; give one from before that."

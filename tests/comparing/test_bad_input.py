@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_data import write_image
 from torch import nn
 
 from lt_lightning import cli
@@ -61,6 +62,7 @@ def folder(folder_root, here):
     """Three classes of images, and a network that nobody has trained on them."""
     from lt_lightning.backbones import SmallCNN
 
+    write_image(folder_root / "val/cat/0.png", seed=100)  # with each class in it there is nothing to warn of
     network = nn.Module()
     network.backbone, network.fc = (
         SmallCNN(8, in_channels=3),

@@ -42,14 +42,22 @@ def test_what_is_written_is_said(found, here):
     ]
 
 
-@pytest.mark.parametrize("writer", ["pathlib.Path.write_text", "numpy.savez_compressed", "pathlib.Path.mkdir"])
-def test_results_without_room_go_whole(found, here, monkeypatch, writer):
+UNWRITTEN = r"`output` 'there/better' cannot be written \(No space left on device\), so nothing is kept there but "
+UNMADE = r"The run's folder 'there/better/version_0' cannot be made \(No space left on device\); .* `output`"
+
+
+@pytest.mark.parametrize(
+    ("writer", "sentence"),
+    [
+        ("pathlib.Path.write_text", UNWRITTEN),
+        ("numpy.savez_compressed", UNWRITTEN),
+        ("pathlib.Path.mkdir", UNMADE),
+    ],
+)
+def test_results_without_room_go_whole(found, here, monkeypatch, writer, sentence):
     (here / "there").mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(writer, full)
-        sentence = (
-            r"`output` 'there/better' cannot be written \(No space left on device\), so nothing is kept there but "
-        )
         with pytest.raises(UsageError, match=sentence):
             list(write_all(found, Path("there/better"), "", BACKBONE))
     assert list((here / "there").iterdir()) == []
