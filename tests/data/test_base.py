@@ -286,6 +286,8 @@ def test_a_source_is_described_by_its_plain_options(made):
     assert "batch_size" not in described
     made.sharpness = 0.5
     assert made.describe_transform(training=True) == described | {"sharpness": 0.5}
+    made.mean, made.paths = [0.5, 0.25], ["a.png"]  # numbers may change what an image becomes
+    assert made.describe_transform(training=True) == described | {"sharpness": 0.5, "mean": [0.5, 0.25]}
 
 
 def test_views_are_listed_by_those_who_can(made):
