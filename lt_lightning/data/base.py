@@ -158,7 +158,8 @@ class LTDataModule(LightningDataModule, ABC):
         options = {
             name: value for name, value in vars(self).items() if not name.startswith("_") and name not in batches
         }
-        plain = {name: value for name, value in options.items() if isinstance(value, bool | int | float | str | tuple)}
+        kinds = (bool, int, float, str, tuple)
+        plain: dict[str, Any] = {name: value for name, value in options.items() if isinstance(value, kinds)}
         lists = {name: value for name, value in options.items() if isinstance(value, list)}
         plain |= {name: value for name, value in lists.items() if all(isinstance(one, int | float) for one in value)}
         return {"class": f"{type(self).__module__}.{type(self).__qualname__}", **plain}
