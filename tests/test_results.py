@@ -46,6 +46,7 @@ def test_a_folder_is_claimed_while_others_give_theirs_back(tmp_path):
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(claim_and_give_back, range(1000)))
+    assert not list(tmp_path.rglob("version_*"))
 
 
 @pytest.mark.parametrize(("left", "stays"), [("hparams.yaml", False), ("metrics.csv", True), ("checkpoints", True)])
