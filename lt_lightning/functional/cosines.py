@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.functional.classifiers import directions
+from lt_lightning.functional.precision import outside_autocast
 
 ROWS = 1024
 """Rows compared with all others at a time: K × K cosines would not fit for many classes."""
@@ -18,7 +19,7 @@ def row_cosines(weight: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two tensors ``(K,)``, in fp32 at least.
     """
-    with torch.autocast("cpu" if weight.is_meta else weight.device.type, enabled=False):  # meta has none
+    with outside_autocast(weight):
         rows = directions(weight)
         others = rows.sum(dim=0) - rows
         mean = (rows * others).sum(dim=1) / (len(rows) - 1)

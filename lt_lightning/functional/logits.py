@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lt_lightning.functional.precision import outside_autocast
+
 BLOCK = 128
 """Classes per block of :func:`top_class`; 64 to 256 are as fast."""
 
@@ -73,7 +75,7 @@ def logit_moments(values: Tensor, dtype: torch.dtype) -> Moments:
     first, second, mixed = values.new_zeros(3, classes).unbind()
     means = []
     rows = max(1, CHUNK // classes)
-    with torch.autocast("cpu" if values.is_meta else values.device.type, enabled=False):
+    with outside_autocast(values):
         for start in range(0, number, rows):
             rest = values[start : start + rows] - pivot
             mean = rest.mv(ones_k) / classes

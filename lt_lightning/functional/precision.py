@@ -9,6 +9,11 @@ def at_least_fp32(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
+def outside_autocast(tensor: Tensor) -> torch.autocast:
+    """A context in which autocast leaves products of such tensors alone; the meta device has no autocast of its own."""
+    return torch.autocast("cpu" if tensor.is_meta else tensor.device.type, enabled=False)
+
+
 def linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A linear layer computed outside autocast, in fp32 at least.
 
@@ -22,7 +27,7 @@ def linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     Returns:
         Logits ``(N, K)``.
     """
-    with torch.autocast("cpu" if features.is_meta else features.device.type, enabled=False):  # meta has none
+    with outside_autocast(features):
         features = at_least_fp32(features)
         dtype = torch.promote_types(features.dtype, weight.dtype)
         return torch.nn.functional.linear(

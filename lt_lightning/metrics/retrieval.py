@@ -5,6 +5,7 @@ from torch import Tensor
 
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.classifiers import directions
+from lt_lightning.functional.precision import outside_autocast
 from lt_lightning.functional.ranking import average_precision
 
 QUERIES = 512
@@ -54,7 +55,7 @@ def retrieval_scores(
     if (query_cameras is None) != (gallery_cameras is None):
         raise UsageError("`query_cameras` and `gallery_cameras` must be given together, or neither of them.")
     hits, precisions = [], []
-    with torch.autocast(query.device.type, enabled=False):
+    with outside_autocast(query):
         columns = directions(gallery).t()
         for start in range(0, len(query), QUERIES):
             rows = slice(start, start + QUERIES)

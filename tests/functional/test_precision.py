@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from lt_lightning.functional import at_least_fp32, linear
+from lt_lightning.functional.precision import outside_autocast
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,11 @@ def test_linear_takes_the_wider_type() -> None:
     assert linear(torch.ones(1, 2, dtype=torch.float64), torch.ones(3, 2), torch.ones(3)).dtype == torch.float64
     wide = torch.tensor([[1 / 3]], dtype=torch.float64)
     assert torch.equal(linear(torch.ones(1, 1), wide), wide)
+
+
+def test_products_outside_autocast_keep_their_precision():
+    values = torch.ones(2, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (values @ values).dtype == torch.bfloat16
+        with outside_autocast(values), outside_autocast(values.to("meta")):
+            assert (values @ values).dtype == torch.float32
