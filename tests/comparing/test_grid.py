@@ -35,9 +35,10 @@ def test_twice_the_same_value():
 def test_every_method_has_as_many_points_by_default():
     found = made("all", {})
     assert set(found) == set(built_in_methods())
+    assert found.pop("ncm")[0] == {"metric": "cosine", "centre": False}  # it has no number, and four settings in all
     assert {len(tried) for tried in found.values()} == {len(LR_FACTORS)}
-    assert found["lort"][0] == {"lr": 5e-4}
-    assert found["ncm"][0] == {"metric": "cosine", "centre": False}
+    assert found["lort"][:3] == [{"lr": 5e-4}, {"lr": 1.5e-6}, {"lr": 5e-6}]
+    assert sorted(point["tau"] for point in found["tau_norm"]) == [0.25 * step for step in range(1, 9)]
 
 
 def test_products_of_the_keys_that_a_method_has():
