@@ -1,6 +1,7 @@
 """Rows of the default protocol: heads are trained on features, and validation images choose their settings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 from torch import Tensor
 
@@ -16,6 +17,9 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.features import Features
 from lt_lightning.features.progress import progress_bar
 
+KEPT_BYTES = 2**32
+"""Weights of heads that wait for their scores. 64 heads of 8142 × 2048: a default comparison has 212 for each seed."""
+
 _Features = dict[str, Features]
 """By name, as :func:`extract_all` gives them."""
 
@@ -29,10 +33,34 @@ def stage1_row(setup: Setup, features: _Features) -> Row:
 
 def method_rows(setup: Setup, features: _Features) -> list[Row]:
     """Each method, trained with every setting and seed, and the settings chosen."""
-    heads = _train(setup, setup.every_point, setup.data, features["shown"], features["train"])
+    with _progress(setup, setup.every_point) as advance:
+        rows = [row for names in _portions(setup) for row in _portion_rows(setup, names, features, advance)]
+    return rows if setup.whole is None else _refitted(setup, setup.whole, rows, features)
+
+
+def _portions(setup: Setup) -> Iterator[list[str]]:
+    """Names of methods that train together, whose heads are all kept until they are scored: one at least."""
+    each = setup.source.classifier.weight.nbytes * len(setup.options.seeds)
+    found: list[str] = []
+    size = 0
+    for name, tried in setup.points.items():
+        own = each * len(tried)
+        if found and size + own > KEPT_BYTES:
+            yield found
+            found, size = [], 0
+        found.append(name)
+        size += own
+    yield found
+
+
+def _portion_rows(setup: Setup, names: Sequence[str], features: _Features, advance: Callable[[int], None]) -> list[Row]:
+    """Rows of some methods; when it returns, only their chosen heads are left."""
+    wanted = [point for name in names for point in setup.points[name]]
+    heads = _train(setup, wanted, setup.data, features["shown"], features["train"], advance)
     scores = dict(zip(heads, _scores(setup, heads, features), strict=True)) if setup.selection.allowed else {}
     rows = []
-    for name, tried in setup.points.items():
+    for name in names:
+        tried = setup.points[name]
         runs = [[head for head in heads if head.point is point] for point in tried]
         seconds = sum(head.seconds for run in runs for head in run)
         if setup.selection.allowed:
@@ -44,25 +72,32 @@ def method_rows(setup: Setup, features: _Features) -> list[Row]:
         if best is None:
             setup.warn(f"Training of {name} diverged with every setting; give it smaller ones by `grid.lr`.")
         rows.append(Row(name, setup.selection.label, point, found, chosen, seconds=seconds))
-    return rows if setup.whole is None else _refitted(setup, setup.whole, rows, features)
+    return rows
 
 
 def oracle_row(setup: Setup, pool: LTDataModule, features: _Features) -> Row:
     """A linear head trained on the balanced pool."""
     point = Point(Method(ORACLE, recipe()), {})
-    heads = _train(setup, [point], pool, features["pool"], features["pool"])
+    with _progress(setup, [point]) as advance:
+        heads = _train(setup, [point], pool, features["pool"], features["pool"], advance)
     return Row(ORACLE, "none", point, [], heads, seconds=sum(head.seconds for head in heads))
 
 
+def _progress(setup: Setup, wanted: Sequence[Point]) -> AbstractContextManager[Callable[[int], None]]:
+    total = sum(setup.epochs(point.method) * len(setup.options.seeds) for point in wanted if point.method.trains)
+    return progress_bar(f"training of {len(wanted)} settings", total, setup.options.features.progress)
+
+
 def _train(
-    setup: Setup, wanted: Sequence[Point], data: LTDataModule, shown: Features, plain: Features
+    setup: Setup,
+    wanted: Sequence[Point],
+    data: LTDataModule,
+    shown: Features,
+    plain: Features,
+    advance: Callable[[int], None],
 ) -> list[Trained]:
-    seeds = setup.options.seeds
-    total = sum(setup.epochs(point.method) * len(seeds) for point in wanted if point.method.trains)
-    with progress_bar(f"training of {len(wanted)} settings", total, setup.options.features.progress) as advance:
-        return train(
-            wanted, seeds, shown, plain, setup.source.classifier, data.class_counts, setup.parser, setup.device, advance
-        )
+    classifier, seeds = setup.source.classifier, setup.options.seeds
+    return train(wanted, seeds, shown, plain, classifier, data.class_counts, setup.parser, setup.device, advance)
 
 
 def _scores(setup: Setup, heads: Sequence[Trained], features: _Features) -> list[float]:
@@ -80,7 +115,8 @@ def _scores(setup: Setup, heads: Sequence[Trained], features: _Features) -> list
 def _refitted(setup: Setup, whole: LTDataModule, rows: list[Row], features: _Features) -> list[Row]:
     """Rows whose heads are trained anew on the training images with the validation images that came from them."""
     wanted = [row.point for row in rows if row.point and row.heads]
-    heads = _train(setup, wanted, whole, features["whole_shown"], features["whole"])
+    with _progress(setup, wanted) as advance:
+        heads = _train(setup, wanted, whole, features["whole_shown"], features["whole"], advance)
     for row in rows:
         before, row.heads = row.heads, [head for head in heads if head.point is row.point]
         if any(head.diverged for head in row.heads):

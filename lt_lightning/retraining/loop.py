@@ -15,8 +15,7 @@ STACK_BYTES = 2**30
 """Elsewhere: weights of a stack, or its logits of a batch. 16 heads of 8142 × 2048, all where they are small."""
 
 ROUND_BYTES = 2**32
-"""Weights of heads that train at the same time, which take twice as much again meanwhile. 64 heads of 8142 × 2048: a
-default comparison trains 100 for each seed."""
+"""Weights of heads that train at the same time, which take twice as much again meanwhile: 64 heads of 8142 × 2048."""
 
 
 class _Autograd:

@@ -1,5 +1,8 @@
 """Which settings are chosen, and what diverges once they are."""
 
+import gc
+from weakref import ref
+
 import pytest
 import torch
 
@@ -85,3 +88,26 @@ def test_what_diverges_with_its_own_settings_has_no_figures(run, make_data, tmp_
     with pytest.warns(UserWarning, match="Training of wild diverged with every setting"):
         row = run(str(tmp_path / "wild.yaml"), data=make_data(val_from="none")).row("wild")
     assert (row.heads, row.tests) == ([], [])
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning")
+def test_methods_that_memory_cannot_keep_together_train_after_one_another(run, monkeypatch):
+    methods, grid = "lort,linear,tau_norm", {"lr": [0.01, 0.1], "tau": [0.5, 1.0]}
+    together = run(methods, grid, seeds=(0, 1))
+    original, alive = rows.train, []
+
+    def train(points, *arguments):
+        heads = original(points, *arguments)
+        alive.append([ref(head) for head in heads])
+        return heads
+
+    monkeypatch.setattr(rows, "train", train)
+    monkeypatch.setattr(rows, "KEPT_BYTES", 10 * 8 * 4 * 8)  # eight heads: two methods of two settings and two seeds
+    apart = run(methods, grid, seeds=(0, 1))
+    assert [len(heads) for heads in alive] == [8, 2]
+    gc.collect()
+    assert [sum(head() is not None for head in heads) for heads in alive] == [4, 1]  # those of the settings chosen
+    for row, other in zip(together.rows, apart.rows, strict=True):
+        assert (row.point and row.point.values, row.tried) == (other.point and other.point.values, other.tried)
+        for head, twin in zip(row.heads, other.heads, strict=True):
+            torch.testing.assert_close(head.head.state_dict(), twin.head.state_dict())
