@@ -1,6 +1,7 @@
 """A better last layer for a module that you have, in one call."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,10 @@ from lt_lightning.checkpoints import to_linear
 from lt_lightning.comparing.evaluation import accuracies, count_correct
 from lt_lightning.comparing.grid import Point, points
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
+from lt_lightning.comparing.outcome import TriedPoint
+from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.settings import SettingsParser
-from lt_lightning.comparing.training import Stage1, train
+from lt_lightning.comparing.training import Stage1, Trained, train
 from lt_lightning.errors import UsageError, check_thresholds
 from lt_lightning.features import Features
 from lt_lightning.features.progress import progress_bar
@@ -31,6 +34,7 @@ from lt_lightning.wording import first_few
 
 _FIGURES = ("all", *GROUPS, "micro")
 _OF_TRAINING = ("epochs", "batch_size")
+_WORSE = 0.01  # accuracy lost that is worth a warning
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Retrained:
         after: The same of ``model``.
         class_counts: Training images per class.
         seconds: Of the whole call.
+        tried: Settings that were tried on the images of ``select_loader``, each with its accuracy, mean over classes;
+            empty without one.
     """
 
     model: nn.Module = field(repr=False)  # a hundred lines, below which the figures would stand
@@ -58,6 +64,7 @@ class Retrained:
     after: dict[str, float] | None
     class_counts: list[int]
     seconds: float
+    tried: list[TriedPoint] = field(default_factory=list, repr=False)
 
 
 def retrain(
@@ -66,6 +73,7 @@ def retrain(
     val_loader: Iterable[Any] | None = None,
     method: str = "lort",
     *,
+    select_loader: Iterable[Any] | None = None,
     classifier: str | None = None,
     group_thresholds: tuple[int, int] = (20, 100),
     seed: int = 0,
@@ -75,7 +83,8 @@ def retrain(
     """Retrain the last linear layer of any module on what goes into it, by a method for long-tailed data.
 
     Images pass through the module once, as the loader gives them and in evaluation mode; the layer is then trained on
-    these features, with the method's published settings. The module itself is not changed, nor does it move.
+    these features, with the method's published settings or, given images to choose by, with the best of eight. The
+    module itself is not changed, nor does it move.
 
     Args:
         model: Any module with a linear layer that makes the logits.
@@ -83,6 +92,9 @@ def retrain(
             else that can be gone through more than once.
         val_loader: The same of other images, for figures; nothing is selected on them.
         method: As :func:`find_methods` takes it: ``lort``, ``crt``, ``tau_norm``, a YAML file, ….
+        select_loader: The same of images that the model has not been trained on, by which settings are chosen from
+            the default grid of ``lt-lightning compare``: the best mean accuracy over classes. Figures on the same
+            images would flatter the choice, so give others as ``val_loader``.
         classifier: Name of the layer, such as ``fc``; found by a batch if not given.
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
         seed: Of first weights and of the order of images.
@@ -93,6 +105,10 @@ def retrain(
     Raises:
         UsageError: If the layer is not found, a loader or a setting does not serve, a class has no image, or the method
             has no linear form.
+
+    Warns:
+        UserWarning: If the new layer is a point or more worse than the old one on the images of ``select_loader`` or,
+            without one, of ``val_loader``.
     """
     started = time.perf_counter()
     _check(model, method, group_thresholds, seed)
@@ -105,7 +121,7 @@ def retrain(
             f"`classifier` {name!r} has 1 output, so it tells no classes apart; give a model with one for each class."
         )
     with_last_linear(model, name, layer)  # what cannot be copied is found out before anything trains
-    chosen = _method(method, settings, layer, parser)
+    wanted = _settings(method, settings, layer, parser, select_loader is not None)
     features = _features(model, name, layer, train_loader, "train_loader", progress)
     counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
     _check_counts(counts, name)
@@ -114,30 +130,43 @@ def retrain(
             f"`train_loader` makes inputs of `classifier` {name!r} that are infinite or not a number; check its images "
             f"and the weights of `model`."
         )
-    held_out = None if val_loader is None else _features(model, name, layer, val_loader, "val_loader", progress)
+    held_out, chosen_by = (
+        None if loader is None else _features(model, name, layer, loader, argument, progress)
+        for loader, argument in ((val_loader, "val_loader"), (select_loader, "select_loader"))
+    )
 
     device = device_of(model)
     bias = bias_of(layer)
     stage1 = Stage1(layer.weight.detach().float(), None if bias is None else bias.float())
-    (trained,) = train([chosen], [seed], features, features, stage1, counts, parser, device)
-    if trained.diverged:
-        raise UsageError(f"Training by `method` {method!r} diverged; give a smaller learning rate by `lr`.")
-
+    heads = train(wanted, [seed], features, features, stage1, counts, parser, device)
     head_before = LinearHead(layer.in_features, counts).to(device)
     head_before.init_from(stage1.weight, stage1.bias)
-    before, after = (
-        None if held_out is None else _figures(head, held_out, counts, group_thresholds, device)
-        for head in (head_before, trained.head)
-    )
+
+    def figures(head: Head, images: Features | None) -> dict[str, float] | None:
+        return None if images is None else _figures(head, images, counts, group_thresholds, device)
+
+    scores = [_score(trained, figures(trained.head, chosen_by)) for trained in heads]
+    best = choose(scores)
+    if best is None:
+        raise UsageError(f"Training by `method` {method!r} diverged; give a smaller learning rate by `lr`.")
+    trained = heads[best]
+    before, after = figures(head_before, held_out), figures(trained.head, held_out)
+    if chosen_by is not None:
+        _warn_if_worse(method, figures(head_before, chosen_by), figures(trained.head, chosen_by), "select_loader")
+    else:
+        _warn_if_worse(method, before, after, "val_loader")
     return Retrained(
         model=with_last_linear(model, name, to_linear(trained.head)),
         head=trained.head,
         classifier=name,
-        settings=chosen.method.plain,
+        settings=trained.point.method.plain,
         before=before,
         after=after,
         class_counts=counts,
         seconds=time.perf_counter() - started,
+        tried=[]
+        if chosen_by is None
+        else [TriedPoint(one.point.values, [score]) for one, score in zip(heads, scores, strict=True)],
     )
 
 
@@ -166,8 +195,45 @@ def _first(loader: Iterable[Any]) -> Tensor:
     raise UsageError("`train_loader` has no batches; give (images, targets) batches.")
 
 
+def _score(trained: Trained, figures: dict[str, float] | None) -> float:
+    """What chooses among heads; any number where there is nothing to choose by, for there is one head then."""
+    return float("nan") if trained.diverged else 0.0 if figures is None else figures["all"]
+
+
+def _warn_if_worse(method: str, before: dict[str, float] | None, after: dict[str, float] | None, argument: str) -> None:
+    if before is None or after is None or not after["all"] <= before["all"] - _WORSE:
+        return
+    advice = "try another method"
+    if argument == "val_loader":
+        advice = (
+            "its published settings may not suit this network; let `select_loader`, images that the model has not been "
+            "trained on, choose others, or try another method"
+        )
+    warnings.warn(
+        f"`method` {method!r} makes the mean accuracy over classes on the images of `{argument}` worse: "
+        f"{100 * after['all']:.1f} %, and {100 * before['all']:.1f} % with the layer as it was; {advice}.",
+        stacklevel=3,
+    )
+
+
+def _settings(
+    name: str, settings: dict[str, Any], layer: nn.Linear, parser: SettingsParser, several: bool
+) -> list[Point]:
+    """The method with its settings, or several to choose from, found fit before any image passes through it."""
+    point = _method(name, settings, layer, parser)
+    if not several:
+        return [point]
+    (wanted,) = points([point.method], {}, parser, default=True).values()
+    given = next((key for key in wanted[0].values if key in settings), None)
+    if given is not None:
+        raise UsageError(
+            f"`{given}` {settings[given]} is given, and `select_loader` is to choose it; leave one of them out."
+        )
+    return wanted
+
+
 def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: SettingsParser) -> Point:
-    """The method with its settings, found fit before any image passes through the network."""
+    """The method with its own settings and those given."""
     counts = [1] * layer.out_features  # only their number matters yet
     if "," in name or name == "all":
         raise UsageError(f"`method` must be one method, but got {name!r}; choose from {', '.join(built_in_methods())}.")

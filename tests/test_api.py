@@ -117,6 +117,35 @@ def test_settings_reach_their_parts(model, images):
     assert lt_lightning.retrain(model, batches, method="tau_norm", tau=0.5).head.tau == 0.5
 
 
+def test_settings_are_chosen_by_images_of_their_own(model, images):
+    train, select = [images[0].tensors], [images[1].tensors]
+    test = [tuple(tensor[::3] for tensor in images[1].tensors)]
+    result = lt_lightning.retrain(model, train, test, select_loader=select, epochs=5)
+    assert len(result.tried) == 8
+    best = max(result.tried, key=lambda tried: tried.mean)
+    assert result.settings["optimizer"]["init_args"]["lr"] == best.values["lr"]
+    assert result.settings["epochs"] == 5
+    assert best.mean == pytest.approx(sum(accuracy(result.model, images[1])) / 4)
+    alone = lt_lightning.retrain(model, train, test, epochs=5, lr=best.values["lr"])
+    assert alone.tried == []
+    assert alone.after == result.after
+    torch.testing.assert_close(alone.model[4].weight, result.model[4].weight)
+    assert lt_lightning.retrain(model, train, method="tau_norm", select_loader=select).head.tau in [
+        k / 4 for k in range(1, 9)
+    ]
+
+
+def test_a_worse_layer_is_said(model, images):
+    train, others = [images[0].tensors], [images[1].tensors]
+    tight = {"method": "max_norm", "radius": 1e-3, "epochs": 1}  # of which the bias decides
+    message = r"`method` 'max_norm' makes the mean accuracy .* `val_loader` worse: .*published settings may not suit"
+    with pytest.warns(UserWarning, match=message):
+        result = lt_lightning.retrain(model, train, others, **tight)
+    assert result.after["all"] < result.before["all"] - 0.01
+    with pytest.warns(UserWarning, match=r"on the images of `select_loader` worse: .*; try another method\.$"):
+        lt_lightning.retrain(model, train, select_loader=others, **tight)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -127,6 +156,10 @@ def test_settings_reach_their_parts(model, images):
         ({"delta": 2.0}, r"`delta` must"),
         ({"lr": -1.0}, r"The optimizer or its schedule refuses its settings \(Invalid learning rate: -1.0\)"),
         ({"lr": 1e39}, r"Training by `method` 'lort' diverged; give a smaller learning rate by `lr`"),
+        (
+            {"lr": 0.1, "select_loader": []},
+            r"`lr` 0.1 is given, and `select_loader` is to choose it; leave one of them",
+        ),
         ({"classifier": "fc"}, r"`classifier` 'fc' is no part of the model"),
         (
             {"method": "cosine"},
@@ -204,7 +237,8 @@ def test_the_page_says_what_works(model, images, here):
     text = (Path(__file__).resolve().parents[1] / "docs/hand_back.md").read_text()
     own, file, lightning = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     loader = [images[0].tensors]
-    scope = {"model": model, "train_loader": loader, "val_loader": loader, "class_counts": [1] * 100}
+    loaders = dict.fromkeys(("train_loader", "val_loader", "test_loader"), loader)
+    scope = {"model": model, "class_counts": [1] * 100, **loaders}
     exec(own, scope)
     assert set(scope["better"].state_dict()) == set(model.state_dict())
 
