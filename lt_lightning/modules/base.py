@@ -78,6 +78,7 @@ class LTModule(LightningModule):
         self,
         class_counts: list[int],
         backbone: Backbone,
+        *,
         head: HeadFactory,
         loss: LossFactory,
         optimizer: OptimizerCallable,

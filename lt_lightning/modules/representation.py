@@ -62,17 +62,17 @@ class RepresentationModule(LTModule):
         super().__init__(
             class_counts,
             backbone,
-            head,
-            loss,
-            optimizer,
-            lr_scheduler,
-            group_thresholds,
-            channels_last,
-            compile,
-            tf32,
-            flip_average,
-            allow_double_balancing,
-            allow_changed_data,
+            head=head,
+            loss=loss,
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+            group_thresholds=group_thresholds,
+            channels_last=channels_last,
+            compile=compile,
+            tf32=tf32,
+            flip_average=flip_average,
+            allow_double_balancing=allow_double_balancing,
+            allow_changed_data=allow_changed_data,
         )
         self.remember_arguments()
         self.mixing = mixing()

@@ -87,17 +87,17 @@ class RetrainModule(LTModule):
         super().__init__(
             class_counts,
             backbone,
-            head,
-            loss,
-            optimizer,
-            lr_scheduler,
-            group_thresholds,
-            channels_last,
-            compile,
-            tf32,
-            flip_average,
-            allow_double_balancing,
-            allow_changed_data,
+            head=head,
+            loss=loss,
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+            group_thresholds=group_thresholds,
+            channels_last=channels_last,
+            compile=compile,
+            tf32=tf32,
+            flip_average=flip_average,
+            allow_double_balancing=allow_double_balancing,
+            allow_changed_data=allow_changed_data,
         )
         self.remember_arguments()
         check_start(self.head)
@@ -145,7 +145,6 @@ class RetrainModule(LTModule):
         """Refuse to fit what has nothing to train, and callbacks that would train or change the backbone."""
         if stage == "fit":
             check_stays_frozen(self.trainer)
-        if stage == "fit":
             self.require_training()
         super().setup(stage)
 
