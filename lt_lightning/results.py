@@ -20,6 +20,8 @@ from lt_lightning.errors import UsageError
 from lt_lightning.version import __version__
 from lt_lightning.wording import human
 
+_SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NAME")
+
 
 def claim_folder(parent: Path, option: str = "output") -> Path:
     """Make and return ``parent/version_K`` with the first free K.
@@ -140,6 +142,11 @@ def environment() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
+
+
+def job() -> dict[str, str]:
+    """Where to look for a run whose figures are odd: the machine and, of a SLURM job, its numbers."""
+    return {"host": platform.node(), **{name.lower(): os.environ[name] for name in _SLURM if name in os.environ}}
 
 
 def _processor() -> str:

@@ -8,7 +8,7 @@ import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning.errors import UsageError
-from lt_lightning.results import check_writable, claim_folder, environment, give_back_folder, write_json
+from lt_lightning.results import check_writable, claim_folder, environment, give_back_folder, job, write_json
 
 
 def test_folders_of_earlier_runs_are_kept(tmp_path):
@@ -95,3 +95,13 @@ def test_a_drive_that_is_missing_is_no_endless_search(monkeypatch):
         monkeypatch.setattr(Path, question, lambda path: False)
     with pytest.raises(UsageError, match=r"^`output` '/runs/better' cannot be written: / is no folder that takes new"):
         check_writable(Path("/runs/better"))
+
+
+def test_a_job_says_where_it_ran(monkeypatch):
+    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "712")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    found = job()
+    assert (found["slurm_job_id"], found["slurm_array_task_id"]) == ("712", "3")
+    assert "slurm_array_job_id" not in found
+    assert found["host"]

@@ -14,7 +14,7 @@ from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.diagnostics import diagnostics_of
 from lt_lightning.callbacks.selecting import selection_of
 from lt_lightning.modules import LTModule, RepresentationModule
-from lt_lightning.results import environment, sha256_of, write_json
+from lt_lightning.results import environment, job, sha256_of, write_json
 from lt_lightning.tables import accuracy_table, show
 
 _OF_TRAINING = ("started_from", "sampler", "augmentation", "training_images_per_second")
@@ -160,6 +160,7 @@ class ResultsWriter(Callback):
         record = {
             "environment": environment() | {"processes": trainer.world_size, "precision": str(trainer.precision)},
             "command": shlex.join(sys.argv),
+            "job": job(),
             "preset": self.preset,
             "config": str(config),
             "config_sha256": sha256_of(config) if config.is_file() else None,

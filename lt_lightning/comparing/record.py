@@ -14,7 +14,7 @@ import torch
 from lt_lightning.comparing.outcome import Comparison, Row
 from lt_lightning.drafts import draft_of
 from lt_lightning.functional import GROUPS, group_of, prior_accuracy, shifted_priors
-from lt_lightning.results import environment, write_json
+from lt_lightning.results import environment, job, write_json
 
 
 def write(found: Comparison, folder: Path) -> None:
@@ -37,12 +37,14 @@ def record(found: Comparison) -> dict[str, Any]:
     return {
         "environment": environment(),
         "command": shlex.join(sys.argv),
+        "job": job(),
         "protocol": protocol(found),
         "checkpoint": {
             "path": found.source.path,
             "sha256": found.source.sha256,
             "class_counts": found.source.class_counts,
             "split": found.source.split,
+            "past": found.source.past,
         },
         "backbone": type(found.source.backbone).__name__,
         "data": data.describe_split(),

@@ -28,7 +28,7 @@ from lt_lightning.modules.divergence import unless_diverged
 from lt_lightning.pipeline import interrupted, progress
 from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_DATA, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
-from lt_lightning.results import claim_folder, environment
+from lt_lightning.results import claim_folder, environment, job
 from lt_lightning.sigterm import sigterm_interrupts
 from lt_lightning.tables import accuracy_table, show
 
@@ -221,6 +221,7 @@ class Pipeline:
         record = {
             "environment": environment(),
             "command": shlex.join(sys.argv),
+            "job": job(),
             "preset": done.preset,
             "seed": self.plan["seed_everything"],
             "data": data.describe_split(),

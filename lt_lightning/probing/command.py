@@ -24,10 +24,10 @@ from lt_lightning.main import PresetConfigFile
 from lt_lightning.modules import save_probed
 from lt_lightning.modules.origin import check_published
 from lt_lightning.parser_errors import sentences
-from lt_lightning.probing.network import load_backbone
+from lt_lightning.probing.network import load_backbone, past_of_network
 from lt_lightning.probing.probe import PENALTIES, Probe, probe
 from lt_lightning.quiet import quiet
-from lt_lightning.results import check_writable, environment, sha256_of, whole_or_gone, write_json
+from lt_lightning.results import check_writable, environment, job, sha256_of, whole_or_gone, write_json
 from lt_lightning.tables import accuracy_table, show
 
 _DOWNLOADED = ("pretrained", "weights")
@@ -62,7 +62,8 @@ def main(argv: Sequence[str]) -> None:
             if config.checkpoint is None:
                 check_published(made.backbone, made.data)
         found = probe(made.backbone, made.data, penalties, made.features)
-        on_first(lambda: _show_and_write(found, made.backbone, made.data, output, text, plain, config.checkpoint))
+        given = (config.checkpoint, config.allow_partial)
+        on_first(lambda: _show_and_write(found, made.backbone, made.data, output, text, plain, *given))
 
 
 def build_parser() -> LightningArgumentParser:
@@ -135,6 +136,7 @@ def _show_and_write(
     config: str,
     plain: str | dict[str, Any],
     checkpoint: str | None,
+    allow_partial: bool,
 ) -> None:
     sizes = next(iter(found.evaluation.values()), {}).get("group_sizes")
     if sizes is not None:
@@ -144,7 +146,8 @@ def _show_and_write(
     with whole_or_gone(output) as folder:
         write_text(folder / "config.yaml", config)
         path = folder / "probe.ckpt"
-        save_probed(path, backbone, found.head, data, input_shape(data), {"backbone": plain})
+        past = past_of_network(backbone, checkpoint, allow_partial)
+        save_probed(path, backbone, found.head, data, input_shape(data), {"backbone": plain}, past)
         write_json(folder / "results.json", _record(found, backbone, data, checkpoint))
     print(f"{path}: a stage 1 for `lt-lightning compare --checkpoint`, `fit --model.checkpoint`, `test` and `predict`")
 
@@ -154,6 +157,7 @@ def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: st
     return {
         "environment": environment(),
         "command": shlex.join(sys.argv),
+        "job": job(),
         "preset": "probe",
         "seed": None,  # nothing is drawn
         "checkpoint": checkpoint,

@@ -30,6 +30,7 @@ def test_the_record_of_training_then_testing(tmp_path, trainer, digits, stage1_m
     record = read(tmp_path)
     assert record["environment"]["processes"] == 1
     assert record["environment"]["precision"] == "32-true"
+    assert record["job"]["host"]
     assert record["preset"] == "mine"
     assert record["seed"] == 3
     assert (record["model"], record["backbone"]) == ("RepresentationModule", "SmallCNN")
