@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from lt_lightning.functional.softplus import refuse_second_derivative
 
 
 def large_margin_terms(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -20,8 +21,8 @@ def large_margin_terms(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]
         targets: ``(N,)``, int64.
 
     Returns:
-        Two tensors ``(N,)``, differentiable once. The second is 0 exactly when the non-target logits are equal, hence
-        always at K = 2.
+        Two tensors ``(N,)``, differentiable once: a backward pass with ``create_graph=True`` raises a
+        :class:`UsageError`. The second is 0 exactly when the non-target logits are equal, hence always at K = 2.
 
     References:
         Kobayashi, "Large-Margin in Softmax Cross-Entropy Loss", BMVC 2019.
@@ -52,8 +53,8 @@ class _LargeMarginTerms(torch.autograd.Function):
         return -F.logsigmoid(-gap).squeeze(1), ((expected - mean) / 2).squeeze(1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, of_cross_entropy: Tensor, of_regularizer: Tensor) -> tuple[Tensor, None]:
+        refuse_second_derivative()
         shares, centred, expected, gap, index = ctx.saved_tensors
         wrong = gap.sigmoid() * of_cross_entropy.unsqueeze(1)  # 1 - p_y
         half = of_regularizer.unsqueeze(1) / 2

@@ -27,7 +27,8 @@ class ClassBalancedLoss(Loss):
     - ``softmax_bce``: binary cross entropy of softmax probabilities, mean over N·K, as widespread ports have it.
 
     The weights are its class weights: deferred re-weighting may clear and set them like any others. Only ``softmax``
-    divides by their sum; the other kinds divide by N, as the paper's code does.
+    divides by their sum; the other kinds divide by N, as the paper's code does. Those are differentiable once: a
+    backward pass with ``create_graph=True`` is refused.
 
     Args:
         class_counts: Training images per class, length K.

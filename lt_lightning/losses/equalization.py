@@ -21,7 +21,8 @@ class EqualizationLossV2(OneVsAllLoss):
 
     The sums are state: they go into checkpoints, grow only in training mode with gradients enabled, count each batch of
     an accumulated step, and are those of all processes together: equal on 1 process and on W with the same joint batch.
-    Without the extra objectness column of the detector that the loss was made for.
+    Without the extra objectness column of the detector that the loss was made for. It is differentiable once: a
+    backward pass with ``create_graph=True`` is refused.
 
     Args:
         class_counts: Training images per class, length K, at least 2.

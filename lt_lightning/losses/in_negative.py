@@ -21,7 +21,8 @@ class LGLINRLoss(OneVsAllLoss):
     What depends on the batch: all means are over the batch's samples of a class, a class that the batch lacks has no
     positive term and is nobody's negative class, and so value and gradient change with the batch size and, under
     several processes, with their number: each process has the means of its own batch, unless ``gather``. As there is
-    no loss of a single sample, it takes neither class weights nor a ``reduction``.
+    no loss of a single sample, it takes neither class weights nor a ``reduction``. It is differentiable once: a
+    backward pass with ``create_graph=True`` is refused.
 
     Args:
         class_counts: Training images per class, length K, at least 2.

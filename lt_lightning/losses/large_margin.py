@@ -16,7 +16,8 @@ class LargeMarginSoftmaxLoss(Loss):
 
     R is half the Jeffreys divergence between the softmax over the non-target classes and the uniform distribution, and
     0 for two classes. Class weights apply to the cross entropy alone, as in the published code; the means of the two
-    terms are added. It uses no class counts, so it counts as no correction for imbalance.
+    terms are added. It uses no class counts, so it counts as no correction for imbalance. It is differentiable once: a
+    backward pass with ``create_graph=True`` is refused.
 
     Args:
         class_counts: Training images per class, length K, at least 2.

@@ -62,7 +62,8 @@ class LogisticLoss(_LogisticLoss):
     """Logistic loss (LR, LGL): binary cross entropy of each class's sigmoid, summed over classes, mean over samples.
 
     Class weights weigh samples, as a weighted mean (Σ w l / Σ w), like those of softmax cross entropy; Cui's
-    class-balanced loss divides by N instead, which is ``ClassBalancedLoss(kind="sigmoid")``.
+    class-balanced loss divides by N instead, which is ``ClassBalancedLoss(kind="sigmoid")``. It is differentiable once:
+    a backward pass with ``create_graph=True`` is refused.
 
     Args:
         class_counts: Training images per class, length K, at least 2.
@@ -97,6 +98,7 @@ class HardSelectionLogisticLoss(_LogisticLoss):
     ``-log s_y - α Σ log(1 - s_k)`` over the top ``n = max(1, ⌊m (K-1) / 100⌋)`` negative classes, ``α = β / n``. The
     paper says that α is below 1, which its own β = 10 breaks wherever n is 10 or less (K up to 44 at m = 25); the
     formula is kept, and ``alpha`` overrides it. With several classes per sample, K - 1 is the number of negatives.
+    Differentiable once, as :class:`LogisticLoss`.
 
     Args:
         class_counts: Training images per class, length K, at least 2.
@@ -142,7 +144,8 @@ class SoftSelectionLogisticLoss(_LogisticLoss):
     """Soft-selection logistic loss (SS-LR): every negative class, weighted by its probability to the power of r.
 
     ``-log s_y - α Σ_{k≠y} s_k^r log(1 - s_k)`` with ``α = β / (K-1)``; the gradient flows through ``s_k^r``. r = 0 is
-    hard selection of all negatives. With several classes per sample, K - 1 is the number of negatives.
+    hard selection of all negatives. With several classes per sample, K - 1 is the number of negatives. Differentiable
+    once, as :class:`LogisticLoss`.
 
     Args:
         class_counts: Training images per class, length K, at least 2.

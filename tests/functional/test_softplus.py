@@ -1,8 +1,11 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from lt_lightning.functional import sloped_softplus, softplus, with_gradient
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.softplus import sloped_softplus, softplus, with_gradient
 
 
 def test_relative_error_in_fp32_is_rounding_however_low_the_logit() -> None:
@@ -53,9 +56,19 @@ def test_given_gradient_is_scaled_by_what_comes_from_above() -> None:
     torch.testing.assert_close(logits.grad, 3 * gradient)
 
 
-def test_a_second_derivative_is_refused() -> None:
+@pytest.mark.parametrize("above", [torch.sum, lambda losses: (losses * losses.exp()).sum()])
+def test_a_second_derivative_is_refused(above: Callable[[torch.Tensor], torch.Tensor]) -> None:
     logits = torch.zeros(2, 3, requires_grad=True)
-    losses = with_gradient(logits, torch.zeros(2), torch.ones(2, 3))
-    (first,) = torch.autograd.grad((losses * losses.exp()).sum(), logits, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        first.sum().backward()
+    value = above(with_gradient(logits, torch.zeros(2), torch.ones(2, 3)))
+    torch.autograd.grad(value, logits, retain_graph=True)
+    with pytest.raises(UsageError, match="differentiable once"):
+        torch.autograd.grad(value, logits, create_graph=True)
+
+
+def test_a_compiled_step_has_the_same_gradient() -> None:
+    def step(logits: torch.Tensor) -> torch.Tensor:
+        return with_gradient(logits, logits.detach().square().sum(dim=1), 2 * logits.detach()).sum()
+
+    logits = torch.arange(6.0).view(2, 3).requires_grad_()
+    torch.compile(step, fullgraph=True, backend="eager")(logits).backward()
+    torch.testing.assert_close(logits.grad, 2 * logits.detach())

@@ -97,6 +97,37 @@ def test_gradients(name: str) -> None:
     assert torch.autograd.gradcheck(lambda z: run(ALL[name](COUNTS), z, targets), logits, fast_mode=True)
 
 
+ONCE = {"lmsce", "lr", "hs_lr", "hs_lr_half", "ss_lr", "ss_lr_50", "lgl_inr", "eql_v2"} | {
+    name for name in ALL if name.startswith("cb_") and name != "cb_softmax"
+}
+
+
+@pytest.mark.parametrize("name", sorted(ALL.keys() - ONCE - {"mm_ldam"}))
+def test_second_derivatives(name: str) -> None:
+    logits, targets = batch(scale=0.5)
+    direction, step = torch.linspace(-1, 1, 30, dtype=torch.float64).view(6, 5), 1e-5
+
+    def gradient(place: torch.Tensor, **options: bool) -> torch.Tensor:
+        return torch.autograd.grad(run(ALL[name](COUNTS), place, targets), place, **options)[0]
+
+    def at(factor: float) -> torch.Tensor:
+        return gradient((logits + factor * direction).requires_grad_())
+
+    leaf = logits.clone().requires_grad_()
+    (found,) = torch.autograd.grad(gradient(leaf, create_graph=True), leaf, direction)
+    torch.testing.assert_close(found, (at(step) - at(-step)) / (2 * step), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", sorted(ONCE))
+def test_no_graph_is_made_of_a_gradient_written_by_hand(name: str) -> None:
+    logits, targets = batch()
+    refusal = "^`create_graph=True` .* this loss is differentiable once only; leave it out, or write the loss in"
+    with pytest.raises(UsageError, match=refusal):
+        run(ALL[name](COUNTS), logits.requires_grad_(), targets).backward(create_graph=True)
+    with pytest.raises(UsageError, match=refusal):
+        torch.autograd.functional.hessian(lambda z: run(ALL[name](COUNTS), z, targets), logits)
+
+
 @every
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_finite_at_extreme_logits(make: Factory, dtype: torch.dtype) -> None:
