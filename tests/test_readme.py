@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from lt_lightning import cli, presets
+from lt_lightning.backbones import SmallCNN
 from lt_lightning.callbacks import DRW, LinearWarmup, WeightEMA
 from lt_lightning.data import DigitsLT
+from lt_lightning.features import ExtractionOptions, extract
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.main import main
+from tests.one_device import OneDevice
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -140,6 +144,22 @@ def test_data_of_the_extension_page_train_and_are_exported(extensions, capsys):
     cli.main(["compare", *model, "--data=my_data.ArraysLT", "--data.path=digits.npz", *quick])
     (path,) = (extensions / "compared").rglob("results.json")
     assert "the checkpoint records these training images" in path.read_text()
+
+
+def test_augmentation_and_data_of_the_extension_page_have_views_on_another_device(extensions, monkeypatch):
+    """Extraction brings a generator on the CPU, whichever device the images are on."""
+    import my_augmentation
+    import my_data
+
+    images = DigitsLT().split("train")
+    np.savez("digits.npz", train_images=images.images.numpy(), train_labels=images.targets.numpy())
+    quiet = {"progress": False, "channels_last": False}
+    module = sys.modules[extract.__module__]
+    monkeypatch.setattr(module, "_pass", lambda network, inputs, options: torch.zeros(len(inputs), 8))
+    for data in (DigitsLT(augmentation=my_augmentation.Darken), my_data.ArraysLT("digits.npz")):
+        with OneDevice():
+            found = extract(SmallCNN(8), data, views=2, options=ExtractionOptions(device="meta", **quiet))
+        assert found.values.shape == (2, len(images), 8)
 
 
 def test_python_of_the_readme_runs(here, monkeypatch):

@@ -1,7 +1,7 @@
 """Augmentation of whole batches of uint8 images on their device, with draws for each image."""
 
 from lt_lightning.augmentations.auto_augment import AutoAugment
-from lt_lightning.augmentations.base import Augmentation, AugmentationChain, NoAugmentation
+from lt_lightning.augmentations.base import Augmentation, AugmentationChain, NoAugmentation, draw_uniform
 from lt_lightning.augmentations.color_jitter import ColorJitter
 from lt_lightning.augmentations.cutout import Cutout
 from lt_lightning.augmentations.rand_augment import RandAugment
@@ -16,4 +16,5 @@ __all__ = [
     "NoAugmentation",
     "RandAugment",
     "TrivialAugment",
+    "draw_uniform",
 ]

@@ -15,6 +15,9 @@ class Augmentation(ABC):
     """Base of what changes a batch of training images, each by draws of its own.
 
     Data modules take one by ``class_path``; it comes after crop and flip and before normalisation.
+
+    Draws are made on the generator's device and then moved to the images', as :func:`draw_uniform` does it: training on
+    a GPU brings a generator of that GPU, extraction one on the CPU, so that every device gets the same views.
     """
 
     @abstractmethod
@@ -23,7 +26,7 @@ class Augmentation(ABC):
 
         Args:
             images: ``(B, C, H, W)``, uint8, on any device; not changed in place.
-            generator: Source of all draws; ``None`` uses the CPU's default one.
+            generator: Source of all draws, on the images' device or on the CPU; ``None`` uses the CPU's default one.
 
         Returns:
             ``(B, C, H, W)``, uint8.
@@ -101,6 +104,21 @@ class AugmentationChain(Augmentation):
         for step in self.steps:
             images = step(images, generator)
         return images
+
+
+def draw_uniform(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draw a number for each image where the generator is, and move it to where the images are.
+
+    Args:
+        images: ``(B, ...)``, on any device.
+        generator: Source of the draws, on any device; ``None`` uses the CPU's default one.
+
+    Returns:
+        Uniform in [0, 1), fp32, on the images' device, ``(B, 1, ..., 1)`` with as many dimensions as ``images``.
+    """
+    where = "cpu" if generator is None else generator.device
+    drawn = torch.rand(len(images), *[1] * (images.ndim - 1), generator=generator, device=where, dtype=torch.float32)
+    return drawn.to(images.device, non_blocking=True)
 
 
 def host_generator(generator: torch.Generator | None) -> torch.Generator | None:

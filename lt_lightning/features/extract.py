@@ -222,11 +222,24 @@ def _fill(
                 inputs = data.to_view(pixels, block.view)
             else:
                 generator = torch.Generator().manual_seed(_block_seed(seed, block)) if drawn else None
-                inputs = data.to_input(pixels, drawn, generator)
+                inputs = _to_input(data, pixels, generator)
             rows = _pass(network, inputs, options)
             store.put(block, _checked(rows, store.layout, options))
             advance(len(rows))
             foresight.advance(len(rows))
+
+
+def _to_input(data: LTDataModule, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
+    try:
+        return data.to_input(pixels, generator is not None, generator)
+    except RuntimeError as error:
+        if generator is None or "device type for generator" not in str(error):
+            raise
+        raise UsageError(
+            f"`data` {type(data).__name__} or its `augmentation` draws on the {pixels.device.type} device from a "
+            f"generator on the CPU, as extraction gives every device; draw where the generator is and move what is "
+            f"drawn, as `lt_lightning.augmentations.draw_uniform(images, generator)` does."
+        ) from error
 
 
 def _pass(network: Backbone, inputs: Tensor, options: ExtractionOptions) -> Tensor:

@@ -6,9 +6,17 @@ import pytest
 import torch
 
 from lt_lightning import augmentations
-from lt_lightning.augmentations import Augmentation, AugmentationChain, AutoAugment, Cutout, NoAugmentation
+from lt_lightning.augmentations import (
+    Augmentation,
+    AugmentationChain,
+    AutoAugment,
+    Cutout,
+    NoAugmentation,
+    draw_uniform,
+)
 from lt_lightning.augmentations.base import _derived, augment, host_generator
 from lt_lightning.errors import UsageError
+from tests.one_device import OneDevice
 
 KINDS = ["AutoAugment", "Cutout", "RandAugment", "TrivialAugment"]
 
@@ -125,6 +133,27 @@ def test_draws_for_another_device_follow_from_its_generator():
     assert not torch.equal(draws[0], draws[2])
 
 
+def test_numbers_are_drawn_where_the_generator_is_and_moved():
+    images = torch.zeros(5, 3, 4, 4, dtype=torch.uint8)
+    found = draw_uniform(images, seeded())
+    assert torch.equal(found, torch.rand(5, 1, 1, 1, generator=seeded()))
+    assert draw_uniform(images[:, 0], seeded()).shape == (5, 1, 1)
+    with OneDevice():
+        assert draw_uniform(images.to("meta"), seeded()).is_meta
+    torch.manual_seed(3)
+    found = draw_uniform(images)
+    torch.manual_seed(3)
+    assert torch.equal(draw_uniform(images), found)
+
+
+def test_images_on_another_device_than_the_generator(augmentation):
+    images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8, device="meta")
+    with OneDevice():
+        found = augmentation(images, seeded())
+    assert found.is_meta
+    assert found.shape == images.shape
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("fill", [-1, 256])
 def test_fill_is_the_value_of_a_pixel(name, fill):
@@ -134,7 +163,8 @@ def test_fill_is_the_value_of_a_pixel(name, fill):
 
 def test_every_public_name_is_an_augmentation():
     assert augmentations.__all__ == sorted(augmentations.__all__)
-    assert all(issubclass(getattr(augmentations, name), Augmentation) for name in augmentations.__all__)
+    kinds = [name for name in augmentations.__all__ if name != "draw_uniform"]
+    assert all(issubclass(getattr(augmentations, name), Augmentation) for name in kinds)
 
 
 def test_what_comes_out_otherwise_than_it_went_in_is_refused(pictures, augmentation):

@@ -1,15 +1,18 @@
 import shutil
+import sys
 from collections import namedtuple
 
 import pytest
 import torch
 
+from lt_lightning.augmentations import Augmentation, AutoAugment, Cutout, NoAugmentation
 from lt_lightning.backbones import ResNet20, SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, extract, progress
 from lt_lightning.features.extract import _block_seed
 from lt_lightning.features.views import BLOCK, Block
+from tests.one_device import OneDevice
 
 
 @pytest.fixture
@@ -242,3 +245,42 @@ def test_a_long_extraction_of_a_split_says_so(counting, digits_data, options, mo
     monkeypatch.setattr(progress, "_LONG", 0.0)
     extract(counting, digits_data, views=2, options=options(progress=True))
     assert "features of train: about 1 s; `views` 1 would take 1 s\n" in capsys.readouterr().out
+
+
+class OnDevice(Augmentation):
+    """Draws where the images are, which a generator on the CPU cannot."""
+
+    def __call__(self, images, generator=None):
+        torch.rand(len(images), generator=generator, device=images.device)
+        return images
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, options):
+    """Options for a device that draws from no generator on the CPU; what a backbone makes of its images is 0."""
+    module = sys.modules[extract.__module__]
+    monkeypatch.setattr(module, "_pass", lambda network, inputs, options: torch.zeros(len(inputs), 8))
+    with OneDevice():
+        yield options(device="meta")
+
+
+@pytest.mark.parametrize("augmentation", [NoAugmentation, AutoAugment, Cutout])
+def test_views_of_images_on_another_device_are_drawn_on_the_cpu(augmentation, counting, elsewhere):
+    data = DigitsLT(crop_padding=1, augmentation=augmentation)
+    found = extract(counting, data, views=2, options=elsewhere)
+    assert found.values.shape == (2, len(data.split("train")), 8)
+
+
+def test_an_augmentation_that_draws_on_another_device_is_told_how(counting, elsewhere):
+    data = DigitsLT(augmentation=OnDevice)
+    with pytest.raises(UsageError, match="`data` DigitsLT or its `augmentation` draws on the meta device"):
+        extract(counting, data, views=2, options=elsewhere)
+
+
+def test_other_errors_of_an_augmentation_stay_what_they_are(counting, options):
+    class Broken(OnDevice):
+        def __call__(self, images, generator=None):
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match=r"^mine$"):
+        extract(counting, DigitsLT(augmentation=Broken), views=2, options=options())
