@@ -16,6 +16,7 @@ from lt_lightning.backbones.base import features_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
 from lt_lightning.errors import UsageError
+from lt_lightning.features.code import code_of
 from lt_lightning.features.keys import cache_key, weights_hash
 from lt_lightning.features.memory import check_memory
 from lt_lightning.features.processes import local_rank, on_first, rank_and_world_size
@@ -88,7 +89,8 @@ def extract(
 
     With a ``cache`` an interrupted extraction goes on where it stopped, and features that are there already are mapped,
     also the first of more draws than are asked for: they are found by a SHA-256 of the backbone's tensors, the images
-    and their order, the transform, ``views``, ``seed``, ``dtype`` and ``precision``.
+    and their order, the transform, code of one's own and versions of other packages that these are made of, ``views``,
+    ``seed``, ``dtype`` and ``precision``.
 
     Args:
         backbone: ``(B, C, H, W)`` to ``(B, D)``, with the weights to use.
@@ -165,6 +167,7 @@ def store_of(
             "weights": weights_hash(backbone),
             "split": data.fingerprint(split),
             "transform": data.describe_transform(training=views != 1),
+            "code": code_of(backbone, [data, _images(data, split, views)], views != 1),
         }
     )
 

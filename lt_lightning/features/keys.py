@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-FORMAT = 1
+FORMAT = 2
 """Version of blocks, draws and file layout; a change makes files of earlier versions others'."""
 
 
