@@ -39,6 +39,9 @@ class Loss(nn.Module, ABC):
     initial_bias: float | None = None
     """Bias that the classifier is to start from, whatever it had; ``None`` leaves it alone."""
 
+    takes_several_classes: bool = False
+    """Whether targets may be all classes of each sample, ``(N, K)``, 0 or 1; else ``__call__`` refuses such targets."""
+
     counts: Tensor
     """Training images per class as a tensor, ``(K,)``, on the device of the loss."""
 
@@ -91,11 +94,18 @@ class Loss(nn.Module, ABC):
 
         Raises:
             UsageError: If ``logits`` has another shape than ``(N, K)``, or ``targets`` another shape than ``(N,)`` or
-                another type than int64. Whether several classes per sample, ``(N, K)``, will do is up to the loss.
+                another type than int64. Several classes of a sample, ``(N, K)``, or shares of them are refused too,
+                unless the loss :attr:`takes_several_classes`: it then looks at them itself.
         """
         check_width(logits, self.num_classes)
         if targets.ndim != 2 or targets.shape[1] == 1:
             check_targets(targets, len(logits))
+        elif not self.takes_several_classes:
+            raise UsageError(
+                f"`targets` must hold one class of each sample, (N,), but got shape {tuple(targets.shape)} for "
+                f"`{type(self).__name__}`; the loss of a mixture of two classes is that for either of them, weighed by "
+                f"its share, and samples of several classes need a loss that takes them, such as LogisticLoss."
+            )
         return super().__call__(logits, targets, features)
 
     @abstractmethod

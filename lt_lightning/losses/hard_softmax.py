@@ -8,7 +8,7 @@ from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.selection import hard_selection_softmax_loss
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.logistic import check_hard_selection
-from lt_lightning.losses.reduction import Reduction, require_one_class
+from lt_lightning.losses.reduction import Reduction
 
 
 class HardSelectionSoftmaxLoss(Loss):
@@ -53,6 +53,5 @@ class HardSelectionSoftmaxLoss(Loss):
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Loss of a batch, ``(N, K)`` and ``(N,)`` to a scalar."""
-        require_one_class(targets)
         losses = hard_selection_softmax_loss(at_least_fp32(logits), targets, self.m, self.beta, self.alpha)
         return self.reduce(losses, targets)

@@ -17,6 +17,8 @@ from lt_lightning.losses.reduction import Reduction
 class _LogisticLoss(OneVsAllLoss):
     """One class per sample or several."""
 
+    takes_several_classes = True
+
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Loss of a batch.
 

@@ -92,10 +92,8 @@ def cross_entropy(
         A scalar, or ``(N,)``; under several processes as :func:`reduce` says.
 
     Raises:
-        UsageError: As :func:`require_one_class`.
         IndexError: On the CPU, if a target is none of 0 to K - 1; no number stands for "leave this sample out".
     """
-    require_one_class(targets)
     logits = at_least_fp32(logits)
     weight = None if weight is None else weight.to(logits.dtype)
     options: dict[str, Any] = {"weight": weight, "label_smoothing": label_smoothing, "ignore_index": _NO_CLASS}
@@ -104,19 +102,6 @@ def cross_entropy(
         return found * _training_processes() if reduction == "sum" else found
     losses = F.cross_entropy(logits, targets, reduction="none", **options)
     return joint_mean(losses) if weight is None else weighted_mean(losses, weight[targets])
-
-
-def require_one_class(targets: Tensor) -> None:
-    """Refuse labels that mix classes, which torch's cross entropy takes and what is made of it would not.
-
-    Raises:
-        UsageError: If ``targets`` is not ``(N,)``.
-    """
-    if targets.ndim != 1:
-        raise UsageError(
-            f"`targets` must hold one class of each sample, (N,), but got shape {tuple(targets.shape)}; a mixture of "
-            f"two classes is the loss for either of them, weighed by its share."
-        )
 
 
 def _training_processes() -> int:

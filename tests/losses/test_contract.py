@@ -206,11 +206,27 @@ def test_no_target_is_left_out(make: Factory, target: int) -> None:
         run(make([7] * 128), logits, targets)
 
 
-@every_softmax
-def test_mixed_labels_are_refused(make: Factory) -> None:
-    logits, _ = batch()
-    with pytest.raises((UsageError, IndexError, RuntimeError)):
-        run(make(COUNTS), logits, torch.softmax(logits, dim=1))
+@every
+@pytest.mark.parametrize("n", [6, 5])  # with as many samples as classes some would broadcast
+def test_several_classes_and_shares_of_them_are_taken_or_refused(make: Factory, n: int) -> None:
+    logits, targets = batch(n)
+    loss = make(COUNTS)
+    one_hot = torch.nn.functional.one_hot(targets, 5)
+    if loss.takes_several_classes:
+        torch.testing.assert_close(run(loss, logits, one_hot), run(loss, logits, targets))
+        wrong = [torch.softmax(logits, dim=1)]
+    else:
+        wrong = [one_hot, one_hot.double(), torch.softmax(logits, dim=1), one_hot[:, :4]]
+    for several in wrong:
+        with pytest.raises(
+            UsageError, match=r"^`targets` (of several classes )?must hold (one class of|0 and 1 alone)"
+        ):
+            run(loss, logits, several)
+
+
+def test_those_that_take_several_classes() -> None:
+    taking = {"lr", "hs_lr", "hs_lr_half", "ss_lr", "ss_lr_50"}
+    assert {name for name, make in ALL.items() if make(COUNTS).takes_several_classes} == taking
 
 
 @every
