@@ -108,6 +108,21 @@ def test_parts_of_the_extension_page_train(part, extensions, tiny, stage1):
     assert record["augmentation"] == {"class": "my_augmentation.Darken", "most": 0.5}
 
 
+def test_head_and_loss_of_the_extension_page_keep_their_digits(extensions):
+    """In a loop of one's own too, which may call them under autocast, or in fp64."""
+    import my_head
+    import my_loss
+
+    head, loss = my_head.ScaledHead(6, [5, 3, 2]), my_loss.SquaredLoss([5, 3, 2])
+    features, targets = torch.randn(4, 6), torch.tensor([0, 1, 2, 0])
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = head(features)
+        assert loss(logits.bfloat16(), targets).dtype == torch.float32
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, head.linear(features) / 2)
+    assert loss(head.double()(features.double()), targets).dtype == torch.float64
+
+
 def test_mixing_and_module_of_the_extension_page_train(extensions, tiny, stage1):
     main(tiny("fit", "RepresentationModule", "--model.mixing=my_mixing.HalfMixing", "--trainer.max_epochs=1"))
     (path,) = extensions.rglob("results.json")

@@ -182,9 +182,11 @@ def _try_out(head: Head, loss: Loss, num_features: int, num_classes: int) -> Non
 
 def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str, shape: torch.Size) -> Tensor | None:
     """What a copy of a part gives for a batch, looked at; ``None`` where it fails on this one."""
-    name = f"`model.{'head' if isinstance(part, Head) else 'loss'}` {type(part).__name__}"
+    name, features = f"`model.{'head' if isinstance(part, Head) else 'loss'}` {type(part).__name__}", batch["features"]
     try:
-        given = getattr(deepcopy(part).to(batch["features"].device).eval(), method)(*batch.values())
+        # As in training, which calls heads outside autocast: there a plain `nn.Linear` keeps fp32.
+        with torch.autocast("cpu", enabled=False):
+            given = getattr(deepcopy(part).to(features.device).eval(), method)(*batch.values())
     except TypeError as error:
         if _by_the_call(error):
             raise UsageError(f"{name} is given ({', '.join(batch)}) by `{method}`, but {error}.") from error
@@ -193,14 +195,24 @@ def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str
         return None
     if not isinstance(given, Tensor) or given.shape != shape or not given.is_floating_point():
         raise UsageError(
-            f"{name} must give {wanted} by `{method}`, but gave {_kind(given)} for {len(batch['features'])} images."
+            f"{name} must give {wanted} by `{method}`, but gave {_kind(given)} for {len(features)} images."
+        )
+    if isinstance(part, Head) and torch.finfo(given.dtype).bits < 32 <= torch.finfo(features.dtype).bits:
+        raise UsageError(
+            f"{name} must give logits in fp32 at least by `{method}`, but made {_type(given)} of features in "
+            f"{_type(features)}; compute them by `lt_lightning.functional.linear(features, weight, bias)`, or from "
+            f"`lt_lightning.functional.at_least_fp32(features)`."
         )
     return given
 
 
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
 def _kind(given: object) -> str:
     if isinstance(given, Tensor):
-        return f"a tensor of shape {tuple(given.shape)} and type {str(given.dtype).removeprefix('torch.')}"
+        return f"a tensor of shape {tuple(given.shape)} and type {_type(given)}"
     return f"a {type(given).__name__}" if given is not None else "nothing"
 
 

@@ -196,6 +196,50 @@ def test_trouble_inside_ones_own_code_stays_what_it_is():
         make_parts(6, COUNTS, Broken, Mean)
 
 
+class Half(Mine):
+    """Rounds by itself, whatever autocast does."""
+
+    def forward(self, features):
+        with torch.autocast("cpu", torch.bfloat16):
+            return F.linear(features, self.weight, self.bias)
+
+
+class HalfAtTest(Mine):
+    def predict(self, features):
+        return self(features).half()
+
+
+class Plain(Head):
+    """Gives bfloat16 under autocast, in which no head of a module is called."""
+
+    def __init__(self, in_features: int, class_counts: list[int]) -> None:
+        super().__init__(in_features, class_counts)
+        self.layer = nn.Linear(in_features, self.num_classes)
+
+    def forward(self, features):
+        return self.layer(features)
+
+
+@pytest.mark.parametrize(
+    ("head", "method", "found"), [(Half, "forward", "bfloat16"), (HalfAtTest, "predict", "float16")]
+)
+def test_logits_in_half_precision_are_refused(head, method, found):
+    sentence = rf"`model.head` {head.__name__} must give logits in fp32 .* by `{method}`, but made {found} of "
+    with pytest.raises(
+        UsageError, match=sentence + r"features in float32; .*`lt_lightning.functional.linear\(features, weight"
+    ):
+        make_parts(6, COUNTS, head, Mean)
+
+
+def test_a_head_that_autocast_alone_would_round_is_taken():
+    make_parts(6, COUNTS, Plain, Mean)
+    with torch.autocast("cpu", torch.bfloat16):
+        head, _ = make_parts(6, COUNTS, Plain, Mean)
+        module = RepresentationModule(COUNTS, SmallCNN(), Plain)
+        assert head(torch.zeros(2, 6)).dtype == torch.bfloat16
+        assert module(torch.zeros(2, 1, 8, 8)).dtype == torch.float32
+
+
 def test_class_weights_that_a_loss_forgets_are_not_taken():
     class Heeding(Loss):
         def forward(self, logits, targets, features=None):
