@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.diagnostics import diagnostics_of
 from lt_lightning.callbacks.selecting import selection_of
+from lt_lightning.functional.clock import device_time
 from lt_lightning.modules import LTModule, RepresentationModule
 from lt_lightning.results import environment, job, sha256_of, write_json
 from lt_lightning.tables import accuracy_table, show
@@ -105,7 +105,7 @@ class ResultsWriter(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Count images; the first step, in which a network is compiled and memory allocated, has a time of its own."""
         if "first_step" not in self.seconds:
-            self.seconds["first_step"] = _now(pl_module) - self._epoch_started
+            self.seconds["first_step"] = device_time(pl_module.device) - self._epoch_started
             self._epoch_started = time.perf_counter()
             return
         batch = args[1]
@@ -113,7 +113,7 @@ class ResultsWriter(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Add the epoch's time, without that of the run's first step; validation in between is counted in."""
-        self._train_seconds += _now(pl_module) - self._epoch_started
+        self._train_seconds += device_time(pl_module.device) - self._epoch_started
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what training and its last validation gave."""
@@ -192,10 +192,3 @@ class ResultsWriter(Callback):
             "training_images_per_second": training_rate,  # of all steps but the first
         }
         return {**record, **{key: self._earlier[key] for key in _OF_TRAINING if key in self._earlier}}
-
-
-def _now(module: LightningModule) -> float:
-    """The time at which a GPU has done what it was given; a process may be many steps ahead of it."""
-    if module.device.type == "cuda":
-        torch.cuda.synchronize(module.device)
-    return time.perf_counter()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 import torch
 
+from lt_lightning.functional.clock import device_time
 from lt_lightning.retraining.runs import FeatureRows, HeadRun
 from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
 
@@ -73,6 +74,8 @@ def _train(teams: Sequence[_Team], features: FeatureRows, on_epoch: Callable[[in
     """Train heads that see the same batches at the same time."""
     movers = [kind(runs) for kind, runs in teams]
     first = movers[0].runs[0]
+    device = next(first.head.parameters()).device
+    began = device_time(device)
     spent = [0.0] * len(movers)
     for epoch in range(first.epochs):
         order = first.sampler.indices(epoch)
@@ -86,10 +89,15 @@ def _train(teams: Sequence[_Team], features: FeatureRows, on_epoch: Callable[[in
             mover.end_epoch()
         if on_epoch is not None:
             on_epoch(sum(len(mover.runs) for mover in movers))
-    for mover, seconds in zip(movers, spent, strict=True):
+    for mover, seconds in zip(movers, _shares(device, spent, device_time(device) - began), strict=True):
         mover.write_back()
         for run in mover.runs:
             run.seconds += seconds / len(mover.runs)
+
+
+def _shares(device: torch.device, spent: Sequence[float], whole: float) -> list[float]:
+    """Seconds of each mover; on a GPU, where a step returns before it is computed, its share of the whole."""
+    return [whole * seconds / sum(spent) for seconds in spent] if device.type == "cuda" else list(spent)
 
 
 def _rounds(teams: Iterable[_Team]) -> Iterator[list[_Team]]:

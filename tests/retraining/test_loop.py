@@ -239,6 +239,11 @@ def test_heads_share_the_time_that_they_took():
     assert runs[0].seconds > 1000
 
 
+def test_on_a_gpu_that_computes_later_all_of_the_time_is_shared():
+    assert loop._shares(torch.device("cpu"), [1.0, 3.0], 9.0) == [1.0, 3.0]  # the rest went into batches
+    assert loop._shares(torch.device("cuda"), [1.0, 3.0], 20.0) == [5.0, 15.0]
+
+
 def test_progress_counts_heads_and_epochs():
     sampler, seen = InstanceSampler(Rows().targets), []
     train_heads([run(LinearHead, LORTLoss, sampler) for _ in range(3)], Rows(), seen.append)
