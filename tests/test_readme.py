@@ -185,7 +185,7 @@ def test_python_of_the_readme_runs(here, monkeypatch):
 
 
 def test_the_loop_of_ones_own_trains(here, capsys):
-    (block,) = blocks(ROOT / "docs/own_loop.md", "python")
+    block, _ = blocks(ROOT / "docs/own_loop.md", "python")  # the other one is in tests/test_own_loop.py
     scope: dict[str, object] = {}
     exec(block, scope)
     assert scope["loss"].weight is not None  # the schedule has set in

@@ -1,5 +1,9 @@
-"""Mathematics of long-tailed recognition: tensors in, tensors out, nothing else of the package."""
+"""Mathematics of long-tailed recognition, and the changes of training images: tensors in, tensors out.
 
+What only this package's own parts have a use for is in the submodules.
+"""
+
+from lt_lightning.functional.augment import normalize, random_crop, random_horizontal_flip
 from lt_lightning.functional.binary import one_vs_all_loss, softmax_bce_loss
 from lt_lightning.functional.bootstrap import Difference, paired_bootstrap
 from lt_lightning.functional.calibration import calibration_error, reliability_bins
@@ -14,7 +18,7 @@ from lt_lightning.functional.classifiers import (
     tau_normalize,
 )
 from lt_lightning.functional.cosines import row_cosines
-from lt_lightning.functional.device import keeping_precision, widest_float
+from lt_lightning.functional.device import widest_float
 from lt_lightning.functional.distraction import Distraction, distraction
 from lt_lightning.functional.equalization import EqualizationTerms, equalization_loss, equalization_weights
 from lt_lightning.functional.fisher import fisher_ratio
@@ -58,7 +62,6 @@ from lt_lightning.functional.smoothing import (
     label_aware_smoothing,
     smoothed_cross_entropy,
 )
-from lt_lightning.functional.softplus import sloped_softplus, softplus, with_gradient
 from lt_lightning.functional.temperature import fit_temperature, negative_log_likelihood
 
 __all__ = [
@@ -99,7 +102,6 @@ __all__ = [
     "hard_selection_softmax_loss",
     "in_negative_reweighted_loss",
     "influence",
-    "keeping_precision",
     "label_aware_smoothing",
     "large_margin_terms",
     "ldam_margins",
@@ -112,11 +114,14 @@ __all__ = [
     "measured_radius",
     "nearest_mean_logits",
     "negative_log_likelihood",
+    "normalize",
     "one_vs_all_loss",
     "own_moments",
     "paired_bootstrap",
     "prior_accuracy",
     "project_rows",
+    "random_crop",
+    "random_horizontal_flip",
     "recall_if_renamed",
     "relative_residual",
     "reliability_bins",
@@ -124,16 +129,13 @@ __all__ = [
     "row_norms",
     "scale_with_margin",
     "shifted_priors",
-    "sloped_softplus",
     "smoothed_cross_entropy",
     "soft_selection_loss",
     "softmax_bce_loss",
-    "softplus",
     "standard_deviation",
     "standardization",
     "tau_normalize",
     "top_class",
     "widest_float",
-    "with_gradient",
     "wrongness",
 ]

@@ -59,6 +59,7 @@ def with_gradient(logits: Tensor, losses: Tensor, gradient: Tensor) -> Tensor:
     return result
 
 
+@torch.no_grad()
 def softplus(logits: Tensor) -> Tensor:
     """``log(1 + e^z)``, which is ``-log(1 - sigmoid(z))``, to rounding relative to itself, however low ``z`` is.
 
@@ -66,7 +67,7 @@ def softplus(logits: Tensor) -> Tensor:
         logits: Any shape, fp32 or fp64.
 
     Returns:
-        Of the same shape, without gradient history worth having: see :func:`sloped_softplus`.
+        Of the same shape, without gradient: :func:`sloped_softplus` has the derivative.
     """
     if logits.dtype != torch.float32 or logits.device.type != "cpu":
         return -F.logsigmoid(-logits)
@@ -80,6 +81,7 @@ def softplus(logits: Tensor) -> Tensor:
     return result.add_(torch.clamp(logits, min=0, out=rounded))
 
 
+@torch.no_grad()
 def sloped_softplus(logits: Tensor, power: float = 0.0) -> tuple[Tensor, Tensor]:
     """``sigmoid(z)^r softplus(z)`` and its derivative, ``sigmoid(z)^r (sigmoid(z) + r (1 - sigmoid(z)) softplus(z))``.
 
@@ -90,7 +92,7 @@ def sloped_softplus(logits: Tensor, power: float = 0.0) -> tuple[Tensor, Tensor]
         power: r, at least 0.
 
     Returns:
-        Two tensors of that shape.
+        Two tensors of that shape, without gradient: :func:`with_gradient` puts them together.
     """
     value, slope = softplus(logits), logits.sigmoid()
     if power == 0:

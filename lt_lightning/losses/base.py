@@ -65,7 +65,16 @@ class Loss(nn.Module, ABC):
         return self.weight is not None
 
     def set_weight(self, weight: Sequence[float] | Tensor | None) -> None:
-        """Set or clear the class weights; deferred re-weighting calls this in the course of training."""
+        """Set or clear the class weights; deferred re-weighting calls this in the course of training.
+
+        They are in no state dict: a run that resumes sets them again, as ``DRW`` does.
+
+        Args:
+            weight: Weight of each class, length K; ``None`` for equal weights.
+
+        Raises:
+            UsageError: If there are not K of them, or one is negative or not finite.
+        """
         if weight is None:
             self.weight = None
             return

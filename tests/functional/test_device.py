@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lt_lightning.functional import keeping_precision, widest_float
+from lt_lightning.functional.device import keeping_precision, widest_float
 
 
 def test_only_mps_lacks_fp64() -> None:

@@ -38,6 +38,13 @@ def test_value_and_derivative(power: float) -> None:
             torch.testing.assert_close(own.double(), other.detach(), rtol=rtol, atol=1e-30)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_there_is_no_gradient_on_any_path(dtype: torch.dtype) -> None:
+    logits = torch.randn(3, dtype=dtype, requires_grad=True)
+    for found in (softplus(logits), *sloped_softplus(logits, 2.0)):
+        assert not found.requires_grad
+
+
 @pytest.mark.parametrize("power", [0.0, 0.5, 2.0, 50.0])
 def test_finite_at_extreme_logits(power: float) -> None:
     for tensor in sloped_softplus(torch.tensor([-1e4, -100.0, 0.0, 100.0, 1e4]), power):

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from lt_lightning.functional import softplus
+from lt_lightning.functional.softplus import softplus
 from lt_lightning.losses import LGLINRLoss, Loss
 from lt_lightning.retraining.slopes.base import Slopes, target_index
 from lt_lightning.retraining.slopes.constants import constants
