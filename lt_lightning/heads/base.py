@@ -1,13 +1,16 @@
 """The contract of every classifier head."""
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError, checked_counts
+from lt_lightning.functional.precision import outside_autocast
 from lt_lightning.wording import settings_of
 
 
@@ -132,3 +135,24 @@ class Head(nn.Module, ABC):
             UsageError: If there is none.
         """
         raise UsageError(f"`{type(self).__name__}` equals no plain linear layer.")
+
+    @torch.no_grad()
+    def predicts_as(self, layer: nn.Linear) -> bool:
+        """Whether a layer gives this head's predictions; one of your own may have got its ``to_linear`` from ours.
+
+        A copy of such a head is tried on eight random features; heads of this package are believed.
+
+        Args:
+            layer: ``(D,)`` to ``(K,)``, on the head's device.
+        """
+        if type(self).__module__.partition(".")[0] == "lt_lightning":
+            return True
+        weight = layer.weight
+        features = torch.randn(8, self.in_features, generator=torch.Generator().manual_seed(0)).to(weight)
+        # Whoever watches the head by a hook is not to see this, nor to be copied along with it.
+        unseen: dict[int, Any] = {id(part._forward_hooks): OrderedDict() for part in self.modules()}
+        with torch.random.fork_rng(devices=[]), outside_autocast(features):
+            predicted, given = deepcopy(self, unseen).eval().predict(features), layer(features)
+        # Relative to the largest: logits that are sums of large numbers round. TF32 has three digits.
+        rounding = max(1e-4 if weight.device.type == "cpu" else 5e-3, 4 * torch.finfo(weight.dtype).eps)
+        return bool(((predicted - given).abs().max() <= rounding * given.abs().max().clamp(min=1)).item())

@@ -1,7 +1,6 @@
 """Norms of classifier weights, and angles between them."""
 
 from collections.abc import Callable
-from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ def weight_norms(head: nn.Module) -> Tensor:
         ``(K,)``, in fp32 at least.
 
     Raises:
-        UsageError: If it has neither.
+        UsageError: If it has neither, or predicts something else than that layer.
     """
     return row_norms(_class_weights(head))
 
@@ -40,7 +39,7 @@ def weight_cosines(head: nn.Module) -> dict[str, Tensor]:
         as can be (a simplex) have ``-1 / (K - 1)`` in both.
 
     Raises:
-        UsageError: If it has no weights per class, or a single class.
+        UsageError: If it has no weights per class, predicts something else than its layer, or has a single class.
     """
     weight = _class_weights(head)
     if len(weight) < 2:
@@ -50,11 +49,25 @@ def weight_cosines(head: nn.Module) -> dict[str, Tensor]:
 
 
 def _class_weights(head: nn.Module) -> Tensor:
-    weight = getattr(head, "weight", None)
-    to_linear: Callable[[], nn.Linear] | None = getattr(head, "to_linear", None)
-    if to_linear is not None:
-        with suppress(UsageError):
-            weight = to_linear().weight
+    layer = _linear_form(head)
+    weight = getattr(head, "weight", None) if layer is None else layer.weight
     if not isinstance(weight, Tensor):
         raise UsageError(f"`head` {type(head).__name__} has no weight per class whose norm could be taken.")
     return weight
+
+
+def _linear_form(head: nn.Module) -> nn.Linear | None:
+    to_linear: Callable[[], nn.Linear] | None = getattr(head, "to_linear", None)
+    predicts_as: Callable[[nn.Linear], bool] | None = getattr(head, "predicts_as", None)
+    if to_linear is None:
+        return None
+    try:
+        layer = to_linear()
+    except UsageError:
+        return None
+    if predicts_as is not None and not predicts_as(layer):
+        raise UsageError(
+            f"`head` {type(head).__name__} predicts something else than the layer that its `to_linear` gives, so the "
+            f"weights that act on features are not known; define that method as well."
+        )
+    return layer

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import CosineHead, Head
+from lt_lightning.heads import CosineHead, Head, LinearHead, LWSHead
 
 
 class Doubled(Head):
@@ -60,3 +60,50 @@ def test_features_of_another_training_set_are_refused() -> None:
 
 def test_printed_it_says_what_it_was_made_with() -> None:
     assert repr(CosineHead(4, [5, 3])) == "CosineHead(num_classes=2, in_features=4, scale=16.0, learnable_scale=False)"
+
+
+def test_what_a_layer_predicts_is_tried_without_a_trace():
+    """Neither random numbers, nor the head, nor who watches it notices."""
+
+    class Watcher:
+        seen = 0
+
+        def watch(self, head, inputs, logits):
+            self.seen += 1
+
+        def __deepcopy__(self, memo):
+            raise AssertionError("copied along with the head")
+
+    class Counting(LinearHead):
+        def __init__(self, in_features, class_counts):
+            super().__init__(in_features, class_counts)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, features):
+            self.calls += 1
+            return super().forward(features) + (torch.rand(1) if self.training else 0)
+
+    head, watcher = Counting(4, [5, 3]), Watcher()
+    head.register_forward_hook(watcher.watch)
+    other = LinearHead(4, [5, 3]).to_linear()
+    before = torch.get_rng_state()
+    assert head.predicts_as(head.to_linear())
+    assert not head.predicts_as(other)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (head.calls, watcher.seen, head.training) == (0, 0, True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_layer_of_another_precision_predicts_alike(dtype):
+    class Mine(LWSHead):
+        pass
+
+    head = Mine(64, [5, 3])
+    with torch.no_grad():
+        head.scales.copy_(torch.tensor([1.7, 0.3]))
+    head.to(dtype)
+    assert head.predicts_as(head.to_linear())
+    with torch.no_grad():
+        wrong = head.to_linear()
+        wrong.weight.mul_(1.2)
+    assert not head.predicts_as(wrong)

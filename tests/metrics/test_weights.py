@@ -5,6 +5,7 @@ from torch import nn
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import CosineHead, LinearHead, LWSHead, TauNormHead
 from lt_lightning.metrics import weight_cosines, weight_norms
+from lt_lightning.modules.evaluation import Evaluation
 
 WEIGHT = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
 
@@ -53,3 +54,57 @@ def test_one_class_has_no_angle() -> None:
         weight_cosines(nn.Linear(3, 1))
     with pytest.raises(UsageError, match="`head` Identity has no weight per class"):
         weight_cosines(nn.Identity())
+
+
+class Halved(LinearHead):
+    """Has got the layer of what it is derived from, and predicts otherwise."""
+
+    def forward(self, features):
+        return super().forward(features) / 2
+
+
+class HalvedLayer(Halved):
+    def to_linear(self):
+        layer = super().to_linear()
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.div_(2)
+        return layer
+
+
+class Adjusted(LinearHead):
+    def predict(self, features):
+        return self(features) + torch.tensor([1.0, 0.0])
+
+
+class PassedOn(LinearHead):
+    def forward(self, features):
+        return super().forward(features)
+
+
+def started(kind):
+    head = kind(2, [5, 3])
+    head.init_from(WEIGHT, None)
+    return head
+
+
+@pytest.mark.parametrize("kind", [Halved, Adjusted])
+@pytest.mark.parametrize("measure", [weight_norms, weight_cosines])
+def test_a_layer_that_a_head_has_inherited_and_does_not_predict_by_is_not_believed(kind, measure) -> None:
+    with pytest.raises(UsageError, match=f"`head` {kind.__name__} predicts something else than the layer that its `to"):
+        measure(started(kind))
+
+
+def test_layers_that_hold_are_believed_of_anybody() -> None:
+    assert weight_norms(started(HalvedLayer)).tolist() == [2.5, 1.0]
+    assert weight_norms(started(PassedOn)).tolist() == [5.0, 2.0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert weight_norms(started(HalvedLayer)).tolist() == [2.5, 1.0]
+
+
+def test_a_record_leaves_out_norms_that_are_not_known() -> None:
+    evaluation = Evaluation([5, 3], (1, 4))
+    logits = torch.eye(2)
+    evaluation.update(logits, logits.softmax(dim=1), torch.arange(2))
+    assert "weight_norm" not in evaluation.record(started(Halved))["per_class"]
+    assert evaluation.record(started(HalvedLayer))["per_class"]["weight_norm"] == [2.5, 1.0]
