@@ -25,7 +25,7 @@ class Mixed:
         share: How much of an image belongs to ``targets``, from 0 to 1; the same for the whole batch.
 
     Raises:
-        UsageError: If ``share`` is a number for each image.
+        UsageError: If ``share`` is a number for each image, or a plain number outside [0, 1].
     """
 
     images: Tensor
@@ -35,10 +35,11 @@ class Mixed:
 
     def __post_init__(self) -> None:
         shape = tuple(getattr(self.share, "shape", ()))
-        if shape:
+        plain = not isinstance(self.share, Tensor)  # a tensor's value would be waited for
+        if shape or (plain and not 0 <= self.share <= 1):
             raise UsageError(
-                f"`share` of `Mixed` must be one number for the whole batch, from 0 to 1, but got a tensor of "
-                f"shape {shape}."
+                f"`share` of `Mixed` must be one number for the whole batch, from 0 to 1, but got "
+                f"{f'a tensor of shape {shape}' if shape else self.share}."
             )
 
     def loss(self, loss: Loss, logits: Tensor, features: Tensor) -> Tensor:
@@ -209,6 +210,21 @@ class RandomMixing(Mixing):
             )
         self.mixings = list(mixings)
         self.weights = chances
+
+    def check(self, loss: Loss) -> None:
+        """Refuse a loss that one of ``mixings`` refuses.
+
+        Raises:
+            UsageError: If one does, in its words.
+        """
+        try:
+            for mixing in self.mixings:
+                mixing.check(loss)
+        except UsageError as error:
+            raise UsageError(
+                f"`model.mixing` RandomMixing and `model.loss` {type(loss).__name__} do not go together, as one of its "
+                f"`mixings` says: {error}"
+            ) from error
 
     def mix(self, images: Tensor, targets: Tensor, draws: Draws) -> Mixed:
         """Mix as the lot says."""

@@ -223,6 +223,25 @@ def test_a_loss_that_keeps_account_is_refused(digits, stage1_module):
     assert isinstance(stage1_module(digits(), loss=Accumulating).mixing, NoMixing)
 
 
+def test_several_ways_to_mix_refuse_what_one_of_them_does():
+    class Choosy(Mixup):
+        def check(self, loss):
+            raise UsageError(f"not with {type(loss).__name__}.")
+
+    RandomMixing([NoMixing()]).check(Accumulating([3, 2]))  # which suits every loss
+    RandomMixing([NoMixing(), Mixup()]).check(CrossEntropyLoss([3, 2]))
+    with pytest.raises(UsageError, match=r"^`model.mixing` RandomMixing and .* `mixings` says: not with CrossEntropy"):
+        RandomMixing([NoMixing(), Choosy()]).check(CrossEntropyLoss([3, 2]))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, 30, math.nan])
+def test_a_share_is_no_more_than_the_whole(share):
+    images, targets = batch()
+    with pytest.raises(UsageError, match=rf"`share` of `Mixed` must be one number .*, from 0 to 1, but got {share}\."):
+        Mixed(images, targets, targets, share)
+    assert Mixed(images, targets, targets, torch.tensor(0.5)).share == 0.5
+
+
 def test_a_loss_with_parameters_is_no_account(digits, stage1_module):
     class Tempered(CrossEntropyLoss):
         def __init__(self, class_counts):
