@@ -14,14 +14,16 @@ class CosineLR(LRScheduler):
 
     Unlike torch's, it needs no ``T_max``: the module fills in the trainer's ``max_epochs``, so a shorter run has a
     shorter schedule. Epoch ``e`` of ``E`` trains at ``lr · (1 + cos(π e / E)) / 2``, as in both of LORT's stages.
+    A loop of your own, and training without an end, must give ``epochs``: it is refused to step without a length.
 
     Args:
         optimizer: The wrapped optimiser.
         end_factor: Where the cosine ends, as a fraction of the initial learning rate, at least 0.
-        epochs: Length, at least 1; ``None`` until :meth:`set_epochs` is called.
+        epochs: Length, at least 1, after which the rate stays at its end; ``None`` until :meth:`set_epochs` is called.
 
     Raises:
-        UsageError: If ``end_factor`` is negative or not finite, or ``epochs`` below 1.
+        UsageError: If ``end_factor`` is negative or not finite, or ``epochs`` below 1; by the first :meth:`step` if the
+            length is not known.
     """
 
     def __init__(self, optimizer: Optimizer, end_factor: float = 0.0, epochs: int | None = None) -> None:
@@ -46,10 +48,18 @@ class CosineLR(LRScheduler):
         """Learning rate of each parameter group at the current epoch.
 
         A group that came later, as ``BackboneFinetuning`` adds one, keeps the rate that whoever added it gives it.
+
+        Raises:
+            UsageError: If the length is not known after the first epoch.
         """
         base_lrs = [float(lr) for lr in self.base_lrs]
         later = [float(group["lr"]) for group in self.optimizer.param_groups[len(base_lrs) :]]
         if self.epochs is None:
-            return base_lrs + later
+            if self.last_epoch == 0:  # torch takes the first step itself
+                return base_lrs + later
+            raise UsageError(
+                "`CosineLR` does not know how long it is: give it the number of epochs, by `epochs` or `set_epochs`, also "
+                "where training has no end; for a rate that stays leave it out."
+            )
         share = (1 + cos(pi * min(self.last_epoch, self.epochs) / self.epochs)) / 2
         return [lr * (self.end_factor + (1 - self.end_factor) * share) for lr in base_lrs] + later

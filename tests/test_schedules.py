@@ -42,17 +42,31 @@ def test_end_factor_and_own_length():
     assert rates(6, epochs=3)[3:] == pytest.approx([0.0] * 4)  # the user's length wins, and the end holds
 
 
-def test_without_a_length_the_rate_stays():
+def test_without_a_length_the_first_step_is_refused():
+    """The rate would stay where it is, and nobody would know."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
     schedule = CosineLR(optimizer)
+    assert schedule.get_last_lr() == [0.4]
     optimizer.step()
-    schedule.step()
-    assert optimizer.param_groups[0]["lr"] == 0.4
+    with pytest.raises(
+        UsageError, match="`CosineLR` does not know how long it is: give it the number of epochs, by `epochs`"
+    ):
+        schedule.step()
+
+
+def test_a_resumed_schedule_without_a_length_is_refused():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    before, after = CosineLR(optimizer, epochs=4), CosineLR(optimizer)
+    optimizer.step()
+    before.step()
+    after.load_state_dict(before.state_dict())
+    with pytest.raises(UsageError, match="`CosineLR` does not know how long it is"):
+        after.step()
 
 
 def test_a_group_that_comes_later_keeps_its_own_rate():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
-    schedules = [CosineLR(optimizer), CosineLR(optimizer, epochs=2)]
+    schedules = [CosineLR(optimizer, end_factor=1.0, epochs=2), CosineLR(optimizer, epochs=2)]
     optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.3})
     optimizer.step()
     for schedule, first in zip(schedules, (0.4, 0.2), strict=True):
