@@ -85,6 +85,14 @@ def points(methods: Sequence[Method], grid: Grid, parser: SettingsParser, defaul
     return found
 
 
+def default_grid() -> dict[str, dict[str, list[Any]]]:
+    """What the default grid is, for a record: ``lr`` in times a method's own; each method takes what it has of it."""
+    found: Grid = {"lr": list(LR_FACTORS)}
+    for grid in _TRAINING_FREE:
+        found |= deepcopy(grid)
+    return {"default": found}
+
+
 def _default(method: Method, keys: Mapping[str, tuple[str, str]], parser: SettingsParser) -> Grid:
     if "lr" in keys:
         rate = parser.arguments(method.plain, method.name)["optimizer"]["lr"]

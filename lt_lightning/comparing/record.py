@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lt_lightning.comparing.grid import default_grid
 from lt_lightning.comparing.outcome import Comparison, Row
 from lt_lightning.drafts import draft_of
 from lt_lightning.functional import GROUPS, group_of, prior_accuracy, shifted_priors
@@ -54,7 +55,7 @@ def record(found: Comparison) -> dict[str, Any]:
         "group_thresholds": list(thresholds),
         "group_sizes": dict(zip(GROUPS, sizes, strict=True)),
         "seeds": list(options.seeds),
-        "grid": found.grid or ("published settings" if found.selection.on_test else "default"),
+        "grid": found.grid or (default_grid() if found.selection.allowed else "published settings"),
         "bootstrap": {"draws": options.draws, "confidence": 0.95, "resampled": "test images within classes"},
         "winner": None if found.winner is None else found.winner.name,
         "warnings": found.warnings,
@@ -117,6 +118,7 @@ def _row(row: Row, priors: dict[str, float] | None, best_on_test: bool) -> dict[
         "standard_deviation": {name: _deviation(row.values(name)) for name in accuracy} if len(row.tests) > 1 else None,
         "to_stage1": row.to_stage1,
         "to_winner": row.to_winner,
+        "val_to_winner": row.val_to_winner,
         "test_priors": priors,
         "seconds": row.seconds,
         "runs": [asdict(run) for run in row.runs],

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lt_lightning.comparing.grid import LR_FACTORS, points, read_grid
+from lt_lightning.comparing import record
+from lt_lightning.comparing.grid import LR_FACTORS, default_grid, points, read_grid
 from lt_lightning.comparing.methods import built_in_methods, find_methods
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.errors import UsageError
@@ -65,3 +66,23 @@ def test_a_key_that_no_method_has():
         made("lort,ncm", {"learning_rate": "1"})
     with pytest.raises(UsageError, match=r"`grid.delta` is an argument of none of linear"):
         made("linear", {"delta": "0.9"})
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Stage 1 is no worse:UserWarning",
+    "ignore:No method is better:UserWarning",
+    "ignore:Nothing is selected:UserWarning",
+    "ignore:.* classes with validation images have fewer:UserWarning",
+)
+def test_a_record_says_what_was_tried_by_default(run, make_data):
+    found = record(run("ncm"))
+    assert found["grid"] == default_grid()
+    assert found["grid"]["default"]["lr"] == list(LR_FACTORS)
+    assert set(found["grid"]["default"]) == {"lr", "tau", "metric", "centre"}
+    assert [one["point"] for one in found["rows"]["ncm"]["validation"]] == [
+        {"metric": metric, "centre": centre}
+        for metric in found["grid"]["default"]["metric"]
+        for centre in found["grid"]["default"]["centre"]
+    ]
+    assert record(run("ncm", data=make_data(val_from="none")))["grid"] == "published settings"
+    assert record(run("ncm", {"metric": ["cosine"]}))["grid"] == {"metric": ["cosine"]}
