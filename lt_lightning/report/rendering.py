@@ -18,14 +18,14 @@ def tables(rows: Sequence[Row], split: str) -> Iterator[Table]:
         table = Table(
             title=escape(f"{split}, {_of(members)}\n{in_words(protocol)}"),
             title_justify="left",
-            caption="accuracy in %, mean ± standard deviation over runs",
+            caption=_figures(members),
         )
         table.add_column("", overflow="fold")
         columns = _columns(members)
         for name in (*columns, "runs"):
             table.add_column(name, justify="right")
         for label, row in zip(labels(members), members, strict=True):
-            table.add_row(escape(label), *(_cell(row, name) for name in columns), str(len(row.runs)))
+            table.add_row(escape(label), *(_cell(row, name) for name in columns), runs_of(row))
         yield table
 
 
@@ -35,14 +35,14 @@ def to_markdown(rows: Sequence[Row], split: str) -> str:
     for (_, protocol), members in sections(rows).items():
         columns = _columns(members)
         lines = [
-            f"**{split}, {_of(members)}**: accuracy in %, mean ± standard deviation over runs; {in_words(protocol)}.",
+            f"**{split}, {_of(members)}**: {_figures(members)}; {in_words(protocol)}.",
             "",
             f"| | {' | '.join(columns)} | runs |",
             f"|---|{'---|' * len(columns)}---|",
         ]
         for label, row in zip(labels(members), members, strict=True):
             cells = " | ".join(_cell(row, name) for name in columns)
-            lines.append(f"| {label.replace('|', '¦')} | {cells} | {len(row.runs)} |")
+            lines.append(f"| {label.replace('|', '¦')} | {cells} | {runs_of(row)} |")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
@@ -56,6 +56,22 @@ def labels(rows: Sequence[Row]) -> list[str]:
         f"{label} [{name.settings}]" if plain.count(label) > 1 else label
         for label, name in zip(plain, names, strict=True)
     ]
+
+
+def runs_of(row: Row) -> str:
+    """How many runs, such as ``5``, or ``3 × 5`` for five from each of three checkpoints."""
+    each = row.runs_of_checkpoints
+    if len(each) == 1:
+        return str(each[0])
+    return f"{len(each)} × {each[0] if len(set(each)) == 1 else f'{min(each)} to {max(each)}'}"
+
+
+def _figures(rows: Sequence[Row]) -> str:
+    """What the numbers of a table are."""
+    found = "accuracy in %, mean ± standard deviation over runs"
+    if any(len(row.runs_of_checkpoints) > 1 for row in rows):
+        found += ", or, for n × m runs, m from each of n checkpoints, over the means of the n"
+    return found
 
 
 def _of(rows: Sequence[Row]) -> str:

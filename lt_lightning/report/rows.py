@@ -1,5 +1,6 @@
 """Runs that differ in their seed alone make a row; rows whose figures compare make a table."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
@@ -22,19 +23,32 @@ class Row:
         found = {run.seed for run in self.runs}
         return sorted(found, key=lambda seed: (0, seed, "") if isinstance(seed, int) else (1, 0, str(seed)))
 
+    @property
+    def runs_of_checkpoints(self) -> list[int]:
+        """How many runs started from each checkpoint; one number where all did from one, or from none."""
+        return list(Counter(run.checkpoint for run in self.runs).values())
+
     def mean(self, metric: str) -> float | None:
-        """Over the runs; ``None`` unless all of them have it."""
+        """Over checkpoints, of each the mean over its runs; ``None`` unless all runs have it."""
         values = self._values(metric)
         return mean(values) if values else None
 
     def deviation(self, metric: str) -> float | None:
-        """Sample standard deviation over the runs; ``None`` for fewer than two, or unless all of them have it."""
+        """Sample standard deviation; ``None`` for a single run, or unless all of them have it.
+
+        Over checkpoints where runs started from several, else over the runs.
+        """
         values = self._values(metric)
         return stdev(values) if len(values) > 1 else None
 
     def _values(self, metric: str) -> list[float]:
-        values = [run.figures[metric] for run in self.runs if metric in run.figures]
-        return values if len(values) == len(self.runs) else []
+        if any(metric not in run.figures for run in self.runs):
+            return []
+        found: dict[str, list[float]] = {}
+        for run in self.runs:
+            found.setdefault(run.checkpoint, []).append(run.figures[metric])
+        # Seeds of stage 2 on one network are no networks: counted as such they would make the spread too small.
+        return [mean(values) for values in found.values()] if len(found) > 1 else next(iter(found.values()), [])
 
 
 def group(runs: Sequence[Run]) -> list[Row]:

@@ -76,6 +76,8 @@ class Run:
     detail: Detail = field(repr=False, compare=False)
     source: str = ""
     """The checkpoint that a comparison started from."""
+    checkpoint: str = ""
+    """What the run started from, equal where files are; empty for one that began at random, as a pipeline does."""
 
 
 def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
@@ -148,7 +150,8 @@ def _run(
     detail = _detail(record, evaluation, bins=bins, history=folder / "metrics.csv")
     # A checkpoint's name says little: another file may have had it, or have it in another folder.
     content = (record.get("started_from") or {}).get("sha256", "")
-    return Run(path, names, protocol, f"{config or path} {content}", record["seed"], _numbers(figures), detail)
+    identity = f"{config or path} {content}"
+    return Run(path, names, protocol, identity, record["seed"], _numbers(figures), detail, checkpoint=content)
 
 
 def _detail(record: Mapping[str, Any], evaluation: Mapping[str, Any], **more: Any) -> Detail:
@@ -171,16 +174,21 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
             str(row.get("selection") or protocol["selection"]),
             *(str(protocol[key]) for key in ("views", "bn_mode", "test_time_averaging", "aggregation")),
         )
-        settings = _short_hash(json.dumps([record.get("grid"), record["backbone"], _unchosen(row)], sort_keys=True))
+        # What was tried tells grids apart of which earlier files say `default` alone; it is the grid for this method.
+        tried = None  # stage 1 has no settings
+        if row.get("settings"):
+            tried = [one["point"] for one in row.get("validation") or []] or record.get("grid")
+        settings = _short_hash(json.dumps([tried, record["backbone"], _unchosen(row)], sort_keys=True))
         names = Names(_data(record), "compare", name, settings)
         if "best_on_test" in row:  # one figure that no mean may be taken of
             detail = _detail(record, row["seeds"][0])
-            yield Run(path, names, how, content, "best", _numbers(row["best_on_test"]), detail, source)
+            yield Run(path, names, how, content, "best", _numbers(row["best_on_test"]), detail, source, content)
             continue
         for one in row["seeds"]:
             figures = {**one["accuracy"], "ece": one.get("ece")}
             detail = _detail(record, one, tried=row.get("validation", []))
-            yield Run(path, names, how, f"{content} {one['seed']}", one["seed"], _numbers(figures), detail, source)
+            identity = f"{content} {one['seed']}"
+            yield Run(path, names, how, identity, one["seed"], _numbers(figures), detail, source, content)
 
 
 def _unchosen(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,3 +29,24 @@ def test_a_folder_with_brackets_in_its_name_is_shown_as_it_is(write, run, capsys
     write("a", run(0.4, data={"dataset": "photos [cats]"}))
     report.main(["report", "."])
     assert "test, photos [cats] (" in capsys.readouterr().out
+
+
+def test_runs_and_caption_say_of_what_a_spread_is(write, compared, rows_of, capsys):
+    plain = "accuracy in %, mean ± standard deviation over runs"
+    several = f"{plain}, or, for n × m runs, m from each of n checkpoints, over the means of the n"
+    for number in range(3):
+        seeds = [{"seed": seed, "accuracy": {"all": 0.40 + 0.02 * number}} for seed in range(5)]
+        rows = {"lort": seeds, "tau_norm": seeds[:1], "ldam": seeds[number:]}
+        write(f"c{number}", compared({name: {"seeds": found} for name, found in rows.items()}, path=f"{number}.pth"))
+    shown = report.to_markdown(rows_of(".")[0], "test")
+    assert f"{several};" in shown
+    assert "| 42.0 ± 2.0 | 3 × 5 |" in shown
+    assert "| 42.0 ± 2.0 | 3 × 1 |" in shown
+    assert "| 42.0 ± 2.0 | 3 × 3 to 5 |" in shown
+    alone = report.to_markdown(rows_of("c1")[0], "test")
+    assert f"{plain};" in alone
+    assert "| 42.0 ± 0.0 | 5 |" in alone
+    report.main(["report", "."])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert several in shown
+    assert all(text in shown for text in ("42.0 ± 2.0", "3 × 5", "3 × 1"))

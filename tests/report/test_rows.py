@@ -98,3 +98,60 @@ def test_a_method_compared_with_other_settings_is_another_row(write, compared, r
     rows, notes = rows_of("a", "b", "c")
     assert sorted(len(row.runs) for row in rows) == [1, 2]
     assert notes == []
+
+
+def test_seeds_on_one_network_are_no_networks(write, compared, rows_of):
+    accuracies = {number: [0.40 + 0.02 * number + 0.001 * seed for seed in range(5)] for number in range(3)}
+    for number, values in accuracies.items():
+        trained = [{"seed": seed, "accuracy": {"all": value}} for seed, value in enumerate(values)]
+        rows = {"lort": trained, "tau_norm": trained[2:3]}  # which has nothing that a seed changes
+        rows = {name: {"selection": "val", "seeds": seeds} for name, seeds in rows.items()}
+        write(f"c{number}", compared(rows, path="model.pth", sha256=str(number) * 64))
+    found = {row.names.method: row for row in rows_of(".")[0]}
+    for row in found.values():
+        assert (row.mean("all"), row.deviation("all")) == pytest.approx((0.422, 0.02))  # 0.017 over fifteen
+    assert [found[name].runs_of_checkpoints for name in ("lort", "tau_norm")] == [[5, 5, 5], [1, 1, 1]]
+    (row,) = [row for row in rows_of("c0")[0] if row.names.method == "lort"]
+    assert (row.deviation("all"), row.runs_of_checkpoints) == (pytest.approx(0.001 * 2.5**0.5), [5])
+
+
+def test_every_checkpoint_counts_alike_however_many_seeds_it_has(write, run, rows_of):
+    for number, (content, value) in enumerate([("1", 0.2), ("1", 0.4), ("2", 0.5)]):
+        started_from = {"path": "last.ckpt", "sha256": 64 * content}
+        write(f"{number}", run(value, seed=number, started_from=started_from), f"seed_everything: {number}\n")
+    (row,), _ = rows_of(".")
+    assert (row.mean("all"), row.deviation("all")) == pytest.approx((0.4, 0.1 * 2**0.5))
+
+
+def test_pipelines_have_a_network_each(write, pipeline, rows_of):
+    for seed, value in enumerate((0.4, 0.5, 0.6)):
+        record = pipeline({"lort": {"test": {"all": value}}}) | {"seed": seed}
+        write(f"p{seed}", record, f"seed_everything: {seed}\n")
+    (row,), _ = rows_of(".")
+    assert (row.deviation("all"), row.runs_of_checkpoints) == (pytest.approx(0.1), [3])
+
+
+def test_methods_tried_on_other_grids_are_other_rows(write, compared, rows_of):
+    settings = {"optimizer": {"class_path": "SGD", "init_args": {"lr": 0.1}}}
+    start = {"selection": "none", "settings": None, "seeds": [{"seed": 0, "accuracy": {"all": 0.3}}]}
+
+    def lort(seed, rates, **more):
+        tried = [{"point": {"lr": rate}, "mean": 0.5} for rate in rates]
+        seeds = [{"seed": seed, "accuracy": {"all": 0.5}}]
+        return {"selection": "val", "settings": settings, "chosen": {"lr": 0.1}, "seeds": seeds, "validation": tried}
+
+    four, eight = {"lr": [1.0, 10.0]}, {"lr": [1.0, 10.0, 100.0]}
+    write("a", compared({"lort": lort(0, (0.1, 1.0)), "stage 1": start}) | {"grid": "default"})
+    write("b", compared({"lort": lort(1, (0.1, 1.0, 10.0)), "stage 1": start}) | {"grid": "default"})
+    write("c", compared({"lort": lort(2, (0.1, 1.0, 10.0)), "stage 1": start}) | {"grid": {"default": eight}})
+    write("d", compared({"lort": lort(3, (0.1, 1.0)), "stage 1": start}) | {"grid": {"default": four}})
+    found = [(row.names.method, row.seeds) for row in rows_of(".")[0]]
+    assert sorted(found) == [("lort", [0, 3]), ("lort", [1, 2]), ("stage 1", [0])]
+
+
+def test_without_figures_of_what_was_tried_the_grid_tells_apart(write, compared, rows_of):
+    settings = {"loss": {"class_path": "LORTLoss", "init_args": {"delta": 0.9}}}
+    for number, grid in enumerate(["default", {"default": {"lr": [1.0]}}, {"delta": [0.9]}]):
+        lort = {"selection": "unselected", "settings": settings, "seeds": [{"seed": 0, "accuracy": {"all": 0.5}}]}
+        write(f"c{number}", compared({"lort": lort}) | {"grid": grid})
+    assert len(rows_of(".")[0]) == 3
