@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lt_lightning.errors import UsageError, check_at_least_0
 from lt_lightning.functional.device import widest_float
 from lt_lightning.functional.softplus import sloped_softplus, softplus, with_gradient
 
@@ -34,10 +35,21 @@ def soft_selection_loss(
             number = _negatives(targets).clamp_min_(1).to(logits.dtype)
         weight = beta / number if alpha is None else alpha
         losses, gradient = sloped_softplus(logits, power)
-        negative = _put(losses, targets, 0.0).sum(dim=1, keepdim=True).mul_(weight)
+        negative = _fill(losses, targets, 0.0).sum(dim=1, keepdim=True).mul_(weight)
         positive, slopes = _positives(logits, targets)
         gradient = _put(gradient.mul_(weight), targets, slopes)
     return with_gradient(logits, (positive + negative).squeeze(1), gradient)
+
+
+def check_hard_selection(m: float, beta: float, alpha: float | None) -> None:
+    """Refuse what hard selection, of sigmoids or of a softmax, cannot take.
+
+    Raises:
+        UsageError: If ``m``, the percentage, is not in [0, 100], or ``beta`` or ``alpha`` negative.
+    """
+    if not 0 <= m <= 100:
+        raise UsageError(f"`m` must lie in [0, 100], but got {m}.")
+    check_at_least_0(beta=beta, alpha=alpha)
 
 
 def hard_selection_loss(
@@ -64,7 +76,7 @@ def hard_selection_loss(
     with torch.no_grad():
         several = targets.dim() == 2
         most = max(1, floor(percentage * (logits.shape[1] - (0 if several else 1)) / 100))
-        negatives = _put(logits.clone(), targets, -torch.inf)
+        negatives = _fill(logits.clone(), targets, -torch.inf)
         top = _largest(negatives, most, in_order=several)
         number: Tensor | int = most
         if several:
@@ -107,7 +119,7 @@ def hard_selection_softmax_loss(
         "Hard Mining for SR".
     """
     number = max(1, floor(percentage * (logits.shape[1] - 1) / 100))
-    chosen = _put(logits.detach().clone(), targets, -torch.inf).topk(number, dim=1).indices
+    chosen = _fill(logits.detach().clone(), targets, -torch.inf).topk(number, dim=1).indices
     # Only the largest logit can have a probability above 1/2. Its complement is the share of the others, whose
     # logarithm needs no subtraction.
     top = logits.detach().argmax(dim=1, keepdim=True)
@@ -144,11 +156,15 @@ def _positives(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return losses, slopes.neg_()
 
 
-def _put(values: Tensor, targets: Tensor, at_positives: Tensor | float) -> Tensor:
-    """``values`` with other ones at the positive classes: ``(N, 1)`` for one class each, ``(N, K)``, or a number."""
+def _put(values: Tensor, targets: Tensor, at_positives: Tensor) -> Tensor:
+    """``values``, maybe overwritten, with others at the positive classes, ``(N, 1)`` for one each, else ``(N, K)``."""
     if targets.dim() == 2:
         return torch.where(targets > 0, at_positives, values)
-    index = targets.unsqueeze(1)
-    if isinstance(at_positives, float):
-        return values.scatter_(1, index, at_positives)
-    return values.scatter_(1, index, at_positives)
+    return values.scatter_(1, targets.unsqueeze(1), at_positives)
+
+
+def _fill(values: Tensor, targets: Tensor, number: float) -> Tensor:
+    """``values``, which are overwritten, with ``number`` at the positive classes."""
+    if targets.dim() == 2:
+        return values.masked_fill_(targets > 0, number)
+    return values.scatter_(1, targets.unsqueeze(1), number)

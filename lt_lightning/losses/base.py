@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -130,9 +130,23 @@ class Loss(nn.Module, ABC):
             A scalar; ``(N,)`` with ``reduction="none"``.
         """
 
-    def reduce(self, losses: Tensor, targets: Tensor) -> Tensor:
-        """Weigh the losses of a batch, ``(N,)``, by their targets' classes, ``(N,)``, and reduce them as asked."""
+    def reduce(self, losses: Tensor, targets: Tensor, over: Literal["weights", "samples"] = "weights") -> Tensor:
+        """Weigh the losses of a batch by the class weights of their targets, and reduce them as asked.
+
+        Every loss weighs its samples by this, but those that are a softmax cross entropy as it is:
+        :func:`~lt_lightning.losses.reduction.cross_entropy` does the same within torch's own function.
+
+        Args:
+            losses: ``(N,)``.
+            targets: ``(N,)``, int64; looked at only if there are class weights.
+            over: What ``mean`` divides by: ``weights``, the sum of the samples' weights, or ``samples``, their number.
+
+        Returns:
+            A scalar; ``(N,)`` with ``reduction="none"``.
+        """
         weights = None if self.weight is None else self.weight.to(losses.dtype)[targets]
+        if over == "samples" and weights is not None:
+            return reduce(losses * weights, None, self.reduction)
         return reduce(losses, weights, self.reduction)
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.priors import class_balanced_weights
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.one_vs_all import bias_of_one_in
-from lt_lightning.losses.reduction import Reduction, cross_entropy, reduce
+from lt_lightning.losses.reduction import Reduction, cross_entropy
 
 Kind = Literal["softmax", "sigmoid", "focal", "softmax_bce"]
 
@@ -88,9 +88,7 @@ class ClassBalancedLoss(Loss):
             losses = one_vs_all_loss(logits, targets) / self.num_classes
         else:
             losses = one_vs_all_loss(logits, targets, self.gamma)
-        if self.weight is not None:
-            losses = losses * self.weight.to(losses.dtype)[targets]
-        return reduce(losses, None, self.reduction)
+        return self.reduce(losses, targets, over="samples")
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Sigmoid for the one-vs-all kinds (``sigmoid``, ``focal``), softmax for the others, ``(N, K)``."""

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from lt_lightning.functional.precision import at_least_fp32
-from lt_lightning.functional.selection import hard_selection_softmax_loss
+from lt_lightning.functional.selection import check_hard_selection, hard_selection_softmax_loss
 from lt_lightning.losses.base import Loss
-from lt_lightning.losses.logistic import check_hard_selection
 from lt_lightning.losses.reduction import Reduction
 
 

@@ -9,7 +9,7 @@ from lt_lightning.functional.focal import focal_factor
 from lt_lightning.functional.influence import influence
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.base import Loss
-from lt_lightning.losses.reduction import Reduction, cross_entropy, reduce
+from lt_lightning.losses.reduction import Reduction, cross_entropy
 
 
 class InfluenceBalancedLoss(Loss):
@@ -70,6 +70,4 @@ class InfluenceBalancedLoss(Loss):
         balanced = self.alpha * losses / (influence(losses, at_least_fp32(features)) + self.epsilon)
         if self.gamma > 0:
             balanced = focal_factor(losses, self.gamma) * balanced
-        if self.weight is not None:
-            balanced = self.weight.to(losses.dtype)[targets] * balanced
-        return reduce(balanced, None, self.reduction)
+        return self.reduce(balanced, targets, over="samples")

@@ -9,7 +9,7 @@ from torch import Tensor
 from lt_lightning.errors import UsageError, check_at_least_0
 from lt_lightning.functional.binary import one_vs_all_loss
 from lt_lightning.functional.precision import at_least_fp32
-from lt_lightning.functional.selection import hard_selection_loss, soft_selection_loss
+from lt_lightning.functional.selection import check_hard_selection, hard_selection_loss, soft_selection_loss
 from lt_lightning.losses.one_vs_all import OneVsAllLoss
 from lt_lightning.losses.reduction import Reduction
 
@@ -81,17 +81,6 @@ class LogisticLoss(_LogisticLoss):
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss of each sample, ``(N,)``."""
         return one_vs_all_loss(logits, targets)
-
-
-def check_hard_selection(m: float, beta: float, alpha: float | None) -> None:
-    """Refuse what hard selection cannot take.
-
-    Raises:
-        UsageError: If ``m`` is not in [0, 100], or ``beta`` or ``alpha`` negative.
-    """
-    if not 0 <= m <= 100:
-        raise UsageError(f"`m` must lie in [0, 100], but got {m}.")
-    check_at_least_0(beta=beta, alpha=alpha)
 
 
 class HardSelectionLogisticLoss(_LogisticLoss):

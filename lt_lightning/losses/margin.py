@@ -19,7 +19,7 @@ class MarginLoss(Loss):
 
     Args:
         class_counts: Training images per class, length K.
-        max_margin: The largest margin, in units of the logits before scaling.
+        max_margin: What bounds the margins, in units of the logits before scaling; a subclass says how.
         scale: s.
         weight: Weight of each class, length K; ``None`` for equal weights.
         reduction: ``mean``, ``sum`` or ``none``, as for every :class:`Loss`.
@@ -27,9 +27,6 @@ class MarginLoss(Loss):
     Raises:
         UsageError: If ``max_margin`` is negative or ``scale`` not positive.
     """
-
-    margins: Tensor
-    """What is kept of the class counts, ``(K,)``."""
 
     def __init__(
         self,
@@ -44,7 +41,6 @@ class MarginLoss(Loss):
         check_above_0(scale=scale)
         self.max_margin = max_margin
         self.logit_scale = float(scale)
-        self.register_buffer("margins", ldam_margins(self.counts, max_margin), persistent=False)
 
     @abstractmethod
     def sample_margins(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -76,6 +72,9 @@ class LDAMLoss(MarginLoss):
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019.
     """
 
+    margins: Tensor
+    """Margin of each class, ``(K,)``, in units of the logits before scaling."""
+
     def __init__(
         self,
         class_counts: Sequence[int],
@@ -85,6 +84,7 @@ class LDAMLoss(MarginLoss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(class_counts, max_margin, scale, weight, reduction)
+        self.register_buffer("margins", ldam_margins(self.counts, max_margin), persistent=False)
 
     def sample_margins(self, logits: Tensor, targets: Tensor) -> Tensor:  # noqa: ARG002
         """The target class's margin, ``(N,)``."""
@@ -116,6 +116,9 @@ class ELMLoss(MarginLoss):
         "Enlarged Large Margin Loss for Imbalanced Classification" (ELM), eq. (6) and (7).
     """
 
+    margins: Tensor
+    """LDAM's margin m of each class, ``(K,)``, in units of the logits before scaling."""
+
     def __init__(
         self,
         class_counts: Sequence[int],
@@ -131,6 +134,7 @@ class ELMLoss(MarginLoss):
         check_at_least_0(lam=lam)
         self.lam = lam
         self.target_margin = target_margin
+        self.register_buffer("margins", ldam_margins(self.counts, max_margin), persistent=False)
 
     def sample_margins(self, logits: Tensor, targets: Tensor) -> Tensor:
         """``m_y - λ m_j``, ``(N,)``."""
@@ -163,6 +167,9 @@ class MaximumMarginLDAMLoss(MarginLoss):
         from the first sample's class; here each has its own, as the paper says.
     """
 
+    bounds: Tensor
+    """M of each class, ``(K,)``: the rarer, the lower, hence the larger the margins of its samples."""
+
     def __init__(
         self,
         class_counts: Sequence[int],
@@ -176,8 +183,8 @@ class MaximumMarginLDAMLoss(MarginLoss):
         self.require_two_classes()
         check_at_least_0(gamma=gamma)
         self.gamma = gamma
-        self.margins = max_margin - ldam_margins(self.counts, 0.5)
+        self.register_buffer("bounds", max_margin - ldam_margins(self.counts, 0.5), persistent=False)
 
     def sample_margins(self, logits: Tensor, targets: Tensor) -> Tensor:
         """``exp(-|d| - M)``, M times γ where d > 0, ``(N,)``."""
-        return maximum_margins(logits, targets, self.margins, self.gamma)
+        return maximum_margins(logits, targets, self.bounds, self.gamma)

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor
@@ -46,6 +48,17 @@ def test_weights_leave_the_precision_of_the_losses_alone(dtype: torch.dtype) -> 
     found = Shortest([5, 3], weight=[1.0, 3.0]).reduce(losses, torch.tensor([0, 1]))
     assert found.dtype == dtype
     assert found.item() == pytest.approx(7 / 4)
+
+
+@pytest.mark.parametrize("over", ["weights", "samples"])
+def test_a_weighted_mean_is_over_weights_or_samples(over: Literal["weights", "samples"]) -> None:
+    losses, targets = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 1, 1])
+    weighted = {"weight": [1.0, 3.0]}
+    total = 1 + 6 + 12
+    assert Shortest([5, 3], **weighted).reduce(losses, targets, over) == total / (7 if over == "weights" else 3)
+    assert Shortest([5, 3], **weighted, reduction="sum").reduce(losses, targets, over) == total
+    assert Shortest([5, 3], **weighted, reduction="none").reduce(losses, targets, over).tolist() == [1, 6, 12]
+    assert Shortest([5, 3]).reduce(losses, targets, over) == 7 / 3
 
 
 def test_weights_set_late_go_to_the_device_of_the_loss() -> None:

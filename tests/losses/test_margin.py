@@ -103,6 +103,12 @@ def test_the_maximum_margin_is_not_differentiated() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-15)
 
 
+def test_what_bounds_the_maximum_margin_is_called_no_margin() -> None:
+    loss = MaximumMarginLDAMLoss(COUNTS, max_margin=1.2)
+    torch.testing.assert_close(loss.bounds, 1.2 - LDAMLoss(COUNTS).margins)
+    assert not hasattr(loss, "margins")
+
+
 @pytest.mark.parametrize("make", [LDAMLoss, ELMLoss, MaximumMarginLDAMLoss])
 def test_logits_are_left_alone(make: type[LDAMLoss]) -> None:
     logits = COSINES.clone()
