@@ -31,7 +31,8 @@ def groups_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Fi
     figure, ((axes,),) = new_figure(title, size=(max(7.0, 1.5 + 0.22 * len(rows) * len(groups)), 4.0))
     places, width = np.arange(len(groups)), 0.85 / len(rows)
     for number, (label, row) in enumerate(zip(labels, rows, strict=True)):
-        means = [100 * (row.mean(name) or 0.0) for name in groups]
+        found = [row.mean(name) for name in groups]
+        means = [np.nan if value is None else 100 * value for value in found]  # without a bar, which would say 0 %
         spread = [100 * (row.deviation(name) or 0.0) for name in groups]
         whiskers = {"yerr": spread, "error_kw": {"linewidth": 1}} if any(spread) else {}
         axes.bar(places + (number - (len(rows) - 1) / 2) * width, means, width, label=label, **whiskers)
