@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lt_lightning.callbacks.gathering import gather
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.temperature import fit_temperature, negative_log_likelihood
-from lt_lightning.losses.form import form_of
+from lt_lightning.functional.temperature import negative_log_likelihood
+from lt_lightning.losses.form import fit_temperature_of, form_of
 from lt_lightning.modules import LTModule
 
 
@@ -54,9 +54,9 @@ class TemperatureScaling(Callback):
             )
         shares = gather(tuple(map(torch.cat, zip(*_outputs(trainer, module, data), strict=True))), trainer.world_size)
         logits, targets = (torch.cat(parts) for parts in zip(*shares, strict=True))
-        logits = logits * module.loss.logit_scale
-        found = fit_temperature(logits, targets, form == "sigmoid")
+        found = cast(float, fit_temperature_of(module.loss, logits, targets))
         if trainer.is_global_zero:
+            logits = logits * module.loss.logit_scale
             before, after = (negative_log_likelihood(logits, targets, t, form == "sigmoid") for t in (1.0, found))
             print(
                 f"temperature {found:.4g}, fitted on {len(targets)} validation images: negative log-likelihood "

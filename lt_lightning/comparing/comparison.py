@@ -11,7 +11,7 @@ from lt_lightning.comparing.outcome import Comparison, Options, Row
 from lt_lightning.comparing.paper_rows import paper_rows
 from lt_lightning.comparing.rows import method_rows, oracle_row, stage1_row
 from lt_lightning.comparing.setup import Setup
-from lt_lightning.comparing.testing import compare_rows, evaluate_rows, find_winner
+from lt_lightning.comparing.testing import compare_on_validation, compare_rows, evaluate_rows, find_winner
 from lt_lightning.data import LTDataModule
 from lt_lightning.features import Features
 
@@ -64,6 +64,7 @@ def compare(
     evaluate_rows(setup, rows, features)
     winner = find_winner(setup, rows)
     compare_rows(setup, rows, winner)
+    compare_on_validation(setup, rows, winner, features)
     seconds = {"features": extracted - started, "training": trained - extracted}
     return _found(setup, rows, winner, features, seconds | {"all": time.perf_counter() - started})
 

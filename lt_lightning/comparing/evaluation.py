@@ -13,7 +13,6 @@ from lt_lightning.features import Features
 from lt_lightning.functional import (
     calibration_error,
     class_accuracies,
-    fit_temperature,
     group_accuracies,
     group_of,
     reliability_bins,
@@ -22,7 +21,6 @@ from lt_lightning.functional import (
 )
 from lt_lightning.heads import Head, LinearHead, MaxNormHead
 from lt_lightning.losses import Loss
-from lt_lightning.losses.form import form_of
 
 _BINS = 15
 ROWS = 4096
@@ -104,6 +102,15 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
+def share_correct(heads: Sequence[Head], features: Features, device: torch.device) -> Tensor:
+    """Share of heads, of one method's seeds, that are right about each image, ``(N,)``, fp64, on the CPU."""
+    right = torch.zeros(len(features), dtype=torch.float64)
+    for head in heads:
+        said = torch.cat([top_class(part) for part in predict_parts(head, features, device)])
+        right += said == features.targets.cpu()
+    return right / len(heads)
+
+
 def accuracies(
     correct: Tensor, targets: Tensor, class_counts: list[int], thresholds: tuple[int, int]
 ) -> dict[str, float]:
@@ -118,13 +125,6 @@ def accuracies(
     total = torch.bincount(targets, minlength=len(class_counts))
     found = group_accuracies(correct, total, group_of(class_counts, thresholds))
     return {name: value.item() for name, value in found.items()}
-
-
-def temperature(logits: Tensor, targets: Tensor, loss: Loss) -> float:
-    """The temperature that suits images which trained nothing."""
-    if loss.logit_scale != 1:  # the logits of all validation images: no copy where none is needed
-        logits = logits * loss.logit_scale
-    return fit_temperature(logits, targets, form_of(loss) == "sigmoid")
 
 
 def evaluate(
@@ -144,7 +144,7 @@ def evaluate(
         loss: What the head was trained with; it makes probabilities.
         class_counts: Training images per class.
         thresholds: ``(low, high)`` training images that separate few, medium and many.
-        scaled_by: A temperature; ``None`` where there was nothing to fit one on.
+        scaled_by: A temperature; ``None`` where there was nothing to fit one on, or no likelihood to fit it by.
     """
     classes, confidences, start = [], [], 0
     bins: list[list[Tensor]] = [[], []]

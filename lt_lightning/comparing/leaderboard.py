@@ -83,7 +83,7 @@ def _beside(found: Comparison) -> _Columns:
         columns["− winner\np"] = lambda row: _versus(row.to_winner)
     columns["ECE\nscaled"] = _calibration
     if not found.selection.on_test:
-        columns["val"] = lambda row: percent(row.score)
+        columns["val"] = _validated
     columns["s"] = lambda row: f"{row.seconds:.1f}" if row.seconds else "–"
     columns["chosen" if found.selection.allowed else "settings"] = describe_point
     return columns
@@ -136,6 +136,10 @@ def _calibration(row: Row) -> str:
     return "\n".join(percent(mean(values)) if values else "–" for values in (errors, scaled))
 
 
+def _validated(row: Row) -> str:
+    return f"≈ {percent(row.score)}" if row.near_winner else percent(row.score)
+
+
 def _gain(difference: dict[str, float] | None) -> str:
     if difference is None:
         return "–"
@@ -149,8 +153,17 @@ def _versus(difference: dict[str, float] | None) -> str:
 
 def _caption(found: Comparison) -> str:
     lines = ["a group's accuracy is the mean of its classes'; below the groups how many of these are tested"]
+    judged = sum(row.to_stage1 is not None for row in found.rows)
+    if judged:
+        which = "[95 %]" if found.winner is None else "[95 %], p"
+        lines.append(
+            f"{which}: over other test images of the same classes, same networks; not corrected for the number of rows "
+            f"({judged})"
+        )
     if found.winner is not None:
         lines.append("★ best on the validation images, which chose all settings; val: its accuracy there")
+        if any(row.near_winner for row in found.rows):
+            lines.append("≈ not to be told from ★ by the validation images: the 95 % interval includes 0")
         if any(row.at_edge for row in found.rows):
             lines.append("↑ ↓ the largest, the smallest that was tried: `--grid` can go further")
     elif found.selection.allowed:

@@ -115,6 +115,9 @@ class Row:
         seconds: Time that training took, all points and seeds together.
         to_stage1: Difference to stage 1 over test images.
         to_winner: Difference to the winner; ``None`` where there is none.
+        val_correct: Share of seeds that are right about each validation image, ``(N,)``, of the heads that were chosen
+            on these images; ``None`` where nothing was selected.
+        val_to_winner: Difference to the winner over validation images; ``None`` where there is none.
         runs: Every seed under the papers' protocol; empty otherwise.
     """
 
@@ -127,6 +130,8 @@ class Row:
     seconds: float = 0.0
     to_stage1: dict[str, float] | None = None
     to_winner: dict[str, float] | None = None
+    val_correct: Tensor | None = None
+    val_to_winner: dict[str, float] | None = None
     runs: list[Run] = field(default_factory=list)
 
     @property
@@ -150,6 +155,12 @@ class Row:
             elif value == min(tried) != 0:  # there is nothing below 0
                 found[key] = "smallest"
         return found
+
+    @property
+    def near_winner(self) -> bool:
+        """Whether validation images cannot tell it from the winner: the interval of the difference includes 0."""
+        difference = self.val_to_winner
+        return difference is not None and difference["low"] <= 0 <= difference["high"]
 
     def linear(self) -> nn.Linear | None:
         """A plain linear layer that predicts as the first seed's head does; ``None`` where there is none.

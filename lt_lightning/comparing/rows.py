@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor
 
-from lt_lightning.comparing.evaluation import accuracies, count_correct
+from lt_lightning.comparing.evaluation import accuracies, count_correct, share_correct
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.methods import Method, recipe
 from lt_lightning.comparing.outcome import ORACLE, STAGE1, Row, TriedPoint
@@ -28,7 +28,7 @@ def stage1_row(setup: Setup, features: _Features) -> Row:
     """The checkpoint's own classifier."""
     head = setup.stage1()
     tried = [TriedPoint({}, _scores(setup, [head], features))] if setup.selection.allowed else []
-    return Row(STAGE1, "none", None, tried, [head])
+    return Row(STAGE1, "none", None, tried, [head], val_correct=_right(setup, [head], features))
 
 
 def method_rows(setup: Setup, features: _Features) -> list[Row]:
@@ -71,7 +71,8 @@ def _portion_rows(setup: Setup, names: Sequence[str], features: _Features, advan
         point, chosen = (tried[0], []) if best is None else (tried[best], runs[best])
         if best is None:
             setup.warn(f"Training of {name} diverged with every setting; give it smaller ones by `grid.lr`.")
-        rows.append(Row(name, setup.selection.label, point, found, chosen, seconds=seconds))
+        right = _right(setup, chosen, features)
+        rows.append(Row(name, setup.selection.label, point, found, chosen, seconds=seconds, val_correct=right))
     return rows
 
 
@@ -110,6 +111,13 @@ def _scores(setup: Setup, heads: Sequence[Trained], features: _Features) -> list
         else accuracies(right, val.targets, setup.counts, setup.data.group_thresholds)["all"]
         for trained, right in zip(heads, correct, strict=True)
     ]
+
+
+def _right(setup: Setup, chosen: Sequence[Trained], features: _Features) -> Tensor | None:
+    """Share of chosen heads that are right about each validation image, where such images choose."""
+    if not setup.selection.allowed or not chosen:
+        return None
+    return share_correct([trained.head for trained in chosen], features["val"], setup.device)
 
 
 def _refitted(setup: Setup, whole: LTDataModule, rows: list[Row], features: _Features) -> list[Row]:

@@ -2,21 +2,22 @@
 
 import torch
 
-from lt_lightning.comparing.evaluation import evaluate, predict, predict_parts, temperature
+from lt_lightning.comparing.evaluation import evaluate, predict, predict_parts
 from lt_lightning.comparing.outcome import ORACLE, Row
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained
 from lt_lightning.features import Features
 from lt_lightning.functional import Difference, paired_bootstrap
+from lt_lightning.losses.form import fit_temperature_of
 
 
 def fit_to_validation(setup: Setup, trained: Trained, features: dict[str, Features]) -> float | None:
-    """The temperature that suits a head on images that trained nothing; ``None`` where there are none."""
+    """The temperature that suits a head on images that trained nothing; ``None`` without these, or a likelihood."""
     if not setup.selection.allowed:
         return None
     logits = predict(trained.head, features["val"], setup.device)
-    return temperature(logits, features["val"].targets, trained.loss.cpu())
+    return fit_temperature_of(trained.loss.cpu(), logits, features["val"].targets)
 
 
 def evaluate_rows(setup: Setup, rows: list[Row], features: dict[str, Features]) -> None:
@@ -58,6 +59,20 @@ def compare_rows(setup: Setup, rows: list[Row], winner: Row | None) -> None:
         for place, row in enumerate(judged):
             if row is not reference:
                 setattr(row, name, _plain(found, number * len(judged) + place))
+
+
+def compare_on_validation(setup: Setup, rows: list[Row], winner: Row | None, features: dict[str, Features]) -> None:
+    """Say how sure the choice of the winner is: each row's difference to it on the images that chose it.
+
+    That settings were chosen on these images as well is no part of it.
+    """
+    judged = [row for row in rows if row.val_correct is not None and row is not winner]
+    if winner is None or winner.val_correct is None or not judged:
+        return
+    scores = torch.stack([row.val_correct for row in judged if row.val_correct is not None])
+    found = paired_bootstrap(scores, winner.val_correct, features["val"].targets.cpu(), setup.options.draws)
+    for place, row in enumerate(judged):
+        row.val_to_winner = _plain(found, place)
 
 
 def _plain(found: Difference, place: int) -> dict[str, float]:

@@ -1,9 +1,10 @@
-"""What kind of probabilities a loss makes of logits."""
+"""What kind of probabilities a loss makes of logits, and the temperature that suits them."""
 
 from typing import Literal
 
 import torch
 
+from lt_lightning.functional.temperature import fit_temperature
 from lt_lightning.losses.base import Loss
 
 Form = Literal["softmax", "sigmoid", "other"]
@@ -24,3 +25,23 @@ def form_of(loss: Loss) -> Form:
         ("sigmoid", torch.sigmoid(scaled)),
     )
     return next((form for form, wanted in candidates if torch.allclose(found, wanted, atol=1e-5)), "other")
+
+
+def fit_temperature_of(loss: Loss, logits: torch.Tensor, targets: torch.Tensor) -> float | None:
+    """The temperature that suits images which trained nothing, of the likelihood that the loss's probabilities give.
+
+    Args:
+        loss: What the logits were trained with.
+        logits: ``(N, K)``, as its :meth:`Loss.probabilities` takes them.
+        targets: ``(N,)``, int64.
+
+    Returns:
+        As :func:`lt_lightning.functional.fit_temperature`; ``None`` where probabilities are neither a softmax nor
+        sigmoids, whose likelihood is not known.
+    """
+    form = form_of(loss)
+    if form == "other":
+        return None
+    # the logits of all validation images: no copy where none is needed
+    scaled = logits if loss.logit_scale == 1 else logits * loss.logit_scale
+    return fit_temperature(scaled, targets, form == "sigmoid")

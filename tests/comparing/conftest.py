@@ -16,6 +16,13 @@ from lt_lightning.features import ExtractionOptions
 QUIET = {"progress": False, "device": "cpu", "channels_last": False}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Most comparisons here have four validation images a class, and need not be told that these are few."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.filterwarnings("ignore:.*have fewer than 5 of them:UserWarning"))
+
+
 @pytest.fixture(scope="session")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state dict that nobody has trained, of a backbone of 8 features and a classifier of 10 classes."""

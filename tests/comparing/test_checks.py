@@ -7,7 +7,7 @@ import torch
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options
-from lt_lightning.comparing.checks import check_memorised, check_order
+from lt_lightning.comparing.checks import check_memorised, check_order, check_validated
 from lt_lightning.comparing.leaderboard import leaderboard
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
@@ -94,30 +94,26 @@ def test_memorised_is_judged_on_the_classes_that_validation_images_have(setup):
         check_memorised(setup, {"val": val, "train": features_of(rows, learnt)})
 
 
-@pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better")
-def test_classes_without_test_images_are_named(run, make_data):
-    data = make_data()
-    images = data.split("test")
-    images.targets = images.targets.clamp(max=7)
-    with pytest.warns(UserWarning, match="classes have no test image"):
-        found = run("tau_norm", data=data)
-    assert "2 of 10 classes have no test image and are left out of the accuracies: ship, truck." in found.warnings
-    heads = [column.header for column in leaderboard(found).columns]
-    counts = data.class_counts[:8]
-    many, few = sum(count > 5 for count in counts), sum(count < 3 for count in counts)
-    assert heads[1:5] == ["all\n8", f">5\n{many}", f"medium\n{8 - many - few}", f"<3\n{few}"]
-
-
-@pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better")
-def test_classes_without_validation_images_are_named(run, make_data):
-    """Else the winner may be whatever gives most images to the classes that have some."""
-    data = make_data(val_from="pool")
+@pytest.mark.parametrize(("few", "said"), [(4, False), (5, True)])
+def test_few_validation_images_of_half_of_the_classes_are_said(foreign, make_data, few, said):
+    """Of the ten classes one has no image: that is another matter."""
+    data = make_data(val_from="pool", val_per_class=6)
     images = data.split("val")
-    images.targets = images.targets.clamp(max=7)
-    with pytest.warns(UserWarning, match="classes have no validation image"):
-        found = run("tau_norm", data=data, unseen=True)
-    expected = "2 of 10 classes have no validation image, so .* chosen without regard to them: ship, truck; add images"
-    assert any(re.match(expected, warning) for warning in found.warnings)
+    sizes = [4] * few + [6] * (8 - few) + [12 + 2 * few]
+    images.targets = torch.repeat_interleave(torch.arange(9), torch.tensor(sizes))
+    options = Options(oracle=False, unseen=True)
+    setup = Setup(str(foreign), SmallCNN(8, in_channels=3), data, "tau_norm", {}, options)
+    with pytest.warns(UserWarning, match="1 of 10 classes have no validation image"):
+        check_validated(setup)
+    expected = f"{few} of 9 classes with validation images have fewer than 5 of them, 60 images in all, so the choice"
+    assert any(warning.startswith(expected) for warning in setup.warnings) == said
+
+
+def test_without_a_selection_few_validation_images_choose_nothing(foreign, make_data):
+    arguments = (str(foreign), SmallCNN(8, in_channels=3), make_data(val_from="pool"), "tau_norm", {})
+    setup = Setup(*arguments, Options(oracle=False))
+    check_validated(setup)
+    assert setup.warnings == []
 
 
 def test_test_images_of_no_known_class_judge_nothing(run, make_data, monkeypatch):

@@ -4,12 +4,10 @@ import pytest
 import torch
 
 from lt_lightning.comparing import evaluation
-from lt_lightning.comparing.evaluation import accuracies, count_correct, evaluate, predict, predict_parts, temperature
+from lt_lightning.comparing.evaluation import accuracies, count_correct, evaluate, predict, predict_parts, share_correct
 from lt_lightning.features import Features
-from lt_lightning.functional import fit_temperature
 from lt_lightning.heads import CosineHead, LinearHead, LogitAdjustmentHead, MaxNormHead, TauNormHead
-from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, LDAMLoss
-from lt_lightning.losses.form import form_of
+from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.metrics import CalibrationError, GroupAccuracy
 
 COUNTS = [200, 50, 5]
@@ -44,16 +42,6 @@ def test_predictions_are_adjusted_ones():
     assert not torch.equal(predict(head, features, torch.device("cpu")), head(features.values[0]))
 
 
-def test_the_loss_says_what_probabilities_are():
-    assert form_of(ClassBalancedLoss(COUNTS, kind="sigmoid")) == "sigmoid"
-    assert form_of(ClassBalancedLoss(COUNTS, kind="softmax_bce")) == "softmax"
-    plain = temperature(LOGITS, TARGETS, CrossEntropyLoss(COUNTS))
-    sigmoids = temperature(LOGITS, TARGETS, ClassBalancedLoss(COUNTS, kind="sigmoid"))
-    assert sigmoids == fit_temperature(LOGITS, TARGETS, True) != plain
-    scaled = temperature(LOGITS / 30, TARGETS, LDAMLoss(COUNTS, scale=30.0))
-    assert scaled == pytest.approx(plain, rel=1e-4)
-
-
 def test_half_precision_features_are_raised():
     features = Features(torch.randn(1, 9, 4).half(), TARGETS[:9])
     assert predict(LinearHead(4, COUNTS), features, torch.device("cpu")).dtype == torch.float32
@@ -74,6 +62,15 @@ def test_one_pass_judges_all_heads(monkeypatch):
         assert correct.tolist() == torch.bincount(TARGETS[classes == TARGETS], minlength=3).tolist()
     parts = list(predict_parts(heads[1], features, torch.device("cpu")))
     assert [len(part) for part in parts] == [40, 40, 10]
+
+
+def test_shares_are_of_each_image(monkeypatch):
+    monkeypatch.setattr(evaluation, "ROWS", 40)
+    features = Features(torch.randn(1, 90, 4, generator=torch.Generator().manual_seed(0)), TARGETS)
+    heads = [CosineHead(4, COUNTS).eval(), LinearHead(4, COUNTS).eval()]
+    found = share_correct(heads, features, torch.device("cpu"))
+    right = torch.stack([head.predict(features.values[0]).argmax(dim=1) == TARGETS for head in heads])
+    assert found.tolist() == right.double().mean(dim=0).tolist()
 
 
 def test_a_head_with_a_product_of_its_own_is_not_copied():

@@ -63,6 +63,27 @@ def test_choices_at_the_end_of_a_grid_are_marked(run):
     assert "`--grid` can go further" in text(leaderboard(found))
 
 
+def test_what_figures_of_chance_cover_is_said(run):
+    found = run("linear,ncm,tau_norm", {"lr": [1e-3]})
+    over = "over other test images of the same classes, same networks; not corrected for the number of rows (3)"
+    assert f"\n[95 %], p: {over}\n" in leaderboard(found).caption
+    found.winner = None
+    assert f"\n[95 %]: {over}\n" in leaderboard(found).caption
+
+
+def test_methods_as_good_as_the_winner_on_validation_images_are_marked(run):
+    found = run("linear,ncm,tau_norm", {"lr": [1e-3]})
+    found.row("linear").val_to_winner = {"mean": -0.01, "low": -0.02, "high": 0.0, "p_value": 0.1}
+    for name in ("stage 1", "tau_norm"):
+        found.row(name).val_to_winner = {"mean": -0.02, "low": -0.03, "high": -0.01, "p_value": 0.01}
+    shown = text(leaderboard(found))
+    assert shown.count("≈") == 2  # once in the caption
+    assert f"≈ {percent(found.row('linear').score)}" in shown
+    assert "≈ not to be told from ★ by the validation images" in shown
+    found.row("linear").val_to_winner["high"] = -0.005
+    assert "≈" not in text(leaderboard(found))
+
+
 def test_unselected(run, make_data, capsys):
     with pytest.warns(UserWarning, match="Nothing is selected"):
         found = run("tau_norm", data=make_data(val_from="none"))

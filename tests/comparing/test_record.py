@@ -33,6 +33,14 @@ def test_stage1_and_protocol(run):
     assert found["features"]["val"]["views"] == 1
 
 
+def test_how_sure_the_choice_is_on_validation_images(run):
+    found = run("ncm,tau_norm")
+    rows = record(found)["rows"]
+    assert rows[found.winner.name]["val_to_winner"] is None
+    assert set(rows["stage 1"]["val_to_winner"]) == {"mean", "low", "high", "p_value"}
+    assert rows["stage 1"]["val_to_winner"]["mean"] < 0
+
+
 def test_a_group_without_classes_has_no_spread_over_seeds(run, make_data, tmp_path):
     found = run("linear", data=make_data(group_thresholds=(3, 100)), seeds=(0, 1))
     write(found, tmp_path)

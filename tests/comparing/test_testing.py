@@ -22,3 +22,40 @@ def test_differences_are_those_of_a_bootstrap_for_each_reference(run):
             else:
                 assert difference["low"] == pytest.approx(float(expected.low[place]))
                 assert difference["p_value"] == pytest.approx(float(expected.p_value[place]))
+
+
+def test_methods_that_validation_images_do_not_tell_from_the_winner(run):
+    """Of heads that have not seen these images, on all of them at once; the figures are those that chose."""
+    found = run("ncm,lort,linear,tau_norm", {"lr": [1e-6, 0.1]}, seeds=(0, 1))
+    targets, winner = found.features["val"].targets, found.winner
+    others = [row for row in found.rows if row is not winner]
+    scores = torch.stack([row.val_correct for row in others])
+    expected = paired_bootstrap(scores, winner.val_correct, targets, 100)
+    assert winner.val_to_winner is None
+    assert not winner.near_winner
+    for place, row in enumerate(others):
+        difference = row.val_to_winner
+        assert difference["mean"] == pytest.approx(row.score - winner.score)
+        assert difference["high"] == pytest.approx(float(expected.high[place]))
+        assert row.near_winner == bool(expected.low[place] <= 0 <= expected.high[place])
+
+
+def test_only_unseen_heads_say_how_sure_the_choice_is(run, make_data):
+    """Where validation images are put back among the training images, that is the heads before it."""
+    found = run("ncm,tau_norm", data=make_data(val_from="train"), unseen=True)
+    for row in found.rows:
+        if row is not found.winner:
+            assert row.val_to_winner["mean"] == pytest.approx(row.score - found.winner.score)
+
+
+def test_probabilities_of_no_known_likelihood_are_not_scaled(run, tmp_path, monkeypatch):
+    (tmp_path / "of_mine.py").write_text(
+        "from lt_lightning.losses import CrossEntropyLoss\n\n\nclass Halved(CrossEntropyLoss):\n"
+        "    def probabilities(self, logits):\n        return super().probabilities(logits) / 2\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    found = run("of_mine.Halved,tau_norm", {"lr": [0.1]})
+    known, unknown = (found.row(name).tests[0].figures for name in ("tau_norm", "Halved"))
+    assert (unknown["temperature"], unknown["ece_scaled"]) == (None, None)
+    assert known["ece_scaled"] is not None
+    assert unknown["ece"] is not None

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from lt_lightning.functional import fit_temperature
 from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, LDAMLoss, Loss
-from lt_lightning.losses.form import form_of
+from lt_lightning.losses.form import fit_temperature_of, form_of
 
 
 class Halved(CrossEntropyLoss):
@@ -24,3 +25,15 @@ class Halved(CrossEntropyLoss):
 def test_the_form_is_found_by_asking(counts, make, form):
     loss: Loss = make(counts)
     assert form_of(loss) == form
+
+
+def test_a_temperature_is_fitted_to_the_likelihood_that_the_probabilities_give():
+    counts, targets = [200, 50, 5], torch.arange(90) % 3
+    logits = torch.randn(90, 3, generator=torch.Generator().manual_seed(0)) * 3
+    plain = fit_temperature_of(CrossEntropyLoss(counts), logits, targets)
+    sigmoids = fit_temperature_of(ClassBalancedLoss(counts, kind="sigmoid"), logits, targets)
+    assert plain == fit_temperature(logits, targets)
+    assert sigmoids == fit_temperature(logits, targets, True) != plain
+    scaled = fit_temperature_of(LDAMLoss(counts, scale=30.0), logits / 30, targets)
+    assert scaled == pytest.approx(plain, rel=1e-4)
+    assert fit_temperature_of(Halved(counts), logits, targets) is None
