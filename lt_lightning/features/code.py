@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.augmentations import Augmentation
-
 _KNOWN = {"torch", "lightning", "lt_lightning"} | set(sys.stdlib_module_names)
 """Packages whose code is not looked at: FORMAT of :mod:`lt_lightning.features.keys` changes where ours does."""
 
@@ -49,10 +47,11 @@ def code_of(backbone: nn.Module, makers: Sequence[object] = (), training: bool =
         if _package(type(module).__module__) == "":
             own = {key: value for key, value in vars(module).items() if key not in _OF_MODULES}
             walk.parts[f"attributes of {name}"] = _hash(walk.describe(own))
+    left_out = _OF_DATA if training else _OF_DATA | {"augmentation"}
     for maker in makers:
         walk.reach(type(maker))
         for name, value in _vars(maker).items():
-            if name[:1] != "_" and name not in _OF_DATA and (training or not isinstance(value, Augmentation)):
+            if name[:1] != "_" and name not in left_out:
                 walk.follow(name, value)
     return walk.parts
 
