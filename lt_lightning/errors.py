@@ -3,6 +3,9 @@
 import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
+from typing import Any
+
+from lt_lightning.wording import numbers
 
 
 class UsageError(ValueError):
@@ -86,16 +89,22 @@ def checked_counts(class_counts: Sequence[int], least: int = 1) -> list[int]:
             f"{type(class_counts).__name__}."
         )
     listed = list(listed)
-    try:
-        counts = [int(count) for count in listed]
-        whole = counts == listed
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # no numbers, or infinite ones; torch's own
-        whole = False
-    if not whole:
-        raise UsageError(f"`class_counts` must hold one whole number for each class, but got {listed}.")
+    broken = [place for place, count in enumerate(listed) if not _is_whole(count)]
+    if broken:
+        found = numbers(listed, broken)
+        raise UsageError(f"`class_counts` must hold one whole number for each class, but got {found}.")
+    counts = [int(count) for count in listed]
     if not counts or min(counts) < least:
-        raise UsageError(f"`class_counts` must hold at least {least} for each class, but got {counts}.")
+        found = numbers(counts, [place for place, count in enumerate(counts) if count < least])
+        raise UsageError(f"`class_counts` must hold at least {least} for each class, but got {found}.")
     return counts
+
+
+def _is_whole(count: Any) -> bool:
+    try:
+        return bool(int(count) == count)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # no number, or an infinite one; torch's own
+        return False
 
 
 def _finite(values: Mapping[str, float | None]) -> Iterator[tuple[str, float]]:

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import reprlib
 from collections.abc import Sequence
 
 
@@ -13,6 +14,14 @@ def first_few(words: Sequence[str], most: int = 5) -> str:
 def some(keys: Sequence[str], most: int = 4) -> str:
     """The same, each of them quoted."""
     return first_few([repr(key) for key in keys], most)
+
+
+def numbers(values: Sequence[object], wrong: Sequence[int], most: int = 10) -> str:
+    """A list with one entry for each class: ``[3, 0]``, or of a long one those that are wrong, with their places."""
+    if len(values) <= most:
+        return f"[{', '.join(map(reprlib.repr, values))}]"
+    named = first_few([f"{reprlib.repr(values[place])} for class {place}" for place in wrong])
+    return f"{len(values)} numbers" + (f", among them {named}" if named else "")
 
 
 def settings_of(part: object) -> str:

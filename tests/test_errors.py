@@ -52,6 +52,8 @@ def test_counts_may_be_a_list_a_tensor_or_an_array(given):
         (torch.tensor([[1, 2], [3, 4]]), "one whole number for each class"),
         ([3, 0], r"at least 1 for each class, but got \[3, 0\]\."),
         ([], "at least 1 for each class"),
+        ([9] * 8141 + [0], r"at least 1 for each class, but got 8142 numbers, among them 0 for class 8141\.$"),
+        ([9, 1.5] * 4000, r"one whole number .* got 8000 numbers, among them 1\.5 for class 1, .* and 3995 more\.$"),
     ],
 )
 def test_what_are_no_counts_is_refused(given, sentence):

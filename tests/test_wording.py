@@ -1,6 +1,6 @@
 import pytest
 
-from lt_lightning.wording import duration, first_few, human, settings_of, some
+from lt_lightning.wording import duration, first_few, human, numbers, settings_of, some
 
 
 def test_long_lists_are_cut():
@@ -8,6 +8,15 @@ def test_long_lists_are_cut():
     assert some(["a", "b", "c"], most=1) == "'a' and 2 more"
     assert some([]) == ""
     assert first_few(["a", "b", "c"], most=2) == "a, b and 1 more"
+
+
+def test_of_a_number_for_each_of_many_classes_those_that_are_wrong_are_named():
+    assert numbers([3, 0.5, "x"], [2]) == "[3, 0.5, 'x']"
+    assert numbers([], []) == "[]"
+    assert numbers([7] * 11, []) == "11 numbers"
+    assert numbers([7] * 8142, [2, 8141]) == "8142 numbers, among them 7 for class 2, 7 for class 8141"
+    assert numbers([0.5] * 99, range(99)).endswith("0.5 for class 3, 0.5 for class 4 and 94 more")
+    assert len(numbers([[1] * 8142] * 8142, range(8142))) < 300
 
 
 @pytest.mark.parametrize(

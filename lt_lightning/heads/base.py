@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError, checked_counts
 from lt_lightning.functional.precision import outside_autocast
-from lt_lightning.wording import settings_of
+from lt_lightning.wording import numbers, settings_of
 
 
 class Head(nn.Module, ABC):
@@ -116,9 +116,11 @@ class Head(nn.Module, ABC):
             )
         found = torch.bincount(targets, minlength=self.num_classes).tolist()
         if found != self.class_counts:
+            pairs = enumerate(zip(self.class_counts, found, strict=False))  # there may be classes too many
+            wrong = [place for place, (count, number) in pairs if count != number]
             raise UsageError(
-                f"`targets` must hold each class as often as `class_counts`, {self.class_counts}, for "
-                f"`{type(self).__name__}`, but got {found}."
+                f"`targets` must hold each class as often as `class_counts`, {numbers(self.class_counts, wrong)}, for "
+                f"`{type(self).__name__}`, but got {numbers(found, wrong)}."
             )
 
     def extra_repr(self) -> str:

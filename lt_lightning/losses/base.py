@@ -12,7 +12,7 @@ from lt_lightning.functional.batches import check_targets, check_width
 from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.reduction import Reduction, check_reduction, reduce
-from lt_lightning.wording import settings_of
+from lt_lightning.wording import numbers, settings_of
 
 
 class Loss(nn.Module, ABC):
@@ -79,10 +79,12 @@ class Loss(nn.Module, ABC):
             self.weight = None
             return
         values = torch.as_tensor(weight, dtype=torch.float64)
-        if values.shape != (self.num_classes,) or not bool(((values >= 0) & values.isfinite()).all()):
+        fine = (values >= 0) & values.isfinite()
+        if values.shape != (self.num_classes,) or not bool(fine.all()):
+            wrong = (~fine).flatten().nonzero().flatten().tolist()
             raise UsageError(
                 f"`weight` must hold {self.num_classes} finite numbers >= 0, one per class, but got "
-                f"{values.tolist()} of shape {tuple(values.shape)}."
+                f"{numbers(values.flatten().tolist(), wrong)} of shape {tuple(values.shape)}."
             )
         self.weight = values.to(self.counts)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.priors import class_balanced_weights
 from lt_lightning.samplers.base import ClassIndex, EpochSampler
+from lt_lightning.wording import numbers
 
 
 class MultinomialSampler(EpochSampler):
@@ -42,14 +43,13 @@ class MultinomialSampler(EpochSampler):
             UsageError: If a probability is negative or not finite, none is above 0, or there is not one per class.
         """
         probabilities = self.class_probabilities()
-        if (
-            probabilities.shape != self.class_counts.shape
-            or not bool((probabilities.isfinite() & (probabilities >= 0)).all())
-            or not bool(probabilities.any())
-        ):
+        fine = probabilities.isfinite() & (probabilities >= 0)
+        if probabilities.shape != self.class_counts.shape or not bool(fine.all()) or not bool(probabilities.any()):
+            wrong = (~(fine & probabilities.any())).flatten().nonzero().flatten().tolist()
             raise UsageError(
                 f"`class_probabilities` of `{type(self).__name__}` must be {len(self.class_counts)} finite numbers "
-                f">= 0, one per class and not all 0, but got {probabilities.tolist()}."
+                f">= 0, one per class and not all 0, but got {numbers(probabilities.flatten().tolist(), wrong)} of "
+                f"shape {tuple(probabilities.shape)}."
             )
         classes = torch.multinomial(probabilities, len(self), replacement=True, generator=generator)
         counts = self.class_counts[classes]

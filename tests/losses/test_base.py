@@ -28,6 +28,14 @@ def test_bad_weights_are_refused(weight: list[float]) -> None:
         Shortest([5, 3], weight)
 
 
+def test_of_many_bad_weights_the_first_are_named() -> None:
+    loss = Shortest([5] * 8142)
+    with pytest.raises(UsageError, match=r"got 8142 numbers, among them -1\.0 for class 8141 of shape \(8142,\)\.$"):
+        loss.set_weight([1.0] * 8141 + [-1.0])
+    with pytest.raises(UsageError, match=r"must hold 8142 .* but got 8141 numbers of shape \(8141,\)\.$"):
+        loss.set_weight([1.0] * 8141)
+
+
 def test_weights_can_be_set_and_cleared() -> None:
     loss = CrossEntropyLoss([5, 3])
     logits, targets = torch.tensor([[0.0, 2.0], [0.0, 1.0]]), torch.tensor([0, 1])
