@@ -94,6 +94,32 @@ def test_memorised_is_judged_on_the_classes_that_validation_images_have(setup):
         check_memorised(setup, {"val": val, "train": features_of(rows, learnt)})
 
 
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better")
+def test_classes_without_test_images_are_named(run, make_data):
+    data = make_data()
+    images = data.split("test")
+    images.targets = images.targets.clamp(max=7)
+    with pytest.warns(UserWarning, match="classes have no test image"):
+        found = run("tau_norm", data=data)
+    assert "2 of 10 classes have no test image and are left out of the accuracies: ship, truck." in found.warnings
+    heads = [column.header for column in leaderboard(found).columns]
+    counts = data.class_counts[:8]
+    many, few = sum(count > 5 for count in counts), sum(count < 3 for count in counts)
+    assert heads[1:5] == ["all\n8", f">5\n{many}", f"medium\n{8 - many - few}", f"<3\n{few}"]
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better")
+def test_classes_without_validation_images_are_named(run, make_data):
+    """Else the winner may be whatever gives most images to the classes that have some."""
+    data = make_data(val_from="pool")
+    images = data.split("val")
+    images.targets = images.targets.clamp(max=7)
+    with pytest.warns(UserWarning, match="classes have no validation image"):
+        found = run("tau_norm", data=data, unseen=True)
+    expected = "2 of 10 classes have no validation image, so .* chosen without regard to them: ship, truck; add images"
+    assert any(re.match(expected, warning) for warning in found.warnings)
+
+
 @pytest.mark.parametrize(("few", "said"), [(4, False), (5, True)])
 def test_few_validation_images_of_half_of_the_classes_are_said(foreign, make_data, few, said):
     """Of the ten classes one has no image: that is another matter."""
