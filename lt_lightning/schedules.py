@@ -58,8 +58,8 @@ class CosineLR(LRScheduler):
             if self.last_epoch == 0:  # torch takes the first step itself
                 return base_lrs + later
             raise UsageError(
-                "`CosineLR` does not know how long it is: give it the number of epochs, by `epochs` or `set_epochs`, also "
-                "where training has no end; for a rate that stays leave it out."
+                "`CosineLR` does not know how long it is: give it the number of epochs, by `epochs` or `set_epochs`, "
+                "also where training has no end; for a rate that stays leave it out."
             )
         share = (1 + cos(pi * min(self.last_epoch, self.epochs) / self.epochs)) / 2
         return [lr * (self.end_factor + (1 - self.end_factor) * share) for lr in base_lrs] + later

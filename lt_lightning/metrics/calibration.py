@@ -18,7 +18,7 @@ class CalibrationError(ExactMetric):
 
     Fed with the probabilities that belong to the loss (``loss.probabilities(logits)``), so that a margin loss's scale
     counts and one-vs-all losses give sigmoids. An image belongs to the group of its true class. The state is three
-    numbers per group and bin in fp64, summed over processes; nothing waits for the host.
+    numbers per group and bin in fp64, summed over processes; nothing waits for the host before they are looked at.
 
     Args:
         class_counts: Training images per class, length K; they decide the groups.
@@ -55,7 +55,7 @@ class CalibrationError(ExactMetric):
         """Count a batch.
 
         Args:
-            probabilities: ``(N, K)``.
+            probabilities: ``(N, K)``, in [0, 1]; logits are refused by :meth:`compute`, which knows their sums.
             targets: ``(N,)``, int64.
 
         Raises:
@@ -68,7 +68,12 @@ class CalibrationError(ExactMetric):
         self.bins = self.bins + found
 
     def compute(self) -> dict[str, Tensor]:
-        """Errors in [0, 1], as scalars: ``all`` (over images), ``many``, ``medium``, ``few``; NaN without images."""
+        """Errors in [0, 1], as scalars: ``all`` (over images), ``many``, ``medium``, ``few``; NaN without images.
+
+        Raises:
+            UsageError: If what was counted is no probabilities.
+        """
+        self._check_range()
         overall = self.bins.sum(dim=1, keepdim=True)
         errors = calibration_error(torch.cat((overall, self.bins), dim=1))
         return dict(zip(("all", *GROUPS), errors.unbind(), strict=True))
@@ -78,7 +83,23 @@ class CalibrationError(ExactMetric):
 
         Returns:
             ``images``, ``confidence`` and ``accuracy`` of each bin, ``(B,)``; the latter two NaN for an empty bin.
+
+        Raises:
+            UsageError: If what was counted is no probabilities.
         """
         with self.sync_context():
+            self._check_range()
             number, confidence, correct = self.bins.sum(dim=1).unbind()
         return {"images": number.to(torch.int64), "confidence": confidence / number, "accuracy": correct / number}
+
+    def _check_range(self) -> None:
+        """Refuse logits: confidences beyond [0, 1] move the mean of the first or the last bin out of it."""
+        number, confidence, _ = self.bins.unbind()
+        slack = 1e-3 * number  # sums round
+        within = (confidence >= -slack) & (confidence <= number + slack) | confidence.isnan()
+        if not bool(within.all()):
+            means = confidence[~within] / number[~within]
+            raise UsageError(
+                f"`probabilities` of `CalibrationError` must lie in [0, 1], but those of the classes predicted have a "
+                f"mean of {means[0].item():.3g} in a bin; give it `loss.probabilities(logits)`, not logits."
+            )

@@ -75,3 +75,29 @@ def test_bad_arguments_are_refused() -> None:
         CalibrationError([5, 3], (9, 3))
     with pytest.raises(UsageError, match=r"`probabilities` must have shape \(N, 2\), but got \(4, 3\)"):
         CalibrationError([5, 3]).update(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    "unsuitable",
+    [lambda logits: 5 * logits, lambda logits: logits.log_softmax(1), lambda logits: 100 * logits.softmax(1)],
+    ids=["logits", "logarithms", "per cent"],
+)
+def test_what_is_no_probabilities_is_refused(unsuitable) -> None:
+    metric, generator = CalibrationError([90, 30, 9, 2]), torch.Generator().manual_seed(0)
+    logits, targets = torch.randn(50, 4, generator=generator), torch.randint(4, (50,), generator=generator)
+    metric.update(unsuitable(logits), targets)
+    sentence = (
+        r"`probabilities` of `CalibrationError` must lie in \[0, 1\], but .* give it `loss.probabilities\(logits\)`"
+    )
+    with pytest.raises(UsageError, match=sentence):
+        metric.compute()
+    with pytest.raises(UsageError, match=sentence):
+        metric.reliability()
+
+
+def test_sure_predictions_and_no_numbers_are_no_mistake() -> None:
+    metric = CalibrationError([90, 30, 9, 2])
+    metric.update(torch.eye(4).repeat(500, 1) * (1 + 1e-6), torch.arange(4).repeat(500))  # as rounding may leave them
+    assert metric.compute()["all"] < 1e-5
+    metric.update(torch.full((1, 4), torch.nan), torch.arange(1))
+    assert metric.compute()["all"].isnan()
