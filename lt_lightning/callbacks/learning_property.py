@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 from lt_lightning.callbacks.averaging import WeightEMA
 from lt_lightning.data.loading import as_is
 from lt_lightning.errors import UsageError
-from lt_lightning.functional import GROUPS, at_least_fp32, group_means, group_of, widest_float
+from lt_lightning.functional import GROUPS, at_least_fp32, group_means, group_of
+from lt_lightning.functional.device import widest_float
 from lt_lightning.losses import Loss
 from lt_lightning.metrics import LearningPropertyResidual
 from lt_lightning.modules import LTModule

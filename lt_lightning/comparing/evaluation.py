@@ -17,8 +17,8 @@ from lt_lightning.functional import (
     group_of,
     reliability_bins,
     top_class,
-    widest_float,
 )
+from lt_lightning.functional.device import widest_float
 from lt_lightning.heads import Head, LinearHead, MaxNormHead
 from lt_lightning.losses import Loss
 

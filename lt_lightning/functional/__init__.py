@@ -18,7 +18,6 @@ from lt_lightning.functional.classifiers import (
     tau_normalize,
 )
 from lt_lightning.functional.cosines import row_cosines
-from lt_lightning.functional.device import widest_float
 from lt_lightning.functional.distraction import Distraction, distraction
 from lt_lightning.functional.equalization import EqualizationTerms, equalization_loss, equalization_weights
 from lt_lightning.functional.fisher import fisher_ratio
@@ -136,6 +135,5 @@ __all__ = [
     "standardization",
     "tau_normalize",
     "top_class",
-    "widest_float",
     "wrongness",
 ]
