@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.checkpoints.opening import open_safely
+from lt_lightning.checkpoints.past import Entry, distinct, past_of, trained_on
 from lt_lightning.errors import UsageError
 from lt_lightning.wording import some
 
@@ -46,6 +47,8 @@ class Checkpoint:
     """Training images per class, if the file says so."""
     split: dict[str, Any] = field(default_factory=dict)
     """What the file records of the data it was trained on."""
+    past: list[Entry] = field(default_factory=list)
+    """What its weights had been trained on before, the latest first."""
     class_names: list[str] | None = None
     """Names of the classes in the order of the classifier's rows, if the file says so."""
     transform: dict[str, Any] = field(default_factory=dict)
@@ -54,6 +57,11 @@ class Checkpoint:
     """``class_path`` and ``init_args`` of the head, if the file is one of ours."""
     places: dict[str, Place] = field(default_factory=dict)
     """Where in the file each of ``tensors`` stands."""
+
+    @property
+    def origins(self) -> list[Entry]:
+        """What its weights have been trained on, the latest first, as whoever starts from them has to record."""
+        return distinct([trained_on(self.split), *self.past])
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -89,7 +97,8 @@ def read(path: str | Path) -> Checkpoint:
         tensors=tensors,
         form=form,
         class_counts=record.get("class_counts"),
-        split=record.get("split", {}),
+        split=_mapping(record.get("split")),
+        past=past_of(contents, record),
         class_names=next(
             (list(map(str, value)) for value in names if value and isinstance(value, (list, tuple))), None
         ),

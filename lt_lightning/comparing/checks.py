@@ -1,9 +1,11 @@
 """Warnings of what makes figures of a comparison say less than they seem to."""
 
 import torch
+from torch import Tensor
 
 from lt_lightning.comparing.evaluation import count_correct, predict_parts
-from lt_lightning.comparing.selection import memorised
+from lt_lightning.comparing.outcome import Row
+from lt_lightning.comparing.selection import favoured, memorised
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.data.splits import classes_without
 from lt_lightning.errors import UsageError
@@ -97,5 +99,28 @@ def check_memorised(setup: Setup, features: dict[str, Features]) -> None:
         total = torch.bincount(part.targets, minlength=len(setup.counts))
         found.append(float("nan") if correct is None else float((correct / total)[seen].mean()))
     warning = memorised(*found)
+    if warning is not None:
+        setup.warn(warning)
+
+
+def check_favoured(setup: Setup, stage1: Row, features: dict[str, Features]) -> None:
+    """Warn where stage 1 knows the validation images clearly better than the test images, once these are tested.
+
+    Args:
+        setup: What is compared.
+        stage1: Its row, tested.
+        features: Of :func:`extract_all`.
+    """
+    if "val" not in features:
+        return
+    val, test = features["val"], features["test"]
+    said = torch.cat([top_class(part) for part in predict_parts(stage1.heads[0].head, val, setup.device)])
+
+    def by_class(targets: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        number = len(setup.counts)
+        return torch.bincount(targets, right.double(), number), torch.bincount(targets, minlength=number)
+
+    of_val, of_test = by_class(val.targets, said == val.targets), by_class(test.targets, stage1.correct(test.targets))
+    warning = favoured(*of_val, *of_test)
     if warning is not None:
         setup.warn(warning)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.comparing.checks import check_memorised, check_order, check_tested, check_validated
+from lt_lightning.comparing.checks import check_favoured, check_memorised, check_order, check_tested, check_validated
 from lt_lightning.comparing.extraction import extract_all
 from lt_lightning.comparing.outcome import Comparison, Options, Row
 from lt_lightning.comparing.paper_rows import paper_rows
@@ -62,6 +62,7 @@ def compare(
         rows.append(oracle_row(setup, setup.pool, features))
     trained = time.perf_counter()
     evaluate_rows(setup, rows, features)
+    check_favoured(setup, rows[0], features)
     winner = find_winner(setup, rows)
     compare_rows(setup, rows, winner)
     compare_on_validation(setup, rows, winner, features)

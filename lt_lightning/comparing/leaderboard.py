@@ -164,14 +164,16 @@ def _caption(found: Comparison) -> str:
         lines.append("★ best on the validation images, which chose all settings; val: its accuracy there")
         if any(row.near_winner for row in found.rows):
             lines.append("≈ not to be told from ★ by the validation images: the 95 % interval includes 0")
-        if any(row.at_edge for row in found.rows):
-            lines.append("↑ ↓ the largest, the smallest that was tried: `--grid` can go further")
+    elif found.without_gain:
+        lines.append("no method is better than stage 1 on the validation images, which chose all settings; val: there")
     elif found.selection.allowed:
         lines.append("every method diverged")
     elif found.selection.on_test:
         lines.append("intervals leave out that epochs and seeds were chosen on the same images")
     else:
         lines.append("unselected: published settings, for there are no validation images known to be unseen")
+    if any(row.at_edge for row in found.rows):
+        lines.append("↑ ↓ the largest, the smallest that was tried: `--grid` can go further")
     how = protocol(found)
     if found.selection.on_test:
         averaging, chosen = how["test_time_averaging"], f"selection {how['selection']}, {how['aggregation']}"

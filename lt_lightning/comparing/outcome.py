@@ -189,7 +189,8 @@ class Comparison:
 
     Attributes:
         rows: Of stage 1, each method, and the oracle if asked for.
-        winner: The method that is best on the validation images; ``None`` where nothing is selected on them.
+        winner: The method that is best on the validation images; ``None`` where nothing is selected on them, or none
+            is better there than stage 1.
         selection: Whether settings were selected, and why.
         source: The checkpoint: backbone, classifier, record.
         data: What was compared on.
@@ -213,6 +214,12 @@ class Comparison:
     grid: Grid
     warnings: list[str]
     seconds: dict[str, float]
+
+    @property
+    def without_gain(self) -> bool:
+        """Whether methods were chosen among on validation images, and none is better there than stage 1."""
+        methods = [row for row in self.rows[1:] if row.heads and row.name != ORACLE]
+        return self.selection.allowed and self.winner is None and bool(methods)
 
     @property
     def test_targets(self) -> Tensor:

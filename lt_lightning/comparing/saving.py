@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lt_lightning.checkpoints import UnwritableError, hand_back_file
+from lt_lightning.checkpoints import UnwritableError, hand_back_file, trained_on
 from lt_lightning.comparing.outcome import ORACLE, Comparison, Row
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.settings import Plain
@@ -105,4 +105,5 @@ def _save(found: Comparison, row: Row, trained: Trained, path: Path, backbone: s
         trained.epochs,
         input_shape(found.data),
         arguments,
+        [trained_on(found.source.split), *found.source.past],
     )

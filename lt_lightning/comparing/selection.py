@@ -5,8 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
+from lt_lightning.checkpoints import PUBLISHED, Entry, training_images
+
 _APART = ("source", "unused")
 """Values of ``val_from`` whose images no training on the same source has shown."""
+
+_PUBLISHED = ", and the published weights that it began with are taken not to have seen them, which nothing records"
+
+_CLEAR, _ERRORS = 0.02, 3.0
+"""From when on stage 1 is clearly better on one kind of images: in accuracy, and in standard errors of it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,11 @@ class Selection:
 
 
 def may_select(
-    has_validation: bool, here: Mapping[str, Any], checkpoint: Mapping[str, Any], asserted: bool
+    has_validation: bool,
+    here: Mapping[str, Any],
+    checkpoint: Mapping[str, Any],
+    asserted: bool,
+    past: Sequence[Entry] = (),
 ) -> Selection:
     """Whether validation images are unseen by both stages, as a matter of record.
 
@@ -45,11 +58,16 @@ def may_select(
     any                       if the user says so
     ========================  ===================================================================================
 
+    A checkpoint records training images if all trainings do that its weights have gone through, its own and those of
+    the files that it began with. Published weights record nothing. They are taken not to have seen the images, as
+    weights of ImageNet have not seen a folder of one's own, and the reason says so.
+
     Args:
         has_validation: Whether there are any.
         here: The data's ``describe_split()``, its training images loaded.
         checkpoint: What the checkpoint records of the data that it was trained on; empty for a foreign one.
         asserted: Whether the user says that stage 1 has not seen them.
+        past: What the checkpoint's weights had been trained on before.
     """
     val_from = str(here.get("val_from", "a split of one's own"))
     asked = f'`data.val_from` "{val_from}"' if "val_from" in here else val_from
@@ -61,18 +79,36 @@ def may_select(
         )
     if asserted:
         return Selection(True, f"validation images ({val_from}) unseen: so the user says")
-    theirs, ours = (record.get("hashes", {}).get("train") for record in (checkpoint, here))
-    if theirs and ours and theirs == ours:
-        return Selection(True, f"validation images ({val_from}) unseen: the checkpoint records these training images")
-    if val_from == "source" or (val_from in _APART and not theirs):
-        return Selection(True, f"validation images ({val_from}) unseen: apart from all training images of the source")
-    why = "records other training images than these" if theirs else "does not record its training images"
+    ours, own = training_images(here), training_images(checkpoint)
+    before = [entry.get("train") for entry in past if entry != PUBLISHED]
+    unseen = f"validation images ({val_from}) unseen: "
+    taken = f"validation images ({val_from}) taken to be unseen: they are apart from all training images of the source"
+    if ours and all(found == ours for found in (own, *before)):
+        published = len(before) < len(past)
+        return Selection(True, f"{unseen}the checkpoint records these training images{_PUBLISHED if published else ''}")
+    others = any(found and found != ours for found in (own, *before))
+    if val_from == "source" and others:
+        return Selection(True, f"{taken}, though the checkpoint records others than these")
+    if val_from in _APART and not others:
+        what = "the weights that the checkpoint began with were" if own else "the checkpoint was"
+        return Selection(True, f"{taken}; nothing records what {what} trained on")
     return Selection(
         False,
-        f"Nothing is selected, for the checkpoint {why} and may have seen the validation images "
-        f"({asked}); give images that it has not seen as a `val` folder or split, or, if you know "
+        f"Nothing is selected, for the checkpoint {_why_not(ours, own, others)} and may have seen the validation "
+        f"images ({asked}); give images that it has not seen as a `val` folder or split, or, if you know "
         f"that it has not seen these, say `unseen: true`.",
     )
+
+
+def _why_not(ours: str | None, own: str | None, others: bool) -> str:
+    """What a checkpoint's record lacks, that of its own training first."""
+    if not own:
+        return "does not record its training images"
+    if own != ours:
+        return "records other training images than these"
+    if others:
+        return "began with a file that records other training images than these"
+    return "began with weights of which nothing records the training images"
 
 
 def choose(scores: Sequence[float]) -> int | None:
@@ -96,5 +132,39 @@ def memorised(validation: float, training: float) -> str | None:
     return (
         f"Stage 1 is no worse on validation images ({100 * validation:.1f} %) than on training images "
         f"({100 * training:.1f} %): it may have been trained on them, and then they select the wrong method; give "
+        f"validation images that it has not seen."
+    )
+
+
+def favoured(validation: Tensor, validated: Tensor, test: Tensor, tested: Tensor) -> str | None:
+    """A warning where stage 1 is clearly better on validation than on test images: unseen ones of both score alike.
+
+    Clearly is by at least 2 points, and by more than 3 standard errors of the difference between the means over classes
+    that have both. As if both kinds scored alike, a class's variance comes from its images of both kinds together,
+    with a success and a failure more: few images that are all right, or all wrong, do not make it 0.
+
+    Args:
+        validation: Validation images of each class that stage 1 is right about, ``(K,)``.
+        validated: Validation images of each class, ``(K,)``.
+        test: Test images of each class that it is right about, ``(K,)``.
+        tested: Test images of each class, ``(K,)``.
+    """
+    both = (validated > 0) & (tested > 0)
+    if not bool(both.any()):
+        return None
+    right, number = validation[both].double(), validated[both].double()
+    right_of_test, number_of_test = test[both].double(), tested[both].double()
+    here, there = float((right / number).mean()), float((right_of_test / number_of_test).mean())
+    together = number + number_of_test
+    share = (right + right_of_test + 1) / (together + 2)
+    # Without the last factor the variance that a sample shows is too small on average, by half for two images.
+    variances = share * (1 - share) * (1 / number + 1 / number_of_test) * together / (together - 1)
+    error = float(variances.sum().sqrt()) / int(both.sum())
+    if here - there < _CLEAR or here - there <= _ERRORS * error:
+        return None
+    return (
+        f"Stage 1 is clearly better on validation images ({100 * here:.1f} %) than on test images "
+        f"({100 * there:.1f} %), mean over classes that have both: unless the test images are harder ones, it seems to "
+        f"have been trained on the validation images or chosen by them, and then they select the wrong method; give "
         f"validation images that it has not seen."
     )

@@ -88,7 +88,7 @@ class Setup:
                 raise data.no_images(name, "compare")
         self.source = read_source(checkpoint, backbone, data, options.checkpoint_class_names, options.allow_partial)
         split = data.describe_split()
-        self.selection = may_select(data.has_validation, split, self.source.split, options.unseen)
+        self.selection = may_select(data.has_validation, split, self.source.split, options.unseen, self.source.past)
         if self.on_images:
             self.selection = paper.BEST_ON_TEST
         refits = self.selection.allowed and split.get("val_from") == "train"

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
+from lt_lightning.checkpoints import Entry
 from lt_lightning.comparing.training import Stage1
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
@@ -23,6 +24,7 @@ class Source:
         classifier: Its classifier, rows in the data's class order.
         class_counts: Training images per class that it records; ``None`` for a foreign file.
         split: What it records of the data that it was trained on; empty for a foreign file.
+        past: What its weights had been trained on before, the latest first.
         sha256: Of the file's bytes: another one may have its name.
     """
 
@@ -31,6 +33,7 @@ class Source:
     classifier: Stage1
     class_counts: list[int] | None
     split: dict[str, Any]
+    past: list[Entry]
     sha256: str
 
 
@@ -62,4 +65,4 @@ def read_source(
     bias = None if layer.bias is None else layer.bias.detach()
     source = checkpoints.read(path)
     classifier = Stage1(layer.weight.detach(), bias)
-    return Source(path, frozen, classifier, source.class_counts, source.split, sha256_of(source.path))
+    return Source(path, frozen, classifier, source.class_counts, source.split, source.past, sha256_of(source.path))

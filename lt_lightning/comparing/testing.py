@@ -33,7 +33,7 @@ def evaluate_rows(setup: Setup, rows: list[Row], features: dict[str, Features]) 
 
 
 def find_winner(setup: Setup, rows: list[Row]) -> Row | None:
-    """The method that is best on the validation images."""
+    """The method that is best on the validation images; ``None``, with a warning, where stage 1 is as good there."""
     if not setup.selection.allowed:
         return None
     methods = [row for row in rows[1:] if row.heads and row.name != ORACLE]
@@ -42,6 +42,7 @@ def find_winner(setup: Setup, rows: list[Row]) -> Row | None:
         return None
     if methods[best].score <= rows[0].score:
         setup.warn("No method is better than stage 1 on the validation images; the best of them is no gain.")
+        return None
     return methods[best]
 
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
-from lt_lightning.checkpoints import RECORD
+from lt_lightning.checkpoints import RECORD, Entry
 from lt_lightning.errors import checked_counts
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
@@ -26,6 +26,7 @@ from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.loop_state import mark_unfinished_epoch, run_ends, steps_after, why_nothing_trained
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
+from lt_lightning.modules.past import loaded_past, published_past
 from lt_lightning.modules.speed import Compilation, allow_tf32, check_accumulation, check_compilation, compile_
 from lt_lightning.modules.starting import start_bias
 
@@ -68,6 +69,9 @@ class LTModule(LightningModule):
     epochs_trained: int
     """Epochs that the weights have been trained for, also after they were loaded from a checkpoint."""
 
+    past: list[Entry]
+    """What the weights had been trained on before this training, the latest first; see ``checkpoints.Entry``."""
+
     temperature: float = 1.0
     """Divides the logits before ``predict`` takes probabilities; a callback sets it."""
 
@@ -78,7 +82,6 @@ class LTModule(LightningModule):
         self,
         class_counts: list[int],
         backbone: Backbone,
-        *,
         head: HeadFactory,
         loss: LossFactory,
         optimizer: OptimizerCallable,
@@ -112,6 +115,7 @@ class LTModule(LightningModule):
         self._stand_in: tuple[Loss, ...] = ()
         self.evaluation = {}
         self.epochs_trained = 0
+        self.past = published_past(backbone)
         made = {f"{split}_metric": Evaluation(self.class_counts, self.group_thresholds) for split in ("val", "test")}
         self.metrics = nn.ModuleDict(made)
         # Accumulated on the device; read once every `log_every_n_steps`, so that no step waits for the host. No buffer:
@@ -325,6 +329,7 @@ class LTModule(LightningModule):
         self.check_record(record, "The checkpoint")
         check_transform(record.get("transform", {}), self._data(), "the checkpoint's")
         self.epochs_trained = record.get("epochs", 0)
+        self.past = loaded_past(checkpoint)
 
     def check_record(self, record: dict[str, Any], what: str) -> None:
         """Compare a checkpoint's record of its training data with the data at hand.

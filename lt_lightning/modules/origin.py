@@ -5,7 +5,7 @@ from typing import Any, cast
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.checkpoints import head_record
+from lt_lightning.checkpoints import distinct, head_record, trained_on
 from lt_lightning.errors import UsageError
 
 # Data and modules know each other by duck type alone; any LightningDataModule may stand here, or none.
@@ -31,10 +31,12 @@ def record_of(module: Any, data: object) -> dict[str, Any]:
         module: As it is to be saved.
         data: Its trainer's, if there are any.
     """
+    split = describe_split(data)
     return {
         "class_counts": module.class_counts,
         "head": head_record(module.head),
-        "split": describe_split(data),
+        "split": split,
+        "past": distinct(module.past, trained_on(split)),
         "epochs": module.epochs_trained,
         "input_shape": None if module.input_shape is None else list(module.input_shape),
         **describe_data(data),

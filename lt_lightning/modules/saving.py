@@ -1,6 +1,6 @@
 """Checkpoints of heads that were trained without a trainer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +12,12 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.checkpoints import write_new
+from lt_lightning.checkpoints import UNKNOWN, Entry, write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules.base import LTModule
+from lt_lightning.modules.past import past_in
 from lt_lightning.modules.representation import RepresentationModule
 from lt_lightning.modules.retrain import RetrainModule
 
@@ -34,6 +35,7 @@ def save_retrained(
     epochs: int = 0,
     input_shape: tuple[int, int, int] | None = None,
     arguments: Mapping[str, Any] | None = None,
+    past: Sequence[Entry] | None = None,
 ) -> None:
     """Write what ``fit`` would have left of a :class:`RetrainModule`, for ``test``, ``predict`` and ``export``.
 
@@ -50,6 +52,7 @@ def save_retrained(
         input_shape: Channels, height and width of the images; ``None`` where nobody knows.
         arguments: Plain arguments of :class:`RetrainModule` that make such a backbone, head and loss, as a YAML file
             has them. With them ``predict`` and ``export`` need no ``--model``.
+        past: What the weights of that file have been trained on, where it has been read already: its ``origins``.
 
     Raises:
         UsageError: If ``path`` exists or there is no room, or ``arguments`` are none.
@@ -66,6 +69,7 @@ def save_retrained(
     )
     module._started, module._awaits_features = True, False  # its parts are made already
     given = None if arguments is None else {**arguments, "checkpoint": checkpoint}
+    module.past = list(past_in(checkpoint) if past is None else past)
     _save(path, module, head, data, epochs, input_shape, given)
 
 
@@ -76,6 +80,7 @@ def save_probed(
     data: object,
     input_shape: tuple[int, int, int] | None = None,
     arguments: Mapping[str, Any] | None = None,
+    past: Sequence[Entry] = (UNKNOWN,),
 ) -> None:
     """Write a classifier that was fitted to a backbone's features as a checkpoint of stage 1.
 
@@ -86,6 +91,7 @@ def save_probed(
         data: Data module that the head was fitted to.
         input_shape: Channels, height and width of the images; ``None`` where nobody knows.
         arguments: Plain arguments of :class:`RepresentationModule` that make such a backbone and head.
+        past: What the backbone's weights have been trained on; by default nobody knows.
 
     Raises:
         UsageError: If ``path`` exists or there is no room, or ``arguments`` are none.
@@ -94,6 +100,7 @@ def save_probed(
     module = RepresentationModule(
         head.class_counts, backbone, head=lambda *_: deepcopy(head), group_thresholds=thresholds
     )
+    module.past = list(past)
     _save(path, module, head, data, 0, input_shape, arguments)
 
 

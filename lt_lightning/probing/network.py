@@ -2,7 +2,9 @@
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
+from lt_lightning.checkpoints import UNKNOWN, Entry
 from lt_lightning.modules.mismatch import mismatch_error
+from lt_lightning.modules.past import past_in, published_past
 
 
 def load_backbone(path: str, backbone: Backbone, allow_partial: bool = False) -> str:
@@ -26,3 +28,20 @@ def load_backbone(path: str, backbone: Backbone, allow_partial: bool = False) ->
         raise mismatch_error(source, found, extra, backbone, None, group="")
     backbone.load_state_dict(found.tensors, strict=False)  # unless a part is enough, only counts of batches can miss
     return checkpoints.report(found, None, extra)
+
+
+def past_of_network(backbone: Backbone, path: str | None, allow_partial: bool = False) -> list[Entry]:
+    """What a network's weights have been trained on, for the checkpoint of a classifier on it to record.
+
+    Args:
+        backbone: With its weights.
+        path: The file that they come from, if they do.
+        allow_partial: Whether that may have filled a part only, the rest as the backbone was made.
+
+    Returns:
+        Of weights that a backbone of one's own brings with it, that nobody knows.
+    """
+    made = published_past(backbone)
+    if path is not None:
+        return [*past_in(path), *(made if allow_partial else [])]
+    return made or ([dict(UNKNOWN)] if backbone.state_dict() else [])

@@ -94,6 +94,23 @@ def test_memorised_is_judged_on_the_classes_that_validation_images_have(setup):
         check_memorised(setup, {"val": val, "train": features_of(rows, learnt)})
 
 
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better", "ignore:.* classes have no")
+def test_validation_images_that_stage_1_has_learnt_by_heart_are_said_after_the_test(run, foreign, make_data, tmp_path):
+    """A made stage 1 that is right about every validation image; test images have got the classes of others."""
+    data, weight = make_data(), torch.randn(10, 8, generator=torch.Generator().manual_seed(1))
+    features = {name: found.values[0] for name, found in run("ncm", data=data).features.items()}
+    bias = -weight @ features["val"].mean(dim=0)  # else it would name one class alone
+    said = {name: (rows @ weight.T + bias).argmax(dim=1) for name, rows in features.items()}
+    data.split("val").targets, data.split("test").targets = said["val"], (said["test"] + 1) % 10
+    contents = torch.load(foreign, weights_only=True)
+    weights = {"fc.weight": weight, "fc.bias": bias}
+    torch.save({"state_dict": {**contents["state_dict"], **weights}}, tmp_path / "learnt.pth")
+    with pytest.warns(UserWarning, match=r"clearly better on validation images \(100.0 %\) than on test images"):
+        found = run("ncm", data=data, checkpoint=tmp_path / "learnt.pth", unseen=True)
+    assert any("trained on the validation images or chosen by them" in warning for warning in found.warnings)
+    assert not any("clearly better" in warning for warning in run("ncm").warnings)
+
+
 @pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better")
 def test_classes_without_test_images_are_named(run, make_data):
     data = make_data()

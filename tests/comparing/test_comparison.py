@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lt_lightning.backbones import SmallCNN
+from lt_lightning.comparing import record
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead
 
@@ -36,13 +37,28 @@ def test_rows_and_winner(run):
         found.row("lrot")
 
 
+def test_without_a_gain_on_validation_images_there_is_no_winner(run, foreign, tmp_path):
+    """What is no better than stage 1 there is handed back as nothing, least of all as better."""
+    ncm = run("ncm").row("ncm").linear()
+    contents = torch.load(foreign, weights_only=True)
+    layer = {"fc.weight": ncm.weight.detach().clone(), "fc.bias": ncm.bias.detach().clone()}
+    torch.save({"state_dict": {**contents["state_dict"], **layer}}, tmp_path / "good.pth")
+    with pytest.warns(UserWarning, match="No method is better than stage 1 on the validation images"):
+        found = run("ncm", {"metric": "euclidean"}, checkpoint=tmp_path / "good.pth")
+    assert found.row("ncm").score <= found.rows[0].score
+    assert found.winner is None
+    assert found.without_gain
+    assert found.row("ncm").to_winner is None
+    assert record(found)["winner"] is None
+
+
 def test_selection_never_looks_at_test_images(run, make_data):
-    before = run(seeds=(0, 1))
+    before = run("linear,ncm", seeds=(0, 1))
     data = make_data()
     test = data.split("test")
     test.targets = test.targets.flip(0)
     test.images = 255 - test.images
-    after = run(data=data, seeds=(0, 1))
+    after = run("linear,ncm", data=data, seeds=(0, 1))
     assert choices(before) == choices(after)
     assert before.winner.name == after.winner.name
     assert before.winner.values("all") != after.winner.values("all")
@@ -103,17 +119,17 @@ def test_diverged_points_are_never_chosen(run):
     assert math.isnan(row.tried[0].mean)
     assert row.point.values == {"lr": 1e-3}
     with pytest.warns(UserWarning, match="Training of linear diverged with every setting"):
-        found = run("linear,tau_norm", {"lr": [1e39]})
-    assert found.winner.name == "tau_norm"
+        found = run("linear,ncm", {"lr": [1e39]})
+    assert found.winner.name == "ncm"
     assert found.row("linear").tests == found.row("linear").heads == []
 
 
 def test_oracle(run):
-    found = run("tau_norm", oracle=True, batch_size=16)
+    found = run("ncm", oracle=True, batch_size=16)
     oracle = found.row("oracle")
     assert oracle.heads[0].head.class_counts == [16] * 10
     assert oracle.tests[0].figures["temperature"] is None
-    assert found.winner.name == "tau_norm"
+    assert found.winner.name == "ncm"
 
 
 def test_views_are_as_many_as_epochs(run):

@@ -1,6 +1,7 @@
 """A comparison's folder holds everything or is not there."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8, "in_chann
 
 @pytest.fixture(scope="module")
 def found(run):
-    return run("lort", {"lr": [0.1]})
+    return run("linear", {"lr": [0.001, 0.1, 1.0]})
 
 
 def full(*_, **__):
@@ -38,7 +39,7 @@ def test_what_is_written_is_said(found, here):
         "config.yaml",
         "predictions.npz",
         "results.json",
-        "runs/lort/seed_0.ckpt",
+        "runs/linear/seed_0.ckpt",
     ]
 
 
@@ -98,3 +99,20 @@ def test_it_is_said_why_there_is_no_checkpoint(run, make_data, here):
     lines = list(write_all(found, Path("better"), "", BACKBONE))
     assert lines[1].startswith("no checkpoint is handed back, for without a selection there is no winner; `--keep_runs")
     assert names(here / "better/version_0") == ["config.yaml", "predictions.npz", "results.json"]
+
+
+@pytest.mark.parametrize("with_runs", [False, True])
+def test_a_method_that_is_no_gain_is_not_handed_back_as_better(found, here, with_runs):
+    none = replace(found, winner=None)
+    lines = list(write_all(none, Path("better"), "", BACKBONE, with_runs))
+    assert lines[1] == "no checkpoint is handed back, for no method is better than stage 1 on the validation images" + (
+        "" if with_runs else "; `--keep_runs true` writes one of each method"
+    )
+    assert not any(Path(name).name.startswith("better") for name in names(here / "better/version_0"))
+    assert ("runs/linear/seed_0.ckpt" in names(here / "better/version_0")) is with_runs
+
+
+def test_where_everything_diverged_that_is_the_reason(found, here):
+    diverged = replace(found, winner=None, rows=[found.rows[0], replace(found.rows[1], heads=[], tests=[])])
+    lines = list(write_all(diverged, Path("better"), "", BACKBONE))
+    assert lines[1].startswith("no checkpoint is handed back, for every method diverged; `--keep_runs")

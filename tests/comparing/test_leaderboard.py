@@ -1,5 +1,6 @@
 """The table says what was found, and what was not."""
 
+from dataclasses import replace
 from io import StringIO
 from statistics import mean
 
@@ -21,7 +22,7 @@ def text(table, width=160):
 
 
 def test_selected(run):
-    found = run("linear,tau_norm", {"lr": [1e-3]}, seeds=(0, 1))
+    found = run("linear,ncm", {"lr": [1e-3]}, seeds=(0, 1))
     shown = text(leaderboard(found))
     assert f"{found.winner.name} ★" in shown
     assert "lr 0.001" in shown
@@ -61,6 +62,16 @@ def test_choices_at_the_end_of_a_grid_are_marked(run):
     mark = {"largest": " ↑", "smallest": " ↓"}[found.row("linear").at_edge["lr"]]
     assert describe_point(found.row("linear")).endswith(mark)
     assert "`--grid` can go further" in text(leaderboard(found))
+
+
+def test_without_a_gain_no_method_is_marked(run):
+    found = replace(run("linear,ncm", {"lr": [1e-8, 1e-7, 1e-2]}), winner=None)
+    shown = text(leaderboard(found))
+    assert "★" not in shown
+    assert "− winner" not in shown
+    assert "no method is better than stage 1 on the validation images, which chose all settings; val: there" in shown
+    assert "`--grid` can go further" in shown
+    assert percent(found.row("ncm").score) in shown
 
 
 def test_what_figures_of_chance_cover_is_said(run):

@@ -24,12 +24,12 @@ def test_diverged_rows_are_written_too(run, tmp_path):
 
 
 def test_stage1_and_protocol(run):
-    found = record(run("tau_norm"))
+    found = record(run("ncm"))
     assert found["rows"]["stage 1"]["settings"] is None
     assert found["rows"]["stage 1"]["to_stage1"] is None
     assert found["group_sizes"] == {"many": 2, "medium": 5, "few": 3}
     assert found["protocol"]["test_time_averaging"] == "none"
-    assert found["winner"] == "tau_norm"
+    assert found["winner"] == "ncm"
     assert found["features"]["val"]["views"] == 1
 
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def test_differences_are_those_of_a_bootstrap_for_each_reference(run):
-    found = run("linear,lort,tau_norm", {"lr": [0.1]}, seeds=(0, 1))
+    found = run("linear,lort,tau_norm,ncm", {"lr": [0.1]}, seeds=(0, 1))
     scores = torch.stack([row.correct(found.test_targets) for row in found.rows])
     for reference, name in ((found.rows[0], "to_stage1"), (found.winner, "to_winner")):
         expected = paired_bootstrap(scores, reference.correct(found.test_targets), found.test_targets, 100)

@@ -13,7 +13,9 @@ from lt_lightning.data import DigitsLT
 from lt_lightning.probing import command
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
+    "ignore:Stage 1 is no worse:UserWarning",
+    "ignore:No method is better:UserWarning",
+    "ignore:Stage 1 is clearly better:UserWarning",  # digits of other writers test
 )
 
 QUIET = ("--features.progress=false", "--features.device=cpu")
@@ -82,9 +84,10 @@ def test_test_and_predict_say_what_it_said(probed, here):
 
 def test_methods_start_from_it(probed, here, capsys):
     options = ["--backbone=SmallCNN", "--backbone.num_features=8", "--data=DigitsLT", "--views=1", "--draws=50", *QUIET]
-    cli.main(["compare", f"--checkpoint={probed / 'probe.ckpt'}", *options, "--methods=lort,tau_norm"])
+    start = ["compare", f"--checkpoint={probed / 'probe.ckpt'}", *options]
+    cli.main([*start, "--methods=lort,tau_norm", "--unseen=true"])
     record = results(here / "runs/compare/version_0")
-    assert record["protocol"]["selection"] == "val"  # it is on record that validation images are unseen
+    assert record["protocol"]["selection"] == "val"
     ours = results(probed)["evaluation"]["test"]["accuracy"]["all"]
     assert record["rows"]["stage 1"]["mean"]["all"] == pytest.approx(ours, abs=1e-6)
     capsys.readouterr()
@@ -92,6 +95,16 @@ def test_methods_start_from_it(probed, here, capsys):
     shown = capsys.readouterr().out
     assert "LinearHead" in shown
     assert "tau_norm" in shown
+
+
+def test_a_classifier_on_weights_of_nobody_knows_what_makes_no_record_of_them(probed, here):
+    """The network may have been trained on the images that are held out here."""
+    options = ["--data=DigitsLT", "--views=1", "--draws=50", "--methods=tau_norm", *QUIET]
+    with pytest.warns(UserWarning, match="Nothing is selected, for the checkpoint began with weights of which nothing"):
+        cli.main(["compare", f"--checkpoint={probed / 'probe.ckpt'}", *options])
+    record = results(here / "runs/compare/version_0")
+    assert record["protocol"]["selection"] == "unselected"
+    assert record["checkpoint"]["past"] == [{"weights": "file", "train": None}]
 
 
 def test_stage_2_starts_from_it(probed, tiny, here):
@@ -105,7 +118,17 @@ def test_features_in_a_cache_are_those_of_compare(arguments, here, capsys):
     capsys.readouterr()
     options = [word for word in arguments[2:] if word.startswith(("--backbone", "--data", "--features"))]
     start = ["compare", "--checkpoint=runs/probe/version_0/probe.ckpt", *options]
-    cli.main([*start, "--methods=tau_norm", "--views=1", "--features.cache=kept", "--oracle=false", "--draws=50"])
+    cli.main(
+        [
+            *start,
+            "--methods=tau_norm",
+            "--views=1",
+            "--features.cache=kept",
+            "--oracle=false",
+            "--draws=50",
+            "--unseen=true",
+        ]
+    )
     shown = capsys.readouterr().out
     assert "computed in" not in shown
     assert shown.count(", from kept/") == 3

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from lt_lightning.backbones import ResNet20, ResNet32, SmallCNN
+from lt_lightning import checkpoints
+from lt_lightning.backbones import Identity, ResNet20, ResNet32, SmallCNN
+from lt_lightning.checkpoints import PUBLISHED, UNKNOWN
 from lt_lightning.errors import UsageError
-from lt_lightning.probing.network import load_backbone
+from lt_lightning.probing.network import load_backbone, past_of_network
 
 
 def write(path, backbone, **others):
@@ -48,3 +50,16 @@ def test_a_part_is_enough_only_on_demand(tmp_path):
     said = load_backbone(str(path), backbone, allow_partial=True)
     assert "2 of 18 backbone tensors match; 13 missing: 'layers." in said
     assert all(torch.equal(backbone.state_dict()[key], value) for key, value in part.items())
+
+
+def test_what_a_network_has_been_trained_on(tmp_path, stage1):
+    backbone = SmallCNN(8)
+    path = write(tmp_path / "m.pth", backbone)
+    assert past_of_network(backbone, path) == [UNKNOWN]
+    assert past_of_network(backbone, str(stage1)) == checkpoints.read(stage1).origins
+    assert past_of_network(backbone, None) == [UNKNOWN]  # a backbone of one's own has read its weights itself
+    assert past_of_network(Identity(8), None) == []
+    backbone.published_transform = {"mean": (0.5,), "std": (0.5,)}
+    assert past_of_network(backbone, None) == [PUBLISHED]
+    assert past_of_network(backbone, path) == [UNKNOWN]
+    assert past_of_network(backbone, path, allow_partial=True) == [UNKNOWN, PUBLISHED]

@@ -1,0 +1,28 @@
+"""What a module's weights had been trained on before it trains them, for its checkpoints to record."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lt_lightning import checkpoints
+from lt_lightning.backbones import Backbone
+from lt_lightning.checkpoints import PUBLISHED, RECORD, UNKNOWN, Entry, distinct, past_of, trained_on
+from lt_lightning.errors import UsageError
+
+
+def published_past(backbone: Backbone) -> list[Entry]:
+    """What a backbone has been trained on when it is made: what a library publishes, or nothing."""
+    return [dict(PUBLISHED)] if backbone.published_transform else []
+
+
+def loaded_past(checkpoint: Mapping[str, Any]) -> list[Entry]:
+    """What a Lightning checkpoint has been trained on, the latest first, as whatever goes on from it has to record."""
+    record = checkpoint.get(RECORD, {})
+    return distinct([trained_on(record.get("split", {})), *past_of(checkpoint, record)])
+
+
+def past_in(path: str) -> list[Entry]:
+    """What the weights in a file have been trained on; unknown if it cannot be read any more."""
+    try:
+        return checkpoints.read(path).origins
+    except UsageError:
+        return [dict(UNKNOWN)]

@@ -1,0 +1,96 @@
+"""What weights had been trained on before goes from file to file, whoever writes the next one."""
+
+import pytest
+import torch
+from torch import nn
+
+from lt_lightning import checkpoints
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.checkpoints import PUBLISHED, RECORD, UNKNOWN, trained_on
+from lt_lightning.heads import LinearHead
+from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.main import main
+from lt_lightning.modules import RepresentationModule, save_probed, save_retrained
+from lt_lightning.modules.past import loaded_past, published_past
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """Weights of which nothing is recorded, with a classifier of the digits."""
+    torch.manual_seed(0)
+    model = nn.Module()
+    model.backbone, model.fc = SmallCNN(8), nn.Linear(8, 10)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "foreign.pth")
+    return tmp_path / "foreign.pth"
+
+
+def stage2(tiny, here, checkpoint):
+    before = set(here.rglob("last.ckpt"))
+    main(tiny("fit", "RetrainModule", f"--model.checkpoint={checkpoint}", "--trainer.max_epochs=1"))
+    (found,) = set(here.rglob("last.ckpt")) - before
+    return found
+
+
+def test_stage_2_of_a_file_that_records_nothing_says_so(tiny, here, foreign):
+    first = stage2(tiny, here, foreign)
+    source = checkpoints.read(first)
+    assert source.past == [UNKNOWN]
+    second = stage2(tiny, here, first)
+    assert checkpoints.read(second).past == [UNKNOWN]
+    assert checkpoints.read(second).origins == [trained_on(source.split), UNKNOWN]
+
+
+def test_stage_2_of_our_own_stage_1_has_seen_no_other_images(tiny, here, stage1):
+    first = stage2(tiny, here, stage1)
+    assert checkpoints.read(stage1).past == checkpoints.read(first).past == []
+    assert checkpoints.read(first).origins == checkpoints.read(stage1).origins
+    assert checkpoints.read(stage1).origins[0]["train"]
+
+
+def test_a_training_on_other_images_keeps_those_before(digits, stage1, trainer):
+    other = digits(subset=3)
+    module = RepresentationModule(
+        other.class_counts, SmallCNN(8), group_thresholds=other.group_thresholds, allow_changed_data=True
+    )
+    module.on_load_checkpoint(torch.load(stage1, weights_only=True))
+    run = trainer(max_epochs=1)
+    run.fit(module, other)
+    contents = {}
+    module.on_save_checkpoint(contents)
+    assert contents[RECORD]["past"] == checkpoints.read(stage1).origins
+    assert contents[RECORD]["past"][0]["train"] != contents[RECORD]["split"]["hashes"]["train"]
+
+
+def test_files_without_the_record_are_read_as_what_they_can_be(digits, stage1, tiny, here, tmp_path):
+    """A stage 1 has begun at random; what another file went into is not known any more."""
+    retrained = stage2(tiny, here, stage1)
+    data = digits()
+    data.split("train")
+    head = LinearHead(8, data.class_counts)
+    save_retrained(tmp_path / "a.ckpt", str(stage1), SmallCNN(8), head, CrossEntropyLoss(data.class_counts), data)
+    save_probed(tmp_path / "b.ckpt", SmallCNN(8), head, data)
+    for path, expected in ((stage1, []), (retrained, [UNKNOWN]), (tmp_path / "a.ckpt", [UNKNOWN])):
+        contents = torch.load(path, weights_only=True)
+        del contents[RECORD]["past"]
+        torch.save(contents, tmp_path / "old.ckpt")
+        assert checkpoints.read(tmp_path / "old.ckpt").past == expected
+        assert loaded_past(contents) == checkpoints.read(tmp_path / "old.ckpt").origins
+    assert checkpoints.read(tmp_path / "b.ckpt").past == [UNKNOWN]
+
+
+def test_heads_saved_without_a_trainer_record_the_file_that_they_began_with(digits, stage1, foreign, tmp_path):
+    data = digits()
+    data.split("train")
+    head, loss = LinearHead(8, data.class_counts), CrossEntropyLoss(data.class_counts)
+    for number, (path, past) in enumerate(((stage1, []), (foreign, [UNKNOWN]), ("gone.pth", [UNKNOWN]))):
+        save_retrained(tmp_path / f"{number}.ckpt", str(path), SmallCNN(8), head, loss, data)
+        assert checkpoints.read(tmp_path / f"{number}.ckpt").past == past
+    save_retrained(tmp_path / "known.ckpt", "gone.pth", SmallCNN(8), head, loss, data, past=[PUBLISHED])
+    assert checkpoints.read(tmp_path / "known.ckpt").past == [PUBLISHED]
+
+
+def test_published_weights_are_a_start_of_their_own():
+    backbone = SmallCNN(8)
+    assert published_past(backbone) == RepresentationModule([3, 2], backbone).past == []
+    backbone.published_transform = {"mean": (0.5,), "std": (0.5,)}
+    assert RepresentationModule([3, 2], backbone).past == [PUBLISHED]
