@@ -118,6 +118,7 @@ def _row(row: Row, priors: dict[str, float] | None, best_on_test: bool) -> dict[
         "standard_deviation": {name: _deviation(row.values(name)) for name in accuracy} if len(row.tests) > 1 else None,
         "to_stage1": row.to_stage1,
         "to_winner": row.to_winner,
+        "val_to_winner": row.val_to_winner,
         "test_priors": priors,
         "seconds": row.seconds,
         "runs": [asdict(run) for run in row.runs],
