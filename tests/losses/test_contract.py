@@ -109,9 +109,7 @@ def test_second_derivatives(name: str) -> None:
     leaf = logits.clone().requires_grad_()
     (first,) = torch.autograd.grad(run(ALL[name](COUNTS), leaf, targets), leaf, create_graph=True)
     (found,) = torch.autograd.grad(first, leaf, step)
-    above, below = (
-        value_and_gradient(ALL[name](COUNTS), place, targets)[1] for place in (logits + step, logits - step)
-    )
+    above, below = (value_and_gradient(ALL[name](COUNTS), z, targets)[1] for z in (logits + step, logits - step))
     torch.testing.assert_close(found, (above - below) / 2, rtol=1e-6, atol=1e-13)
 
 
