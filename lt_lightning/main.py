@@ -26,7 +26,7 @@ from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import weights_of, with_checkpoint, with_model
 from lt_lightning.sigterm import EndsTogether, sigterm_interrupts
-from lt_lightning.slurm import BetweenBatches, folder_of_job, saved_by_this_job
+from lt_lightning.slurm import BetweenBatches, folder_of_job, require_own, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.whole_checkpoints import WholeCheckpoints
 
@@ -35,6 +35,9 @@ Kind = TypeVar("Kind", bound=Callback)
 WHAT_REMAINS = (
     "`last.ckpt` of the run's folder holds the last epoch that ended, if one has; `fit --ckpt_path` goes on from it."
 )
+
+NOTHING_REMAINS = "no results are written; run the same command again."
+"""Of a command that evaluates."""
 
 _DESCRIPTIONS = {  # Lightning's are cut off
     "fit": "Train stage 1, or stage 2 from a checkpoint.",
@@ -56,8 +59,10 @@ def main(argv: Sequence[str]) -> None:
         argv: Command and options, as on the command line; what only evaluates may leave the model to the checkpoint.
     """
     words = list(argv)
-    with interruptible(WHAT_REMAINS, on_sigterm=False), sigterm_interrupts(), trainer_sentences():
-        LTCLI(args=words if words[:1] == ["fit"] else with_model(words))
+    fits = words[:1] == ["fit"]
+    remains = WHAT_REMAINS if fits else NOTHING_REMAINS
+    with interruptible(remains, on_sigterm=False), sigterm_interrupts(), trainer_sentences():
+        LTCLI(args=words if fits else with_model(words))
 
 
 class PresetConfigFile(ConfigFile):
@@ -165,6 +170,8 @@ class LTCLI(LightningCLI):
         if given is not None and saved_by_this_job(self.trainer, str(given)):
             rank_zero_only(print)("going on with what this job saved, instead of `ckpt_path`", flush=True)
             kwargs["ckpt_path"] = "hpc"
+        if kwargs.get("ckpt_path") in (None, "hpc"):
+            require_own(self.trainer, self.model, self._get(self.config, "seed_everything"))
         self.trainer.fit(**kwargs)
 
     def validate(self, **kwargs: Any) -> None:
@@ -219,21 +226,17 @@ class LTCLI(LightningCLI):
             raise UsageError(
                 "`trainer.max_epochs` is not set, so training would have no end; give `--trainer.max_epochs`."
             )
-        preset = self._preset()
+        preset, seed = self._preset(), self._get(self.config, "seed_everything")
         if self.subcommand == "fit":
             kwargs |= training_defaults(options)
-        added: list[Callback] = [
-            callbacks.ResultsWriter(
-                preset, self._get(self.config, "seed_everything"), print_table=self.subcommand is not None
-            )
-        ]
+        added: list[Callback] = [callbacks.ResultsWriter(preset, seed, print_table=self.subcommand is not None)]
         if self.subcommand == "predict":
             added += self.writing_callbacks()
         bare, given = bool(options.get("barebones")), options.get("callbacks")
         if options.get("enable_progress_bar") is not False and not bare and not _of_kind(given, ProgressBar):
             added.append(callbacks.progress_shown())
         root = Path(options.get("default_root_dir") or "runs") / preset
-        if options.get("default_root_dir") is None and (job := folder_of_job(root)) is not None:
+        if options.get("default_root_dir") is None and (job := folder_of_job(root, seed)) is not None:
             kwargs["default_root_dir"] = self.folder or job
         trial, loggers = bool(options.get("fast_dev_run")), _loggers(options.get("logger"))
         if trial and loggers is None:
@@ -254,7 +257,7 @@ class LTCLI(LightningCLI):
                 save_on_train_epoch_end=True,
             )
             added.append(self.last_epoch)
-        self.trainer_defaults["callbacks"] = [*added, BetweenBatches(), EndsTogether()]
+        self.trainer_defaults["callbacks"] = [*added, BetweenBatches(seed), EndsTogether()]
         if options.get("logger") is False or bare:
             self.save_config_callback = None  # it would write into the current folder
         trainer = super().instantiate_trainer(**kwargs)

@@ -119,6 +119,8 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
             f"`ckpt_path` {path!r} holds weights without the state of an optimiser, so training cannot go on from it; "
             f"give a checkpoint of `fit`, or start stage 2 from it by `--model.checkpoint`."
         )
+    if command == "fit":
+        require_state(path, contents)
     config = _with_transform(parser, config, typed, command, contents)
     model = model_of(contents)
     if model is None:  # made in Python, or somebody else's: it cannot say what it is made of
@@ -140,6 +142,25 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
             f"`ckpt_path` {path!r} was made with other settings than are given, which count{state}: {differing}."
         )
     return found
+
+
+def require_state(path: str, contents: Mapping[str, Any]) -> None:
+    """Refuse to train on from what was saved while trained weights were tested: all of training would come again.
+
+    Args:
+        path: The checkpoint, for messages.
+        contents: Of the file.
+
+    Raises:
+        UsageError: If weights are trained, and nothing else says so.
+    """
+    epochs = int((contents.get(RECORD) or {}).get("epochs", 0))
+    if epochs and not contents.get("global_step") and not contents.get("optimizer_states"):
+        raise UsageError(
+            f"{path!r} holds weights trained for {epochs} epochs, but no state of training, as if it had been saved "
+            f"during a test: `fit` would begin again from them; give the `last.ckpt` of the run that trained them, and "
+            f"remove this file if a job has saved it."
+        )
 
 
 @contextmanager

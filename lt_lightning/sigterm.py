@@ -31,40 +31,62 @@ def sigterm_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt from error
 
 
+class Agreement:
+    """Whether any of several processes was asked to end, which all of them learn at the same place.
+
+    Args:
+        device: Of this process.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._batches = 0
+        self._answer: Callable[[], bool] | None = None
+
+    def reached(self, asked: bool) -> bool:
+        """Whether any was asked by the last round of questions; all processes are to call this equally often.
+
+        Args:
+            asked: Whether this process was.
+        """
+        self._batches += 1
+        if self._batches % BATCHES:
+            return False
+        if self._answer is not None and self._answer():
+            self._answer = None
+            return True
+        self._answer = any_asked(asked, self._device)
+        return False
+
+
 class EndsTogether(Callback):
     """Have processes that train together end together, whichever of them got the signal.
 
     Lightning's first process tells the others in every batch, and waits for its device to do so, which costs a GPU its
     queue of work. What comes in its handler meanwhile is taken for another message, and all wait for ever. One process
-    alone ends as Lightning has it.
+    that trains alone ends as Lightning has it; of one that evaluates Lightning would note the signal and go on.
     """
 
     def __init__(self) -> None:
         self._asked = False
-        self._batches = 0
-        self._answer: Callable[[], bool] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Stand in the place of the Trainer's way."""
         if trainer.world_size == 1 or not distributed.is_initialized():
             return
-        self._asked, self._batches, self._answer = False, 0, None
-        device = trainer.strategy.root_device
-        cast(Any, trainer.fit_loop.epoch_loop)._broadcast_sigterm_tensor = lambda: self._before_batch(device)
-        _on_sigterm(self._note)
+        self._asked, agreement = False, Agreement(trainer.strategy.root_device)
 
-    def _before_batch(self, device: torch.device) -> None:
-        self._batches += 1
-        if self._batches % BATCHES:
-            return
-        if self._answer is not None and self._answer():
-            raise SIGTERMException
-        self._answer = _any_asked(self._asked, device)
+        def before_batch() -> None:
+            if agreement.reached(self._asked):
+                raise SIGTERMException
+
+        cast(Any, trainer.fit_loop.epoch_loop)._broadcast_sigterm_tensor = before_batch
+        _on_sigterm(self._note)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Heed what came in the last batches."""
         if trainer.world_size > 1 and distributed.is_initialized():
-            if _any_asked(self._asked, trainer.strategy.root_device)():
+            if any_asked(self._asked, trainer.strategy.root_device)():
                 raise SIGTERMException
             _on_sigterm(unwind)
 
@@ -72,25 +94,31 @@ class EndsTogether(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave at once, but for a validation amid training."""
-        if trainer.world_size > 1 and trainer.state.fn != "fit":
+        if trainer.state.fn != "fit":
             _on_sigterm(unwind)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave at once."""
-        if trainer.world_size > 1:
-            _on_sigterm(unwind)
+        _on_sigterm(unwind)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave at once."""
-        if trainer.world_size > 1:
-            _on_sigterm(unwind)
+        _on_sigterm(unwind)
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._asked = True
 
 
-def _any_asked(asked: bool, device: torch.device) -> Callable[[], bool]:
-    """Ask all processes, without waiting for the device; the answer is to be called for when it has come."""
+def any_asked(asked: bool, device: torch.device) -> Callable[[], bool]:
+    """Ask all processes whether one was asked to end, without waiting for the device.
+
+    Args:
+        asked: Whether this one was.
+        device: Of this process.
+
+    Returns:
+        The answer, to be called for when it has come.
+    """
     flag = torch.full((1,), int(asked), device=device)
     distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
     if device.type != "cuda":

@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "callbacks": {"data", "functional", "losses", "metrics", "modules", "results", "tables"},
     "interruption": set(),
     "sigterm": {"interruption"},
-    "slurm": {"modules"},
+    "slurm": {"checkpoints", "modules", "resuming", "sigterm"},
     "trainer_errors": set(),
     "parser_errors": {
         "augmentations",

@@ -1,13 +1,18 @@
-"""SIGTERM to one of two processes ends both."""
+"""SIGTERM ends a command; to one of two processes it ends both."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Callback
+
+from lt_lightning.errors import UsageError
+from lt_lightning.main import main
 
 pytestmark = pytest.mark.slow
 
@@ -94,4 +99,24 @@ def test_an_evaluation_ends_at_once(here, run, stage1):
     done = run("test", f"--ckpt_path={stage1}", "--data=DigitsLT", "--trainer.accelerator=cpu", *TWO, *options)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "lt-lightning: error: Interrupted" in done.stderr
+    assert not list(here.rglob("results.json"))
+    assert "no results are written; run the same command again." in done.stderr
+
+
+class InEvaluation(Callback):
+    """The signal comes as one process evaluates."""
+
+    def on_test_batch_start(self, *_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_validation_batch_start(self, *_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("command", ["test", "validate"])
+def test_an_evaluation_of_one_process_ends_too(here, tiny, stage1, command):
+    """A Trainer would note the signal, and end with a table and status 0."""
+    words = tiny(command, "RepresentationModule", f"--ckpt_path={stage1}")
+    with pytest.raises(UsageError, match=r"^Interrupted: no results are written; run the same command again\.$"):
+        main([*words, f"--trainer.callbacks+={__name__}.InEvaluation"])
     assert not list(here.rglob("results.json"))
