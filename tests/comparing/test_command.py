@@ -43,7 +43,8 @@ def results(folder):
 
 
 def test_table_and_files(arguments, here, capsys):
-    options = ["--methods=linear,lort,tau_norm", "--grid.lr", "1e-3,1e-2", "--grid.delta=0.9", "--seeds=0,1"]
+    options = ["--methods=linear,lort,tau_norm,ncm", "--grid.lr", "1e-3,1e-2", "--grid.delta=0.9", "--seeds=0,1"]
+    options.append("--grid.metric=euclidean")  # the other one has no linear form
     cli.main([*arguments, *options, "--test_priors=true"])
     shown = capsys.readouterr().out
     assert "mean ± standard deviation of 2 seeds" in shown
@@ -55,9 +56,9 @@ def test_table_and_files(arguments, here, capsys):
     record = results(here / "better/version_0")
     assert record["protocol"]["selection"] == "val"
     assert (record["protocol"]["views"], record["protocol"]["bn_mode"]) == (1, "eval")
-    assert record["grid"] == {"lr": [1e-3, 1e-2], "delta": [0.9]}
+    assert record["grid"] == {"lr": [1e-3, 1e-2], "delta": [0.9], "metric": ["euclidean"]}
     assert set(record["data"]["hashes"]) == {"train", "val", "test"}
-    assert list(record["rows"]) == ["stage 1", "linear", "lort", "tau_norm", "oracle"]
+    assert list(record["rows"]) == ["stage 1", "linear", "lort", "tau_norm", "ncm", "oracle"]
     lort = record["rows"]["lort"]
     assert [point["point"] for point in lort["validation"]] == [{"lr": 1e-3, "delta": 0.9}, {"lr": 1e-2, "delta": 0.9}]
     assert lort["chosen"] in [point["point"] for point in lort["validation"]]
