@@ -122,7 +122,7 @@ class LTModule(LightningModule):
         # those take on the module's precision, and DDP overwrites them with the first process's.
         self._loss_sum: Tensor | float = 0.0
         self._loss_steps = 0
-        self._lr: Tensor | float = 0.0
+        self._lr: Tensor | float | None = None
         self._trained = False
 
     @property
@@ -219,7 +219,8 @@ class LTModule(LightningModule):
         """Log what is left of the epoch's loss, and the learning rate of its last step."""
         if self._loss_steps:
             self.log("train/loss_epoch_end", self._mean_loss(), sync_dist=True)
-        self.log("train/lr", float(self._lr))
+        if self._lr is not None:  # no step has been taken where an epoch is left at once
+            self.log("train/lr", float(self._lr))
         if self.trainer.is_last_batch:  # else something has stopped the run inside the epoch
             self.epochs_trained = self.current_epoch + 1
         check_finite(self)

@@ -63,6 +63,15 @@ def test_the_loss_of_the_whole_epoch_is_logged_where_steps_are_few(trainer, digi
     assert run.callback_metrics["train/loss_epoch_end"].item() == pytest.approx(sum(kept.losses) / 5, rel=1e-5)
 
 
+def test_no_learning_rate_is_logged_before_there_has_been_a_step(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data)
+    module.on_train_batch_start = lambda batch, batch_idx: -1  # leaves the epoch
+    run = trainer(limit_val_batches=0)
+    run.fit(module, datamodule=data)
+    assert "train/lr" not in run.callback_metrics
+
+
 def test_nothing_is_logged_by_step_where_the_interval_is_zero(trainer, digits, stage1_module):
     data = digits()
     run = trainer(log_every_n_steps=0)
