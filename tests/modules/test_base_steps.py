@@ -63,6 +63,7 @@ def test_the_loss_of_the_whole_epoch_is_logged_where_steps_are_few(trainer, digi
     assert run.callback_metrics["train/loss_epoch_end"].item() == pytest.approx(sum(kept.losses) / 5, rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of .lr_scheduler.step")
 def test_no_learning_rate_is_logged_before_there_has_been_a_step(trainer, digits, stage1_module):
     data = digits()
     module = stage1_module(data)
