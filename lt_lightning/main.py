@@ -1,16 +1,16 @@
 """``fit``, ``validate``, ``test`` and ``predict``: LightningCLI with the package's parts in reach by short name."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -28,9 +28,8 @@ from lt_lightning.resuming import weights_of, with_checkpoint, with_model
 from lt_lightning.sigterm import EndsTogether, sigterm_interrupts
 from lt_lightning.slurm import BetweenBatches, folder_of_job, require_own, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
+from lt_lightning.trainer_options import TrainerOptions
 from lt_lightning.whole_checkpoints import WholeCheckpoints
-
-Kind = TypeVar("Kind", bound=Callback)
 
 WHAT_REMAINS = (
     "`last.ckpt` of the run's folder holds the last epoch that ended, if one has; `fit --ckpt_path` goes on from it."
@@ -219,51 +218,45 @@ class LTCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run's folder and our callbacks; this comes after data and model have been made without complaint."""
-        options = self._get(self.config_init, "trainer", default={})
-        if self.subcommand == "fit" and isinstance(self.model, RetrainModule):
-            self.model.require_training()  # not after an end of training has been asked for, and all images read
-        if self.subcommand == "fit" and options.get("max_epochs") is None and not _ends_otherwise(options):
-            raise UsageError(
-                "`trainer.max_epochs` is not set, so training would have no end; give `--trainer.max_epochs`."
-            )
-        preset, seed = self._preset(), self._get(self.config, "seed_everything")
+        given = self._get(self.config_init, "trainer", default={})
+        options, preset, seed = TrainerOptions(given), self._preset(), self._get(self.config, "seed_everything")
         if self.subcommand == "fit":
-            kwargs |= training_defaults(options)
-        added: list[Callback] = [callbacks.ResultsWriter(preset, seed, print_table=self.subcommand is not None)]
-        if self.subcommand == "predict":
-            added += self.writing_callbacks()
-        bare, given = bool(options.get("barebones")), options.get("callbacks")
-        if options.get("enable_progress_bar") is not False and not bare and not _of_kind(given, ProgressBar):
-            added.append(callbacks.progress_shown())
-        root = Path(options.get("default_root_dir") or "runs") / preset
-        if options.get("default_root_dir") is None and (job := folder_of_job(root, seed)) is not None:
+            if isinstance(self.model, RetrainModule):
+                self.model.require_training()  # not after an end of training has been asked for, and all images read
+            if not options.has_end:
+                raise UsageError(
+                    "`trainer.max_epochs` is not set, so training would have no end; give `--trainer.max_epochs`."
+                )
+            kwargs |= training_defaults(given)
+        root = Path(options.root or "runs") / preset
+        if options.root is None and (job := folder_of_job(root, seed)) is not None:
             kwargs["default_root_dir"] = self.folder or job
-        trial, loggers = bool(options.get("fast_dev_run")), _loggers(options.get("logger"))
-        if trial and loggers is None:
+        if options.lacks_folder:
+            kwargs["logger"] = options.loggers_in(self._run_folder(root))
+        elif options.trial and options.loggers is None:
             kwargs["logger"] = [CSVLogger(root)]  # which writes nothing in a trial, but callbacks may ask for one
-        elif not trial and not bare and _lacks_folder(loggers):
-            kwargs["logger"] = [CSVLogger(self._run_folder(root).parent, name="", version=self._run_folder(root).name)]
-            kwargs["logger"] += loggers or []
-        if options.get("enable_checkpointing") is not False and not trial and not bare:
-            # Figures are of the last epoch: nothing is selected on images, least of all on test images.
-            self.last_epoch = ModelCheckpoint(
-                # Without a logger a Trainer would have one folder for all runs.
-                self._run_folder(root) / "checkpoints" if loggers == [] and self.subcommand in (None, "fit") else None,
-                filename="last",
-                # Of no meaning without a figure, but Lightning tells two of a kind by it: a user may have a plain one.
-                mode="max" if _has_plain_checkpoint(given) else "min",
-                save_top_k=1,
-                enable_version_counter=False,
-                save_on_train_epoch_end=True,
-            )
-            added.append(self.last_epoch)
-        self.trainer_defaults["callbacks"] = [*added, BetweenBatches(seed), EndsTogether()]
-        if options.get("logger") is False or bare:
+        if options.wants_no_files:
             self.save_config_callback = None  # it would write into the current folder
+        self.trainer_defaults["callbacks"] = [*self._callbacks(options, root), BetweenBatches(seed), EndsTogether()]
         trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one of the user's
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
+
+    def _callbacks(self, options: TrainerOptions, root: Path) -> list[Callback]:
+        """Ours: results, predictions, progress, and the last epoch's checkpoint."""
+        seed = self._get(self.config, "seed_everything")
+        made: list[Callback] = [callbacks.ResultsWriter(self._preset(), seed, print_table=self.subcommand is not None)]
+        if self.subcommand == "predict":
+            made += self.writing_callbacks()
+        if options.wants_progress:
+            made.append(callbacks.progress_shown())
+        if options.wants_checkpoints:
+            # Without a logger a Trainer would have one folder for all runs.
+            alone = options.loggers == [] and self.subcommand in (None, "fit")
+            self.last_epoch = options.last_epoch_saver(self._run_folder(root) / "checkpoints" if alone else None)
+            made.append(self.last_epoch)
+        return made
 
     def _run_folder(self, root: Path) -> Path:
         """The run's folder, made when it is first asked for."""
@@ -288,35 +281,6 @@ def _of_parsers(commands: Iterable[str]) -> dict[str, Any]:
     """Options of all parsers: they raise their errors, and a command's help begins with what it does."""
     each = {name: {"exit_on_error": False, "description": _DESCRIPTIONS[name]} for name in commands}
     return {"exit_on_error": False, **each}
-
-
-def _loggers(given: object) -> list[Logger] | None:
-    """The user's loggers; ``None`` if nothing was said of any."""
-    if given is None or given is True:
-        return None
-    return list(given) if isinstance(given, list | tuple) else [cast(Logger, given)] if given else []
-
-
-def _of_kind(given: object, kind: type[Kind]) -> list[Kind]:
-    """Those of the user's callbacks that are of a kind."""
-    found = given if isinstance(given, list | tuple) else [given]
-    return [callback for callback in found if isinstance(callback, kind)]
-
-
-def _has_plain_checkpoint(given: object) -> bool:
-    """Whether the user's callbacks save epochs, or steps, by no figure, as ours does."""
-    return any(callback.monitor is None for callback in _of_kind(given, ModelCheckpoint))
-
-
-def _lacks_folder(loggers: list[Logger] | None) -> bool:
-    """Whether no logger has a folder for one run: those of services have one for all, where files are written over."""
-    return loggers is None or bool(loggers and not isinstance(loggers[0], CSVLogger | TensorBoardLogger))
-
-
-def _ends_otherwise(options: Mapping[str, Any]) -> bool:
-    return (
-        options.get("max_steps", -1) != -1 or options.get("max_time") is not None or bool(options.get("fast_dev_run"))
-    )
 
 
 def add_data_links(parser: LightningArgumentParser, model: str) -> None:

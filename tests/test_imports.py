@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "sigterm": {"interruption"},
     "slurm": {"checkpoints", "modules", "resuming", "sigterm"},
     "trainer_errors": set(),
+    "trainer_options": set(),
     "parser_errors": {
         "augmentations",
         "backbones",
@@ -90,6 +91,7 @@ MAY_IMPORT = {
         "sigterm",
         "slurm",
         "trainer_errors",
+        "trainer_options",
         "whole_checkpoints",
     },
     "comparing": {
