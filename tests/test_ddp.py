@@ -269,14 +269,14 @@ def array_task(here, monkeypatch):
 
 def test_the_array_script_trains_tests_and_goes_on(array_task, here, monkeypatch):
     assert array_task("--trainer.max_epochs=1") == (0, "")
-    folder = here / "runs/array/mine.yaml/seed_5"
+    folder = here / "runs/array/mine/seed_5"
     assert (folder / "done").is_file()
     records = [json.loads(path.read_text()) for path in sorted(folder.rglob("results.json"))]
     assert [(record["seed"], record["epochs"], list(record["evaluation"])) for record in records] == [
         (5, 1, ["val"]),
         (5, 1, ["test"]),
     ]
-    assert array_task() == (0, "runs/array/mine.yaml/seed_5 is done\n")
+    assert array_task() == (0, "runs/array/mine/seed_5 is done\n")
     (folder / "done").unlink()  # as if its time had been over after the first epoch
     assert array_task("--trainer.max_epochs=2") == (0, "")
     epochs = {json.loads(path.read_text())["epochs"] for path in folder.rglob("results.json")}
