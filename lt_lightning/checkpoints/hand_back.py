@@ -1,6 +1,6 @@
 """A checkpoint with a better last layer, in the format it came in."""
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from lt_lightning.checkpoints.class_order import class_order
 from lt_lightning.checkpoints.classifier import FACTORS, Classifier, find_classifier
 from lt_lightning.checkpoints.matching import Match, match
 from lt_lightning.checkpoints.opening import is_safetensors, open_safely
-from lt_lightning.checkpoints.reading import Place, memory_of, read, tensors_in
+from lt_lightning.checkpoints.past import distinct, past_of, trained_on
+from lt_lightning.checkpoints.reading import RECORD, Place, memory_of, read, tensors_in
 from lt_lightning.checkpoints.writing import write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
@@ -21,7 +22,13 @@ from lt_lightning.wording import some
 _INSTEAD = "hand it back as a Lightning checkpoint, which `lt-lightning test` and `predict` load"
 
 
-def hand_back(found: Match, classifier: Classifier, head: Head | nn.Linear, path: str | Path) -> str:
+def hand_back(
+    found: Match,
+    classifier: Classifier,
+    head: Head | nn.Linear,
+    path: str | Path,
+    split: Mapping[str, Any] | None = None,
+) -> str:
     """Write the file that a classifier was found in once more, with another layer in the classifier's place.
 
     Container, keys, prefixes, types, order of classes, metadata and every other entry stay as they were: copies such as
@@ -35,6 +42,8 @@ def hand_back(found: Match, classifier: Classifier, head: Head | nn.Linear, path
         head: What takes its place: a layer of K classes and D features, classes in the order of ``classifier``, or a
             head that has a linear form.
         path: File to write, a new one; its folder is made if need be.
+        split: What ``head`` was trained on, as the data describe it, for the record of a checkpoint of ours: images
+            that only the head has seen are no more unseen by the network.
 
     Returns:
         What was written, in one sentence.
@@ -53,6 +62,8 @@ def hand_back(found: Match, classifier: Classifier, head: Head | nn.Linear, path
     for key, places in where.items():
         for place in places:
             _put(contents, place, new[key])
+    if split is not None and isinstance(record := contents.get(RECORD), MutableMapping):
+        record["past"] = distinct([trained_on(split), *past_of(contents, record)], trained_on(record.get("split", {})))
     write_new(path, source.path.stat().st_size, lambda draft: _save(contents, source.path, draft))
     return f"{path}: {source.path.name} with a new classifier '{classifier.name}'" + "".join(f"; {n}" for n in notes)
 
@@ -64,6 +75,7 @@ def hand_back_file(
     path: str | Path,
     class_names: Sequence[str] | None = None,
     checkpoint_class_names: Sequence[str] | None = None,
+    split: Mapping[str, Any] | None = None,
 ) -> str:
     """Read a checkpoint, and write it once more with another classifier: :func:`hand_back` in one step.
 
@@ -74,6 +86,7 @@ def hand_back_file(
         path: File to write, a new one.
         class_names: Of the head's classes in their order, if the file's may stand in another.
         checkpoint_class_names: Of the file's, where it does not say them.
+        split: As of :func:`hand_back`.
 
     Returns:
         What was written, in one sentence.
@@ -86,7 +99,7 @@ def hand_back_file(
     classifier = find_classifier(found, head.in_features, head.num_classes, source.path)
     theirs = checkpoint_class_names or source.class_names
     order = class_order(theirs, class_names, source.path) if theirs and class_names else None
-    return hand_back(found, classifier.in_order(order), head, path)
+    return hand_back(found, classifier.in_order(order), head, path, split)
 
 
 def to_linear(head: Head) -> nn.Linear:

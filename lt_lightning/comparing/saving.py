@@ -41,6 +41,7 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Itera
             folder / f"better_{Path(found.source.path).name}",
             found.data.class_names,
             found.options.checkpoint_class_names,
+            found.trained_on.describe_split(),
         )
     except UnwritableError:
         raise

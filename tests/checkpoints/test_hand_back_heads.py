@@ -24,6 +24,17 @@ def test_our_own_checkpoint_comes_back_as_one(tmp_path, stage1, tiny, here):
     assert list(here.rglob("results.json"))
 
 
+def test_images_that_only_the_new_head_has_seen_are_recorded(tmp_path, stage1):
+    """Else they would pass for unseen where the file is compared on them."""
+    found, classifier = read(stage1)
+    own = torch.load(stage1, weights_only=True)["lt_lightning"]["split"]
+    splits = {"same": own, "more": {"hashes": {"train": "of more images"}}}
+    for name, split in splits.items():
+        checkpoints.hand_back(found, classifier, plain_layer(), tmp_path / f"{name}.ckpt", split)
+    past = {name: checkpoints.read(tmp_path / f"{name}.ckpt").past for name in splits}
+    assert past == {"same": [], "more": [{"weights": "file", "train": "of more images"}]}
+
+
 @pytest.mark.parametrize("name", ["LinearHead", "LWSHead", "MaxNormHead"])
 def test_our_own_heads_predict_what_they_are_given(backbone, tmp_path, name):
     head, layer = getattr(heads, name)(8, COUNTS), plain_layer()
