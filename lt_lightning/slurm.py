@@ -93,13 +93,12 @@ def require_own(trainer: Trainer, module: LightningModule, seed: object) -> None
         raise UsageError(f"{path!r}, saved as a job's time was over, is of another run ({names}); {advice}.")
 
 
-def _began_with_what_was_saved(trainer: Trainer) -> bool:
-    folder = Path(str(trainer.default_root_dir))
-    return (
-        SLURMEnvironment.detect()
-        and trainer.ckpt_path is not None
-        and Path(str(trainer.ckpt_path)).resolve() in [path.resolve() for path in saved_in(folder)]
-    )
+def _is_of_this_run(trainer: Trainer) -> bool:
+    """Whether what was saved in a Trainer's root folder was of the run that has now come to its end."""
+    if not SLURMEnvironment.detect():
+        return False
+    folder, begun = Path(str(trainer.default_root_dir)), Path(str(trainer.ckpt_path))
+    return folder.parent.name == _name() or begun.resolve() in [path.resolve() for path in saved_in(folder)]
 
 
 class BetweenBatches(Callback):
@@ -159,7 +158,7 @@ class BetweenBatches(Callback):
         """Remove what was saved before, or else the job's next run would begin with it; handle what came at the end."""
         if self._asked:
             self._save(trainer)
-        elif not self._has_saved and _began_with_what_was_saved(trainer) and trainer.is_global_zero:
+        elif not self._has_saved and _is_of_this_run(trainer) and trainer.is_global_zero:
             for path in saved_in(Path(trainer.default_root_dir)):
                 path.unlink(missing_ok=True)
 

@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -111,6 +108,15 @@ def test_what_a_job_saved_before_the_checkpoint_that_it_is_given_is_left(job, ti
     main(tiny("fit", "RepresentationModule", *options))
     (path,) = job.rglob("results.json")
     assert json.loads(path.read_text())["started_from"]["path"].endswith("newest.ckpt")
+
+
+def test_what_a_job_saved_is_removed_when_training_has_come_past_it(job, tiny, stage1):
+    folder = job / "runs" / "RepresentationModule" / "slurm_7" / "seed_0"
+    folder.mkdir(parents=True)
+    saved = shutil.copy(stage1, folder / "hpc_ckpt_1.ckpt")
+    os.utime(saved, (1, 1))
+    main(tiny("fit", "RepresentationModule", f"--ckpt_path={stage1}", "--trainer.max_epochs=3"))
+    assert not saved.exists()
 
 
 class TimeIsOver(Callback):
@@ -301,56 +307,3 @@ def test_what_another_run_has_saved_in_a_folder_of_the_users_is_refused(job, tin
     assert (job / "hpc_ckpt_1.ckpt").is_file()
     with pytest.raises(UsageError, match=r"hpc_ckpt_1\.ckpt'.*" + sentence):
         main([*begun, *options])
-
-
-TWO_TASKS = """
-import os, signal, sys
-import lightning.fabric.plugins.environments.slurm as environment
-import lightning.pytorch.trainer.connectors.signal_connector as connector
-from lightning.pytorch import Callback
-environment.shutil.which = lambda _: None
-connector.call = lambda words: print("put back", flush=True) or 0
-
-class Signalled(Callback):
-    \"\"\"Each process gets the signal at a time of its own, or only one of them.\"\"\"
-
-    def on_before_zero_grad(self, trainer, *_):
-        if str(trainer.global_step) == os.environ["AT"]:
-            os.kill(os.getpid(), signal.SIGUSR1)
-
-sys.modules["tasks"] = sys.modules[__name__]
-from lt_lightning.cli import main
-main(sys.argv[1:])
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("at", [("4", "6"), ("never", "17")])
-def test_processes_of_a_job_save_together(here, tiny, at):
-    """Whichever of them gets the signal, and when; also in the last steps."""
-    (here / "tasks.py").write_text(TWO_TASKS)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    layout = TASK | {"NTASKS": "2", "NTASKS_PER_NODE": "2", "NNODES": "1", "NODELIST": "localhost", "NODEID": "0"}
-    two = ("--trainer.devices=2", "--trainer.num_nodes=1", "--trainer.strategy=ddp")
-    words = tiny("fit", "RepresentationModule", "--data.batch_size=32", "--trainer.max_epochs=2", *two)
-    started = []
-    for rank in range(2):
-        names = {
-            f"SLURM_{name}": value for name, value in (layout | dict.fromkeys(("PROCID", "LOCALID"), str(rank))).items()
-        }
-        environment = os.environ | names | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "AT": at[rank]}
-        command = [sys.executable, "tasks.py", *words, "--trainer.callbacks+=tasks.Signalled"]
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        started.append(subprocess.Popen(command, cwd=here, env=environment, **options))
-    try:
-        said = [process.communicate(timeout=60)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [process.returncode for process in started] == [0, 0], said
-    assert [text.count("put back") for text in said] == [1, 0]
-    (saved,) = here.rglob("hpc_ckpt_*.ckpt")
-    steps = torch.load(saved, weights_only=True)["global_step"]
-    assert 4 < steps <= 16 if at[0] == "4" else steps == 18

@@ -1,0 +1,62 @@
+"""Two processes of a job whose time is over."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+TASK = {"JOB_ID": "7", "JOB_NAME": "mine", "NTASKS": "2", "NTASKS_PER_NODE": "2", "NNODES": "1", "NODEID": "0"}
+TWO_TASKS = """
+import os, signal, sys
+import lightning.fabric.plugins.environments.slurm as environment
+import lightning.pytorch.trainer.connectors.signal_connector as connector
+from lightning.pytorch import Callback
+environment.shutil.which = lambda _: None
+connector.call = lambda words: print("put back", flush=True) or 0
+
+class Signalled(Callback):
+    \"\"\"Each process gets the signal at a time of its own, or only one of them.\"\"\"
+
+    def on_before_zero_grad(self, trainer, *_):
+        if str(trainer.global_step) == os.environ["AT"]:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+sys.modules["tasks"] = sys.modules[__name__]
+from lt_lightning.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [("4", "6"), ("never", "17")])
+def test_processes_of_a_job_save_together(here, tiny, at):
+    """Whichever of them gets the signal, and when; also in the last steps."""
+    (here / "tasks.py").write_text(TWO_TASKS)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    layout = TASK | {"NODELIST": "localhost"}
+    two = ("--trainer.devices=2", "--trainer.num_nodes=1", "--trainer.strategy=ddp")
+    words = tiny("fit", "RepresentationModule", "--data.batch_size=32", "--trainer.max_epochs=2", *two)
+    started = []
+    for rank in range(2):
+        names = {
+            f"SLURM_{name}": value for name, value in (layout | dict.fromkeys(("PROCID", "LOCALID"), str(rank))).items()
+        }
+        environment = os.environ | names | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "AT": at[rank]}
+        command = [sys.executable, "tasks.py", *words, "--trainer.callbacks+=tasks.Signalled"]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        started.append(subprocess.Popen(command, cwd=here, env=environment, **options))
+    try:
+        said = [process.communicate(timeout=60)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], said
+    assert [text.count("put back") for text in said] == [1, 0]
+    (saved,) = here.rglob("hpc_ckpt_*.ckpt")
+    steps = torch.load(saved, weights_only=True)["global_step"]
+    assert 4 < steps <= 16 if at[0] == "4" else steps == 18
