@@ -173,8 +173,8 @@ def test_an_extraction_that_a_scheduler_ends_goes_on(folder, folder_root, here):
         assert started.poll() is None, started.stderr.read()
         time.sleep(0.05)
     started.terminate()
-    error = started.communicate(timeout=120)[1]
+    said = started.communicate(timeout=120)[1].splitlines()
     assert started.returncode == 2
-    assert error.count("\n") == 1
+    (error,) = [line for line in said if "warning: 3 of 3 classes with validation images have fewer than 5" not in line]
     assert "Interrupted: what has been extracted is in `features.cache` 'kept', so the same command goes on" in error
     assert not (here / "better").exists()
