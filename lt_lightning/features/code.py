@@ -1,5 +1,6 @@
 """What a user's own code says, as far as features depend on it."""
 
+import ast
 import hashlib
 import inspect
 import sys
@@ -7,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType
 from typing import Any
 
 from torch import nn
@@ -44,7 +46,8 @@ def code_of(backbone: nn.Module, makers: Sequence[object] = (), training: bool =
         for name, value in getattr(maker, "__dict__", {}).items():
             if name[:1] != "_" and name not in left_out:
                 for number, part in enumerate(_parts(value, set())):
-                    found[f"attribute {name} {number}"] = _name(part)
+                    # The text of a module, as torchvision's transforms are, says its options.
+                    found[f"attribute {name} {number}"] = repr(part) if isinstance(part, nn.Module) else _name(part)
                     _add(part, f"attributes of {name} {number}", found)
     return found
 
@@ -92,11 +95,25 @@ def _add_module(name: str, found: dict[str, str]) -> None:
         found[package.partition(" ")[0]] = package
     if package != "" or name in found or (file := _file(name)) is None:
         return
-    found[name] = _hash(file.read_bytes())
-    for value in list(vars(sys.modules[name]).values()):
-        imported = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if isinstance(imported, str) and _package(imported) == "":
+    content = file.read_bytes()
+    found[name] = _hash(content)
+    if file.suffix != ".py":  # an extension
+        return
+    for imported in _imports(content, name if file.name == "__init__.py" else name.rpartition(".")[0]):
+        if _package(imported) == "":
             _add_module(imported, found)
+
+
+def _imports(source: bytes, package: str) -> Iterator[str]:
+    """Names of modules that a file may import from, those within functions too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)  # each may be a module
 
 
 def _sources(thing: type | FunctionType) -> Iterator[str]:
@@ -110,6 +127,8 @@ def _sources(thing: type | FunctionType) -> Iterator[str]:
 def _is_plain(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return _is_plain([*value, *value.values()])
     return value is None or isinstance(value, bool | int | float | complex | str | bytes)
 
 
@@ -120,6 +139,9 @@ def _name(thing: Any) -> str:
 
 def _file(module: str) -> Path | None:
     file = getattr(sys.modules.get(module), "__file__", None)
+    if module not in sys.modules:  # what a function imports when it runs
+        with suppress(ImportError, ValueError):
+            file = getattr(find_spec(module), "origin", None)
     return Path(file) if file and Path(file).is_file() else None
 
 

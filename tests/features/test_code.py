@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torchvision.transforms import v2
 
 from lt_lightning.augmentations import Cutout
 from lt_lightning.backbones import ResNet20, SmallCNN
@@ -87,8 +88,39 @@ def test_an_edit_changes_it(folder):
     assert code_of(network(folder, helper=HELPER.replace("x + 0.0", "x + 1.0"))) != before
 
 
+IMPORTING = """
+from torch import nn
+IMPORT
+class Net(nn.Module):
+    def forward(self, x):
+        WITHIN
+        return x * SIZE
+"""
+
+
+@pytest.mark.parametrize("place", ["IMPORT", "WITHIN"])
+def test_so_does_an_edit_of_a_number_in_a_file_that_it_imports_from(folder, place):
+    text = IMPORTING.replace(place, "from helper_of_net import SIZE").replace("IMPORT", "").replace("WITHIN", "")
+    before = code_of(network(folder, text, "SIZE = 1\n"))
+    assert code_of(network(folder, text, "SIZE = 1\n")) == before
+    assert code_of(network(folder, text, "SIZE = 2\n")) != before
+
+
+def test_files_of_a_package_of_ones_own_are_found_from_one_another(folder):
+    (folder / "of_mine").mkdir()
+    files = {"__init__": "", "sizes": "SIZE = 1\n", "parts": "from . import sizes\nfrom .sizes import SIZE\n"}
+    files["net"] = "from torch import nn\nfrom .parts import SIZE\nclass Net(nn.Module):\n    pass\n"
+    for name, text in files.items():
+        (folder / "of_mine" / f"{name}.py").write_text(text)
+    found = code_of(importlib.import_module("of_mine.net").Net())
+    assert {"of_mine.net", "of_mine.parts", "of_mine.sizes"} <= set(found)
+    for name in ("of_mine", *(f"of_mine.{name}" for name in files)):
+        sys.modules.pop(name, None)
+
+
 def test_so_does_a_plain_value_that_no_tensor_and_no_text_shows(folder):
     assert code_of(network(folder)) != code_of(network(folder, scale=2.0))
+    assert code_of(network(folder, scale={"by": 1})) != code_of(network(folder, scale={"by": 2}))
 
 
 def test_a_class_without_a_file_has_the_source_that_is_kept_of_it(folder):
@@ -185,7 +217,8 @@ def test_data_and_transforms_of_ones_own_count():
         data.transform = transform
         return tuple(sorted(code_of(SmallCNN(8), [data]).items()))
 
-    made = [Twice(), Twice(3), [Twice()], [Twice(), Twice()], partial(other, 2), torch.relu, torch.tanh]
+    sizes = [v2.Resize(8), v2.Resize(16), v2.Compose([Twice(), v2.Resize(8)])]
+    made = [Twice(), Twice(3), [Twice()], [Twice(), Twice()], partial(other, 2), torch.relu, torch.tanh, *sizes]
     assert len({of(transform) for transform in made}) == len(made) - 1  # a list of one does what its entry does
     assert of(Twice()) == of(Twice())
     assert all(
