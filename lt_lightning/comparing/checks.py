@@ -88,8 +88,8 @@ def check_order(setup: Setup, features: dict[str, Features]) -> None:
 
 
 def check_memorised(setup: Setup, features: dict[str, Features]) -> None:
-    """Warn where stage 1 seems to have been trained on the validation images."""
-    if "val" not in features:
+    """Warn where stage 1 seems to have been trained on the validation images that settings are selected on."""
+    if not setup.selection.allowed:
         return
     head = setup.stage1().head
     seen = torch.bincount(features["val"].targets, minlength=len(setup.counts)) > 0
@@ -106,21 +106,22 @@ def check_memorised(setup: Setup, features: dict[str, Features]) -> None:
 def check_favoured(setup: Setup, stage1: Row, features: dict[str, Features]) -> None:
     """Warn where stage 1 knows the validation images clearly better than the test images, once these are tested.
 
+    Nothing is said where no settings are selected on them.
+
     Args:
         setup: What is compared.
         stage1: Its row, tested.
         features: Of :func:`extract_all`.
     """
-    if "val" not in features:
+    if not setup.selection.allowed or stage1.val_correct is None:
         return
-    val, test = features["val"], features["test"]
-    said = torch.cat([top_class(part) for part in predict_parts(stage1.heads[0].head, val, setup.device)])
+    val, test = features["val"].targets.cpu(), features["test"].targets.cpu()
 
     def by_class(targets: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         number = len(setup.counts)
-        return torch.bincount(targets, right.double(), number), torch.bincount(targets, minlength=number)
+        return torch.bincount(targets, right, number), torch.bincount(targets, minlength=number)
 
-    of_val, of_test = by_class(val.targets, said == val.targets), by_class(test.targets, stage1.correct(test.targets))
+    of_val, of_test = by_class(val, stage1.val_correct), by_class(test, stage1.correct(test))
     warning = favoured(*of_val, *of_test)
     if warning is not None:
         setup.warn(warning)

@@ -1,14 +1,17 @@
 """Classes in another order, validation images that stage 1 has learnt, and classes without test images are said."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options
-from lt_lightning.comparing.checks import check_memorised, check_order, check_validated
+from lt_lightning.comparing.checks import check_favoured, check_memorised, check_order, check_validated
+from lt_lightning.comparing.evaluation import Predictions
 from lt_lightning.comparing.leaderboard import leaderboard
+from lt_lightning.comparing.outcome import STAGE1, Row
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
@@ -79,8 +82,28 @@ def test_memorised_images_are_those_that_stage_1_knows_as_well(setup):
         check_memorised(setup, {"val": features_of(rows, said), "train": features_of(rows, wrong)})
     assert len(setup.warnings) == 1
     check_memorised(setup, {"val": features_of(rows, wrong), "train": features_of(rows, said)})
+    setup.selection = replace(setup.selection, allowed=False)  # there may be none then
     check_memorised(setup, {"train": features_of(rows, said)})
     assert len(setup.warnings) == 1
+
+
+def test_where_nothing_is_selected_nothing_selects_the_wrong_method(setup):
+    layer = setup.source.classifier
+    rows = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
+    said = (rows @ layer.weight.T + layer.bias).argmax(dim=1)
+    val, wrong = features_of(rows, said), features_of(rows, (said + 1) % 10)
+    stage1 = Row(STAGE1, "none", None, [], [setup.stage1()], val_correct=torch.ones(400, dtype=torch.float64))
+    stage1.tests.append(Predictions(said, torch.ones(400), {}))
+    features = {"val": val, "train": wrong, "test": wrong}
+    for check, arguments in ((check_memorised, (features,)), (check_favoured, (stage1, features))):
+        chosen = setup.selection
+        setup.selection = replace(chosen, allowed=False)
+        check(setup, *arguments)
+        assert setup.warnings == []
+        setup.selection = chosen
+        with pytest.warns(UserWarning, match="then they select the wrong method"):
+            check(setup, *arguments)
+        setup.warnings.clear()
 
 
 def test_memorised_is_judged_on_the_classes_that_validation_images_have(setup):
