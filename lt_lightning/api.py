@@ -14,7 +14,7 @@ from lt_lightning.comparing.evaluation import accuracies, count_correct
 from lt_lightning.comparing.grid import Point, points
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
 from lt_lightning.comparing.outcome import TriedPoint
-from lt_lightning.comparing.selection import choose
+from lt_lightning.comparing.selection import choose, memorised
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.training import Stage1, Trained, train
 from lt_lightning.errors import UsageError, check_thresholds
@@ -83,8 +83,8 @@ def retrain(
     """Retrain the last linear layer of any module on what goes into it, by a method for long-tailed data.
 
     Images pass through the module once, as the loader gives them and in evaluation mode; the layer is then trained on
-    these features, with the method's published settings or, given images to choose by, with the best of eight. The
-    module itself is not changed, nor does it move.
+    these features, with the method's published settings or, given images to choose by, the best of several. The module
+    itself is not changed, nor does it move.
 
     Args:
         model: Any module with a linear layer that makes the logits.
@@ -112,6 +112,8 @@ def retrain(
     """
     started = time.perf_counter()
     _check(model, method, group_thresholds, seed)
+    if select_loader is not None and select_loader is train_loader:
+        raise UsageError("`select_loader` is `train_loader`; give images that the model has not been trained on.")
     name = find_last_linear(model, _first(train_loader).to(device_of(model)), classifier)
     layer = model.get_submodule(name)
     assert isinstance(layer, nn.Linear)
@@ -148,11 +150,15 @@ def retrain(
     scores = [_score(trained, figures(trained.head, chosen_by)) for trained in heads]
     best = choose(scores)
     if best is None:
-        raise UsageError(f"Training by `method` {method!r} diverged; give a smaller learning rate by `lr`.")
+        advice = (
+            "give a smaller learning rate by `lr`" if chosen_by is None else "no setting served; try another method"
+        )
+        raise UsageError(f"Training by `method` {method!r} diverged; {advice}.")
     trained = heads[best]
     before, after = figures(head_before, held_out), figures(trained.head, held_out)
-    if chosen_by is not None:
-        _warn_if_worse(method, figures(head_before, chosen_by), figures(trained.head, chosen_by), "select_loader")
+    if (earlier := figures(head_before, chosen_by)) is not None:
+        _warn_if_memorised(earlier, figures(head_before, features))
+        _warn_if_worse(method, earlier, figures(trained.head, chosen_by), "select_loader")
     else:
         _warn_if_worse(method, before, after, "val_loader")
     return Retrained(
@@ -216,29 +222,48 @@ def _warn_if_worse(method: str, before: dict[str, float] | None, after: dict[str
     )
 
 
+def _warn_if_memorised(select: dict[str, float], training: dict[str, float] | None) -> None:
+    assert training is not None
+    if (said := memorised(select["all"], training["all"])) is not None:
+        warnings.warn(f"`select_loader`: {said}", stacklevel=3)
+
+
 def _settings(
     name: str, settings: dict[str, Any], layer: nn.Linear, parser: SettingsParser, several: bool
 ) -> list[Point]:
     """The method with its settings, or several to choose from, found fit before any image passes through it."""
-    point = _method(name, settings, layer, parser)
-    if not several:
-        return [point]
-    (wanted,) = points([point.method], {}, parser, default=True).values()
-    given = next((key for key in wanted[0].values if key in settings), None)
-    if given is not None:
+    wanted = [_method(name, settings, layer, parser)]
+    if several:
+        (wanted,) = points([wanted[0].method], {}, parser, default=True).values()
+        given = next((key for key in wanted[0].values if key in settings), None)
+        if given is not None:
+            raise UsageError(
+                f"`{given}` {settings[given]} is given, and `select_loader` is to choose it; leave one of them out."
+            )
+    reasons = [_why_not_linear(point.method, layer, parser) for point in wanted]
+    if all(reasons):
         raise UsageError(
-            f"`{given}` {settings[given]} is given, and `select_loader` is to choose it; leave one of them out."
+            f"`method` {name!r} cannot be put back into the model: {reasons[0]}; choose from "
+            f"{', '.join(_folding(layer, parser))}, or train it by `lt-lightning fit`."
         )
-    return wanted
+    return [point for point, reason in zip(wanted, reasons, strict=True) if not reason]
+
+
+def _why_not_linear(method: Method, layer: nn.Linear, parser: SettingsParser) -> str:
+    """Why a head has no linear form; nothing if it has one."""
+    try:
+        to_linear(_head(method, layer, parser))
+    except UsageError as error:
+        return str(error).partition(", so no")[0]
+    return ""
 
 
 def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: SettingsParser) -> Point:
     """The method with its own settings and those given."""
-    counts = [1] * layer.out_features  # only their number matters yet
     if "," in name or name == "all":
         raise UsageError(f"`method` must be one method, but got {name!r}; choose from {', '.join(built_in_methods())}.")
     try:
-        (found,) = find_methods(name, counts, parser)
+        (found,) = find_methods(name, _ones(layer), parser)
         useless = next((key for key in _OF_TRAINING if key in settings and not found.trains), None)
         if useless is not None:
             raise UsageError(
@@ -248,38 +273,30 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
         found = found.with_settings(**{key: settings[key] for key in _OF_TRAINING if key in settings})
         grid = {key: [value] for key, value in settings.items() if key not in _OF_TRAINING}
         (point,) = points([found], grid, parser, default=False)[found.name]
-        head = _head(point.method, layer, counts, parser)
+        _head(point.method, layer, parser)
     except UsageError as error:  # said of lists of methods and of grids
         raise UsageError(str(error).replace("`methods`", "`method`").replace("`grid.", "`")) from error
-    try:
-        to_linear(head)
-    except UsageError as error:
-        raise UsageError(
-            f"`method` {name!r} cannot be put back into the model: {str(error).partition(', so no')[0]}; choose from "
-            f"{', '.join(_folding(layer, counts, parser))}, or train it by `lt-lightning fit`."
-        ) from error
     return point
 
 
-def _head(method: Method, layer: nn.Linear, counts: list[int], parser: SettingsParser) -> Head:
+def _head(method: Method, layer: nn.Linear, parser: SettingsParser) -> Head:
     settings = parser.make(method.plain, method.name)
     with torch.random.fork_rng(devices=[]):
-        head, loss = settings.parts(layer.in_features, counts)
+        head, loss = settings.parts(layer.in_features, _ones(layer))
     if method.trains:
         settings.training(head, loss)
     return head
 
 
-def _folding(layer: nn.Linear, counts: list[int], parser: SettingsParser) -> list[str]:
+def _ones(layer: nn.Linear) -> list[int]:
+    """Images per class, of which only the number of classes matters yet."""
+    return [1] * layer.out_features
+
+
+def _folding(layer: nn.Linear, parser: SettingsParser) -> list[str]:
     """Methods whose heads have a linear form."""
-    names = []
-    for method in find_methods("all", counts, parser):
-        try:
-            _head(method, layer, counts, parser).to_linear()
-        except UsageError:
-            continue
-        names.append(method.name)
-    return names
+    methods = find_methods("all", _ones(layer), parser)
+    return [method.name for method in methods if not _why_not_linear(method, layer, parser)]
 
 
 def _features(

@@ -29,7 +29,7 @@ COMMANDS = {
     "pipeline": ("lt_lightning.pipeline:main", "stage 1, then stage-2 methods on its backbone, then one table"),
     "compare": ("lt_lightning.comparing.command:main", "stage-2 methods on any checkpoint, settings chosen, one table"),
     "probe": ("lt_lightning.probing:main", "a classifier on a pre-trained network, for stage 2 to start from"),
-    "report": ("lt_lightning.report:main", "figures of many runs in one table, mean and deviation over seeds"),
+    "report": ("lt_lightning.report:main", "figures of many runs in one table, mean and deviation over runs"),
     "plot": ("lt_lightning.plots:main", "figures of runs as files: accuracy along the tail, logits, calibration"),
 }
 

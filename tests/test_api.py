@@ -135,6 +135,21 @@ def test_settings_are_chosen_by_images_of_their_own(model, images):
     ]
 
 
+def test_only_settings_that_can_be_put_back_are_tried(model, images):
+    train, select = [images[0].tensors], [images[1].tensors]
+    result = lt_lightning.retrain(model, train, method="ncm", select_loader=select)
+    assert [tried.values for tried in result.tried] == [{"metric": "euclidean", "centre": False}]
+    assert result.model[4].weight.shape == (4, 12)
+
+
+def test_images_that_choose_must_not_have_been_seen(model, images):
+    train = [images[0].tensors]
+    with pytest.raises(UsageError, match="`select_loader` is `train_loader`; give images that the model has not been"):
+        lt_lightning.retrain(model, train, select_loader=train)
+    with pytest.warns(UserWarning, match="`select_loader`: Stage 1 is no worse on validation images"):
+        lt_lightning.retrain(model, train, select_loader=[images[0].tensors], epochs=1)
+
+
 def test_a_worse_layer_is_said(model, images):
     train, others = [images[0].tensors], [images[1].tensors]
     tight = {"method": "max_norm", "radius": 1e-3, "epochs": 1}  # of which the bias decides
@@ -237,7 +252,8 @@ def test_the_page_says_what_works(model, images, here):
     text = (Path(__file__).resolve().parents[1] / "docs/hand_back.md").read_text()
     own, file, lightning = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     loader = [images[0].tensors]
-    loaders = dict.fromkeys(("train_loader", "val_loader", "test_loader"), loader)
+    select = [images[1].tensors]
+    loaders = {"train_loader": loader, "val_loader": select, "test_loader": select}
     scope = {"model": model, "class_counts": [1] * 100, **loaders}
     exec(own, scope)
     assert set(scope["better"].state_dict()) == set(model.state_dict())

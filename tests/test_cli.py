@@ -44,7 +44,7 @@ def test_help_names_every_command(capsys):
         ("validate", "Evaluate a checkpoint on the validation images."),
         ("test", "Evaluate a checkpoint on the test images."),
         ("predict", "Write the likeliest classes of the test images, or of a folder of images, to a file."),
-        ("report", "Put many runs into one table: mean and standard deviation over seeds."),
+        ("report", "Put many runs into one table: mean and standard deviation over runs."),
         ("plot", "Draw the results of runs into files."),
     ],
 )

@@ -15,7 +15,7 @@ _GROUPS = ("all", "many", "medium", "few")
 
 
 def groups_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figure | None":
-    """A bar for each row and group; whiskers are standard deviations over seeds, where there are several.
+    """A bar for each row and group; whiskers are the standard deviations of `report`, where there are several runs.
 
     Args:
         title: What the rows have in common.

@@ -21,6 +21,8 @@ def class_order(class_counts: Sequence[int]) -> NDArray[np.intp]:
 def per_class(row: Row, name: str) -> Values | None:
     """A figure of each class, ``(K,)``, from the most to the least frequent, mean over runs, NaN where a run has none.
 
+    As in a table, over checkpoints where runs started from several, of each the mean over its runs.
+
     Each run is put in its own order, as lists of one data set may number its classes differently.
 
     Returns:
@@ -30,7 +32,10 @@ def per_class(row: Row, name: str) -> Values | None:
     if any(values is None for _, values in found):
         return None
     ordered = [np.asarray(values, dtype=np.float64)[class_order(detail.class_counts)] for detail, values in found]
-    means: Values = np.mean(ordered, axis=0)
+    by_checkpoint: dict[str, list[Values]] = {}
+    for run, values in zip(row.runs, ordered, strict=True):
+        by_checkpoint.setdefault(run.checkpoint, []).append(values)
+    means: Values = np.mean([np.mean(values, axis=0) for values in by_checkpoint.values()], axis=0)
     return means
 
 

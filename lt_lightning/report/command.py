@@ -1,4 +1,4 @@
-"""``report``: the ``results.json`` of many runs in one table, mean and standard deviation over seeds."""
+"""``report``: the ``results.json`` of many runs in one table, mean and standard deviation over runs."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> None:
         argv: ``report`` and its options, as on the command line.
     """
     parser = argparse.ArgumentParser(
-        prog="lt-lightning report", description="Put many runs into one table: mean and standard deviation over seeds."
+        prog="lt-lightning report", description="Put many runs into one table: mean and standard deviation over runs."
     )
     parser.add_argument("folders", nargs="+", type=Path, help="Folders of runs; all folders below them are searched.")
     parser.add_argument("--output", type=Path, help="File to write: .csv or .json (every figure), or .md (tables).")

@@ -174,9 +174,9 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
             str(row.get("selection") or protocol["selection"]),
             *(str(protocol[key]) for key in ("views", "bn_mode", "test_time_averaging", "aggregation")),
         )
-        # What was tried tells grids apart of which earlier files say `default` alone; it is the grid for this method.
-        tried = None  # stage 1 has no settings
-        if row.get("settings"):
+        tried = None  # a grid has no part in what was not selected from it
+        if row.get("selection") == "val":
+            # What was tried tells grids apart of which earlier files say `default` alone.
             tried = [one["point"] for one in row.get("validation") or []] or record.get("grid")
         settings = _short_hash(json.dumps([tried, record["backbone"], _unchosen(row)], sort_keys=True))
         names = Names(_data(record), "compare", name, settings)

@@ -1,5 +1,7 @@
 """Numbers are those of the runs, put in order and pooled."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +18,16 @@ def test_a_row_is_the_mean_of_its_runs_where_all_have_the_figure(made_run, made_
     runs = [made_run(seed, per_class={"accuracy": [0.2 * seed, None, 1.0]}) for seed in (1, 2)]
     assert per_class(made_row(*runs), "accuracy") == pytest.approx([0.3, 1.0, np.nan], nan_ok=True)
     assert per_class(made_row(*runs, made_run(3, per_class={})), "accuracy") is None
+
+
+def test_each_checkpoint_counts_once_as_in_a_table(made_run, made_row):
+    shares = {"one": [0.1, 0.3], "other": [0.6]}
+    runs = [
+        replace(made_run(seed, per_class={"accuracy": [share, 0.0, 1.0]}), checkpoint=name)
+        for name, found in shares.items()
+        for seed, share in enumerate(found)
+    ]
+    assert per_class(made_row(*runs), "accuracy") == pytest.approx([0.4, 0.0, 1.0])
 
 
 def test_runs_that_number_their_classes_differently_agree_by_frequency(made_run, made_row):

@@ -152,6 +152,9 @@ def test_methods_tried_on_other_grids_are_other_rows(write, compared, rows_of):
 def test_without_figures_of_what_was_tried_the_grid_tells_apart(write, compared, rows_of):
     settings = {"loss": {"class_path": "LORTLoss", "init_args": {"delta": 0.9}}}
     for number, grid in enumerate(["default", {"default": {"lr": [1.0]}}, {"delta": [0.9]}]):
-        lort = {"selection": "unselected", "settings": settings, "seeds": [{"seed": 0, "accuracy": {"all": 0.5}}]}
-        write(f"c{number}", compared({"lort": lort}) | {"grid": grid})
-    assert len(rows_of(".")[0]) == 3
+        lort = {"selection": "val", "settings": settings, "seeds": [{"seed": 0, "accuracy": {"all": 0.5}}]}
+        oracle = {"selection": "none", "settings": settings, "seeds": [{"seed": number, "accuracy": {"all": 0.6}}]}
+        plain = {**lort, "selection": "unselected", "seeds": [{"seed": number, "accuracy": {"all": 0.4}}]}
+        write(f"c{number}", compared({"lort": lort, "oracle": oracle, "plain": plain}) | {"grid": grid})
+    names = [row.names.method for row in rows_of(".")[0]]
+    assert {name: names.count(name) for name in names} == {"lort": 3, "oracle": 1, "plain": 1}
