@@ -63,7 +63,7 @@ def hand_back(
         for place in places:
             _put(contents, place, new[key])
     if split is not None and isinstance(record := contents.get(RECORD), MutableMapping):
-        record["past"] = distinct([trained_on(split), *past_of(contents, record)], trained_on(record.get("split", {})))
+        record["past"] = distinct([trained_on(split), *past_of(contents, record)], trained_on(record.get("split")))
     write_new(path, source.path.stat().st_size, lambda draft: _save(contents, source.path, draft))
     return f"{path}: {source.path.name} with a new classifier '{classifier.name}'" + "".join(f"; {n}" for n in notes)
 

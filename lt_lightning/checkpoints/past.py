@@ -11,14 +11,14 @@ PUBLISHED: Entry = {"weights": "published"}
 UNKNOWN: Entry = {"weights": "file", "train": None}
 
 
-def training_images(split: Mapping[str, Any]) -> str | None:
-    """Hash of the training images in a record of a split; ``None`` where it has none."""
-    hashes = split.get("hashes")
+def training_images(split: object) -> str | None:
+    """Hash of the training images in a record of a split; ``None`` where it has none, or is none."""
+    hashes = split.get("hashes") if isinstance(split, Mapping) else None
     return (hashes.get("train") or None) if isinstance(hashes, Mapping) else None
 
 
-def trained_on(split: Mapping[str, Any]) -> Entry:
-    """The entry of a training on data that describe their split so."""
+def trained_on(split: object) -> Entry:
+    """The entry of a training on data that describe their split so; what is no mapping describes nothing."""
     return {"weights": "file", "train": training_images(split)}
 
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.checkpoints import distinct, head_record, trained_on
+from lt_lightning.checkpoints import distinct, head_record, trained_on, training_images
 from lt_lightning.errors import UsageError
 
 # Data and modules know each other by duck type alone; any LightningDataModule may stand here, or none.
@@ -62,7 +62,7 @@ def check_origin(record: dict[str, Any], class_counts: list[int], split: dict[st
             f"have {sum(class_counts)} in {len(class_counts)} ({_ends(class_counts)}); give the same `data`, or set "
             f"`model.allow_changed_data` to true."
         )
-    theirs, ours = (found.get("hashes", {}).get("train") for found in (record.get("split", {}), split))
+    theirs, ours = (training_images(found) for found in (record.get("split"), split))
     if theirs and ours and theirs != ours:
         raise UsageError(
             f"{what} was trained on other images than these data select (split hash {theirs[:12]}…, here "

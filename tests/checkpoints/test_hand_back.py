@@ -324,3 +324,13 @@ def test_a_layer_out_of_a_stack_comes_alone(tmp_path):
     checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
     sizes = [(tmp_path / name).stat().st_size for name in ("model.pth", "better.pth")]
     assert sizes[1] < 1.1 * sizes[0]
+
+
+@pytest.mark.parametrize("split", ["unknown", None])
+def test_a_split_that_is_no_mapping_is_no_record(tmp_path, split):
+    torch.save({"state_dict": Net().state_dict(), "lt_lightning": {"split": split}}, tmp_path / "model.ckpt")
+    found = checkpoints.match(checkpoints.read(tmp_path / "model.ckpt"), SmallCNN(8))
+    classifier = checkpoints.find_classifier(found, 8, 10, found.source.path)
+    hashes = {"hashes": {"train": "a"}}
+    checkpoints.hand_back(found, classifier, plain_layer(), tmp_path / "better.ckpt", hashes)
+    assert checkpoints.read(tmp_path / "better.ckpt").past == [checkpoints.trained_on(hashes)]
