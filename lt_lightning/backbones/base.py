@@ -23,6 +23,9 @@ class Backbone(nn.Module, ABC):
     published_transform: Mapping[str, Sequence[float]] = MappingProxyType({})
     """``mean`` and ``std`` of the images that the published weights which it begins with are used to; else empty."""
 
+    weights_file: str | None = None
+    """File whose weights it begins with; what these were trained on counts as unknown. ``None`` where there is none."""
+
     if TYPE_CHECKING:  # else a call of an nn.Module is of no type
 
         def __call__(self, images: Tensor) -> Tensor:

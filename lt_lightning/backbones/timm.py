@@ -59,6 +59,9 @@ class TimmBackbone(Backbone):
         self.name = name
         if pretrained:
             self.published_transform = {key: tuple(model.pretrained_cfg[key]) for key in ("mean", "std")}
+        # Read after published ones or, where timm's description of the model is told to, in their place.
+        file = options.get("checkpoint_path") or (model.pretrained_cfg.get("file") if pretrained else None)
+        self.weights_file = str(file) if file else None
         # Models with a layer between pooling and classifier give that layer's width.
         self.num_features = int(getattr(model, "head_hidden_size", None) or model.num_features)
 

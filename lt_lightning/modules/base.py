@@ -26,7 +26,7 @@ from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.loop_state import mark_unfinished_epoch, run_ends, steps_after, why_nothing_trained
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
-from lt_lightning.modules.past import loaded_past, published_past
+from lt_lightning.modules.past import loaded_past, past_when_made
 from lt_lightning.modules.speed import Compilation, allow_tf32, check_accumulation, check_compilation, compile_
 from lt_lightning.modules.starting import start_bias
 
@@ -115,7 +115,7 @@ class LTModule(LightningModule):
         self._stand_in: tuple[Loss, ...] = ()
         self.evaluation = {}
         self.epochs_trained = 0
-        self.past = published_past(backbone)
+        self.past = past_when_made(backbone)
         made = {f"{split}_metric": Evaluation(self.class_counts, self.group_thresholds) for split in ("val", "test")}
         self.metrics = nn.ModuleDict(made)
         # Accumulated on the device; read once every `log_every_n_steps`, so that no step waits for the host. No buffer:

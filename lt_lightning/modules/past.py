@@ -9,15 +9,17 @@ from lt_lightning.checkpoints import PUBLISHED, RECORD, UNKNOWN, Entry, distinct
 from lt_lightning.errors import UsageError
 
 
-def published_past(backbone: Backbone) -> list[Entry]:
-    """What a backbone has been trained on when it is made: what a library publishes, or nothing."""
+def past_when_made(backbone: Backbone) -> list[Entry]:
+    """What a backbone has been trained on when it is made: nobody knows what, what a library publishes, or nothing."""
+    if backbone.weights_file is not None:
+        return [dict(UNKNOWN)]
     return [dict(PUBLISHED)] if backbone.published_transform else []
 
 
 def loaded_past(checkpoint: Mapping[str, Any]) -> list[Entry]:
     """What a Lightning checkpoint has been trained on, the latest first, as whatever goes on from it has to record."""
     record = checkpoint.get(RECORD, {})
-    return distinct([trained_on(record.get("split", {})), *past_of(checkpoint, record)])
+    return distinct([trained_on(record.get("split")), *past_of(checkpoint, record)])
 
 
 def past_in(path: str) -> list[Entry]:

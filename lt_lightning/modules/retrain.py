@@ -19,7 +19,7 @@ from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
 from lt_lightning.modules.foreign_callbacks import check_stays_frozen
 from lt_lightning.modules.mismatch import mismatch_error
 from lt_lightning.modules.origin import check_transform
-from lt_lightning.modules.past import published_past
+from lt_lightning.modules.past import past_when_made
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.modules.starting import check_kept, check_start, start_head
 from lt_lightning.modules.training_features import training_features
@@ -232,7 +232,7 @@ class RetrainModule(LTModule):
         classifier = classifier.in_order(order)
         # Unless a part is enough, only counts of batches can be missing.
         self.backbone.load_state_dict(found.tensors, strict=False)
-        self.past = [*source.origins, *(published_past(self.backbone) if self.allow_partial else [])]
+        self.past = [*source.origins, *(past_when_made(self.backbone) if self.allow_partial else [])]
         with check_kept(self.head):
             start_head(self.head, self.loss, classifier.weight, classifier.bias)
         _say(f"{checkpoints.report(found, classifier, extra)} given to {type(self.head).__name__}")

@@ -117,7 +117,9 @@ def _penalties(given: float | str | list[float]) -> tuple[float, ...]:
 def _check_weights(checkpoint: str | None, backbone: Backbone, plain: str | Mapping[str, Any]) -> None:
     """Refuse one of our backbones that would stay as it was drawn at random."""
     kind = type(backbone)
-    if checkpoint is not None or not kind.__module__.startswith("lt_lightning.") or not backbone.state_dict():
+    if checkpoint is not None or backbone.weights_file is not None:
+        return
+    if not kind.__module__.startswith("lt_lightning.") or not backbone.state_dict():
         return  # one's own may have read its weights itself, and what has none needs none
     given = {} if isinstance(plain, str) else plain.get("init_args") or {}
     known = [name for name in _DOWNLOADED if name in inspect.signature(kind).parameters]

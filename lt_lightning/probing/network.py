@@ -4,7 +4,7 @@ from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
 from lt_lightning.checkpoints import UNKNOWN, Entry
 from lt_lightning.modules.mismatch import mismatch_error
-from lt_lightning.modules.past import past_in, published_past
+from lt_lightning.modules.past import past_in, past_when_made
 
 
 def load_backbone(path: str, backbone: Backbone, allow_partial: bool = False) -> str:
@@ -39,9 +39,10 @@ def past_of_network(backbone: Backbone, path: str | None, allow_partial: bool = 
         allow_partial: Whether that may have filled a part only, the rest as the backbone was made.
 
     Returns:
-        Of weights that a backbone of one's own brings with it, that nobody knows.
+        Without a file, of a backbone of one's own that is said to begin with no published weights, that nobody knows:
+        it has read its weights itself.
     """
-    made = published_past(backbone)
+    made = past_when_made(backbone)
     if path is not None:
         return [*past_in(path), *(made if allow_partial else [])]
     return made or ([dict(UNKNOWN)] if backbone.state_dict() else [])

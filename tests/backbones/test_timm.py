@@ -69,3 +69,17 @@ def test_where_a_checkpoint_follows_none_are_fetched(monkeypatch):
         at_random = TimmBackbone("vit_tiny_patch16_224").published_transform
     assert used_to == {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
     assert at_random == {}
+
+
+def test_weights_of_a_file_are_said(tmp_path):
+    timm = pytest.importorskip("timm")
+    file = str(tmp_path / "mine.pth")
+    torch.save(timm.create_model("test_resnet", num_classes=0).state_dict(), file)
+    named = {"pretrained_cfg_overlay": {"file": file, "num_classes": 0}}
+    mine = torch.load(file, weights_only=True)
+    for pretrained, options in ((False, {"checkpoint_path": file}), (True, named)):
+        backbone = TimmBackbone("test_resnet", pretrained, options=options)
+        assert backbone.weights_file == file
+        assert all(torch.equal(value, mine[key]) for key, value in backbone.model.state_dict().items())
+    assert TimmBackbone("test_resnet", options=named).weights_file is None  # which timm has not looked at
+    assert TimmBackbone("test_resnet").weights_file is None

@@ -1,5 +1,7 @@
 """What weights had been trained on before goes from file to file, whoever writes the next one."""
 
+from types import MappingProxyType
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,8 @@ from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.main import main
 from lt_lightning.modules import RepresentationModule, save_probed, save_retrained
-from lt_lightning.modules.past import loaded_past, published_past
+from lt_lightning.modules.past import loaded_past, past_when_made
+from lt_lightning.probing.network import past_of_network
 
 
 @pytest.fixture
@@ -91,6 +94,26 @@ def test_heads_saved_without_a_trainer_record_the_file_that_they_began_with(digi
 
 def test_published_weights_are_a_start_of_their_own():
     backbone = SmallCNN(8)
-    assert published_past(backbone) == RepresentationModule([3, 2], backbone).past == []
+    assert past_when_made(backbone) == RepresentationModule([3, 2], backbone).past == []
     backbone.published_transform = {"mean": (0.5,), "std": (0.5,)}
     assert RepresentationModule([3, 2], backbone).past == [PUBLISHED]
+
+
+def test_weights_of_a_file_that_a_backbone_brings_along_are_unknown(digits, trainer):
+    class Loaded(SmallCNN):
+        weights_file = "mine.pth"
+        published_transform = MappingProxyType({"mean": (0.3053,), "std": (0.376,)})
+
+    backbone, data = Loaded(8), digits()
+    module = RepresentationModule(data.class_counts, backbone, group_thresholds=data.group_thresholds)
+    trainer(max_epochs=1).fit(module, data)
+    contents = {}
+    module.on_save_checkpoint(contents)
+    assert contents[RECORD]["past"] == [UNKNOWN] == past_of_network(backbone, None)
+
+
+@pytest.mark.parametrize("split", ["unknown", None, [1]])
+def test_a_split_that_is_no_mapping_is_no_record(split):
+    contents = {RECORD: {"split": split, "past": [PUBLISHED]}}
+    assert loaded_past(contents) == [UNKNOWN, PUBLISHED]
+    RepresentationModule([3, 2], SmallCNN(8)).check_record(contents[RECORD], "It")

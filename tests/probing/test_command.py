@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from lt_lightning import cli
+from lt_lightning import checkpoints, cli
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT
 from lt_lightning.probing import command
@@ -251,3 +251,12 @@ def test_images_that_published_weights_are_not_used_to_are_said(here, monkeypatc
     monkeypatch.syspath_prepend(str(here))
     with pytest.warns(UserWarning, match=r"weights of `backbone` are used to: `data.std` \[0.376\] \(there \[0.5\]\)"):
         cli.main(["probe", "--backbone=used.Used", "--backbone.num_features=8", "--data=DigitsLT", "--l2=0.1", *QUIET])
+
+
+def test_weights_that_a_backbone_reads_itself_are_unknown_in_the_record(here):
+    timm = pytest.importorskip("timm")
+    torch.save(timm.create_model("test_resnet", num_classes=0, in_chans=1).state_dict(), here / "mine.pth")
+    backbone = ["--backbone=TimmBackbone", "--backbone.name=test_resnet", "--backbone.in_channels=1"]
+    options = "--backbone.options={checkpoint_path: mine.pth}"
+    cli.main(["probe", *backbone, options, "--data=DigitsLT", "--l2=0.1", *QUIET])
+    assert checkpoints.read(here / "runs/probe/version_0/probe.ckpt").past == [checkpoints.UNKNOWN]

@@ -63,3 +63,6 @@ def test_what_a_network_has_been_trained_on(tmp_path, stage1):
     assert past_of_network(backbone, None) == [PUBLISHED]
     assert past_of_network(backbone, path) == [UNKNOWN]
     assert past_of_network(backbone, path, allow_partial=True) == [UNKNOWN, PUBLISHED]
+    backbone.weights_file = path
+    assert past_of_network(backbone, None) == [UNKNOWN]
+    assert past_of_network(backbone, str(stage1), allow_partial=True) == [*checkpoints.read(stage1).origins, UNKNOWN]
