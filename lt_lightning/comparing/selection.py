@@ -23,7 +23,8 @@ class Selection:
     """Whether settings may be selected, and why.
 
     Attributes:
-        allowed: Whether there are validation images that neither stage has trained on.
+        allowed: Whether there are validation images that neither stage has trained on, as far as :func:`may_select`
+            can tell.
         reason: One sentence for the record; where nothing may be selected, with what to provide.
         on_test: Whether epochs and seeds are those that are best on test images.
     """
@@ -45,12 +46,12 @@ def may_select(
     asserted: bool,
     past: Sequence[Entry] = (),
 ) -> Selection:
-    """Whether validation images are unseen by both stages, as a matter of record.
+    """Whether validation images are unseen by both stages: by record, or by where they come from.
 
     ========================  ===================================================================================
-    validation images         are unseen
+    validation images         count as unseen
     ========================  ===================================================================================
-    the source's own split    unless the user knows better
+    the source's own split    whatever is recorded, being apart from the source's training images
     unused pool images        unless the checkpoint records other training images
     held out of the pool      if the checkpoint records these training images
     held out of training      if the checkpoint records these training images
