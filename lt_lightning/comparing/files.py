@@ -39,17 +39,11 @@ def write_all(
     try:
         if found.winner is not None:
             yield from keep_winner(found, folder, backbone)
-        elif not found.selection.on_test and (found.without_gain or not with_runs):
+        elif (why := found.why_no_winner) is not None:
             advice = "" if with_runs else "; `--keep_runs true` writes one of each method"
-            yield f"no checkpoint is handed back, for {_why_no_winner(found)}{advice}"
+            yield f"no checkpoint is handed back, for {why}{advice}"
         if with_runs:
             keep_runs(found, folder, backbone)
             yield f"checkpoints of all methods and seeds written to {folder}/runs"
     except UnwritableError as error:
         raise UsageError(f"{str(error).rstrip('.')}; the results are in {folder} all the same.") from error
-
-
-def _why_no_winner(found: Comparison) -> str:
-    if found.without_gain:
-        return "no method is better than stage 1 on the validation images"
-    return "every method diverged" if found.selection.allowed else "without a selection there is no winner"

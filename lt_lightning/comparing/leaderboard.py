@@ -164,12 +164,11 @@ def _caption(found: Comparison) -> str:
         lines.append("★ best on the validation images, which chose all settings; val: its accuracy there")
         if any(row.near_winner for row in found.rows):
             lines.append("≈ not to be told from ★ by the validation images: the 95 % interval includes 0")
-    elif found.without_gain:
-        lines.append("no method is better than stage 1 on the validation images, which chose all settings; val: there")
-    elif found.selection.allowed:
-        lines.append("every method diverged")
     elif found.selection.on_test:
         lines.append("intervals leave out that epochs and seeds were chosen on the same images")
+    elif found.selection.allowed:
+        val = ", which chose all settings; val: there" if found.without_gain else ""
+        lines.append(f"{found.why_no_winner}{val}")
     else:
         lines.append("unselected: published settings, for there are no validation images known to be unseen")
     if any(row.at_edge for row in found.rows):

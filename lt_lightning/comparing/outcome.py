@@ -19,6 +19,8 @@ from lt_lightning.features import ExtractionOptions, Features, Views
 
 STAGE1, ORACLE = "stage 1", "oracle"
 
+NO_GAIN = "no method is better than stage 1 on the validation images"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -183,6 +185,11 @@ class Row:
         return torch.stack([test.classes == targets for test in self.tests]).double().mean(dim=0)
 
 
+def methods_of(rows: list[Row]) -> list[Row]:
+    """Those that have heads: neither stage 1 nor the oracle, nor what has diverged."""
+    return [row for row in rows if row.heads and row.name not in (STAGE1, ORACLE)]
+
+
 @dataclass
 class Comparison:
     """Everything that :func:`compare` found.
@@ -216,10 +223,23 @@ class Comparison:
     seconds: dict[str, float]
 
     @property
+    def methods(self) -> list[Row]:
+        """Rows of the methods that have not diverged."""
+        return methods_of(self.rows)
+
+    @property
     def without_gain(self) -> bool:
         """Whether methods were chosen among on validation images, and none is better there than stage 1."""
-        methods = [row for row in self.rows[1:] if row.heads and row.name != ORACLE]
-        return self.selection.allowed and self.winner is None and bool(methods)
+        return self.selection.allowed and self.winner is None and bool(self.methods)
+
+    @property
+    def why_no_winner(self) -> str | None:
+        """Why no method is best on validation images; ``None`` if one is, or the protocol chooses on test images."""
+        if self.winner is not None or self.selection.on_test:
+            return None
+        if self.without_gain:
+            return NO_GAIN
+        return "every method diverged" if self.selection.allowed else "without a selection there is no winner"
 
     @property
     def test_targets(self) -> Tensor:

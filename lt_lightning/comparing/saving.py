@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lt_lightning.checkpoints import UnwritableError, hand_back_file, trained_on
-from lt_lightning.comparing.outcome import ORACLE, Comparison, Row
+from lt_lightning.checkpoints import UnwritableError, hand_back_file
+from lt_lightning.comparing.outcome import Comparison, Row
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.settings import Plain
 from lt_lightning.comparing.training import Trained
@@ -73,9 +73,7 @@ def _instead(found: Comparison) -> str:
         return ""
     with_bias = found.source.classifier.bias is not None
     methods = [
-        row
-        for row in found.rows[1:]
-        if row.name != ORACLE and (layer := row.linear()) is not None and (with_bias or layer.bias is None)
+        row for row in found.methods if (layer := row.linear()) is not None and (with_bias or layer.bias is None)
     ]
     best = choose([row.score for row in methods])
     if best is None or methods[best].score <= found.rows[0].score:
@@ -106,5 +104,5 @@ def _save(found: Comparison, row: Row, trained: Trained, path: Path, backbone: s
         trained.epochs,
         input_shape(found.data),
         arguments,
-        [trained_on(found.source.split), *found.source.past],
+        found.source.origins,
     )

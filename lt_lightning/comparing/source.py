@@ -25,6 +25,7 @@ class Source:
         class_counts: Training images per class that it records; ``None`` for a foreign file.
         split: What it records of the data that it was trained on; empty for a foreign file.
         past: What its weights had been trained on before, the latest first.
+        origins: What they have been trained on, this training first, for what starts from them to record.
         sha256: Of the file's bytes: another one may have its name.
     """
 
@@ -34,6 +35,7 @@ class Source:
     class_counts: list[int] | None
     split: dict[str, Any]
     past: list[Entry]
+    origins: list[Entry]
     sha256: str
 
 
@@ -65,4 +67,5 @@ def read_source(
     bias = None if layer.bias is None else layer.bias.detach()
     source = checkpoints.read(path)
     classifier = Stage1(layer.weight.detach(), bias)
-    return Source(path, frozen, classifier, source.class_counts, source.split, source.past, sha256_of(source.path))
+    counts, digest = source.class_counts, sha256_of(source.path)
+    return Source(path, frozen, classifier, counts, source.split, source.past, source.origins, digest)

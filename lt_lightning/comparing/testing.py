@@ -3,7 +3,7 @@
 import torch
 
 from lt_lightning.comparing.evaluation import evaluate, predict, predict_parts
-from lt_lightning.comparing.outcome import ORACLE, Row
+from lt_lightning.comparing.outcome import NO_GAIN, ORACLE, Row, methods_of
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained
@@ -36,12 +36,12 @@ def find_winner(setup: Setup, rows: list[Row]) -> Row | None:
     """The method that is best on the validation images; ``None``, with a warning, where stage 1 is as good there."""
     if not setup.selection.allowed:
         return None
-    methods = [row for row in rows[1:] if row.heads and row.name != ORACLE]
+    methods = methods_of(rows)
     best = choose([row.score for row in methods])
     if best is None:
         return None
     if methods[best].score <= rows[0].score:
-        setup.warn("No method is better than stage 1 on the validation images; the best of them is no gain.")
+        setup.warn(f"{NO_GAIN[0].upper()}{NO_GAIN[1:]}; the best of them is no gain.")
         return None
     return methods[best]
 

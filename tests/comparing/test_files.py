@@ -101,6 +101,14 @@ def test_it_is_said_why_there_is_no_checkpoint(run, make_data, here):
     assert names(here / "better/version_0") == ["config.yaml", "predictions.npz", "results.json"]
 
 
+def test_it_is_said_as_well_where_every_method_has_a_file(run, make_data, here):
+    with pytest.warns(UserWarning, match="Nothing is selected"):
+        found = run("crt", data=make_data(val_from="none"))
+    lines = list(write_all(found, Path("better"), "", BACKBONE, with_runs=True))
+    assert lines[1] == "no checkpoint is handed back, for without a selection there is no winner"
+    assert lines[2].startswith("checkpoints of all methods and seeds written")
+
+
 @pytest.mark.parametrize("with_runs", [False, True])
 def test_a_method_that_is_no_gain_is_not_handed_back_as_better(found, here, with_runs):
     none = replace(found, winner=None)

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 import torch
 
+from lt_lightning import checkpoints
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing.source import read_source
 from lt_lightning.errors import UsageError
@@ -19,8 +20,10 @@ def test_backbone_classifier_and_record(foreign, make_data, stage1, digits):
     assert torch.equal(found.backbone.layers[0].weight, tensors["backbone.layers.0.weight"])
     assert not any(parameter.requires_grad for parameter in found.backbone.parameters())
     assert found.split == {}
+    assert found.origins == [checkpoints.UNKNOWN]
     assert found.sha256 == hashlib.sha256(foreign.read_bytes()).hexdigest()
-    assert read_source(str(stage1), SmallCNN(8), digits(), None, False).split["hashes"]["train"]
+    ours = read_source(str(stage1), SmallCNN(8), digits(), None, False)
+    assert ours.origins == [{"weights": "file", "train": ours.split["hashes"]["train"]}]
 
 
 def test_rows_come_in_the_datas_class_order(foreign, make_data):
