@@ -17,6 +17,8 @@ from lt_lightning.drafts import draft_of
 from lt_lightning.functional import GROUPS, group_of, prior_accuracy, shifted_priors
 from lt_lightning.results import environment, job, write_json
 
+_RESAMPLED = "images within classes, those of one image from each other; of validation images for val_to_winner"
+
 
 def write(found: Comparison, folder: Path) -> None:
     """Write ``predictions.npz``, then ``results.json``, each whole or not at all.
@@ -56,7 +58,7 @@ def record(found: Comparison) -> dict[str, Any]:
         "group_sizes": dict(zip(GROUPS, sizes, strict=True)),
         "seeds": list(options.seeds),
         "grid": found.grid or (default_grid() if found.selection.allowed else "published settings"),
-        "bootstrap": {"draws": options.draws, "confidence": 0.95, "resampled": "test images within classes"},
+        "bootstrap": {"draws": options.draws, "confidence": 0.95, "resampled": _RESAMPLED},
         "winner": None if found.winner is None else found.winner.name,
         "warnings": found.warnings,
         "seconds": found.seconds,

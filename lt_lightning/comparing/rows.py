@@ -18,7 +18,7 @@ from lt_lightning.features import Features
 from lt_lightning.features.progress import progress_bar
 
 KEPT_BYTES = 2**32
-"""Weights of heads that wait for their scores. 64 heads of 8142 × 2048: a default comparison has 212 for each seed."""
+"""Weights of heads that wait for their scores. 64 heads of 8142 × 2048; a default comparison has more for each seed."""
 
 _Features = dict[str, Features]
 """By name, as :func:`extract_all` gives them."""

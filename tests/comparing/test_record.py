@@ -35,7 +35,9 @@ def test_stage1_and_protocol(run):
 
 def test_how_sure_the_choice_is_on_validation_images(run):
     found = run("ncm,tau_norm")
-    rows = record(found)["rows"]
+    written = record(found)
+    assert "of validation images for val_to_winner" in written["bootstrap"]["resampled"]
+    rows = written["rows"]
     assert rows[found.winner.name]["val_to_winner"] is None
     assert set(rows["stage 1"]["val_to_winner"]) == {"mean", "low", "high", "p_value"}
     assert rows["stage 1"]["val_to_winner"]["mean"] < 0
