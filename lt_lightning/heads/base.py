@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
-from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -142,19 +142,49 @@ class Head(nn.Module, ABC):
     def predicts_as(self, layer: nn.Linear) -> bool:
         """Whether a layer gives this head's predictions; one of your own may have got its ``to_linear`` from ours.
 
-        A copy of such a head is tried on eight random features; heads of this package are believed.
+        Such a head is tried on eight random features and left as it was; heads of this package are believed.
 
         Args:
             layer: ``(D,)`` to ``(K,)``, on the head's device.
+
+        Raises:
+            UsageError: If the head or the layer fails on such features, so that nobody can tell.
         """
         if type(self).__module__.partition(".")[0] == "lt_lightning":
             return True
-        weight = layer.weight
-        features = torch.randn(8, self.in_features, generator=torch.Generator().manual_seed(0)).to(weight)
-        # Whoever watches the head by a hook is not to see this, nor to be copied along with it.
-        unseen: dict[int, Any] = {id(part._forward_hooks): OrderedDict() for part in self.modules()}
-        with torch.random.fork_rng(devices=[]), outside_autocast(features):
-            predicted, given = deepcopy(self, unseen).eval().predict(features), layer(features)
-        # Relative to the largest: logits that are sums of large numbers round. TF32 has three digits.
-        rounding = max(1e-4 if weight.device.type == "cpu" else 5e-3, 4 * torch.finfo(weight.dtype).eps)
-        return bool(((predicted - given).abs().max() <= rounding * given.abs().max().clamp(min=1)).item())
+        try:
+            weight = layer.weight
+            features = torch.randn(8, self.in_features, generator=torch.Generator().manual_seed(0)).to(weight)
+            with torch.random.fork_rng(devices=[]), outside_autocast(features), _without_a_trace(self):
+                predicted, given = self.predict(features), layer(features)
+            # Relative to the largest: logits that are sums of large numbers round. TF32 has three digits.
+            rounding = max(1e-4 if weight.device.type == "cpu" else 5e-3, 4 * torch.finfo(weight.dtype).eps)
+            return bool(((predicted - given).abs().max() <= rounding * given.abs().max().clamp(min=1)).item())
+        except Exception as error:  # whatever somebody else's code raises, after all the training
+            raise UsageError(
+                f"`{type(self).__name__}` or the layer that its `to_linear` gives fails on random features "
+                f"({type(error).__name__}: {str(error).rstrip('.')}), so whether they agree is not known; mend the one "
+                f"that fails."
+            ) from error
+
+
+@contextmanager
+def _without_a_trace(head: nn.Module) -> Iterator[None]:
+    """A head in evaluation mode, watched by no hook; its modes, buffers and attributes are then what they were.
+
+    No copy is made: not every attribute of somebody's own can be copied, such as logits kept with their graph.
+    """
+    before = [(vars(part), dict(vars(part))) for part in head.modules()]
+    stand_ins = {buffer: buffer.clone() for buffer in head.buffers()}  # one for all modules that share a buffer
+    try:
+        for attributes, _ in before:
+            buffers = attributes["_buffers"].items()
+            attributes["_buffers"] = {name: stand_ins.get(buffer) for name, buffer in buffers}
+            attributes["_forward_hooks"] = OrderedDict()  # the hooks before a forward stay: old norms compute weights
+            attributes["_compiled_call_impl"] = None  # what is compiled would be once more, for eight rows
+        head.eval()
+        yield
+    finally:
+        for attributes, kept in before:
+            attributes.clear()
+            attributes.update(kept)

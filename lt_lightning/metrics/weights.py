@@ -22,7 +22,7 @@ def weight_norms(head: nn.Module) -> Tensor:
         ``(K,)``, in fp32 at least.
 
     Raises:
-        UsageError: If it has neither, or predicts something else than that layer.
+        UsageError: If it has neither, predicts something else than that layer, or fails where it is asked for it.
     """
     return row_norms(_class_weights(head))
 
@@ -39,7 +39,7 @@ def weight_cosines(head: nn.Module) -> dict[str, Tensor]:
         as can be (a simplex) have ``-1 / (K - 1)`` in both.
 
     Raises:
-        UsageError: If it has no weights per class, predicts something else than its layer, or has a single class.
+        UsageError: As :func:`weight_norms`, and if it has a single class.
     """
     weight = _class_weights(head)
     if len(weight) < 2:
@@ -65,6 +65,11 @@ def _linear_form(head: nn.Module) -> nn.Linear | None:
         layer = to_linear()
     except UsageError:
         return None
+    except Exception as error:  # somebody's own code, called where an evaluation ends
+        raise UsageError(
+            f"`head` {type(head).__name__} fails in its `to_linear` ({type(error).__name__}: "
+            f"{str(error).rstrip('.')}), so the weights that act on features are not known; mend that method."
+        ) from error
     if predicts_as is not None and not predicts_as(layer):
         raise UsageError(
             f"`head` {type(head).__name__} predicts something else than the layer that its `to_linear` gives, so the "

@@ -1,6 +1,8 @@
+import threading
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import CosineHead, Head, LinearHead, LWSHead
@@ -111,3 +113,56 @@ def test_a_layer_of_another_precision_predicts_alike(dtype):
         wrong = head.to_linear()
         wrong.weight.mul_(1.2)
     assert not head.predicts_as(wrong)
+
+
+class Kept(LinearHead):
+    """Cannot be copied: keeps logits with their graph and a lock, and computes a weight before each forward."""
+
+    def __init__(self, in_features: int, class_counts: list[int]) -> None:
+        super().__init__(in_features, class_counts)
+        self.lock = threading.Lock()
+        self.inner = nn.Sequential(
+            nn.utils.weight_norm(nn.Linear(in_features, in_features)), nn.BatchNorm1d(in_features)
+        )
+        self.register_buffer("calls", torch.zeros(()))
+        self.same = nn.Module()
+        self.same.register_buffer("calls", self.calls)
+
+    def forward(self, features: Tensor) -> Tensor:
+        with self.lock:
+            self.same.calls += 1
+            assert self.calls == self.same.calls
+            self.inner(features)
+            self.last = super().forward(features)
+        return self.last
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+def test_a_head_that_cannot_be_copied_is_tried_and_left_as_it_was() -> None:
+    head = Kept(4, [5, 3])
+    head.inner[1].eval()
+    loss = head(torch.randn(6, 4)).sum() + head.inner[0].weight.sum()
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    names, last, calls, weight = list(vars(head)), head.last, head.calls, head.inner[0].weight
+    assert head.predicts_as(head.to_linear())
+    assert list(vars(head)) == names
+    assert (head.last is last, head.calls is calls, head.same.calls is calls) == (True, True, True)
+    assert head.inner[0].weight is weight
+    assert [part.training for part in head.modules()] == [True, True, True, False, True]
+    torch.testing.assert_close(head.state_dict(), before, rtol=0, atol=0)
+    loss.backward()
+
+
+def test_a_head_that_fails_on_random_features_is_refused_and_left_as_it_was() -> None:
+    class Picky(LinearHead):
+        def predict(self, features: Tensor) -> Tensor:
+            self.seen = len(features)
+            raise ValueError("too few images.")
+
+    head = Picky(4, [5, 3])
+    with pytest.raises(
+        UsageError, match=r"`Picky` or the layer .* \(ValueError: too few images\), so whether they agr"
+    ):
+        head.predicts_as(head.to_linear())
+    assert head.training
+    assert not hasattr(head, "seen")

@@ -77,6 +77,16 @@ class Adjusted(LinearHead):
         return self(features) + torch.tensor([1.0, 0.0])
 
 
+class FailsOnFew(LinearHead):
+    def predict(self, features):
+        raise RuntimeError("too few images")
+
+
+class FailsAsLayer(LinearHead):
+    def to_linear(self):
+        return {}["layer"]
+
+
 class PassedOn(LinearHead):
     def forward(self, features):
         return super().forward(features)
@@ -108,3 +118,5 @@ def test_a_record_leaves_out_norms_that_are_not_known() -> None:
     evaluation.update(logits, logits.softmax(dim=1), torch.arange(2))
     assert "weight_norm" not in evaluation.record(started(Halved))["per_class"]
     assert evaluation.record(started(HalvedLayer))["per_class"]["weight_norm"] == [2.5, 1.0]
+    for kind in (FailsOnFew, FailsAsLayer):
+        assert "weight_norm" not in evaluation.record(started(kind))["per_class"]
