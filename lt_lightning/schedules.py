@@ -4,7 +4,7 @@ from math import cos, inf, pi
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, ReduceLROnPlateau, SequentialLR
 
 from lt_lightning.errors import UsageError
 
@@ -50,12 +50,12 @@ class CosineLR(LRScheduler):
         A group that came later, as ``BackboneFinetuning`` adds one, keeps the rate that whoever added it gives it.
 
         Raises:
-            UsageError: If the length is not known after the first epoch.
+            UsageError: If the length is not known, but in the first step, which torch takes itself.
         """
         base_lrs = [float(lr) for lr in self.base_lrs]
         later = [float(group["lr"]) for group in self.optimizer.param_groups[len(base_lrs) :]]
         if self.epochs is None:
-            if self.last_epoch == 0:  # torch takes the first step itself
+            if self._is_initial:  # torch takes the first step itself
                 return base_lrs + later
             raise UsageError(
                 "`CosineLR` does not know how long it is: give it the number of epochs, by `epochs` or `set_epochs`, "
@@ -63,3 +63,25 @@ class CosineLR(LRScheduler):
             )
         share = (1 + cos(pi * min(self.last_epoch, self.epochs) / self.epochs)) / 2
         return [lr * (self.end_factor + (1 - self.end_factor) * share) for lr in base_lrs] + later
+
+
+def check_inner_lengths(scheduler: LRScheduler | ReduceLROnPlateau) -> None:
+    """Refuse a :class:`CosineLR` without a length inside torch's ``SequentialLR`` or ``ChainedScheduler``.
+
+    Its turn there may be any part of training, so nobody fills in a length.
+
+    Args:
+        scheduler: Of a run that has not begun.
+
+    Raises:
+        UsageError: If there is one, which would be refused when its turn comes.
+    """
+    if not isinstance(scheduler, SequentialLR | ChainedScheduler):
+        return
+    for inner in scheduler._schedulers:
+        if isinstance(inner, CosineLR) and inner.epochs is None:
+            raise UsageError(
+                f"`CosineLR` inside `{type(scheduler).__name__}` has no length, and a run's epochs need not be those "
+                f"of its part; give it the number of epochs that it takes, by `epochs`."
+            )
+        check_inner_lengths(inner)

@@ -4,9 +4,10 @@ from math import cos, pi
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, SequentialLR
 
 from lt_lightning.errors import UsageError
-from lt_lightning.schedules import CosineLR
+from lt_lightning.schedules import CosineLR, check_inner_lengths
 
 
 def rates(length, **options):
@@ -62,6 +63,24 @@ def test_a_resumed_schedule_without_a_length_is_refused():
     after.load_state_dict(before.state_dict())
     with pytest.raises(UsageError, match="`CosineLR` does not know how long it is"):
         after.step()
+
+
+def test_a_turn_of_a_schedule_without_a_length_is_refused_when_it_comes():
+    """A step later its first rate, the whole one, would have trained an epoch."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    schedule = SequentialLR(optimizer, [ConstantLR(optimizer), CosineLR(optimizer)], [1])
+    optimizer.step()
+    with pytest.raises(UsageError, match="`CosineLR` does not know how long it is"):
+        schedule.step()
+
+
+def test_inner_schedules_need_a_length():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    chained = ChainedScheduler([ConstantLR(optimizer), CosineLR(optimizer)])
+    with pytest.raises(UsageError, match=r"`CosineLR` inside `ChainedScheduler` has no length, .* by `epochs`"):
+        check_inner_lengths(SequentialLR(optimizer, [ConstantLR(optimizer), chained], [2]))
+    check_inner_lengths(SequentialLR(optimizer, [ConstantLR(optimizer), CosineLR(optimizer, epochs=3)], [2]))
+    check_inner_lengths(CosineLR(optimizer))  # whose length is that of the run
 
 
 def test_a_group_that_comes_later_keeps_its_own_rate():

@@ -21,7 +21,7 @@ from lt_lightning.modules.contract import make_parts
 from lt_lightning.modules.starting import check_start
 from lt_lightning.parser_errors import sentences
 from lt_lightning.samplers import EpochSampler, InstanceSampler
-from lt_lightning.schedules import CosineLR
+from lt_lightning.schedules import CosineLR, check_inner_lengths
 
 Plain = dict[str, Any]
 """Settings as a YAML file has them."""
@@ -72,7 +72,8 @@ class Settings:
         """An optimiser of what trains in a head and a loss, and its schedule.
 
         Raises:
-            UsageError: If one of them refuses its settings, or the schedule needs more than the number of the epoch.
+            UsageError: If one of them refuses its settings, or the schedule needs more than the number of the epoch,
+                or has a part without a length.
         """
         parameters = (*head.parameters(), *loss.parameters())  # ours have none; one's own may learn a temperature
         try:
@@ -85,6 +86,7 @@ class Settings:
                 "`lr_scheduler` ReduceLROnPlateau goes by validation figures, which nothing takes while heads train "
                 "here; give one that goes by epochs, such as CosineLR."
             )
+        check_inner_lengths(scheduler)
         if isinstance(scheduler, CosineLR):
             scheduler.set_epochs(self.epochs)
         return optimizer, scheduler

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 
 from lt_lightning.errors import UsageError
 from lt_lightning.modules.speed import prefer_fused
-from lt_lightning.schedules import CosineLR
+from lt_lightning.schedules import CosineLR, check_inner_lengths
 
 
 def make_optimisation(
@@ -30,8 +30,8 @@ def make_optimisation(
         trainer: That the schedule must be long enough for; ``None`` where it is not known.
 
     Raises:
-        UsageError: If one of them refuses its values, or a schedule goes by a figure that nobody has named, or ends
-            before the run does.
+        UsageError: If one of them refuses its values, or a schedule goes by a figure that nobody has named, has a part
+            without a length, or ends before the run does.
     """
     try:
         made = optimizer(parameter for parameter in module.parameters() if parameter.requires_grad)
@@ -47,6 +47,7 @@ def make_optimisation(
             "`model.lr_scheduler` ReduceLROnPlateau of torch does not say which figure it goes by; give "
             "`lightning.pytorch.cli.ReduceLROnPlateau` with `monitor` val/all and `mode` max."
         )
+    check_inner_lengths(scheduler)
     if trainer is not None:
         check_length(scheduler, trainer)
     return made, scheduler

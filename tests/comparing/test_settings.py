@@ -1,10 +1,12 @@
 """Plain settings become parts."""
 
 import pytest
+from torch.optim.lr_scheduler import ChainedScheduler
 
 from lt_lightning.comparing.settings import Settings, SettingsParser
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import CosineHead
+from lt_lightning.schedules import CosineLR
 
 COUNTS = [30, 12, 5]
 PARSER = SettingsParser()
@@ -35,3 +37,11 @@ def test_a_schedule_ends_with_the_methods_own_epochs():
     settings = PARSER.make({"epochs": 3}, "mine")
     _, schedule = settings.training(*settings.parts(6, COUNTS))
     assert schedule.epochs == 3
+
+
+def test_a_schedule_with_a_part_without_a_length_is_refused():
+    settings = Settings(lr_scheduler=lambda o: ChainedScheduler([CosineLR(o)]))
+    with pytest.raises(UsageError, match="`CosineLR` inside `ChainedScheduler` has no length"):
+        settings.training(*settings.parts(6, COUNTS))
+    settings = Settings(lr_scheduler=lambda o: ChainedScheduler([CosineLR(o, epochs=3)]))
+    settings.training(*settings.parts(6, COUNTS))

@@ -6,9 +6,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
-from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
+from torch.optim.lr_scheduler import ConstantLR, CyclicLR, OneCycleLR, SequentialLR
 
 from lt_lightning.errors import UsageError
+from lt_lightning.schedules import CosineLR
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,24 @@ def test_a_cycle_of_the_runs_length_is_trained_whole_and_not_beyond(tmp_path, tr
     with pytest.raises(UsageError, match=r"is 2 steps long, .*; set `trainer.max_epochs` to 2, as in the run"):
         saving(tmp_path / "again", 3).fit(module, datamodule=data, ckpt_path=tmp_path / "last.ckpt")
     trainer(fast_dev_run=True).fit(stage1_module(data, lr_scheduler=one_cycle(30)), datamodule=data)
+
+
+def warmed_up(optimizer, epochs):
+    return SequentialLR(optimizer, [ConstantLR(optimizer, 0.5, 1), CosineLR(optimizer, epochs=epochs)], [1])
+
+
+def test_a_cosine_inside_another_schedule_is_refused_before_anything_trains_unless_it_has_a_length(
+    trainer, digits, stage1_module
+):
+    sentence = "`CosineLR` inside `SequentialLR` has no length, .*; give it the number of epochs that it takes, by `ep"
+    data, run = digits(), trainer(max_epochs=3)
+    module = stage1_module(data, lr_scheduler=lambda o: warmed_up(o, None))
+    with pytest.raises(UsageError, match=sentence):
+        run.fit(module, datamodule=data)
+    assert run.global_step == 0
+    with pytest.raises(UsageError, match=sentence):  # as a pipeline asks of later stages
+        module.check(data)
+    module = stage1_module(data, optimizer=lambda p: torch.optim.SGD(p, lr=0.1), lr_scheduler=lambda o: warmed_up(o, 2))
+    run = trainer(max_epochs=2)
+    run.fit(module, datamodule=data)
+    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 / 2)  # half of its cosine
