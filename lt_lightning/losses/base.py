@@ -40,7 +40,10 @@ class Loss(nn.Module, ABC):
     """Bias that the classifier is to start from, whatever it had; ``None`` leaves it alone."""
 
     takes_several_classes: bool = False
-    """Whether targets may be all classes of each sample, ``(N, K)``, 0 or 1; else ``__call__`` refuses such targets."""
+    """Whether targets may be all classes of each sample, ``(N, K)``, 0 or 1; else ``__call__`` refuses such targets.
+
+    A loss that takes them checks them itself; class weights belong to a sample's one class.
+    """
 
     counts: Tensor
     """Training images per class as a tensor, ``(K,)``, on the device of the loss."""
@@ -115,7 +118,8 @@ class Loss(nn.Module, ABC):
             raise UsageError(
                 f"`targets` must hold one class of each sample, (N,), but got shape {tuple(targets.shape)} for "
                 f"`{type(self).__name__}`; the loss of a mixture of two classes is that for either of them, weighed by "
-                f"its share, and samples of several classes need a loss that takes them, such as LogisticLoss."
+                f"its share, and samples of several classes need a loss that takes them, such as LogisticLoss (a loss "
+                f"of your own sets `takes_several_classes = True`)."
             )
         return super().__call__(logits, targets, features)
 

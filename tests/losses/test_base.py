@@ -104,3 +104,13 @@ def test_printed_it_says_what_it_was_made_with() -> None:
     assert repr(CrossEntropyLoss([5, 3], label_smoothing=0.1)) == (
         "CrossEntropyLoss(num_classes=2, label_smoothing=0.1, reduction='mean')"
     )
+
+
+def test_a_loss_of_ones_own_says_that_it_takes_several_classes() -> None:
+    class Several(Shortest):
+        takes_several_classes = True
+
+    batch = torch.ones(4, 2), torch.ones(4, 2)
+    with pytest.raises(UsageError, match=r"\(a loss of your own sets `takes_several_classes = True`\)\.$"):
+        Shortest([5, 3])(*batch)
+    assert Several([5, 3])(*batch) == 8
