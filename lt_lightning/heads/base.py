@@ -155,7 +155,7 @@ class Head(nn.Module, ABC):
         try:
             weight = layer.weight
             features = torch.randn(8, self.in_features, generator=torch.Generator().manual_seed(0)).to(weight)
-            with torch.random.fork_rng(devices=[]), outside_autocast(features), _without_a_trace(self):
+            with torch.random.fork_rng(devices=[]), outside_autocast(features), _in_evaluation(self):
                 predicted, given = self.predict(features), layer(features)
             # Relative to the largest: logits that are sums of large numbers round. TF32 has three digits.
             rounding = max(1e-4 if weight.device.type == "cpu" else 5e-3, 4 * torch.finfo(weight.dtype).eps)
@@ -169,22 +169,20 @@ class Head(nn.Module, ABC):
 
 
 @contextmanager
-def _without_a_trace(head: nn.Module) -> Iterator[None]:
-    """A head in evaluation mode, watched by no hook; its modes, buffers and attributes are then what they were.
+def _in_evaluation(head: nn.Module) -> Iterator[None]:
+    """A head in evaluation mode, watched by no hook; its modes and buffers are then what they were.
 
     No copy is made: not every attribute of somebody's own can be copied, such as logits kept with their graph.
     """
-    before = [(vars(part), dict(vars(part))) for part in head.modules()]
-    stand_ins = {buffer: buffer.clone() for buffer in head.buffers()}  # one for all modules that share a buffer
+    modes = [(part, part.training, part._forward_hooks) for part in head.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in head.buffers()]
+    head.eval()
+    for part, _, _ in modes:
+        part._forward_hooks = OrderedDict()
     try:
-        for attributes, _ in before:
-            buffers = attributes["_buffers"].items()
-            attributes["_buffers"] = {name: stand_ins.get(buffer) for name, buffer in buffers}
-            attributes["_forward_hooks"] = OrderedDict()  # the hooks before a forward stay: old norms compute weights
-            attributes["_compiled_call_impl"] = None  # what is compiled would be once more, for eight rows
-        head.eval()
         yield
     finally:
-        for attributes, kept in before:
-            attributes.clear()
-            attributes.update(kept)
+        for part, mode, hooks in modes:
+            part.training, part._forward_hooks = mode, hooks
+        for buffer, kept in buffers:
+            buffer.copy_(kept)
