@@ -3,6 +3,7 @@
 import pytest
 from torch.optim.lr_scheduler import ChainedScheduler
 
+from lt_lightning.comparing.methods import recipe
 from lt_lightning.comparing.settings import Settings, SettingsParser
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import CosineHead
@@ -18,7 +19,7 @@ def test_parts_are_new_each_time():
     assert isinstance(head, CosineHead)
     assert (head.scale, head.in_features, loss.class_counts) == (4.0, 6, COUNTS)
     assert settings.parts(6, COUNTS)[0] is not head
-    assert PARSER.make({"epochs": 3}, "mine").epochs == 3
+    assert PARSER.make({**recipe(), "epochs": 3}, "mine").epochs == 3
 
 
 def test_arguments_hold_defaults():
@@ -34,7 +35,7 @@ def test_sizes_are_checked(name):
 
 
 def test_a_schedule_ends_with_the_methods_own_epochs():
-    settings = PARSER.make({"epochs": 3}, "mine")
+    settings = PARSER.make({**recipe(), "epochs": 3}, "mine")
     _, schedule = settings.training(*settings.parts(6, COUNTS))
     assert schedule.epochs == 3
 

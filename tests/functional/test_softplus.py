@@ -72,6 +72,7 @@ def test_a_second_derivative_is_refused(above: Callable[[torch.Tensor], torch.Te
         torch.autograd.grad(value, logits, create_graph=True)
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by dynamo of torch 2.9
 def test_a_compiled_step_has_the_same_gradient() -> None:
     def step(logits: torch.Tensor) -> torch.Tensor:
         return with_gradient(logits, logits.detach().square().sum(dim=1), 2 * logits.detach()).sum()
