@@ -51,7 +51,7 @@ def script(here):
 
 
 def test_a_job_has_each_command_done_by_its_tasks(script):
-    status, said, asked = script("--data.root=data", **JOB, SLURM_ARRAY_TASK_ID="1", SLURM_ARRAY_TASK_MAX="2")
+    status, said, asked = script("--data.root=data", **JOB, SLURM_ARRAY_TASK_ID="1", SLURM_ARRAY_TASK_COUNT="3")
     assert (status, said) == (0, "")
     folder = "runs/n/cifar100_lt/stage1/ce/seed_1"
     words = f"-c cifar100_lt/stage1/ce --seed_everything=1 --trainer.default_root_dir={folder} --data.root=data"
@@ -78,17 +78,34 @@ def test_each_task_sees_all_gpus_of_its_node_and_the_array_has_the_runs_of_the_d
     assert options["--gpus-per-node"] == options["--ntasks-per-node"]
     assert not options.keys() & {"--gpus-per-task", "--gpus"}
     last = options["--array"].removeprefix("0-")
-    assert script(SLURM_ARRAY_TASK_ID=last, SLURM_ARRAY_TASK_MAX=last)[0] == 0
+    assert script(SLURM_ARRAY_TASK_ID=last, SLURM_ARRAY_TASK_COUNT=str(int(last) + 1))[0] == 0
     assert script(SLURM_ARRAY_TASK_ID=str(int(last) + 1))[0] == 2
 
 
-def test_an_array_that_would_leave_runs_out_says_so(script):
-    variables = {"PRESETS": "a b", "SEEDS": "0 1", "SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_MAX": "2"}
+@pytest.mark.parametrize("task", ["0", "1", "3"])
+def test_an_array_that_would_leave_runs_out_says_so(script, task):
+    """Also one of the last task alone."""
+    variables = {"PRESETS": "a b", "SEEDS": "0 1", "SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_TASK_COUNT": "1"}
     status, said, asked = script(**variables)
     assert (status, asked) == (2, [])
-    assert "the array ends at task 2, but 2 presets × 2 seeds are tasks 0 to 3; give `--array=0-3`, or SUBSET=1" in said
-    assert script(**variables, SUBSET="1")[0] == 0
-    assert script(**variables | {"SLURM_ARRAY_TASK_MAX": "3"}, NAME="whole")[0] == 0
+    few = "2 presets × 2 seeds are tasks 0 to 3, but the array has only 1 of them"
+    assert said == f"slurm.sh: error: {few}; give `--array=0-3`, or SUBSET=1 if the others are to be left out.\n"
+    assert script(**variables, NAME="subset", SUBSET="1")[0] == 0
+    assert script(**variables | {"SLURM_ARRAY_TASK_COUNT": "4"})[0] == 0
+    (folder,) = Path("runs/n").rglob("done")
+    folder.unlink()
+    status, said, asked = script(**variables)  # once more, alone
+    assert (status, said) == (0, f"{few}; the others in runs/n are left as they are\n")
+    assert [line.split()[0] for line in asked] == ["fit", "test"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"), [({"PRESETS": "a b a", "SEEDS": "0 1"}, "a"), ({"SEEDS": "1 0 1"}, "seed 1")]
+)
+def test_what_is_named_twice_is_one_sentence(script, variables, named):
+    """Both tasks would run at once in one folder."""
+    said = f"`PRESETS` or `SEEDS` names {named} twice, and both runs would share a folder; remove one."
+    assert script(**variables) == (2, f"slurm.sh: error: {said}\n", [])
 
 
 def test_a_method_with_nothing_to_train_is_tested(script):

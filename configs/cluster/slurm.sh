@@ -17,7 +17,7 @@
 #       configs/cluster/slurm.sh --data.root data
 #
 # Options behind the script go to every run. A task that was put back, or is submitted again under the same NAME, goes on
-# from its last checkpoint; one that has finished ends at once.
+# from its last checkpoint; one that has finished ends at once. Under a NAME that is there an array may leave tasks out.
 set -euo pipefail
 
 PRESETS=${PRESETS:-cifar100_lt/stage1/ce}
@@ -43,14 +43,21 @@ name_of() {
 
 read -ra presets <<<"$PRESETS"
 read -ra seeds <<<"$SEEDS"
+twice=$(printf '%s\n' "${presets[@]}" "${seeds[@]/#/seed }" | sort | uniq -d)
+if [[ -n $twice ]]; then
+    fail "\`PRESETS\` or \`SEEDS\` names ${twice//$'\n'/, } twice, and both runs would share a folder; remove one."
+fi
 number=$((${#presets[@]} * ${#seeds[@]}))
 runs="${#presets[@]} presets × ${#seeds[@]} seeds are tasks 0 to $((number - 1))"
 if ((TASK >= number)); then
     fail "task $TASK of the array has nothing to do: $runs; give \`--array=0-$((number - 1))\`."
 fi
-if [[ -z $SUBSET ]] && ((${SLURM_ARRAY_TASK_MAX:-number - 1} < number - 1)); then
-    fail "the array ends at task $SLURM_ARRAY_TASK_MAX, but $runs; give \`--array=0-$((number - 1))\`, or SUBSET=1 if" \
-        "the others are to be left out."
+if [[ -z $SUBSET ]] && ((${SLURM_ARRAY_TASK_COUNT:-number} < number)); then
+    few="$runs, but the array has only $SLURM_ARRAY_TASK_COUNT of them"
+    if [[ ! -d $RUNS/$NAME ]]; then
+        fail "$few; give \`--array=0-$((number - 1))\`, or SUBSET=1 if the others are to be left out."
+    fi
+    echo "$few; the others in $RUNS/$NAME are left as they are"
 fi
 if [[ $COMMAND != fit && $COMMAND != test && $COMMAND != pipeline ]]; then
     fail "\`COMMAND\` is '$COMMAND', but must be fit, test or pipeline."
