@@ -26,7 +26,7 @@ from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import weights_of, with_checkpoint, with_model
 from lt_lightning.sigterm import EndsTogether, sigterm_interrupts
-from lt_lightning.slurm import BetweenBatches, folder_of_job, require_own, saved_by_this_job
+from lt_lightning.slurm import BetweenBatches, digest_of, folder_of_job, require_own, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.trainer_options import TrainerOptions
 from lt_lightning.whole_checkpoints import WholeCheckpoints
@@ -170,7 +170,7 @@ class LTCLI(LightningCLI):
             rank_zero_only(print)("going on with what this job saved, instead of `ckpt_path`", flush=True)
             kwargs["ckpt_path"] = "hpc"
         if kwargs.get("ckpt_path") in (None, "hpc"):
-            require_own(self.trainer, self.model, self._get(self.config, "seed_everything"))
+            require_own(self.trainer, digest_of(self.subcommand, self.config_dump))
         self.trainer.fit(**kwargs)
 
     def validate(self, **kwargs: Any) -> None:
@@ -228,8 +228,8 @@ class LTCLI(LightningCLI):
                     "`trainer.max_epochs` is not set, so training would have no end; give `--trainer.max_epochs`."
                 )
             kwargs |= training_defaults(given)
-        root = Path(options.root or "runs") / preset
-        if options.root is None and (job := folder_of_job(root, seed)) is not None:
+        root, run = Path(options.root or "runs") / preset, digest_of(self.subcommand, self.config_dump)
+        if options.root is None and (job := folder_of_job(root, f"seed_{seed}-{run}")) is not None:
             kwargs["default_root_dir"] = self.folder or job
         if options.lacks_folder:
             kwargs["logger"] = options.loggers_in(self._run_folder(root))
@@ -237,7 +237,7 @@ class LTCLI(LightningCLI):
             kwargs["logger"] = [CSVLogger(root)]  # which writes nothing in a trial, but callbacks may ask for one
         if options.wants_no_files:
             self.save_config_callback = None  # it would write into the current folder
-        self.trainer_defaults["callbacks"] = [*self._callbacks(options, root), BetweenBatches(seed), EndsTogether()]
+        self.trainer_defaults["callbacks"] = [*self._callbacks(options, root), BetweenBatches(run), EndsTogether()]
         trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one of the user's
             trainer.strategy.checkpoint_io = WholeCheckpoints()

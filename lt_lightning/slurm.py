@@ -1,9 +1,11 @@
 """Where a job that SLURM puts back into its queue keeps what it goes on from."""
 
+import hashlib
+import json
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -18,23 +20,47 @@ from lt_lightning.modules.loop_state import run_ends, steps_after
 from lt_lightning.resuming import require_state
 from lt_lightning.sigterm import Agreement, any_asked
 
-_SEED = "lt_lightning_seed"
-"""Where what a job has saved says which seed its run has."""
+_RUN = "lt_lightning_run"
+"""Where what a job has saved says of which run it is, by :func:`digest_of`."""
+
+_MAY_DIFFER = {
+    "config",
+    "ckpt_path",
+    *(f"trainer.{option}" for option in ("accelerator", "devices", "num_nodes", "strategy")),
+    *(f"trainer.{option}" for option in ("default_root_dir", "enable_progress_bar", "logger")),
+    *(f"data.init_args.{option}" for option in ("num_workers", "root")),
+}
+"""What says where a run starts from, on which devices and into which folder, which may be others when it goes on."""
 
 
-def folder_of_job(parent: Path, seed: object = None) -> Path | None:
-    """The folder of this job's runs of a seed, the same each time that it starts; ``None`` outside a job.
+def digest_of(command: str | None, config: Mapping[str, Any]) -> str:
+    """Eight digits that tell a job's runs apart, the same each time that the job starts.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``; ``None`` for a stage of a pipeline.
+        config: All options of it, as plain values.
+    """
+
+    def kept(part: object, start: str) -> object:
+        if not isinstance(part, Mapping):
+            return part
+        return {key: kept(value, f"{start}{key}.") for key, value in part.items() if start + key not in _MAY_DIFFER}
+
+    text = json.dumps([command, kept(config, "")], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def folder_of_job(parent: Path, run: str) -> Path | None:
+    """The folder of one of this job's runs, the same each time that it starts; ``None`` outside a job.
 
     Under SLURM a Trainer looks into its root folder for what an interrupted run has saved, and begins ``fit`` and
     ``test`` with it, whosever it is. The current folder, which is that otherwise, is one for all jobs.
 
     Args:
         parent: Of the job's runs.
-        seed: The run's, as runs of several may follow each other in one job.
+        run: By which the job's runs are told apart.
     """
-    if not SLURMEnvironment.detect():
-        return None
-    return parent / _name() / f"seed_{seed}"
+    return parent / _name() / run if SLURMEnvironment.detect() else None
 
 
 def _name() -> str:
@@ -60,45 +86,43 @@ def saved_by_this_job(trainer: Trainer, given: str) -> bool:
     return SLURMEnvironment.detect() and own and newer
 
 
-def require_own(trainer: Trainer, module: LightningModule, seed: object) -> None:
+def require_own(trainer: Trainer, run: str) -> None:
     """Refuse to go on with what another run has saved, where Lightning goes on with whatever it finds.
 
     Args:
         trainer: That is to train from what a job has saved in its root folder, if there is anything.
-        module: That is to be trained.
-        seed: The run's.
+        run: What is to be trained, by :func:`digest_of`.
 
     Raises:
-        UsageError: If the seed or the model differs, or the file holds no state of training.
+        UsageError: If the file is of another run, or holds no state of training.
     """
     if not SLURMEnvironment.detect() or not (found := saved_in(Path(str(trainer.default_root_dir)))):
         return
-    path = str(found[-1])
-    contents = open_safely(found[-1])
+    path, contents = str(found[-1]), open_safely(found[-1])
     require_state(path, contents)
-    advice = "give each run of a job a `--trainer.default_root_dir` of its own, or remove the file if it is not needed"
-    if contents.get(_SEED, seed) != seed:
+    if contents.get(_RUN) != run:
         raise UsageError(
-            f"{path!r}, saved as a job's time was over, is of a run with `seed_everything` {contents[_SEED]}, and this "
-            f"one has {seed}; {advice}."
+            f"{path!r}, saved as a job's time was over, is of a run with other settings, seed, data and length of "
+            f"training included; give each run of a job a `--trainer.default_root_dir` of its own, or remove the file "
+            f"if it is not needed."
         )
-    there, here = (dict(one) for one in (contents.get("hyper_parameters", {}), module.hparams))
-    differing = [
-        key
-        for key in here.keys() & there.keys() - {"checkpoint"}  # whose file may have been moved
-        if str(there[key]) != str(here[key]) and not key.startswith("_")
-    ]
-    if there.get("_class_path") != here.get("_class_path") or differing:
-        names = ", ".join(f"`model.{key}` {there[key]}, here {here[key]}" for key in sorted(differing)) or "`model`"
-        raise UsageError(f"{path!r}, saved as a job's time was over, is of another run ({names}); {advice}.")
 
 
-def _is_of_this_run(trainer: Trainer) -> bool:
-    """Whether what was saved in a Trainer's root folder was of the run that has now come to its end."""
-    if not SLURMEnvironment.detect():
+def _run_in(path: Path) -> object:
+    """Of which run a file is that a job has saved; ``None`` where it does not say."""
+    try:
+        return open_safely(path).get(_RUN)
+    except UsageError:  # half a file
+        return None
+
+
+def _validates_after(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a validation follows a batch within an epoch, as far as batches tell."""
+    every = trainer.val_check_batch
+    if every is None or every == float("inf"):  # in minutes, or at the end of an epoch of unknown length
         return False
-    folder, begun = Path(str(trainer.default_root_dir)), Path(str(trainer.ckpt_path))
-    return folder.parent.name == _name() or begun.resolve() in [path.resolve() for path in saved_in(folder)]
+    of_all = trainer.check_val_every_n_epoch is None
+    return ((trainer.fit_loop.total_batch_idx if of_all else batch_idx) + 1) % every == 0
 
 
 class BetweenBatches(Callback):
@@ -108,16 +132,20 @@ class BetweenBatches(Callback):
     within one. The job that goes on from there would show the batch twice. Between batches whose gradients are added
     up it would lose those, which no checkpoint holds. After the last batch of an epoch, or within a validation, it
     would leave the validation out, and callbacks that wait for its figures. Several processes save together, or wait
-    for each other for ever, so all do after the same step. Where nothing is trained there is nothing to be saved: from
-    trained weights without the state of training the job would begin again.
+    for each other for ever, so all do after the same step: the next one once they have heard of the signal, which takes
+    eight batches at most. Where nothing is trained there is nothing to be saved: from trained weights without the state
+    of training the job would begin again.
 
     Args:
-        seed: The run's, for the job that goes on.
+        run: What is trained, by :func:`digest_of`, for the job that goes on.
     """
 
-    def __init__(self, seed: object = None) -> None:
-        self.seed = seed
+    def __init__(self, run: str) -> None:
+        self.run = run
         self._asked = False
+        """Whether this process has got the signal."""
+        self._agreed = False
+        """Whether all of several know that one has."""
         self._saving = False
         self._has_saved = False
         self._put_back: Callable[..., Any] | None = None
@@ -126,7 +154,8 @@ class BetweenBatches(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Begin anew."""
-        self._asked, self._has_saved, self._put_back, self._agreement = False, False, None, None
+        self._asked = self._agreed = self._has_saved = False
+        self._put_back, self._agreement = None, None
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Have the signal wait for the first step."""
@@ -139,28 +168,33 @@ class BetweenBatches(Callback):
             self._agreement = Agreement(trainer.strategy.root_device)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
-        """Handle what came before, unless the step is still to come or the epoch ends."""
-        if self._has_saved or not steps_after(trainer, args[2]) or trainer.is_last_batch or run_ends(trainer):
+        """Handle what came before, unless the step or a validation is still to come or the epoch ends."""
+        if self._agreement is not None and not self._agreed:
+            self._agreed = self._agreement.reached(self._asked)
+        if not self._is_due or not steps_after(trainer, args[2]) or trainer.is_last_batch:
             return
-        if self._asked if self._agreement is None else self._agreement.reached(self._asked):
+        if not run_ends(trainer) and not _validates_after(trainer, args[2]):
             self._save(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Handle what came in epochs that have no other batch than the last."""
-        if trainer.global_step and self._any_asked(trainer):
-            self._save(trainer)
+        if trainer.global_step:
+            self._agree(trainer)
+            if self._is_due:
+                self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Ask once more, while processes are still joined."""
-        self._asked = self._any_asked(trainer)
+        self._agree(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Remove what was saved before, or else the job's next run would begin with it; handle what came at the end."""
-        if self._asked:
+        if self._is_due:
             self._save(trainer)
-        elif not self._has_saved and _is_of_this_run(trainer) and trainer.is_global_zero:
+        elif not self._has_saved and SLURMEnvironment.detect() and trainer.is_global_zero:
             for path in saved_in(Path(trainer.default_root_dir)):
-                path.unlink(missing_ok=True)
+                if _run_in(path) == self.run:
+                    path.unlink(missing_ok=True)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Put the job back without saving, but for a validation amid training."""
@@ -179,7 +213,7 @@ class BetweenBatches(Callback):
         """Note whose state this is, where it is the job's."""
         if not self._saving:
             return
-        checkpoint[_SEED] = self.seed
+        checkpoint[_RUN] = self.run
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
         for count in (epochs["total"], epochs["current"]):
             count["ready"] = count["started"]  # an epoch that is about to begin would be left out, as if it had ended
@@ -197,18 +231,26 @@ class BetweenBatches(Callback):
     def _note(self, number: int, frame: Any) -> None:  # noqa: ARG002
         self._asked = True
 
-    def _any_asked(self, trainer: Trainer) -> bool:
-        if self._has_saved or self._agreement is None:  # the signal may come to other processes after that
-            return self._asked and not self._has_saved
-        return any_asked(self._asked, trainer.strategy.root_device)()
+    @property
+    def _is_due(self) -> bool:
+        """Whether the job is to be put back, which all processes say alike."""
+        return self._asked if self._agreement is None else self._agreed
+
+    def _agree(self, trainer: Trainer) -> None:
+        if self._agreement is not None:
+            self._agreed = any_asked(self._asked or self._agreed, trainer.strategy.root_device)()
 
     def _save(self, trainer: Trainer) -> None:
         environment = cast(Any, trainer)._accelerator_connector.cluster_environment
-        self._asked, self._saving, self._has_saved = False, True, True
+        self._saving = self._has_saved = True
         try:
             cast(Callable[..., Any], self._put_back)(environment.requeue_signal, None)
         finally:
             self._saving = False
+        # What came meanwhile has been heeded; what comes later is another signal, as of a job that was not put back.
+        self._asked = self._agreed = False
+        if self._agreement is not None:  # which may have asked already
+            self._agreement = Agreement(trainer.strategy.root_device)
 
     def _only_put_back(self, trainer: Trainer, number: int, frame: Any) -> None:
         cast(Any, trainer).save_checkpoint = lambda *_: None  # of this Trainer alone, until the handler has returned

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from lightning.pytorch import Callback
 
 from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI, main
+from lt_lightning.slurm import digest_of
 
 TASK = {"NTASKS": "1", "JOB_ID": "7", "JOB_NAME": "mine", "PROCID": "0", "LOCALID": "0"}
 
@@ -34,6 +37,40 @@ def put_back(monkeypatch):
     return asked
 
 
+def time_is_over():
+    """What SLURM sends; not to the job that goes on, whose options are the same."""
+    if not any(Path().rglob("hpc_ckpt_*")):
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+
+class TimeIsOver(Callback):
+    """The signal comes right after a step of the optimiser, before its batch is counted."""
+
+    def __init__(self, step: int = 6):
+        self.step = step
+
+    def on_train_start(self, trainer, pl_module):
+        (optimizer,) = trainer.optimizers
+        optimizer.register_step_post_hook(lambda *_: trainer.global_step == self.step and time_is_over())
+
+
+TIME_IS_OVER = f"--trainer.callbacks+={__name__}.TimeIsOver"
+
+
+@pytest.fixture
+def interrupted(job, put_back):
+    """Has a command's time be over, as if it had left nothing else; gives what it has saved."""
+
+    def run(words):
+        main(words)
+        (saved,) = job.rglob("hpc_ckpt_1.ckpt")
+        (folder,) = job.rglob("version_0")
+        shutil.rmtree(folder)
+        return saved
+
+    return run
+
+
 def epochs(here):
     (path,) = here.rglob("results.json")
     record = json.loads(path.read_text())
@@ -54,12 +91,28 @@ def test_tasks_that_nobody_laid_out_on_nodes_are_one_sentence(job, tiny, monkeyp
     assert not list(job.rglob("version_*"))
 
 
-def test_a_job_that_was_put_back_goes_on(job, tiny, stage1):
-    folder = job / "runs" / "RepresentationModule" / "slurm_7" / "seed_0"
-    folder.mkdir(parents=True)
-    shutil.copy(stage1, folder / "hpc_ckpt_1.ckpt")
-    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=3"))
+def test_a_job_that_was_put_back_goes_on(job, tiny, interrupted):
+    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", TIME_IS_OVER)
+    saved = interrupted(options)
+    folder = saved.relative_to(job / "runs" / "RepresentationModule" / "slurm_7").parent
+    assert re.fullmatch("seed_0-[0-9a-f]{8}", str(folder))
+    main(options)
     assert epochs(job) == (3, 15)
+    (path,) = job.rglob("results.json")
+    assert Path(json.loads(path.read_text())["started_from"]["path"]) == saved.relative_to(job)
+
+
+def test_where_a_run_runs_does_not_tell_it_from_another():
+    """A job may be put back onto other nodes, and a script may name its newest checkpoint."""
+
+    def digest(command="fit", ckpt_path=None, size=64, **options):
+        trainer = {"max_epochs": 3, "devices": options.get("devices", 1), "default_root_dir": options.get("folder")}
+        data = {"batch_size": size, "root": options.get("root"), "num_workers": options.get("workers", 0)}
+        config = {"trainer": trainer, "data": {"class_path": "Mine", "init_args": data}, "ckpt_path": ckpt_path}
+        return digest_of(command, config)
+
+    assert digest() == digest(devices=4, folder="mine", root="data", workers=8, ckpt_path="last.ckpt")
+    assert len({digest(), digest(size=32), digest(command="test")}) == 3
 
 
 def test_stages_of_a_pipeline_have_folders_of_their_own(job):
@@ -69,30 +122,32 @@ def test_stages_of_a_pipeline_have_folders_of_their_own(job):
     assert stage.trainer.default_root_dir == str(job / "version_0" / "stage1")
 
 
-def test_a_job_that_was_put_back_goes_on_from_its_own_and_not_from_where_it_began(job, tiny, stage1, capsys):
-    folder = job / "runs" / "RepresentationModule" / "slurm_7" / "seed_0"
-    begun = tiny("fit", "RepresentationModule", f"--ckpt_path={stage1}")
-    main([*begun, "--trainer.max_epochs=3"])
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(next(job.rglob("last.ckpt")), folder / "hpc_ckpt_1.ckpt")  # three epochs, of which it began with two
+def test_a_job_that_was_put_back_goes_on_from_its_own_and_not_from_where_it_began(
+    job, tiny, stage1, interrupted, capsys
+):
+    options = ("--trainer.max_epochs=4", TIME_IS_OVER, "--trainer.callbacks.step=12")  # it began after ten
+    options = tiny("fit", "RepresentationModule", f"--ckpt_path={stage1}", *options)
+    saved = interrupted(options)
     capsys.readouterr()
-    shutil.rmtree(job / "runs" / "RepresentationModule" / "version_0")
-    main([*begun, "--trainer.max_epochs=4"])
+    main(options)
     assert "going on with what this job saved, instead of `ckpt_path`" in capsys.readouterr().out
     (path,) = job.rglob("results.json")
-    assert json.loads(path.read_text())["started_from"]["path"].endswith("slurm_7/seed_0/hpc_ckpt_1.ckpt")
+    assert Path(json.loads(path.read_text())["started_from"]["path"]) == saved.relative_to(job)
     assert epochs(job) == (4, 20)
 
 
 @pytest.mark.parametrize("count", [None, "1"])
-def test_in_a_folder_of_the_users_a_job_goes_on_once_it_was_put_back(job, tiny, stage1, monkeypatch, count):
+def test_in_a_folder_of_the_users_a_job_goes_on_once_it_was_put_back(
+    job, tiny, stage1, interrupted, monkeypatch, count
+):
+    options = ("--trainer.max_epochs=3", f"--trainer.default_root_dir={job}", TIME_IS_OVER)
+    options = tiny("fit", "RepresentationModule", *options)
+    interrupted(options)
     shutil.copy(stage1, job / "start.ckpt")
-    shutil.copy(stage1, job / "hpc_ckpt_1.ckpt")
     os.utime(job / "start.ckpt", (1, 1))
     if count is not None:
         monkeypatch.setenv("SLURM_RESTART_COUNT", count)
-    options = ("--ckpt_path=start.ckpt", "--trainer.max_epochs=3", f"--trainer.default_root_dir={job}")
-    main(tiny("fit", "RepresentationModule", *options))
+    main([*options, "--ckpt_path=start.ckpt"])
     (path,) = job.rglob("results.json")
     began = json.loads(path.read_text())["started_from"]["path"]
     assert began.endswith("start.ckpt" if count is None else "hpc_ckpt_1.ckpt")
@@ -110,34 +165,33 @@ def test_what_a_job_saved_before_the_checkpoint_that_it_is_given_is_left(job, ti
     assert json.loads(path.read_text())["started_from"]["path"].endswith("newest.ckpt")
 
 
-def test_what_a_job_saved_is_removed_when_training_has_come_past_it(job, tiny, stage1):
-    folder = job / "runs" / "RepresentationModule" / "slurm_7" / "seed_0"
-    folder.mkdir(parents=True)
-    saved = shutil.copy(stage1, folder / "hpc_ckpt_1.ckpt")
+@pytest.mark.parametrize(("more", "left"), [((), False), (("--data.batch_size=32",), True)])
+def test_what_a_job_saved_is_removed_when_its_own_training_has_come_past_it(job, tiny, stage1, interrupted, more, left):
+    options = ("--trainer.max_epochs=3", f"--trainer.default_root_dir={job}", TIME_IS_OVER)
+    options = tiny("fit", "RepresentationModule", *options)
+    saved = interrupted(options)
     os.utime(saved, (1, 1))
-    main(tiny("fit", "RepresentationModule", f"--ckpt_path={stage1}", "--trainer.max_epochs=3"))
-    assert not saved.exists()
+    main([*options, f"--ckpt_path={stage1}", *more])
+    assert saved.exists() == left
 
 
-class TimeIsOver(Callback):
-    """The signal comes right after a step of the optimiser, before its batch is counted."""
+def same_but_for_the_interruption(job, steps):
+    """Whether the job that went on has ended as the one that did not stop."""
+    whole, resumed = (torch.load(path, weights_only=True) for path in sorted(job.rglob("last.ckpt")))
+    assert whole["global_step"] == resumed["global_step"] == steps
+    assert all(torch.equal(whole["state_dict"][key], value) for key, value in resumed["state_dict"].items())
+    (stopping,) = [key for key in whole["callbacks"] if key.startswith("EarlyStopping")] or [None]
+    assert whole["callbacks"].get(stopping) == resumed["callbacks"].get(stopping)
 
-    def on_train_start(self, trainer, pl_module):
-        (optimizer,) = trainer.optimizers
-        optimizer.register_step_post_hook(lambda *_: trainer.global_step == 6 and os.kill(os.getpid(), signal.SIGUSR1))
 
-
-def test_a_signal_within_a_batch_waits_for_its_end(job, tiny, monkeypatch):
+def test_a_signal_within_a_batch_waits_for_its_end(job, tiny, put_back):
     """So that the job that goes on shows each batch once: both end with the same weights."""
-    monkeypatch.setattr("lightning.pytorch.trainer.connectors.signal_connector.call", lambda _: 0)
-    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=3")
-    main([*options, f"--trainer.callbacks+={__name__}.TimeIsOver"])
+    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", TIME_IS_OVER)
+    main(options)
     (saved,) = job.rglob("hpc_ckpt_1.ckpt")
     assert torch.load(saved, weights_only=True)["global_step"] == 7
     main(options)
-    whole, resumed = (torch.load(path, weights_only=True) for path in sorted(job.rglob("last.ckpt")))
-    assert whole["global_step"] == resumed["global_step"] == 15
-    assert all(torch.equal(whole["state_dict"][key], value) for key, value in resumed["state_dict"].items())
+    same_but_for_the_interruption(job, 15)
 
 
 class TimeIsOverBetweenBatches(Callback):
@@ -145,20 +199,40 @@ class TimeIsOverBetweenBatches(Callback):
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.current_epoch == batch_idx == 1:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            time_is_over()
 
 
-def test_a_signal_between_batches_of_one_step_waits_for_the_step(job, tiny, monkeypatch):
+def test_a_signal_between_batches_of_one_step_waits_for_the_step(job, tiny, put_back):
     """No checkpoint holds the gradients that the first batch has left."""
-    monkeypatch.setattr("lightning.pytorch.trainer.connectors.signal_connector.call", lambda _: 0)
-    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", "--trainer.accumulate_grad_batches=2")
-    main([*options, f"--trainer.callbacks+={__name__}.TimeIsOverBetweenBatches"])
+    callback = f"--trainer.callbacks+={__name__}.TimeIsOverBetweenBatches"
+    options = ("--trainer.max_epochs=3", "--trainer.accumulate_grad_batches=2", callback)
+    options = tiny("fit", "RepresentationModule", *options)
+    main(options)
     (saved,) = job.rglob("hpc_ckpt_1.ckpt")
     assert torch.load(saved, weights_only=True)["global_step"] == 4
     main(options)
-    whole, resumed = (torch.load(path, weights_only=True) for path in sorted(job.rglob("last.ckpt")))
-    assert whole["global_step"] == resumed["global_step"] == 9
-    assert all(torch.equal(whole["state_dict"][key], value) for key, value in resumed["state_dict"].items())
+    same_but_for_the_interruption(job, 9)
+
+
+class TimeIsOverTwice(Callback):
+    """The signal comes again after the job was to be put back, as where that has failed."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.current_epoch < 2 and batch_idx == 1 and "SLURM_RESTART_COUNT" not in os.environ:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def test_a_second_signal_is_heeded_too(job, tiny, put_back, monkeypatch):
+    callback = f"--trainer.callbacks+={__name__}.TimeIsOverTwice"
+    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", callback)
+    main(options)
+    assert put_back == [["scontrol", "requeue", "7"]] * 2
+    saved = sorted(job.rglob("hpc_ckpt_*.ckpt"))
+    assert [torch.load(path, weights_only=True)["global_step"] for path in saved] == [2, 7]
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    main(options)
+    same_but_for_the_interruption(job, 15)
+    assert not list(job.rglob("hpc_ckpt_*"))
 
 
 class Skips(Callback):
@@ -167,15 +241,14 @@ class Skips(Callback):
     def on_train_start(self, trainer, pl_module):
         def start(batch, batch_idx):
             if batch_idx == 2:
-                os.kill(os.getpid(), signal.SIGUSR1)
+                time_is_over()
                 return -1
             return None
 
         pl_module.on_train_batch_start = start
 
 
-def test_a_signal_in_a_batch_that_has_no_end_waits_for_the_epochs(job, tiny, monkeypatch):
-    monkeypatch.setattr("lightning.pytorch.trainer.connectors.signal_connector.call", lambda _: 0)
+def test_a_signal_in_a_batch_that_has_no_end_waits_for_the_epochs(job, tiny, put_back):
     options = ("--trainer.max_epochs=1", f"--trainer.callbacks+={__name__}.Skips")
     main(tiny("fit", "RepresentationModule", *options))
     (saved,) = job.rglob("hpc_ckpt_1.ckpt")
@@ -190,13 +263,13 @@ class TimeIsOverInEvaluation(Callback):
 
     def on_validation_batch_start(self, trainer, *_):
         if not trainer.sanity_checking and trainer.current_epoch == self.epoch:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            time_is_over()
 
     def on_test_batch_start(self, *_):
-        os.kill(os.getpid(), signal.SIGUSR1)
+        time_is_over()
 
     def on_predict_batch_start(self, *_):
-        os.kill(os.getpid(), signal.SIGUSR1)
+        time_is_over()
 
 
 @pytest.mark.parametrize("command", ["test", "validate", "predict"])
@@ -213,11 +286,11 @@ INTERRUPTED = f"{__name__}.TimeIsOverInEvaluation"
 @pytest.mark.parametrize("options", [("--ckpt_path=start.ckpt",), ()])
 def test_what_was_saved_during_a_test_is_no_beginning_of_training(job, tiny, stage1, options):
     contents = torch.load(stage1, weights_only=True) | {"global_step": 0, "optimizer_states": []}
-    folder = job / "runs" / "RepresentationModule" / "slurm_7" / "seed_0"
-    folder.mkdir(parents=True)
-    torch.save(contents, job / "start.ckpt" if options else folder / "hpc_ckpt_1.ckpt")
+    torch.save(contents, job / ("start.ckpt" if options else "hpc_ckpt_1.ckpt"))
     with pytest.raises(UsageError, match=r"ckpt' holds weights trained for 2 epochs, but no state of training"):
-        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", *options))
+        main(
+            tiny("fit", "RepresentationModule", *options, "--trainer.max_epochs=3", f"--trainer.default_root_dir={job}")
+        )
 
 
 STOPS_EARLY = (
@@ -225,32 +298,46 @@ STOPS_EARLY = (
     "--trainer.callbacks.monitor=val/all",
     "--trainer.callbacks.mode=max",
 )
+EVERY_FOUR = ("--trainer.val_check_interval=4", "--trainer.check_val_every_n_epoch=null")
 
 
 @pytest.mark.parametrize("batch_size", [64, 4096])
 def test_a_signal_within_a_validation_waits_for_its_end(job, tiny, put_back, batch_size):
     """Also where each batch is its epoch's last, after which there is always one."""
     options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", f"--data.batch_size={batch_size}")
-    options = [*options, "--trainer.log_every_n_steps=1", *STOPS_EARLY]
-    main([*options, f"--trainer.callbacks+={INTERRUPTED}", "--trainer.callbacks.epoch=1"])
+    callback = (f"--trainer.callbacks+={INTERRUPTED}", "--trainer.callbacks.epoch=1")
+    options = [*options, "--trainer.log_every_n_steps=1", *STOPS_EARLY, *callback]
+    main(options)
     (saved,) = job.rglob("hpc_ckpt_1.ckpt")
     contents = torch.load(saved, weights_only=True)
     assert contents["global_step"] == (10 if batch_size == 64 else 2)
     assert contents["lt_lightning"]["epochs"] == 2
     main(options)
-    whole, resumed = (torch.load(path, weights_only=True) for path in sorted(job.rglob("last.ckpt")))
-    assert whole["global_step"] == resumed["global_step"] == (15 if batch_size == 64 else 3)
-    assert all(torch.equal(whole["state_dict"][key], value) for key, value in resumed["state_dict"].items())
-    (stopping,) = (key for key in whole["callbacks"] if key.startswith("EarlyStopping"))
-    assert whole["callbacks"][stopping] == resumed["callbacks"][stopping]
+    same_but_for_the_interruption(job, 15 if batch_size == 64 else 3)
     first, second = (json.loads(path.read_text()) for path in sorted(job.rglob("results.json")))
     assert first["evaluation"] == second["evaluation"] != {}
 
 
+@pytest.mark.parametrize(
+    ("interval", "step"), [(("--trainer.val_check_interval=2",), 7), (EVERY_FOUR, 8)], ids=["of the epoch", "of all"]
+)
+def test_a_signal_before_a_validation_within_an_epoch_waits_for_its_end(job, tiny, put_back, interval, step):
+    """What goes on from its batch would leave it out."""
+    options = ("--trainer.max_epochs=3", "--trainer.log_every_n_steps=1", *interval, *STOPS_EARLY)
+    callback = ("--trainer.callbacks.patience=100", TIME_IS_OVER, f"--trainer.callbacks.step={step - 1}")
+    options = tiny("fit", "RepresentationModule", *options, *callback)
+    main(options)
+    (saved,) = job.rglob("hpc_ckpt_1.ckpt")
+    assert torch.load(saved, weights_only=True)["global_step"] == step + 1
+    main(options)
+    same_but_for_the_interruption(job, 15)
+
+
 def test_a_signal_within_the_last_validation_waits_for_the_end_of_training(job, tiny, put_back):
     """So that its figures are written; the job that goes on finds that nothing is left to train."""
-    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=1")
-    main([*options, f"--trainer.callbacks+={INTERRUPTED}"])
+    callback = f"--trainer.callbacks+={INTERRUPTED}"
+    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", callback)
+    main(options)
     assert len(put_back) == 1
     (path,) = job.rglob("results.json")
     assert list(json.loads(path.read_text())["evaluation"]) == ["val"]
@@ -265,7 +352,7 @@ class TimeIsOverInTheSanityCheck(Callback):
 
     def on_validation_batch_start(self, trainer, *_):
         if trainer.sanity_checking:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            time_is_over()
 
 
 def test_a_signal_before_training_waits_for_the_first_step(job, tiny, put_back):
@@ -275,35 +362,30 @@ def test_a_signal_before_training_waits_for_the_first_step(job, tiny, put_back):
     assert torch.load(saved, weights_only=True)["global_step"] == 1
 
 
-def test_runs_of_one_job_do_not_begin_with_each_others_weights(job, tiny, put_back, monkeypatch):
-    """``fit --seed_everything 0; fit --seed_everything 1``, put back in the first."""
-
-    def fit(seed, *more):
-        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=2", f"--seed_everything={seed}", *more))
-
-    fit(0, f"--trainer.callbacks+={__name__}.TimeIsOver")
-    shutil.rmtree(job / "runs" / "RepresentationModule" / "version_0")
-    (saved,) = job.rglob("hpc_ckpt_1.ckpt")
+@pytest.mark.parametrize(
+    "other", ["--seed_everything=1", "--data.sampler=ClassBalancedSampler", "--data.batch_size=32"]
+)
+def test_runs_of_one_job_do_not_begin_with_each_others_weights(job, tiny, interrupted, monkeypatch, other):
+    """``fit; fit --seed_everything 1``, put back in the first."""
+    first = tiny("fit", "RepresentationModule", "--trainer.max_epochs=2", TIME_IS_OVER)
+    saved = interrupted(first)
     shutil.copy(saved, job)
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    fit(1)
+    main([*first, other])
     assert saved.exists()
-    fit(0)
+    main(first)
     assert not saved.exists()
     records = [json.loads(path.read_text()) for path in sorted(job.rglob("results.json"))]
-    assert [(record["seed"], record["started_from"] is None) for record in records] == [(1, True), (0, False)]
+    assert [record["started_from"] is None for record in records] == [True, False]
+    assert records[0]["seed"] == int(other == "--seed_everything=1")
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (("--seed_everything=1",), r"is of a run with `seed_everything` 0, and this one has 1; give each run of a job"),
-        (("--model.flip_average=true",), r"is of another run \(`model.flip_average` False, here True\)"),
-    ],
-)
-def test_what_another_run_has_saved_in_a_folder_of_the_users_is_refused(job, tiny, put_back, options, sentence):
-    begun = tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", f"--trainer.default_root_dir={job}")
-    main([*begun, f"--trainer.callbacks+={__name__}.TimeIsOver"])
-    assert (job / "hpc_ckpt_1.ckpt").is_file()
+@pytest.mark.parametrize("other", ["--seed_everything=1", "--model.flip_average=true", "--data.batch_size=32"])
+def test_what_another_run_has_saved_in_a_folder_of_the_users_is_refused(job, tiny, put_back, other):
+    begun = ("--trainer.max_epochs=3", f"--trainer.default_root_dir={job}", TIME_IS_OVER)
+    begun = tiny("fit", "RepresentationModule", *begun)
+    main(begun)
+    sentence = "is of a run with other settings, seed, data and length of training included; give each run of a job"
     with pytest.raises(UsageError, match=r"hpc_ckpt_1\.ckpt'.*" + sentence):
-        main([*begun, *options])
+        main([*begun, other])
+    assert (job / "hpc_ckpt_1.ckpt").is_file()

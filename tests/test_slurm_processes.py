@@ -31,16 +31,25 @@ main(sys.argv[1:])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [("4", "6"), ("never", "17")])
-def test_processes_of_a_job_save_together(here, tiny, at):
-    """Whichever of them gets the signal, and when; also in the last steps."""
+@pytest.mark.parametrize(
+    ("at", "batch_size", "more"),
+    [
+        (("4", "6"), 32, ()),
+        (("never", "17"), 32, ()),
+        (("1", "never"), 8, ("--trainer.accumulate_grad_batches=4",)),
+    ],
+)
+def test_processes_of_a_job_save_together(here, tiny, at, batch_size, more):
+    """Whichever of them gets the signal, and when; also in the last steps, and soon where a step has many batches."""
     (here / "tasks.py").write_text(TWO_TASKS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     layout = TASK | {"NODELIST": "localhost"}
     two = ("--trainer.devices=2", "--trainer.num_nodes=1", "--trainer.strategy=ddp")
-    words = tiny("fit", "RepresentationModule", "--data.batch_size=32", "--trainer.max_epochs=2", *two)
+    words = tiny(
+        "fit", "RepresentationModule", f"--data.batch_size={batch_size}", "--trainer.max_epochs=2", *two, *more
+    )
     started = []
     for rank in range(2):
         names = {
@@ -59,4 +68,7 @@ def test_processes_of_a_job_save_together(here, tiny, at):
     assert [text.count("put back") for text in said] == [1, 0]
     (saved,) = here.rglob("hpc_ckpt_*.ckpt")
     steps = torch.load(saved, weights_only=True)["global_step"]
-    assert 4 < steps <= 16 if at[0] == "4" else steps == 18
+    if more:  # in the fifth batch; asked of all after the eighth, and heard after the twelfth
+        assert steps == 3
+    else:
+        assert 4 < steps <= 16 if at[0] == "4" else steps == 18
