@@ -30,6 +30,7 @@ from lt_lightning.functional.groups import (
     group_means,
     group_of,
 )
+from lt_lightning.functional.hand_written import with_gradient
 from lt_lightning.functional.in_negative import in_negative_reweighted_loss
 from lt_lightning.functional.influence import influence
 from lt_lightning.functional.large_margin import large_margin_terms
@@ -135,5 +136,6 @@ __all__ = [
     "standardization",
     "tau_normalize",
     "top_class",
+    "with_gradient",
     "wrongness",
 ]

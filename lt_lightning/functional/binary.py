@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lt_lightning.functional.softplus import sloped_softplus, with_gradient
+from lt_lightning.functional.hand_written import with_gradient
+from lt_lightning.functional.softplus import sloped_softplus
 
 
 def one_vs_all_loss(logits: Tensor, targets: Tensor, gamma: float = 0.0) -> Tensor:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lt_lightning.functional.softplus import sloped_softplus, with_gradient
+from lt_lightning.functional.hand_written import with_gradient
+from lt_lightning.functional.softplus import sloped_softplus
 
 EPSILON = 1e-10
 """What the published code adds to the sum of negative gradients before dividing by it."""

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from lt_lightning.functional.softplus import sloped_softplus, softplus, with_gradient
+from lt_lightning.functional.hand_written import with_gradient
+from lt_lightning.functional.softplus import sloped_softplus, softplus
 
 NEVER = -1e30
 """A logit of probability 0 that, unlike -inf, leaves a column of nothing else finite."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lt_lightning.functional.softplus import refuse_second_derivative
+from lt_lightning.functional.hand_written import refuse_second_derivative
 
 
 def large_margin_terms(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
