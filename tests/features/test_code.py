@@ -107,14 +107,14 @@ def test_so_does_an_edit_of_a_number_in_a_file_that_it_imports_from(folder, plac
 
 
 def test_files_of_a_package_of_ones_own_are_found_from_one_another(folder):
-    (folder / "of_mine").mkdir()
+    (folder / "files_of_mine").mkdir()
     files = {"__init__": "", "sizes": "SIZE = 1\n", "parts": "from . import sizes\nfrom .sizes import SIZE\n"}
     files["net"] = "from torch import nn\nfrom .parts import SIZE\nclass Net(nn.Module):\n    pass\n"
     for name, text in files.items():
-        (folder / "of_mine" / f"{name}.py").write_text(text)
-    found = code_of(importlib.import_module("of_mine.net").Net())
-    assert {"of_mine.net", "of_mine.parts", "of_mine.sizes"} <= set(found)
-    for name in ("of_mine", *(f"of_mine.{name}" for name in files)):
+        (folder / "files_of_mine" / f"{name}.py").write_text(text)
+    found = code_of(importlib.import_module("files_of_mine.net").Net())
+    assert {"files_of_mine.net", "files_of_mine.parts", "files_of_mine.sizes"} <= set(found)
+    for name in ("files_of_mine", *(f"files_of_mine.{name}" for name in files)):
         sys.modules.pop(name, None)
 
 
