@@ -10,7 +10,16 @@ from lt_lightning.checkpoints.classifier import Classifier, find_classifier, une
 from lt_lightning.checkpoints.hand_back import hand_back, hand_back_file, to_linear
 from lt_lightning.checkpoints.head_record import head_record
 from lt_lightning.checkpoints.matching import Match, deeper_layers, match
-from lt_lightning.checkpoints.past import PUBLISHED, UNKNOWN, Entry, distinct, past_of, trained_on, training_images
+from lt_lightning.checkpoints.past import (
+    PUBLISHED,
+    UNKNOWN,
+    Entry,
+    distinct,
+    origins,
+    past_of,
+    trained_on,
+    training_images,
+)
 from lt_lightning.checkpoints.reading import RECORD, Checkpoint, read
 from lt_lightning.checkpoints.report import explain_mismatch, report
 from lt_lightning.checkpoints.writing import UnwritableError, write_new
@@ -33,6 +42,7 @@ __all__ = [
     "hand_back_file",
     "head_record",
     "match",
+    "origins",
     "past_of",
     "read",
     "report",

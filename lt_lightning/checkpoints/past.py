@@ -43,6 +43,16 @@ def past_of(contents: Mapping[Any, Any], record: Mapping[str, Any]) -> list[Entr
     return [] if record and by_trainer and not retrained else [dict(UNKNOWN)]
 
 
+def origins(split: object, past: Iterable[Entry]) -> list[Entry]:
+    """What weights have been trained on, the latest first, as whoever starts from them has to record.
+
+    Args:
+        split: That the last training's data are described by, as a record has it.
+        past: What they had been trained on before.
+    """
+    return distinct([trained_on(split), *past])
+
+
 def distinct(entries: Iterable[Entry], *known: Entry) -> list[Entry]:
     """Entries without those that are known already, each once."""
     found: list[Entry] = []

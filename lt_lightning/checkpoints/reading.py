@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.checkpoints.opening import open_safely
-from lt_lightning.checkpoints.past import Entry, distinct, past_of, trained_on
+from lt_lightning.checkpoints.past import Entry, origins, past_of
 from lt_lightning.errors import UsageError
 from lt_lightning.wording import some
 
@@ -61,7 +61,7 @@ class Checkpoint:
     @property
     def origins(self) -> list[Entry]:
         """What its weights have been trained on, the latest first, as whoever starts from them has to record."""
-        return distinct([trained_on(self.split), *self.past])
+        return origins(self.split, self.past)
 
 
 def read(path: str | Path) -> Checkpoint:

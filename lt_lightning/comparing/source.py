@@ -25,7 +25,6 @@ class Source:
         class_counts: Training images per class that it records; ``None`` for a foreign file.
         split: What it records of the data that it was trained on; empty for a foreign file.
         past: What its weights had been trained on before, the latest first.
-        origins: What they have been trained on, this training first, for what starts from them to record.
         sha256: Of the file's bytes: another one may have its name.
     """
 
@@ -35,8 +34,12 @@ class Source:
     class_counts: list[int] | None
     split: dict[str, Any]
     past: list[Entry]
-    origins: list[Entry]
     sha256: str
+
+    @property
+    def origins(self) -> list[Entry]:
+        """What its weights have been trained on, the latest first, for what starts from them to record."""
+        return checkpoints.origins(self.split, self.past)
 
 
 def read_source(
@@ -67,5 +70,5 @@ def read_source(
     bias = None if layer.bias is None else layer.bias.detach()
     source = checkpoints.read(path)
     classifier = Stage1(layer.weight.detach(), bias)
-    counts, digest = source.class_counts, sha256_of(source.path)
-    return Source(path, frozen, classifier, counts, source.split, source.past, source.origins, digest)
+    digest = sha256_of(source.path)
+    return Source(path, frozen, classifier, source.class_counts, source.split, source.past, digest)

@@ -5,7 +5,7 @@ from typing import Any
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
-from lt_lightning.checkpoints import PUBLISHED, RECORD, UNKNOWN, Entry, distinct, past_of, trained_on
+from lt_lightning.checkpoints import PUBLISHED, RECORD, UNKNOWN, Entry, origins, past_of
 from lt_lightning.errors import UsageError
 
 
@@ -19,7 +19,7 @@ def past_when_made(backbone: Backbone) -> list[Entry]:
 def loaded_past(checkpoint: Mapping[str, Any]) -> list[Entry]:
     """What a Lightning checkpoint has been trained on, the latest first, as whatever goes on from it has to record."""
     record = checkpoint.get(RECORD, {})
-    return distinct([trained_on(record.get("split")), *past_of(checkpoint, record)])
+    return origins(record.get("split"), past_of(checkpoint, record))
 
 
 def past_in(path: str) -> list[Entry]:
