@@ -39,7 +39,7 @@ def retrieval_scores(
         Scalars: ``rank1`` and ``map``, in [0, 1], NaN without a query that counts, and ``queries``, how many count.
 
     Raises:
-        UsageError: If shapes do not belong together, features have NaN, or cameras are given for one side only.
+        UsageError: If shapes do not belong together, features are not finite, or cameras are given for one side only.
 
     References:
         Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015. Average precision is the mean of the
@@ -76,8 +76,8 @@ def retrieval_scores(
 def _check(name: str, features: Tensor, ids: Tensor, cameras: Tensor | None) -> None:
     if features.ndim != 2 or len(features) == 0:
         raise UsageError(f"`{name}` must have shape (N, D) with at least one row, but got {tuple(features.shape)}.")
-    if bool(features.isnan().any()):
-        raise UsageError(f"`{name}` must hold numbers, but some are NaN, which cannot be ranked.")
+    if not bool(features.isfinite().all()):
+        raise UsageError(f"`{name}` must hold finite numbers, but some are infinite or NaN, which cannot be ranked.")
     for what, values in (("ids", ids), ("cameras", cameras)):
         if values is not None and values.shape != features.shape[:1]:
             raise UsageError(f"`{name}_{what}` must hold {len(features)} numbers, but got {tuple(values.shape)}.")

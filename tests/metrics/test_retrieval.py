@@ -73,8 +73,9 @@ def test_bad_input_is_refused() -> None:
         retrieval_scores(two, two[:, :2], ids, ids)
     with pytest.raises(UsageError, match="`query_cameras` and `gallery_cameras` must be given together"):
         retrieval_scores(two, two, ids, ids, ids)
-    nan = torch.tensor([[1.0, 2.0, 3.0], [1.0, math.nan, 3.0]])
-    with pytest.raises(UsageError, match="`query` must hold numbers, but some are NaN"):
-        retrieval_scores(nan, two, ids, ids)
-    with pytest.raises(UsageError, match="`gallery` must hold numbers, but some are NaN"):
-        retrieval_scores(two, nan, ids, ids)
+    for number in (math.nan, math.inf):
+        wrong = torch.tensor([[1.0, 2.0, 3.0], [1.0, number, 3.0]])
+        with pytest.raises(UsageError, match="`query` must hold finite numbers, but some are infinite or NaN"):
+            retrieval_scores(wrong, two, ids, ids)
+        with pytest.raises(UsageError, match="`gallery` must hold finite numbers, but some are infinite or NaN"):
+            retrieval_scores(two, wrong, ids, ids)
