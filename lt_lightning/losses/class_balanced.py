@@ -26,9 +26,9 @@ class ClassBalancedLoss(Loss):
     - ``focal``: the same with the focal factor ``(1 - p_t)^γ``, summed over classes, mean over N.
     - ``softmax_bce``: binary cross entropy of softmax probabilities, mean over N·K, as widespread ports have it.
 
-    The weights are its class weights: deferred re-weighting may clear and set them like any others. Only ``softmax``
-    divides by their sum; the other kinds divide by N, as the paper's code does. Those are differentiable once: a
-    backward pass with ``create_graph=True`` is refused.
+    The weights are its class weights: `DRW`, which would replace them, is refused. Only ``softmax`` divides by their
+    sum; the other kinds divide by N, as the paper's code does. Those are differentiable once: a backward pass with
+    ``create_graph=True`` is refused.
 
     Args:
         class_counts: Training images per class, length K.

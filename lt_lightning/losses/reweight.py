@@ -13,8 +13,8 @@ from lt_lightning.losses.reduction import Reduction, cross_entropy
 class GeneralizedReweightLoss(Loss):
     """Generalised re-weighting: cross entropy with weights ``∝ (n_c / N)^(-ρ)`` that sum to K, as a weighted mean.
 
-    The weights are its class weights, so it takes no others as an argument; deferred re-weighting may clear and set
-    them like any others.
+    The weights are its class weights, so it takes no others as an argument, and `DRW`, which would replace them, is
+    refused.
 
     Args:
         class_counts: Training images per class over the whole training set, length K.
