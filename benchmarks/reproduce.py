@@ -10,9 +10,10 @@ epoch. Each finished run is added to ``benchmarks/results/reproduce_<table>.json
 those files.
 
 Stage 1 and tables of one stage go through ``fit``, with figures of the last epoch. Stage 2 has four protocols, which
-never share a column: ``features`` trains with published settings on features of several views, batch normalisation in
-evaluation mode; ``validation`` also chooses settings on unseen images; ``images`` is ``fit`` with batch normalisation
-in training mode; ``paper`` takes the best epoch of the best seed on the test images, averaged with their mirror images.
+never share a column: ``features`` trains with each method's own settings on features of several views, batch
+normalisation in evaluation mode; ``validation`` also chooses settings on unseen images; ``images`` is ``fit`` with
+batch normalisation in training mode; ``paper`` takes the best epoch of the best seed on the test images, averaged with
+their mirror images.
 """
 
 import argparse

@@ -5,7 +5,7 @@
 The frozen backbone runs once over the training and test images, without augmentation (``views: 1``) and with its
 batch-normalisation statistics as they are; each preset then trains its head on those features with its own settings.
 A preset through ``lt-lightning fit`` shows new crops every epoch instead: another protocol, so keep the columns apart.
-Nothing is selected: figures are of the last epoch of the published settings.
+Nothing is selected: figures are of the last epoch of each preset's own settings.
 """
 
 import argparse

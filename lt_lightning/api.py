@@ -83,7 +83,7 @@ def retrain(
     """Retrain the last linear layer of any module on what goes into it, by a method for long-tailed data.
 
     Images pass through the module once, as the loader gives them and in evaluation mode; the layer is then trained on
-    these features, with the method's published settings or, given images to choose by, the best of several. The module
+    these features, with the method's own settings or, given images to choose by, the best of several. The module
     itself is not changed, nor does it move.
 
     Args:
@@ -99,7 +99,7 @@ def retrain(
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
         seed: Of first weights and of the order of images.
         progress: Whether a terminal shows how many batches have passed through the module.
-        settings: Instead of the published ones: ``epochs``, ``batch_size``, ``lr``, ``weight_decay``, ``momentum``, or
+        settings: Instead of the method's own: ``epochs``, ``batch_size``, ``lr``, ``weight_decay``, ``momentum``, or
             an argument of the method's loss or head, such as ``delta``.
 
     Raises:
@@ -212,7 +212,7 @@ def _warn_if_worse(method: str, before: dict[str, float] | None, after: dict[str
     advice = "try another method"
     if argument == "val_loader":
         advice = (
-            "its published settings may not suit this network; let `select_loader`, images that the model has not been "
+            "its own settings may not suit this network; let `select_loader`, images that the model has not been "
             "trained on, choose others, or try another method"
         )
     warnings.warn(

@@ -153,7 +153,7 @@ def test_images_that_choose_must_not_have_been_seen(model, images):
 def test_a_worse_layer_is_said(model, images):
     train, others = [images[0].tensors], [images[1].tensors]
     tight = {"method": "max_norm", "radius": 1e-3, "epochs": 1}  # of which the bias decides
-    message = r"`method` 'max_norm' makes the mean accuracy .* `val_loader` worse: .*published settings may not suit"
+    message = r"`method` 'max_norm' makes the mean accuracy .* `val_loader` worse: .*own settings may not suit"
     with pytest.warns(UserWarning, match=message):
         result = lt_lightning.retrain(model, train, others, **tight)
     assert result.after["all"] < result.before["all"] - 0.01

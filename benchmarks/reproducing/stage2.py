@@ -15,7 +15,7 @@ from lt_lightning.modules import LTModule
 from reproducing.tables import Changes, Training
 
 Mode = Literal["features", "validation", "paper"]
-"""``features``: published settings, last epoch; ``validation``: settings chosen on unseen images; ``paper``: on images,
+"""``features``: own settings, last epoch; ``validation``: settings chosen on unseen images; ``paper``: on images,
 best epoch and seed on test images."""
 
 _QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
@@ -61,7 +61,7 @@ def train_heads(
         "data": {"init_args": {"root": heads.root} if heads.root else {}},
         "trainer": _QUIET,
     }
-    if heads.mode == "features":  # with nothing to choose by, each method runs with its published settings
+    if heads.mode == "features":  # with nothing to choose by, each method runs with its own settings
         changes["data"]["init_args"]["val_from"] = "none"
     made = LTCLI(methods[0].config(changes, heads.backbone or {}), run=False)
     views = "published" if heads.mode == "paper" else heads.views  # on images there are none

@@ -114,8 +114,8 @@ def describe_point(row: Row) -> str:
     edge = row.at_edge
     values = ", ".join(f"{key} {_short(value)}{EDGE[edge.get(key)]}" for key, value in row.point.values.items())
     if row.runs:
-        return f"as published; seed {row.heads[0].seed}, epoch {row.tests[0].figures['epoch']}"
-    return values or ("as published" if row.selection != "none" else "")
+        return f"own settings; seed {row.heads[0].seed}, epoch {row.tests[0].figures['epoch']}"
+    return values or ("own settings" if row.selection != "none" else "")
 
 
 def _short(value: Any) -> str:
@@ -170,7 +170,7 @@ def _caption(found: Comparison) -> str:
         val = ", which chose all settings; val: there" if found.without_gain else ""
         lines.append(f"{found.why_no_winner}{val}")
     else:
-        lines.append("unselected: published settings, for there are no validation images known to be unseen")
+        lines.append("unselected: each method with its own settings, for no validation images are known to be unseen")
     if any(row.at_edge for row in found.rows):
         lines.append("↑ ↓ the largest, the smallest that was tried: `--grid` can go further")
     how = protocol(found)

@@ -53,7 +53,7 @@ def check(grid: Mapping[str, Any], options: Options) -> None:
     """
     if grid:
         raise UsageError(
-            f"`grid` ({', '.join(grid)}) cannot go with `protocol` paper, which runs methods with their published "
+            f"`grid` ({', '.join(grid)}) cannot go with `protocol` paper, which runs methods with their own "
             f"settings; leave it out, or give a YAML file with other settings as a method."
         )
     if options.views != "published":

@@ -57,7 +57,7 @@ def record(found: Comparison) -> dict[str, Any]:
         "group_thresholds": list(thresholds),
         "group_sizes": dict(zip(GROUPS, sizes, strict=True)),
         "seeds": list(options.seeds),
-        "grid": found.grid or (default_grid() if found.selection.allowed else "published settings"),
+        "grid": found.grid or (default_grid() if found.selection.allowed else "own settings"),
         "bootstrap": {"draws": options.draws, "confidence": 0.95, "resampled": _RESAMPLED},
         "winner": None if found.winner is None else found.winner.name,
         "warnings": found.warnings,

@@ -51,7 +51,7 @@ def test_products_of_the_keys_that_a_method_has():
     assert point.method.plain["optimizer"]["init_args"]["lr"] == 5e-4
 
 
-def test_published_settings_are_one_point():
+def test_own_settings_are_one_point():
     assert made("lort,ncm", {}, default=False) == {"lort": [{}], "ncm": [{}]}
 
 
@@ -84,5 +84,5 @@ def test_a_record_says_what_was_tried_by_default(run, make_data):
         for metric in found["grid"]["default"]["metric"]
         for centre in found["grid"]["default"]["centre"]
     ]
-    assert record(run("ncm", data=make_data(val_from="none")))["grid"] == "published settings"
+    assert record(run("ncm", data=make_data(val_from="none")))["grid"] == "own settings"
     assert record(run("ncm", {"metric": ["cosine"]}))["grid"] == {"metric": ["cosine"]}

@@ -102,8 +102,8 @@ def test_unselected(run, make_data, capsys):
     shown = capsys.readouterr().out
     assert "★" not in shown
     assert "− winner" not in shown
-    assert "unselected: published settings" in shown
-    assert describe_point(found.row("tau_norm")) == "as published"
+    assert "unselected: each method with its own settings, for no validation images" in " ".join(shown.split())
+    assert describe_point(found.row("tau_norm")) == "own settings"
     assert describe_point(found.row("stage 1")) == ""
 
 

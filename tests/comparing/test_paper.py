@@ -49,6 +49,7 @@ def test_best_epoch_of_the_best_seed(arguments, here, capsys):
     assert "best epoch and best of 2 seeds, both chosen on the test images" in shown
     assert "not comparable with figures of the default protocol" in shown
     assert "1 of 3: short" in shown
+    assert "own settings; seed" in shown
     assert "★" not in shown
     assert " val " not in shown
 
@@ -115,7 +116,7 @@ def test_training_that_diverges_is_marked(run, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--grid.lr=0.1"], "`grid` (lr) cannot go with `protocol` paper"),
+        (["--grid.lr=0.1"], "`grid` (lr) cannot go with `protocol` paper, which runs methods with their own settings"),
         (["--views=2"], "`views` 2 cannot go with `protocol` paper"),
         (["--oracle=true"], "`oracle` true cannot go with `protocol` paper"),
         (["--keep_runs=true"], "`keep_runs` true cannot go with `protocol` paper"),
