@@ -112,10 +112,10 @@ def to_linear(head: Head) -> nn.Linear:
         layer = head.to_linear()
     except UsageError as error:
         raise UsageError(f"{str(error).rstrip('.')}, so no linear layer can stand for it; {_INSTEAD}.") from error
-    if not head.predicts_as(layer):
+    if not head.linear_form_holds():
         raise UsageError(
-            f"`{type(head).__name__}` predicts something else than the layer that its `to_linear` gives, so no linear "
-            f"layer can stand for it: define that method as well; or {_INSTEAD}."
+            f"`{type(head).__name__}` predicts in its own way, but has inherited its `to_linear`, so no linear layer "
+            f"can stand for it: define that method as well; or {_INSTEAD}."
         )
     return layer
 

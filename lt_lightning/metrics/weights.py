@@ -22,7 +22,7 @@ def weight_norms(head: nn.Module) -> Tensor:
         ``(K,)``, in fp32 at least.
 
     Raises:
-        UsageError: If it has neither, predicts something else than that layer, or fails where it is asked for it.
+        UsageError: If it has neither, or its own predictions with the layer of another head.
     """
     return row_norms(_class_weights(head))
 
@@ -58,21 +58,14 @@ def _class_weights(head: nn.Module) -> Tensor:
 
 def _linear_form(head: nn.Module) -> nn.Linear | None:
     to_linear: Callable[[], nn.Linear] | None = getattr(head, "to_linear", None)
-    predicts_as: Callable[[nn.Linear], bool] | None = getattr(head, "predicts_as", None)
-    if to_linear is None:
-        return None
+    holds: Callable[[], bool] = getattr(head, "linear_form_holds", lambda: True)
     try:
-        layer = to_linear()
+        layer = None if to_linear is None else to_linear()
     except UsageError:
         return None
-    except Exception as error:  # somebody's own code, called where an evaluation ends
+    if not holds():
         raise UsageError(
-            f"`head` {type(head).__name__} fails in its `to_linear` ({type(error).__name__}: "
-            f"{str(error).rstrip('.')}), so the weights that act on features are not known; mend that method."
-        ) from error
-    if predicts_as is not None and not predicts_as(layer):
-        raise UsageError(
-            f"`head` {type(head).__name__} predicts something else than the layer that its `to_linear` gives, so the "
-            f"weights that act on features are not known; define that method as well."
+            f"`head` {type(head).__name__} predicts in its own way, but has inherited its `to_linear`, so the weights "
+            f"that act on features are not known; define that method as well."
         )
     return layer

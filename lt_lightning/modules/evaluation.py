@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.metrics import CalibrationError, GroupAccuracy, LogitsStatistics, weight_norms
 
@@ -57,7 +56,8 @@ class Evaluation(nn.Module):
             "accuracy": self.accuracy.per_class(),
             **self.logits_statistics.compute(),
         }
-        with suppress(UsageError):  # a head need not have a weight vector per class
+        # A head need not have a weight vector per class, and after all the training its own `to_linear` may fail.
+        with suppress(Exception):
             per_class["weight_norm"] = weight_norms(head)
         return {
             "accuracy": _plain(self.accuracy.compute()),

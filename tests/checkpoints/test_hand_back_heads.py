@@ -101,7 +101,7 @@ class Whole(Doubled):
 def test_a_head_that_predicts_otherwise_than_its_layer_is_refused(backbone, network, tmp_path):
     torch.save(network(backbone), tmp_path / "theirs.pth")
     found, classifier = read(tmp_path / "theirs.pth", backbone)
-    with pytest.raises(UsageError, match="`Doubled` predicts something else than the layer that its `to_linear` gives"):
+    with pytest.raises(UsageError, match="`Doubled` predicts in its own way, but has inherited its `to_linear`"):
         checkpoints.hand_back(found, classifier, Doubled(8, COUNTS), tmp_path / "better.pth")
     head = Whole(8, COUNTS)
     checkpoints.hand_back(found, classifier, head, tmp_path / "better.pth")

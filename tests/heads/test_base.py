@@ -1,11 +1,9 @@
-import threading
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import CosineHead, Head, LinearHead, LWSHead
+from lt_lightning.heads import CosineHead, Head, LinearHead
 
 
 class Doubled(Head):
@@ -68,96 +66,36 @@ def test_printed_it_says_what_it_was_made_with() -> None:
     assert repr(CosineHead(4, [5, 3])) == "CosineHead(num_classes=2, in_features=4, scale=16.0, learnable_scale=False)"
 
 
-def test_what_a_layer_predicts_is_tried_without_a_trace():
-    """Neither random numbers, nor the head, nor who watches it notices."""
-
-    class Watcher:
-        seen = 0
-
-        def watch(self, head, inputs, logits):
-            self.seen += 1
-
-        def __deepcopy__(self, memo):
-            raise AssertionError("copied along with the head")
-
-    class Counting(LinearHead):
-        def __init__(self, in_features, class_counts):
-            super().__init__(in_features, class_counts)
-            self.register_buffer("calls", torch.zeros(()))
-
-        def forward(self, features):
-            self.calls += 1
-            return super().forward(features) + (torch.rand(1) if self.training else 0)
-
-    head, watcher = Counting(4, [5, 3]), Watcher()
-    head.register_forward_hook(watcher.watch)
-    other = LinearHead(4, [5, 3]).to_linear()
-    before = torch.get_rng_state()
-    assert head.predicts_as(head.to_linear())
-    assert not head.predicts_as(other)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert (head.calls, watcher.seen, head.training) == (0, 0, True)
+class Own(LinearHead):
+    def predict(self, features: Tensor) -> Tensor:
+        return 2 * self(features)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-def test_a_layer_of_another_precision_predicts_alike(dtype):
-    class Mine(LWSHead):
-        pass
-
-    head = Mine(64, [5, 3])
-    with torch.no_grad():
-        head.scales.copy_(torch.tensor([1.7, 0.3]))
-    head.to(dtype)
-    assert head.predicts_as(head.to_linear())
-    with torch.no_grad():
-        wrong = head.to_linear()
-        wrong.weight.mul_(1.2)
-    assert not head.predicts_as(wrong)
-
-
-class Kept(LinearHead):
-    """Cannot be copied: keeps logits with their graph and a lock, and computes a weight before each forward."""
-
-    def __init__(self, in_features: int, class_counts: list[int]) -> None:
-        super().__init__(in_features, class_counts)
-        self.lock = threading.Lock()
-        self.inner = nn.Sequential(
-            nn.utils.weight_norm(nn.Linear(in_features, in_features)), nn.BatchNorm1d(in_features)
-        )
-        self.register_buffer("calls", torch.zeros(()))
-        self.same = nn.Module()
-        self.same.register_buffer("calls", self.calls)
-
+class Mixin:
     def forward(self, features: Tensor) -> Tensor:
-        with self.lock:
-            self.same.calls += 1
-            assert self.calls == self.same.calls
-            self.inner(features)
-            self.last = super().forward(features)
-        return self.last
+        raise NotImplementedError  # nothing is run
 
 
-@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
-def test_a_head_that_cannot_be_copied_is_tried_and_left_as_it_was() -> None:
-    head = Kept(4, [5, 3])
-    head.inner[1].eval()
-    head(torch.randn(6, 4))
-    before = {name: value.clone() for name, value in head.state_dict().items()}
-    calls = head.calls
-    assert head.predicts_as(head.to_linear())
-    assert (head.calls is calls, head.same.calls is calls) == (True, True)
-    assert [part.training for part in head.modules()] == [True, True, True, False, True]
-    torch.testing.assert_close(head.state_dict(), before, rtol=0, atol=0)
+class Before(Mixin, LinearHead):
+    pass
 
 
-def test_a_head_that_fails_on_random_features_is_refused_and_left_as_it_was() -> None:
-    class Picky(LinearHead):
-        def predict(self, features: Tensor) -> Tensor:
-            raise ValueError("too few images.")
+class After(LinearHead, Mixin):
+    """Its logits are those of LinearHead."""
 
-    head = Picky(4, [5, 3])
-    with pytest.raises(
-        UsageError, match=r"`Picky` or the layer .* \(ValueError: too few images\), so whether they agr"
-    ):
-        head.predicts_as(head.to_linear())
-    assert head.training
+
+class Later(Own):
+    def to_linear(self) -> nn.Linear:
+        raise NotImplementedError
+
+
+class Renamed(Later):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "holds"),
+    [(LinearHead, True), (Own, False), (Before, False), (After, True), (Later, True), (Renamed, True)],
+)
+def test_an_inherited_layer_holds_until_predictions_are_defined_anew(kind: type[LinearHead], holds: bool) -> None:
+    assert kind(4, [5, 3]).linear_form_holds() is holds

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import CosineHead, LinearHead, LWSHead, TauNormHead
+from lt_lightning.heads import CosineHead, Head, LinearHead, LWSHead, TauNormHead
 from lt_lightning.metrics import weight_cosines, weight_norms
 from lt_lightning.modules.evaluation import Evaluation
 
@@ -32,6 +32,7 @@ def test_own_weight_where_there_is_no_linear_layer() -> None:
     head = CosineHead(2, [5, 3])
     head.init_from(WEIGHT, None)
     assert weight_norms(head).tolist() == [5.0, 2.0]
+    assert weight_norms(OfNoLayer(2, [5, 3])).tolist() == [5.0, 2.0]
     assert weight_norms(nn.Linear(2, 3)).shape == (3,)
 
 
@@ -77,19 +78,20 @@ class Adjusted(LinearHead):
         return self(features) + torch.tensor([1.0, 0.0])
 
 
-class FailsOnFew(LinearHead):
-    def predict(self, features):
-        raise RuntimeError("too few images")
+class OfNoLayer(Head):
+    """Says nothing of a layer, but has weights."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.weight = nn.Parameter(WEIGHT)
+
+    def forward(self, features):
+        return (features @ self.weight.t()).exp()
 
 
 class FailsAsLayer(LinearHead):
     def to_linear(self):
         return {}["layer"]
-
-
-class PassedOn(LinearHead):
-    def forward(self, features):
-        return super().forward(features)
 
 
 def started(kind):
@@ -101,15 +103,12 @@ def started(kind):
 @pytest.mark.parametrize("kind", [Halved, Adjusted])
 @pytest.mark.parametrize("measure", [weight_norms, weight_cosines])
 def test_a_layer_that_a_head_has_inherited_and_does_not_predict_by_is_not_believed(kind, measure) -> None:
-    with pytest.raises(UsageError, match=f"`head` {kind.__name__} predicts something else than the layer that its `to"):
+    with pytest.raises(UsageError, match=f"`head` {kind.__name__} predicts in its own way, but has inherited its"):
         measure(started(kind))
 
 
-def test_layers_that_hold_are_believed_of_anybody() -> None:
+def test_a_layer_of_its_own_is_believed_of_anybody() -> None:
     assert weight_norms(started(HalvedLayer)).tolist() == [2.5, 1.0]
-    assert weight_norms(started(PassedOn)).tolist() == [5.0, 2.0]
-    with torch.autocast("cpu", torch.bfloat16):
-        assert weight_norms(started(HalvedLayer)).tolist() == [2.5, 1.0]
 
 
 def test_a_record_leaves_out_norms_that_are_not_known() -> None:
@@ -118,5 +117,4 @@ def test_a_record_leaves_out_norms_that_are_not_known() -> None:
     evaluation.update(logits, logits.softmax(dim=1), torch.arange(2))
     assert "weight_norm" not in evaluation.record(started(Halved))["per_class"]
     assert evaluation.record(started(HalvedLayer))["per_class"]["weight_norm"] == [2.5, 1.0]
-    for kind in (FailsOnFew, FailsAsLayer):
-        assert "weight_norm" not in evaluation.record(started(kind))["per_class"]
+    assert "weight_norm" not in evaluation.record(started(FailsAsLayer))["per_class"]
