@@ -60,11 +60,10 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Itera
 
 def keep_runs(found: Comparison, folder: Path, backbone: str | Plain) -> None:
     """Write ``runs/<method>/seed_<K>.ckpt`` of every method and seed, for ``test``, ``predict`` and ``export``."""
-    for row in found.rows:
-        if row.point is not None and row.point.method.plain:
-            for trained in row.heads:
-                name = row.name.replace("/", "_")
-                _save(found, row, trained, folder / "runs" / name / f"seed_{trained.seed}.ckpt", backbone)
+    for row in found.methods:  # not the oracle, which has trained on images that others are chosen or judged by
+        for trained in row.heads:
+            name = row.name.replace("/", "_")
+            _save(found, row, trained, folder / "runs" / name / f"seed_{trained.seed}.ckpt", backbone)
 
 
 def _instead(found: Comparison) -> str:

@@ -71,6 +71,11 @@ def test_others_become_checkpoints_of_ours(run, tmp_path):
             torch.testing.assert_close(module(images), trained.head.predict(features), rtol=1e-4, atol=1e-4)
 
 
+def test_the_oracle_is_not_kept_for_it_has_seen_the_validation_images(run, tmp_path):
+    keep_runs(run("tau_norm", oracle=True), tmp_path, BACKBONE)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["tau_norm"]
+
+
 def test_a_winner_trained_once_more_records_what_it_was_trained_on(run, make_data, tmp_path):
     found = run("cosine", {"lr": [0.1]}, data=make_data(val_from="train"), unseen=True)
     found.winner = found.row("cosine")  # whether it is a gain is of no matter here
