@@ -141,3 +141,20 @@ def list_root(tmp_path: Path) -> Path:
                 seed += 1
         (root / f"{split}.txt").write_text("\n".join(lines) + "\n")
     return root
+
+
+def write_mnist(root: Path, name: str = "MNIST", number: int = 30) -> dict[str, np.ndarray]:
+    """Training images, ten test images fewer, in torchvision's layout; the images of either split."""
+    images = {}
+    for split, count in (("train", number), ("t10k", number - 10)):
+        images[split] = np.random.default_rng(count).integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        _write_idx(root / name / "raw" / f"{split}-images-idx3-ubyte", images[split])
+        _write_idx(root / name / "raw" / f"{split}-labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8))
+    return images
+
+
+def _write_idx(path: Path, array: np.ndarray) -> None:
+    """The format of MNIST's raw files: magic number, sizes, bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    path.write_bytes(header + array.tobytes())

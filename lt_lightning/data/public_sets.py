@@ -139,14 +139,12 @@ class PublicSetLT(InMemoryLT, ABC):
     def _download(self) -> None:
         root = Path(self.root)
         lock = FileLock(root / ".lt_lightning.lock")
-        # In this order: what is found while another job unpacks it is found with that job's lock beside it.
-        if self._find() is not None and not Path(lock.lock_file).exists():
-            return
         with suppress(OSError, RuntimeError):  # a folder that takes no files, or a file system that has no locks
             root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         try:
-            if self._find() is None:
+            # A folder may be what a download left that failed: torchvision knows which files are missing.
+            if not isinstance(self._find(), ParquetSource):
                 TorchvisionFiles(self.facts.dataset, root).download()
         finally:
             lock.release()

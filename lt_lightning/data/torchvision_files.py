@@ -48,7 +48,8 @@ class TorchvisionFiles(ImageSource):
             self._dataset(str(self._root), train=True, download=True)
             self._dataset(str(self._root), train=False, download=True)
         except (OSError, RuntimeError) as error:
-            raise UsageError(f"`download=True` could not fetch the files into `root` {self._root}: {error}.") from error
+            cause = " ".join(str(error).split())  # torchvision gives each address a line
+            raise UsageError(f"`download=True` could not fetch the files into `root` {self._root}: {cause}.") from error
 
     def _open(self, split: SourceSplit) -> Any:
         # One split is kept: labels and images of a split are asked for in a row, and an array may weigh 150 MB.

@@ -1,24 +1,15 @@
-import numpy as np
 import pytest
 import torch
+from made_data import write_mnist
 
 from lt_lightning.data import MNISTLT
 from lt_lightning.errors import UsageError
 
 
-def write_idx(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
-    path.write_bytes(header + array.tobytes())
-
-
 @pytest.mark.parametrize("variant", ["mnist", "fashion", "kmnist"])
 def test_each_variant_is_read_from_torchvisions_files(tmp_path, variant):
     folder = {"mnist": "MNIST", "fashion": "FashionMNIST", "kmnist": "KMNIST"}[variant]
-    for split in ("train", "t10k"):
-        images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
-        write_idx(tmp_path / folder / "raw" / f"{split}-images-idx3-ubyte", images)
-        write_idx(tmp_path / folder / "raw" / f"{split}-labels-idx1-ubyte", (np.arange(60) % 10).astype(np.uint8))
+    write_mnist(tmp_path, folder, number=60)
     data = MNISTLT(variant, root=str(tmp_path), max_count=4, imbalance_ratio=2, val_per_class=1)
     data.prepare_data()
     data.setup("fit")

@@ -1,12 +1,14 @@
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 from jsonargparse import ArgumentParser
+from made_data import write_mnist
 
 from lt_lightning import data as public
-from lt_lightning.data import CIFAR10LT, CIFAR100LT, LTDataModule
+from lt_lightning.data import CIFAR10LT, CIFAR100LT, MNISTLT, LTDataModule
 from lt_lightning.data.public_sets import check_class_names
 from lt_lightning.errors import UsageError
 
@@ -61,7 +63,7 @@ def test_files_of_another_set_are_refused(parquet_root):
         CIFAR100LT(root=str(parquet_root)).prepare_data()
 
 
-def test_a_download_happens_once_and_only_if_allowed(tmp_path, monkeypatch):
+def test_a_download_happens_only_if_allowed(tmp_path, monkeypatch):
     calls = []
 
     class Downloads:
@@ -76,19 +78,61 @@ def test_a_download_happens_once_and_only_if_allowed(tmp_path, monkeypatch):
     assert calls == []
     CIFAR10LT(root=str(tmp_path), download=True).prepare_data()
     assert calls == [(True, True), (False, True)]
-    CIFAR10LT(root=str(tmp_path), download=True).prepare_data()
-    assert len(calls) == 2
+
+
+def test_parquet_files_are_not_downloaded_once_more(parquet_root, monkeypatch):
+    monkeypatch.setattr("lt_lightning.data.cifar.datasets.CIFAR10", lambda *_, **__: pytest.fail("they are there"))
+    small(parquet_root, download=True).prepare_data()
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """Has MNIST's files fetched from a folder that may be reached or not, and counts what is fetched."""
+    reached, fetched = [False], []
+
+    def fetch(url, download_root, filename, **_):
+        if not reached[0]:
+            raise RuntimeError("no network")
+        fetched.append(filename)
+        write_mnist(Path(download_root).parents[1])
+
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", fetch)
+    return reached, fetched
+
+
+def test_a_download_that_failed_is_tried_again(tmp_path, mirror):
+    reached, fetched = mirror
+    data = MNISTLT(root=str(tmp_path), download=True)
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"`download=True` could not fetch the files .*no network"):
+            data.prepare_data()
+        assert (tmp_path / "MNIST").is_dir()
+    reached[0] = True
+    data.prepare_data()
+    assert len(fetched) == 4
+    assert len(data.open_source().labels("train")) == 30
+
+
+@pytest.mark.parametrize("takes_a_lock", [True, False])
+def test_a_set_that_is_there_needs_no_network(tmp_path, mirror, monkeypatch, takes_a_lock):
+    write_mnist(tmp_path)
+    if not takes_a_lock:
+        monkeypatch.setattr("lt_lightning.data.public_sets.FileLock.acquire", refused)
+    MNISTLT(root=str(tmp_path), download=True).prepare_data()
+    assert mirror[1] == []
 
 
 def test_a_job_waits_for_another_that_downloads_into_the_same_folder(tmp_path, monkeypatch):
-    folder, whole = tmp_path / "cifar-10-batches-py", tmp_path / "cifar-10-batches-py" / "whole"
+    whole = tmp_path / "cifar-10-batches-py" / "whole"
     begun, waited = threading.Event(), threading.Event()
-    calls = []
+    fetched = []
 
     class Downloads:
         def __init__(self, root, train, download):
-            calls.append(train)
-            folder.mkdir(exist_ok=True)
+            if whole.exists():
+                return
+            fetched.append(train)
+            whole.parent.mkdir(exist_ok=True)
             begun.set()
             waited.wait(60)
             whole.touch()
@@ -101,7 +145,7 @@ def test_a_job_waits_for_another_that_downloads_into_the_same_folder(tmp_path, m
     CIFAR10LT(root=str(tmp_path), download=True).prepare_data()
     assert whole.exists()
     other.join()
-    assert calls == [True, False]
+    assert fetched == [True]
 
 
 def test_a_folder_that_takes_no_lock_is_downloaded_into_all_the_same(tmp_path, monkeypatch):

@@ -1,30 +1,13 @@
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from made_data import write_mnist
 from torchvision import datasets
 
 from lt_lightning.data.torchvision_files import TorchvisionFiles
 from lt_lightning.errors import UsageError
-
-
-def write_idx(path: Path, array: np.ndarray) -> None:
-    """The format of MNIST's raw files: magic number, sizes, bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
-    path.write_bytes(header + array.tobytes())
-
-
-def write_mnist(root: Path, name: str = "MNIST") -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    images = {}
-    for split, count in (("train", 30), ("t10k", 20)):
-        images[split] = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        write_idx(root / name / "raw" / f"{split}-images-idx3-ubyte", images[split])
-        write_idx(root / name / "raw" / f"{split}-labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8))
-    return images
 
 
 def test_mnist_files_give_grey_images(tmp_path):
