@@ -210,8 +210,10 @@ class InMemoryLT(LTDataModule, ABC):
         """Crops times flips: 162 for 4 pixels of border and flips.
 
         Raises:
-            UsageError: If there is other augmentation, whose outcomes cannot be listed.
+            UsageError: If there is other augmentation, or a ``to_input`` of its own: their outcomes cannot be listed.
         """
+        if type(self).to_input is not InMemoryLT.to_input:
+            return super().count_views()
         if self.augmentation.changes:
             raise UsageError(
                 f'`views` "all" takes every crop and mirror image, but with `data.augmentation` '
@@ -221,10 +223,10 @@ class InMemoryLT(LTDataModule, ABC):
         return (2 * self.crop_padding + 1) ** 2 * (2 if self.flip else 1)
 
     def to_view(self, images: Tensor, view: int) -> Tensor:
-        """One crop, mirrored in the second half of the views, normalised: ``(B, C, H, W)``, fp32."""
+        """One crop, mirrored in the second half of the views, finished as for evaluation: ``(B, C, H, W)``, fp32."""
         mirrored, place = divmod(view, (2 * self.crop_padding + 1) ** 2)
         crop = crop_at(images, self.crop_padding, *divmod(place, 2 * self.crop_padding + 1))
-        return normalize(crop.flip(-1) if mirrored else crop, self.facts.mean, self.facts.std)
+        return self.finish(crop.flip(-1) if mirrored else crop, False, None)
 
     def describe_split(self) -> dict[str, Any]:
         """What was asked for, what came of it, and the pixel hashes of the splits loaded so far."""

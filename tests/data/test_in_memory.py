@@ -293,6 +293,24 @@ def test_all_views_are_refused_where_there_is_other_augmentation():
         ThreeLT(augmentation=Cutout).count_views()
 
 
+def test_all_views_are_refused_where_a_subclass_makes_its_input_in_another_way():
+    class Grey(ThreeLT):
+        def to_input(self, images, training, generator):
+            return super().to_input(images, training, generator).mean(1, keepdim=True)
+
+    with pytest.raises(UsageError, match=r'`views` "all" needs augmentation .*but `Grey` has none; give a number'):
+        Grey().count_views()
+
+
+def test_views_end_as_evaluation_does():
+    class Plain(ThreeLT):
+        def finish(self, images, training, generator):
+            return images / 255
+
+    images = make_source().images("train", torch.arange(2))
+    assert torch.equal(Plain(crop_padding=1).to_view(images, 4), images / 255)
+
+
 def test_held_out_training_images_are_put_back():
     data = ThreeLT(imbalance_ratio=4, val_from="train")
     held = len(data.split("val"))
