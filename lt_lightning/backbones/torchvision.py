@@ -25,8 +25,8 @@ class TorchvisionBackbone(Backbone):
         weights: torchvision's name of published weights, e.g. ``IMAGENET1K_V2``; ``None`` starts at random.
 
     Raises:
-        UsageError: If torchvision has no such model or weights, the model does not end in a linear layer, or
-            ``cifar_stem`` is asked of a model of another family.
+        UsageError: If torchvision has no such model or weights, the weights cannot be fetched, the model does not end
+            in a linear layer, or ``cifar_stem`` is asked of a model of another family.
     """
 
     def __init__(self, name: str = "resnet34", cifar_stem: bool = False, weights: str | None = None) -> None:
@@ -46,6 +46,11 @@ class TorchvisionBackbone(Backbone):
         except (KeyError, ValueError) as error:
             known = [entry.name for entry in torchvision.models.get_model_weights(name)]
             raise UsageError(f"`weights` of {name!r} must be one of {known} or null, but got {weights!r}.") from error
+        except OSError as error:
+            raise UsageError(
+                f"`weights` {weights!r} of {name!r} cannot be fetched: {error}; make the network once where there is "
+                f"internet, which keeps them in {torch.hub.get_dir()!r}."
+            ) from error
         if cifar_stem:
             _fit_to_cifar(self.model, name)
         if weights is not None:

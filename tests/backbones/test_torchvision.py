@@ -1,5 +1,7 @@
 """torchvision's classifiers as backbones."""
 
+from urllib.error import URLError
+
 import pytest
 import torch
 import torchvision
@@ -185,3 +187,13 @@ def test_where_a_checkpoint_follows_none_are_fetched_and_the_network_is_theirs(m
 def test_weights_that_there_are_not_are_named_where_a_checkpoint_follows_too():
     with without_published_weights(), pytest.raises(UsageError, match=r"`weights` of 'resnet18' must be one of"):
         TorchvisionBackbone("resnet18", weights="gone")
+
+
+def test_weights_that_cannot_be_fetched_are_named(monkeypatch, tmp_path):
+    def offline(*_, **__):
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(UsageError, match=r"`weights` 'DEFAULT' of 'resnet18' cannot be fetched: .*no route .*internet"):
+        TorchvisionBackbone("resnet18", weights="DEFAULT")
