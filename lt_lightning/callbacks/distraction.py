@@ -8,7 +8,6 @@ from torch import Tensor
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import Distraction, distraction
 from lt_lightning.losses import Loss
-from lt_lightning.losses.form import form_of
 
 
 class NegativeDistraction(Callback):
@@ -25,8 +24,6 @@ class NegativeDistraction(Callback):
     def __init__(self) -> None:
         self._handle: Any = None
         self._found: Distraction | None = None
-        self._loss: Loss | None = None
-        self._one_vs_all = False
         self._logs = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
@@ -65,9 +62,6 @@ class NegativeDistraction(Callback):
     def watch(self, loss: Loss) -> None:
         """Note what ``loss`` is given the next time that it is taken."""
         self._leave()
-        if loss is not self._loss:
-            # Asked once: the answer waits for the host.
-            self._loss, self._one_vs_all = loss, form_of(loss) == "sigmoid"
         self._handle = loss.register_forward_pre_hook(self._note, with_kwargs=True)
 
     def _leave(self) -> None:
@@ -84,6 +78,6 @@ class NegativeDistraction(Callback):
         scaled = logits.detach() * loss.logit_scale
 
         def keep(gradients: Tensor) -> None:
-            self._found = distraction(scaled, targets, gradients, self._one_vs_all)
+            self._found = distraction(scaled, targets, gradients, loss.one_vs_all)
 
         logits.register_hook(keep)  # type: ignore[no-untyped-call]

@@ -36,6 +36,9 @@ class Loss(nn.Module, ABC):
     logit_scale: float = 1.0
     """What logits are multiplied by inside the loss, hence before probabilities are taken."""
 
+    one_vs_all: bool = False
+    """Whether logits stand for one sigmoid per class instead of a softmax."""
+
     initial_bias: float | None = None
     """Bias that the classifier is to start from, whatever it had; ``None`` leaves it alone."""
 
@@ -156,8 +159,13 @@ class Loss(nn.Module, ABC):
         return reduce(losses, weights, self.reduction)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Class probabilities that belong to logits trained with this loss, ``(N, K)``: softmax unless overridden."""
-        return torch.softmax(at_least_fp32(logits) * self.logit_scale, dim=-1)
+        """Class probabilities that belong to logits trained with this loss, ``(N, K)``, unless overridden.
+
+        A softmax of the logits times :attr:`logit_scale`, or, if :attr:`one_vs_all`, the sigmoid of each, which need
+        not sum to 1.
+        """
+        logits = at_least_fp32(logits) * self.logit_scale
+        return torch.sigmoid(logits) if self.one_vs_all else torch.softmax(logits, dim=-1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Loss":
         super()._apply(keeping_precision(fn), recurse)  # type: ignore[no-untyped-call]

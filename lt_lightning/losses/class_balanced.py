@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError, check_at_least_0
@@ -65,7 +64,8 @@ class ClassBalancedLoss(Loss):
             raise UsageError(f"`kind` must be one of {', '.join(get_args(Kind))}, but got {kind!r}.")
         check_at_least_0(gamma=gamma)
         self.require_two_classes()
-        if init_bias and not self._one_vs_all(kind):
+        self.one_vs_all = kind in ("sigmoid", "focal")
+        if init_bias and not self.one_vs_all:
             raise UsageError(
                 f"`init_bias` belongs to the kinds sigmoid and focal, but got kind {kind!r}, to which a common bias of "
                 "all classes makes no difference; leave it out."
@@ -89,13 +89,3 @@ class ClassBalancedLoss(Loss):
         else:
             losses = one_vs_all_loss(logits, targets, self.gamma)
         return self.reduce(losses, targets, over="samples")
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Sigmoid for the one-vs-all kinds (``sigmoid``, ``focal``), softmax for the others, ``(N, K)``."""
-        if self._one_vs_all(self.kind):
-            return torch.sigmoid(at_least_fp32(logits))
-        return super().probabilities(logits)
-
-    @staticmethod
-    def _one_vs_all(kind: Kind) -> bool:
-        return kind in ("sigmoid", "focal")

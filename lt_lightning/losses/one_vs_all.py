@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from math import log
 
-import torch
-from torch import Tensor
-
-from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.reduction import Reduction
 
@@ -35,6 +31,8 @@ class OneVsAllLoss(Loss):
         UsageError: If there is one class.
     """
 
+    one_vs_all = True
+
     def __init__(
         self,
         class_counts: Sequence[int],
@@ -46,7 +44,3 @@ class OneVsAllLoss(Loss):
         self.require_two_classes()
         if init_bias:
             self.initial_bias = bias_of_one_in(self.num_classes)
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Sigmoid of each logit, ``(N, K)``; they need not sum to 1."""
-        return torch.sigmoid(at_least_fp32(logits))

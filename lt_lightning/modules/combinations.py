@@ -5,7 +5,6 @@ from torch import nn
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head, LogitAdjustmentHead
 from lt_lightning.losses import Loss
-from lt_lightning.losses.form import form_of
 
 
 def check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) -> None:
@@ -33,7 +32,7 @@ def check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) ->
             f"{names} do not go together: the loss multiplies by its scale {loss.logit_scale:g}, which needs cosine "
             f"logits that nothing has scaled before; use CosineHead with scale 1, or set the loss's scale to 1."
         )
-    if isinstance(head, LogitAdjustmentHead) and head.tau > 0 and form_of(loss) == "sigmoid":
+    if isinstance(head, LogitAdjustmentHead) and head.tau > 0 and loss.one_vs_all:
         raise UsageError(
             f"{names} do not go together: the adjustment divides softmax probabilities by priors, which sigmoids of "
             f"single classes do not allow; use a softmax loss, such as CrossEntropyLoss."

@@ -6,6 +6,10 @@ from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, LDAMLoss, L
 from lt_lightning.losses.form import fit_temperature_of, form_of
 
 
+class Sigmoids(CrossEntropyLoss):
+    one_vs_all = True
+
+
 class Halved(CrossEntropyLoss):
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         return super().probabilities(logits) / 2
@@ -19,12 +23,16 @@ class Halved(CrossEntropyLoss):
         (lambda counts: LDAMLoss(counts, scale=30), "softmax"),
         (lambda counts: ClassBalancedLoss(counts, kind="sigmoid"), "sigmoid"),
         (lambda counts: ClassBalancedLoss(counts, kind="softmax_bce"), "softmax"),
+        (Sigmoids, "sigmoid"),
         (Halved, "other"),
     ],
 )
-def test_the_form_is_found_by_asking(counts, make, form):
+def test_the_form_is_that_of_the_probabilities(counts, make, form):
     loss: Loss = make(counts)
     assert form_of(loss) == form
+    scaled = (logits := torch.eye(len(counts))) * loss.logit_scale
+    wanted = {"softmax": scaled.softmax(dim=1), "sigmoid": scaled.sigmoid(), "other": scaled.softmax(dim=1) / 2}
+    torch.testing.assert_close(loss.probabilities(logits), wanted[form])
 
 
 def test_a_temperature_is_fitted_to_the_likelihood_that_the_probabilities_give():
