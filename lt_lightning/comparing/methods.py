@@ -19,6 +19,9 @@ BUILT_IN = "cifar100_lt/"
 
 _NOT_METHODS = ("stage1/", "pipeline_", "best")
 _PARTS = ("head", "loss", "optimizer", "lr_scheduler", "allow_double_balancing")
+_LEFT_OUT = ("callbacks", "callbacks+", "gradient_clip_val", "accumulate_grad_batches")
+"""Options of the Trainer that change what is learnt, and that heads which train together cannot have."""
+_NEUTRAL = ("accumulate_grad_batches", 1)
 _YAML = (".yaml", ".yml")
 _MANY_CLASSES = 100  # above, LORT's paper has another δ
 
@@ -112,7 +115,14 @@ def _settings_of(config: Any, name: str) -> Plain:
     data = dict((config.get("data") or {}).get("init_args") or {})
     plain = {key: arguments[key] for key in _PARTS if key in arguments}
     plain |= {key: data[key] for key in ("sampler", "batch_size") if key in data}
-    epochs = (config.get("trainer") or {}).get("max_epochs")
+    trainer = config.get("trainer") or {}
+    lost = next((key for key in _LEFT_OUT if trainer.get(key) and (key, trainer[key]) != _NEUTRAL), None)
+    if lost is not None:
+        raise UsageError(
+            f"`methods` {name} sets `trainer.{lost.rstrip('+')}`, which `compare` cannot do, for it trains heads "
+            f"without a Trainer; take it out, or train with `lt-lightning fit`."
+        )
+    epochs = trainer.get("max_epochs")
     return plain if epochs is None else {**plain, "epochs": epochs}
 
 

@@ -73,6 +73,24 @@ def test_files_with_mistakes(tmp_path, text, message):
         find(str(path))
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("stack: [cifar100_lt/linear, shared/losses/ldam_drw]", "callbacks"),
+        ("{stack: cifar100_lt/linear, trainer: {callbacks: [DRW]}}", "callbacks"),
+        ("{stack: cifar100_lt/linear, trainer: {gradient_clip_val: 1}}", "gradient_clip_val"),
+        ("{stack: cifar100_lt/linear, trainer: {accumulate_grad_batches: 2}}", "accumulate_grad_batches"),
+    ],
+)
+def test_what_only_a_trainer_does_is_refused(tmp_path, text, key):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=f"`methods` .*mine.yaml sets `trainer.{key}`, which `compare` cannot do"):
+        find(str(path))
+    path.write_text("{stack: cifar100_lt/linear, trainer: {accumulate_grad_batches: 1, callbacks: null}}")
+    assert find(str(path))[0].plain == find("linear")[0].plain
+
+
 def test_a_class_of_ones_own_with_an_argument_that_has_no_default(tmp_path, monkeypatch):
     (tmp_path / "my_centres.py").write_text(
         "from lt_lightning.heads import LinearHead\n"
