@@ -44,7 +44,6 @@ from lt_lightning.functional.logistic_regression import (
 from lt_lightning.functional.logits import (
     logit_moments,
     logits_magnitude,
-    own_moments,
     standard_deviation,
     top_class,
 )
@@ -116,7 +115,6 @@ __all__ = [
     "negative_log_likelihood",
     "normalize",
     "one_vs_all_loss",
-    "own_moments",
     "paired_bootstrap",
     "prior_accuracy",
     "project_rows",

@@ -93,8 +93,8 @@ def logit_moments(values: Tensor, dtype: torch.dtype) -> Moments:
     return Moments(sums + number * origins, squares + origins * (2 * sums + number * origins), shift + origin.mean())
 
 
-def own_moments(values: Tensor, targets: Tensor, row_means: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum and sum of squares, for each class i, of column i over the samples of class i, raw and centred.
+def own_sums(values: Tensor, targets: Tensor, row_means: Tensor) -> Tensor:
+    """Sum, for each class i, of column i over the samples of class i, raw and centred.
 
     Args:
         values: ``(N, K)``.
@@ -102,12 +102,11 @@ def own_moments(values: Tensor, targets: Tensor, row_means: Tensor) -> tuple[Ten
         row_means: Mean of each row, ``(N,)``; results are in its precision.
 
     Returns:
-        Two tensors ``(2, K)``; 0 for a class without samples.
+        ``(2, K)``; 0 for a class without samples.
     """
     own = values.gather(1, targets.unsqueeze(1)).squeeze(1).to(row_means.dtype)
     both = torch.stack((own, own - row_means))
-    zeros = both.new_zeros(2, values.shape[1])
-    return zeros.index_add(1, targets, both), zeros.index_add(1, targets, both.square())
+    return both.new_zeros(2, values.shape[1]).index_add_(1, targets, both)
 
 
 def logits_magnitude(sums: Tensor, own_sums: Tensor, total: Tensor) -> Tensor:

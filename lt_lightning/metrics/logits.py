@@ -1,15 +1,13 @@
 """Logits Magnitude and Regularized Standard Deviation."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
 from lt_lightning.functional.batches import check_targets, check_width
 from lt_lightning.functional.groups import GROUPS, group_means
-from lt_lightning.functional.logits import logit_moments, logits_magnitude, own_moments, standard_deviation
+from lt_lightning.functional.logits import logit_moments, logits_magnitude, own_sums, standard_deviation
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.metrics.base import ExactMetric, group_masks
 
@@ -18,20 +16,18 @@ class LogitsStatistics(ExactMetric):
     """LORT's two measures of a class's logits, as they are and with the mean of each row removed.
 
     - Logits Magnitude of class i: mean of logit i over class i's samples minus its mean over all others.
-    - Regularized Standard Deviation: standard deviation of logit i, divided by the Logits Magnitude.
+    - Regularized Standard Deviation: standard deviation of logit i over all samples, as the definition is read here,
+      divided by the Logits Magnitude.
 
     Adding one vector to all rows of a classifier changes neither softmax nor accuracy, but moves both; the centred
-    versions do not move. The state is nine numbers per class in fp64, summed over processes.
+    versions do not move. The state is seven numbers per class in fp64, summed over processes.
 
     Args:
         class_counts: Training images per class, length K; they decide the groups of :meth:`by_group`.
         thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
-        std_over: Whether the standard deviation of logit i is that over ``all`` samples or over class i's ``own``; the
-            paper does not say, ``all`` is this package's reading.
 
     Raises:
-        UsageError: If a count is negative or no whole number, the thresholds do not rise from 0, or ``std_over`` is
-            unknown.
+        UsageError: If a count is negative or no whole number, or the thresholds do not rise from 0.
 
     References:
         "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), Definitions 1 and 2.
@@ -40,23 +36,14 @@ class LogitsStatistics(ExactMetric):
     sums: Tensor
     squares: Tensor
     own_sums: Tensor
-    own_squares: Tensor
     total: Tensor
     masks: Tensor
 
-    def __init__(
-        self,
-        class_counts: Sequence[int],
-        thresholds: tuple[int, int] = (20, 100),
-        std_over: Literal["all", "own"] = "all",
-    ) -> None:
+    def __init__(self, class_counts: Sequence[int], thresholds: tuple[int, int] = (20, 100)) -> None:
         super().__init__()
-        if std_over not in ("all", "own"):
-            raise UsageError(f"`std_over` must be all or own, but got {std_over!r}.")
-        self.std_over = std_over
         self.register_buffer("masks", group_masks(class_counts, thresholds), persistent=False)
         self.num_classes = self.masks.shape[1]
-        for name in ("sums", "squares", "own_sums", "own_squares"):  # row 0: raw, row 1: centred
+        for name in ("sums", "squares", "own_sums"):  # row 0: raw, row 1: centred
             self.add_state(name, torch.zeros(2, self.num_classes, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("total", torch.zeros(self.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -76,11 +63,9 @@ class LogitsStatistics(ExactMetric):
             return
         logits = at_least_fp32(logits)
         moments = logit_moments(logits, self.sums.dtype)
-        own_sums, own_squares = own_moments(logits, targets, moments.row_means)
         self.sums = self.sums + moments.sums
         self.squares = self.squares + moments.squares
-        self.own_sums = self.own_sums + own_sums
-        self.own_squares = self.own_squares + own_squares
+        self.own_sums = self.own_sums + own_sums(logits, targets, moments.row_means)
         self.total = self.total.index_add(0, targets, torch.ones_like(targets))
 
     def compute(self) -> dict[str, Tensor]:
@@ -90,11 +75,7 @@ class LogitsStatistics(ExactMetric):
             ``logits_magnitude``, ``regularized_std``, and both again with ``centred_`` in front.
         """
         magnitude = logits_magnitude(self.sums, self.own_sums, self.total)
-        if self.std_over == "all":
-            deviation = standard_deviation(self.sums, self.squares, self.total.sum())
-        else:
-            deviation = standard_deviation(self.own_sums, self.own_squares, self.total)
-        ratio = deviation / magnitude
+        ratio = standard_deviation(self.sums, self.squares, self.total.sum()) / magnitude
         return {
             "logits_magnitude": magnitude[0],
             "regularized_std": ratio[0],

@@ -1,6 +1,6 @@
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
@@ -15,13 +15,8 @@ LOGITS, TARGETS = torch.tensor(GOLDEN["logits"], dtype=torch.float64), torch.ten
 COUNTS: list[int] = GOLDEN["train_counts"]
 
 
-def results(
-    logits: torch.Tensor,
-    targets: torch.Tensor,
-    batch_size: int = 64,
-    std_over: Literal["all", "own"] = "all",
-) -> dict[str, torch.Tensor]:
-    metric = LogitsStatistics([5] * logits.shape[1], std_over=std_over)
+def results(logits: torch.Tensor, targets: torch.Tensor, batch_size: int = 64) -> dict[str, torch.Tensor]:
+    metric = LogitsStatistics([5] * logits.shape[1])
     for batch in zip(logits.split(batch_size), targets.split(batch_size), strict=True):
         metric.update(*batch)
     return dict(metric.compute())
@@ -43,13 +38,13 @@ def test_reference_numbers_in_fp32() -> None:
 
 
 @settings(deadline=None, max_examples=30)
-@example(2, 4, 16, "all")  # one class has every sample, and its sum is not exact
-@given(st.integers(2, 5), st.integers(4, 30), st.integers(0, 10_000), st.sampled_from(["all", "own"]))
-def test_definitions_written_out(k: int, n: int, seed: int, std_over: Literal["all", "own"]) -> None:
+@example(2, 4, 16)  # one class has every sample, and its sum is not exact
+@given(st.integers(2, 5), st.integers(4, 30), st.integers(0, 10_000))
+def test_definitions_written_out(k: int, n: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(n, k, generator=generator, dtype=torch.float64)
     targets = torch.randint(k, (n,), generator=generator)
-    found = results(logits, targets, 7, std_over)
+    found = results(logits, targets, 7)
     centred = logits - logits.mean(1, keepdim=True)
     for prefix, values in (("", logits), ("centred_", centred)):
         for c in range(k):
@@ -60,7 +55,7 @@ def test_definitions_written_out(k: int, n: int, seed: int, std_over: Literal["a
                 assert ratio.isnan()
                 continue
             expected = own.mean() - rest.mean()
-            std = (values[:, c] if std_over == "all" else own).std(correction=0)
+            std = values[:, c].std(correction=0)
             torch.testing.assert_close(magnitude, expected, rtol=1e-9, atol=1e-11)
             torch.testing.assert_close(ratio * magnitude, std, rtol=1e-9, atol=1e-7)
 
@@ -124,7 +119,5 @@ def test_means_by_group_leave_out_classes_without_images() -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(UsageError, match="`std_over` must be all or own, but got 'rest'"):
-        LogitsStatistics(COUNTS, std_over="rest")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"`thresholds` must be \(low, high\)"):
         LogitsStatistics(COUNTS, (100, 20))
