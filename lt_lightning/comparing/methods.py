@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_lightning import presets
-from lt_lightning.comparing.settings import Plain, SettingsParser
+from lt_lightning.comparing.settings import OPTIMIZER, Plain, SettingsParser
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
@@ -113,7 +113,7 @@ def _settings_of(config: Any, name: str) -> Plain:
         )
     arguments = dict(model.get("init_args") or {})
     data = dict((config.get("data") or {}).get("init_args") or {})
-    plain = {key: arguments[key] for key in _PARTS if key in arguments}
+    plain = {"optimizer": OPTIMIZER} | {key: arguments[key] for key in _PARTS if key in arguments}
     plain |= {key: data[key] for key in ("sampler", "batch_size") if key in data}
     trainer = config.get("trainer") or {}
     lost = next((key for key in _LEFT_OUT if trainer.get(key) and (key, trainer[key]) != _NEUTRAL), None)

@@ -26,6 +26,9 @@ from lt_lightning.schedules import CosineLR, check_inner_lengths
 Plain = dict[str, Any]
 """Settings as a YAML file has them."""
 
+OPTIMIZER: Plain = {"class_path": "torch.optim.SGD", "init_args": {"lr": 5e-4, "momentum": 0.9}}
+"""The one of :class:`RetrainModule` where nothing is said, spelt out for grids to vary."""
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -5,7 +5,7 @@ import pytest
 from lt_lightning.comparing import record
 from lt_lightning.comparing.grid import LR_FACTORS, default_grid, points, read_grid
 from lt_lightning.comparing.methods import built_in_methods, find_methods
-from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.comparing.settings import Settings, SettingsParser
 from lt_lightning.errors import UsageError
 
 PARSER = SettingsParser()
@@ -40,6 +40,17 @@ def test_every_method_has_as_many_points_by_default():
     assert {len(tried) for tried in found.values()} == {len(LR_FACTORS)}
     assert found["lort"][:3] == [{"lr": 5e-4}, {"lr": 1.5e-6}, {"lr": 5e-6}]
     assert sorted(point["tau"] for point in found["tau_norm"]) == [0.25 * step for step in range(1, 9)]
+
+
+def test_a_configuration_without_an_optimizer_varies_that_of_fit(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("model: {class_path: RetrainModule, init_args: {loss: FocalLoss}}")
+    assert made(str(path), {})["mine"][:2] == [{"lr": 5e-4}, {"lr": 1.5e-6}]
+    assert made(str(path), {"lr": "0.1"})["mine"] == [{"lr": 0.1}]
+    (method,) = find_methods(str(path), COUNTS, PARSER)
+    settings = PARSER.make(method.plain, "mine")
+    (ours, _), (theirs, _) = (each.training(*each.parts(4, COUNTS)) for each in (settings, Settings()))
+    assert ours.defaults == theirs.defaults
 
 
 def test_products_of_the_keys_that_a_method_has():
