@@ -285,19 +285,9 @@ class InMemoryLT(LTDataModule, ABC):
     def _load_pool(self) -> None:
         source = self.open_source()
         labels = source.labels("train")
-        num_classes = len(self.facts.class_names)
-        check_labels(labels, num_classes, f"The training set of {self.facts.name}")
-        available = torch.bincount(labels, minlength=num_classes)
-        if self.val_from == "pool":
-            available = (available - self.val_per_class).clamp(min=0)
+        check_labels(labels, len(self.facts.class_names), f"The training set of {self.facts.name}")
         chosen = split_pool(
-            labels,
-            self._wanted_counts(),
-            self.val_from,
-            self.val_per_class,
-            self.val_fraction,
-            self.subset,
-            self._remedy(available.tolist()),
+            labels, self._wanted_counts(), self.val_from, self.val_per_class, self.val_fraction, self.subset
         )
         images = source.images("train", torch.cat([chosen.train, chosen.val]))
         train, val = images[: len(chosen.train)], images[len(chosen.train) :]
@@ -307,13 +297,6 @@ class InMemoryLT(LTDataModule, ABC):
         self._repeated = int((~unseen).sum())
         self._keep("train", train, labels[chosen.train])
         self._keep("val", val[unseen], labels[chosen.val][unseen])
-
-    def _remedy(self, available: list[int]) -> str:
-        """What to do where the pool has fewer images than asked for; a complete set has what it should."""
-        if self.profile == "complete":
-            profiles.check_complete(self.facts.name, available, self._wanted_counts())
-            return ""
-        return profiles.remedy(self.profile, available, self._largest_count(), self.imbalance_ratio)
 
     def _load_test(self) -> None:
         source = self.open_source()

@@ -1,8 +1,7 @@
 """How many training images each class of an artificial long tail has."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from math import ceil, isfinite
+from math import isfinite
 from typing import Literal
 
 from lt_lightning.errors import UsageError
@@ -43,7 +42,11 @@ def class_counts(profile: Tail, num_classes: int, max_count: int, imbalance_rati
         raise UsageError(f"`max_count` must be at least 1, but got {max_count}.")
     if not (isfinite(imbalance_ratio) and imbalance_ratio >= 1):
         raise UsageError(f"`imbalance_ratio` must be a number of at least 1, but got {imbalance_ratio}.")
-    counts = _counts(profile, num_classes, max_count, imbalance_ratio)
+    if profile == "exponential":
+        counts = [int(max_count * imbalance_ratio ** (-c / (num_classes - 1))) for c in range(num_classes)]
+    else:
+        head = num_classes // 2 if profile == "step" else num_classes
+        counts = [max_count] * head + [int(max_count / imbalance_ratio)] * (num_classes - head)
     if 0 in counts:
         raise UsageError(
             f"`imbalance_ratio` {imbalance_ratio:g} leaves class {counts.index(0)} without an image when the largest "
@@ -71,58 +74,3 @@ def complete_counts(published: Sequence[int], held_out: int) -> list[int]:
             f"it has {min(published)}; choose a smaller one."
         )
     return [count - held_out for count in published]
-
-
-def check_complete(name: str, available: Sequence[int], counts: Sequence[int]) -> None:
-    """Refuse a pool that is not the whole set.
-
-    Args:
-        name: Of the set.
-        available: Images the pool has of each class, ``(K,)``, without those held out.
-        counts: Of :func:`complete_counts`, ``(K,)``.
-
-    Raises:
-        UsageError: If a class has fewer images, or more.
-    """
-    for label, (have, want) in enumerate(zip(available, counts, strict=True)):
-        if have != want:
-            raise UsageError(
-                f"`data.profile` complete takes all images of {name}, {want} of class {label} beside those held out, "
-                f"but the files have {have}; use the set as published, or another profile."
-            )
-
-
-def remedy(profile: Tail, available: Sequence[int], max_count: int, imbalance_ratio: float) -> str:
-    """What to choose when a pool has fewer images than the profile asks for, as the end of a sentence.
-
-    Args:
-        profile: Shape of the tail.
-        available: Images the pool has of each class, ``(K,)``.
-        max_count: Images asked of the largest class.
-        imbalance_ratio: Ratio asked.
-
-    Returns:
-        The smallest larger whole ratio and the largest smaller ``max_count`` that fit, as far as there are any.
-    """
-
-    def fits(largest: int, ratio: float) -> bool:
-        counts = _counts(profile, len(available), largest, ratio)
-        return all(count <= found for count, found in zip(counts, available, strict=True))
-
-    # Counts fall with the ratio and rise with the largest one, so both borders can be found by bisection.
-    ratios = range(ceil(imbalance_ratio), max_count)
-    ratio = bisect_left(ratios, True, key=lambda r: fits(max_count, r))
-    largest = bisect_left(range(1, max_count + 1), True, key=lambda m: not fits(m, imbalance_ratio))
-    choices = []
-    if profile != "none" and ratio < len(ratios):
-        choices.append(f"an `imbalance_ratio` of at least {ratios[ratio]}")
-    if largest > 0 and 0 not in _counts(profile, len(available), largest, imbalance_ratio):
-        choices.append(f"a `max_count` of at most {largest}")
-    return f"choose {' or '.join(choices)}" if choices else "use a data set with more images of it"
-
-
-def _counts(profile: Tail, num_classes: int, max_count: int, imbalance_ratio: float) -> list[int]:
-    if profile == "exponential":
-        return [int(max_count * imbalance_ratio ** (-c / (num_classes - 1))) for c in range(num_classes)]
-    head = num_classes // 2 if profile == "step" else num_classes
-    return [max_count] * head + [int(max_count / imbalance_ratio)] * (num_classes - head)

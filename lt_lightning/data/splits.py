@@ -57,7 +57,6 @@ def split_pool(
     val_per_class: int = 20,
     val_fraction: float = 0.1,
     subset: Subset = "first",
-    remedy: str = "choose a larger `imbalance_ratio` or a smaller `max_count`",
 ) -> PoolSplit:
     """Choose the training and validation rows of a pool.
 
@@ -74,7 +73,6 @@ def split_pool(
         val_per_class: Validation images per class for ``unused`` and ``pool``. 20 as in ImageNet-LT.
         val_fraction: Share of the training images for ``train``.
         subset: ``"first"``, as in published code, or the seed of a random choice.
-        remedy: End of the sentence that says that images are missing.
 
     Raises:
         UsageError: If a class of the pool has fewer images than asked for.
@@ -90,7 +88,10 @@ def split_pool(
     for label, (have, want) in enumerate(zip(found, counts, strict=True)):
         if have < want:
             held_out = f" beside the {val_per_class} held out for validation" if val_from == "pool" else ""
-            raise UsageError(f"The pool has {have} images of class {label}{held_out}, but {want} are wanted; {remedy}.")
+            raise UsageError(
+                f"The pool has {have} images of class {label}{held_out}, but {want} are wanted; give all files of the "
+                f"set, or choose a larger `imbalance_ratio` or a `max_count` of at most {min(found)}."
+            )
 
     if subset != "first":
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(subset))]

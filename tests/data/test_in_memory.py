@@ -111,7 +111,7 @@ def test_a_complete_set_trains_on_all_that_is_not_held_out(val_from, counts):
 
 
 def test_a_part_is_not_taken_for_the_complete_set():
-    with pytest.raises(UsageError, match=r"all images of three, 20 of class 0 .*, but the files have 19"):
+    with pytest.raises(UsageError, match=r"The pool has 19 images of class 0, but 20 are wanted; give all files"):
         made_of(57)(profile="complete").setup("fit")
 
 
@@ -197,11 +197,11 @@ def test_impossible_profiles_are_refused_before_loading():
     [
         (
             {"max_count": 30},
-            r"The pool has 20 images of class 0, but 30 are wanted; choose a `max_count` of at most 20\.",
+            r"The pool has 20 images of class 0, but 30 are wanted; .* a `max_count` of at most 20\.",
         ),
         (
             {"max_count": 20, "val_from": "pool", "val_per_class": 5},
-            r"The pool has 15 images of class 0 beside the 5 held out for validation, but 20 are wanted; choose a "
+            r"The pool has 15 images of class 0 beside the 5 held out for validation, but 20 are wanted; .* a "
             r"`max_count` of at most 15\.",
         ),
     ],

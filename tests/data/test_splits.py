@@ -94,12 +94,12 @@ def test_a_share_outside_zero_and_one_is_refused(fraction):
 
 def test_a_short_pool_is_refused_with_both_numbers():
     labels = torch.tensor([0] * 5 + [1] * 3)
-    with pytest.raises(UsageError, match=r"The pool has 3 images of class 1, but 4 are wanted; choose a larger"):
+    with pytest.raises(UsageError, match=r"The pool has 3 images of class 1, but 4 are wanted; .* at most 3\."):
         split_pool(labels, [5, 4], "none")
     with pytest.raises(
-        UsageError, match=r"3 images of class 0 beside the 2 held out for validation, but 5 are wanted; do this\."
+        UsageError, match=r"3 images of class 0 beside the 2 held out for validation, but 5 are wanted; .* at most 1\."
     ):
-        split_pool(labels, [5, 1], "pool", 2, remedy="do this")
+        split_pool(labels, [5, 1], "pool", 2)
 
 
 def test_labels_that_name_no_class_are_refused():
