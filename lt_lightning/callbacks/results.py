@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.diagnostics import diagnostics_of
 from lt_lightning.callbacks.selecting import selection_of
+from lt_lightning.checkpoints import RECORD
 from lt_lightning.functional.clock import device_time
 from lt_lightning.modules import LTModule, RepresentationModule
 from lt_lightning.results import environment, job, sha256_of, write_json
@@ -45,8 +46,8 @@ class ResultsWriter(Callback):
         self._train_seconds = 0.0
         self._epoch_started = 0.0
         self._images = 0
-        self._loaded: dict[str, Any] | None = None
-        """States of callbacks in the checkpoint that was loaded."""
+        self._loaded: str | None = None
+        """What chose the weights of the checkpoint that was loaded."""
         self._earlier: Mapping[str, Any] = {}
 
     def take_over(self, earlier: Mapping[str, Any]) -> None:
@@ -86,12 +87,13 @@ class ResultsWriter(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Note what chose the weights."""
-        self._loaded = dict(checkpoint.get("callbacks") or {})
+        chosen = (checkpoint.get(RECORD) or {}).get("selection")  # where it was written without a trainer
+        self._loaded = chosen or selection_of(checkpoint.get("callbacks") or {}, str(trainer.ckpt_path))
 
     def selection(self, trainer: Trainer) -> str:
         """Whether the weights are the last epoch's or were chosen on validation images, and by what."""
         if self._loaded is not None and trainer.state.fn != "fit":
-            return selection_of(self._loaded, str(trainer.ckpt_path))
+            return self._loaded
         return selection_of({found.state_key: found.state_dict() for found in cast(Any, trainer).callbacks})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -158,7 +160,8 @@ class ResultsWriter(Callback):
         config = folder / "config.yaml"
         training_rate = self._images / self._train_seconds if self._train_seconds else None
         record = {
-            "environment": environment() | {"processes": trainer.world_size, "precision": str(trainer.precision)},
+            "environment": environment(trainer.strategy.root_device)
+            | {"processes": trainer.world_size, "precision": str(trainer.precision)},
             "command": shlex.join(sys.argv),
             "job": job(),
             "preset": self.preset,

@@ -28,6 +28,7 @@ def hand_back(
     head: Head | nn.Linear,
     path: str | Path,
     split: Mapping[str, Any] | None = None,
+    selection: str | None = None,
 ) -> str:
     """Write the file that a classifier was found in once more, with another layer in the classifier's place.
 
@@ -44,6 +45,7 @@ def hand_back(
         path: File to write, a new one; its folder is made if need be.
         split: What ``head`` was trained on, as the data describe it, for the record of a checkpoint of ours: images
             that only the head has seen are no more unseen by the network.
+        selection: What ``head`` was chosen by, as results files say it, for the same record.
 
     Returns:
         What was written, in one sentence.
@@ -62,8 +64,10 @@ def hand_back(
     for key, places in where.items():
         for place in places:
             _put(contents, place, new[key])
-    if split is not None and isinstance(record := contents.get(RECORD), MutableMapping):
-        record["past"] = distinct([trained_on(split), *past_of(contents, record)], trained_on(record.get("split")))
+    if isinstance(record := contents.get(RECORD), MutableMapping):
+        if split is not None:
+            record["past"] = distinct([trained_on(split), *past_of(contents, record)], trained_on(record.get("split")))
+        record["selection"] = selection
     write_new(path, source.path.stat().st_size, lambda draft: _save(contents, source.path, draft))
     return f"{path}: {source.path.name} with a new classifier '{classifier.name}'" + "".join(f"; {n}" for n in notes)
 
@@ -76,6 +80,7 @@ def hand_back_file(
     class_names: Sequence[str] | None = None,
     checkpoint_class_names: Sequence[str] | None = None,
     split: Mapping[str, Any] | None = None,
+    selection: str | None = None,
 ) -> str:
     """Read a checkpoint, and write it once more with another classifier: :func:`hand_back` in one step.
 
@@ -87,6 +92,7 @@ def hand_back_file(
         class_names: Of the head's classes in their order, if the file's may stand in another.
         checkpoint_class_names: Of the file's, where it does not say them.
         split: As of :func:`hand_back`.
+        selection: As of :func:`hand_back`.
 
     Returns:
         What was written, in one sentence.
@@ -99,7 +105,7 @@ def hand_back_file(
     classifier = find_classifier(found, head.in_features, head.num_classes, source.path)
     theirs = checkpoint_class_names or source.class_names
     order = class_order(theirs, class_names, source.path) if theirs and class_names else None
-    return hand_back(found, classifier.in_order(order), head, path, split)
+    return hand_back(found, classifier.in_order(order), head, path, split, selection)
 
 
 def to_linear(head: Head) -> nn.Linear:

@@ -42,6 +42,7 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Itera
             found.data.class_names,
             found.options.checkpoint_class_names,
             found.trained_on.describe_split(),
+            _selection(found.winner),
         )
     except UnwritableError:
         raise
@@ -88,6 +89,10 @@ def _whose(found: Comparison) -> str:
     return f"{found.winner.name}{seeds}"
 
 
+def _selection(row: Row) -> str:
+    return f"{row.selection}: {row.name} of compare"
+
+
 def _save(found: Comparison, row: Row, trained: Trained, path: Path, backbone: str | Plain) -> None:
     assert row.point is not None
     plain = row.point.method.plain
@@ -104,4 +109,5 @@ def _save(found: Comparison, row: Row, trained: Trained, path: Path, backbone: s
         input_shape(found.data),
         arguments,
         found.source.origins,
+        _selection(row),
     )

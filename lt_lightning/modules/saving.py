@@ -12,7 +12,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.checkpoints import UNKNOWN, Entry, write_new
+from lt_lightning.checkpoints import RECORD, UNKNOWN, Entry, write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
@@ -36,6 +36,7 @@ def save_retrained(
     input_shape: tuple[int, int, int] | None = None,
     arguments: Mapping[str, Any] | None = None,
     past: Sequence[Entry] | None = None,
+    selection: str | None = None,
 ) -> None:
     """Write what ``fit`` would have left of a :class:`RetrainModule`, for ``test``, ``predict`` and ``export``.
 
@@ -53,6 +54,7 @@ def save_retrained(
         arguments: Plain arguments of :class:`RetrainModule` that make such a backbone, head and loss, as a YAML file
             has them. With them ``predict`` and ``export`` need no ``--model``.
         past: What the weights of that file have been trained on, where it has been read already: its ``origins``.
+        selection: What the head was chosen by, as the results of its test are to say.
 
     Raises:
         UsageError: If ``path`` exists or there is no room, or ``arguments`` are none.
@@ -70,7 +72,7 @@ def save_retrained(
     module._started, module._awaits_features = True, False  # its parts are made already
     given = None if arguments is None else {**arguments, "checkpoint": checkpoint}
     module.past = list(past_in(checkpoint) if past is None else past)
-    _save(path, module, head, data, epochs, input_shape, given)
+    _save(path, module, head, data, epochs, input_shape, given, selection)
 
 
 def save_probed(
@@ -81,6 +83,7 @@ def save_probed(
     input_shape: tuple[int, int, int] | None = None,
     arguments: Mapping[str, Any] | None = None,
     past: Sequence[Entry] = (UNKNOWN,),
+    selection: str | None = None,
 ) -> None:
     """Write a classifier that was fitted to a backbone's features as a checkpoint of stage 1.
 
@@ -92,6 +95,7 @@ def save_probed(
         input_shape: Channels, height and width of the images; ``None`` where nobody knows.
         arguments: Plain arguments of :class:`RepresentationModule` that make such a backbone and head.
         past: What the backbone's weights have been trained on; by default nobody knows.
+        selection: As of :func:`save_retrained`.
 
     Raises:
         UsageError: If ``path`` exists or there is no room, or ``arguments`` are none.
@@ -101,7 +105,7 @@ def save_probed(
         head.class_counts, backbone, head=lambda *_: deepcopy(head), group_thresholds=thresholds
     )
     module.past = list(past)
-    _save(path, module, head, data, 0, input_shape, arguments)
+    _save(path, module, head, data, 0, input_shape, arguments, selection)
 
 
 def _save(
@@ -112,6 +116,7 @@ def _save(
     epochs: int,
     input_shape: tuple[int, int, int] | None,
     arguments: Mapping[str, Any] | None,
+    selection: str | None,
 ) -> None:
     module.head.load_state_dict(head.state_dict())  # making the module may have set its bias
     module.trainer = cast(Any, SimpleNamespace(datamodule=data))  # asked for its data alone
@@ -122,6 +127,7 @@ def _save(
         "global_step": 0,
         "pytorch-lightning_version": lightning.__version__,
         "state_dict": tensors,
+        "callbacks": {},  # without this key Lightning asks no callback to read the file
     }
     if arguments is not None:
         contents["hparams_name"] = "kwargs"
@@ -133,6 +139,7 @@ def _save(
             **_complete(type(module), arguments),
         }
     module.on_save_checkpoint(contents)
+    contents[RECORD]["selection"] = selection
     size = sum(tensor.nbytes for tensor in tensors.values())
     write_new(Path(path), size, lambda draft: torch.save(contents, draft))
 

@@ -70,7 +70,7 @@ def build_parser() -> LightningArgumentParser:
     """The parser of ``probe``."""
     parser = LightningArgumentParser(
         prog="lt-lightning probe",
-        description="A linear classifier on a frozen network, for stage 2 to start from.",
+        description="Give a pre-trained network a linear classifier for your classes, which stage 2 can start from.",
         exit_on_error=False,
     )
     parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file with these options.")
@@ -149,15 +149,19 @@ def _show_and_write(
         write_text(folder / "config.yaml", config)
         path = folder / "probe.ckpt"
         past = past_of_network(backbone, checkpoint, allow_partial)
-        save_probed(path, backbone, found.head, data, input_shape(data), {"backbone": plain}, past)
+        save_probed(path, backbone, found.head, data, input_shape(data), {"backbone": plain}, past, _selection(found))
         write_json(folder / "results.json", _record(found, backbone, data, checkpoint))
     print(f"{path}: a stage 1 for `lt-lightning compare --checkpoint`, `fit --model.checkpoint`, `test` and `predict`")
+
+
+def _selection(found: Probe) -> str:
+    return "val: the penalty" if len(found.tried) > 1 else "none: the penalty was given"
 
 
 def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: str | None) -> dict[str, Any]:
     path = None if checkpoint is None else Path(checkpoint)
     return {
-        "environment": environment(),
+        "environment": environment(found.head.weight.device),
         "command": shlex.join(sys.argv),
         "job": job(),
         "preset": "probe",
@@ -172,7 +176,7 @@ def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: st
         "class_counts": data.class_counts,
         "class_names": data.class_names,
         "group_thresholds": list(data.group_thresholds),
-        "selection": "val: the penalty" if len(found.tried) > 1 else "none: the penalty was given",
+        "selection": _selection(found),
         "l2": found.chosen.l2,
         "chosen_at_edge": found.at_edge,
         "tried": [{"l2": each.l2, "validation": each.score} for each in found.tried],

@@ -106,7 +106,8 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
                 yield _run({**record, "bn_mode": own.get("bn_mode")}, path, name, evaluation, folder, hashes)
     elif split in record["evaluation"]:
         method = ", ".join(str(record[part]) for part in ("head", "loss"))
-        hashes = _settings(path.parent / "config.yaml")
+        config, settings = _settings(path.parent / "config.yaml")
+        hashes = config, _short_hash(f"{settings} {record['selection']}")  # of one checkpoint there may be other heads
         yield _run(record, path, method, record["evaluation"][split], path.parent, hashes)
 
 

@@ -334,3 +334,10 @@ def test_a_split_that_is_no_mapping_is_no_record(tmp_path, split):
     hashes = {"hashes": {"train": "a"}}
     checkpoints.hand_back(found, classifier, plain_layer(), tmp_path / "better.ckpt", hashes)
     assert checkpoints.read(tmp_path / "better.ckpt").past == [checkpoints.trained_on(hashes)]
+
+
+def test_a_checkpoint_of_ours_records_what_chose_its_new_head(stage1, tmp_path):
+    for selection in ("val: lort of compare", None):
+        path = tmp_path / f"{selection is None}.ckpt"
+        checkpoints.hand_back_file(stage1, SmallCNN(8), heads.LinearHead(8, [2] * 10), path, selection=selection)
+        assert torch.load(path, weights_only=True)[checkpoints.RECORD]["selection"] == selection

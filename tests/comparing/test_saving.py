@@ -59,6 +59,9 @@ def test_others_become_checkpoints_of_ours(run, tmp_path):
         said,
     )
     keep_runs(found, tmp_path, BACKBONE)
+    assert (
+        torch.load(tmp_path / "better.ckpt", weights_only=True)["lt_lightning"]["selection"] == "val: cosine of compare"
+    )
     assert sorted(path.name for path in (tmp_path / "runs").rglob("*.ckpt")) == ["seed_0.ckpt", "seed_2.ckpt"]
     for path, trained in zip(
         (tmp_path / "better.ckpt", tmp_path / "runs/cosine/seed_2.ckpt"), found.winner.heads, strict=True

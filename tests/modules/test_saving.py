@@ -44,11 +44,13 @@ def test_what_test_says_of_it_is_what_it_was(name, parts, stage1, tmp_path, here
     path = tmp_path / "better.ckpt"
     arguments = {"backbone": SMALL, "head": name, "loss": "CrossEntropyLoss"}
     loss = CrossEntropyLoss(data.class_counts)
-    save_retrained(path, str(stage1), backbone, head, loss, data, 3, (1, 8, 8), arguments)
+    save_retrained(path, str(stage1), backbone, head, loss, data, 3, (1, 8, 8), arguments, selection="val: by me")
     options = (f"--model.checkpoint={stage1}", f"--model.head={name}", f"--ckpt_path={path}")
     cli.main(tiny("test", "RetrainModule", *options))
     (written,) = here.rglob("results.json")
-    found = json.loads(written.read_text())["evaluation"]["test"]
+    record = json.loads(written.read_text())
+    assert record["selection"] == "val: by me"
+    found = record["evaluation"]["test"]
     assert found["accuracy"]["micro"] == pytest.approx(accuracy(backbone, head, data))
     assert found["epoch"] == 3
 

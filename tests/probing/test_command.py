@@ -76,7 +76,9 @@ def test_test_and_predict_say_what_it_said(probed, here):
     options = ("--data=DigitsLT", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
     cli.main(["test", f"--ckpt_path={probed / 'probe.ckpt'}", *options])
     (tested,) = here.glob("runs/RepresentationModule/*/results.json")
-    there = json.loads(tested.read_text())["evaluation"]["test"]["accuracy"]
+    record = json.loads(tested.read_text())
+    assert record["selection"] == results(probed)["selection"]
+    there = record["evaluation"]["test"]["accuracy"]
     assert there == pytest.approx(results(probed)["evaluation"]["test"]["accuracy"], abs=1e-6)
     cli.main(["predict", f"--ckpt_path={probed / 'probe.ckpt'}", *options, "--output=said.csv"])
     assert (here / "said.csv").is_file()

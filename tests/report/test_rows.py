@@ -43,6 +43,13 @@ def test_what_stands_below_the_name_of_a_place_is_no_place(write, run, rows_of):
     assert len(rows_of("runs")[0]) == 2
 
 
+def test_other_heads_of_one_checkpoint_are_other_rows(write, run, rows_of):
+    for place, by in (("a", "val: linear of compare"), ("b", "val: crt of compare"), ("c", "none: the last epoch")):
+        write(place, run(0.4, selection=by), "lr: 0.1\n")
+    rows, _ = rows_of("a", "b", "c")
+    assert [(row.protocol.selection, len(row.runs)) for row in rows] == [("none", 1), ("val", 1), ("val", 1)]
+
+
 def test_other_settings_and_other_data_are_other_rows(write, run, rows_of):
     write("a", run(0.4), "lr: 0.1\n")
     write("b", run(0.5, seed=1), "lr: 0.2\n")
