@@ -111,8 +111,7 @@ def _settings_of(config: Any, name: str) -> Plain:
         raise UsageError(
             f"`methods` {name} is a configuration of {kind or 'no model'}, not of stage 2's RetrainModule."
         )
-    arguments = dict(model.get("init_args") or {})
-    data = dict((config.get("data") or {}).get("init_args") or {})
+    arguments, data = _arguments(model), _arguments(config.get("data"))
     plain = {"optimizer": OPTIMIZER} | {key: arguments[key] for key in _PARTS if key in arguments}
     plain |= {key: data[key] for key in ("sampler", "batch_size") if key in data}
     trainer = config.get("trainer") or {}
@@ -124,6 +123,11 @@ def _settings_of(config: Any, name: str) -> Plain:
         )
     epochs = trainer.get("max_epochs")
     return plain if epochs is None else {**plain, "epochs": epochs}
+
+
+def _arguments(part: Any) -> Mapping[str, Any]:
+    """Of a class in a configuration; one by its name alone has none."""
+    return (part.get("init_args") if isinstance(part, Mapping) else None) or {}
 
 
 def _from_class(path: str) -> Method:

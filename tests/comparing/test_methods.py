@@ -73,6 +73,12 @@ def test_files_with_mistakes(tmp_path, text, message):
         find(str(path))
 
 
+def test_short_forms_of_fit(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("{model: RetrainModule, data: CIFAR100LT, trainer: {max_epochs: 3}}")
+    assert find(str(path))[0].plain["epochs"] == 3
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
