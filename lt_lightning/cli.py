@@ -20,22 +20,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMANDS = {
-    "inspect": ("lt_lightning.inspecting:main", "how long a data set's tail is, before anything is trained"),
+    "inspect": ("lt_lightning.inspecting:main", "count the images of each class, before anything trains"),
     "fit": ("lt_lightning.main:main", "train stage 1, or stage 2 from a checkpoint"),
-    "validate": ("lt_lightning.main:main", "evaluate on the validation images"),
-    "test": ("lt_lightning.main:main", "evaluate on the test images"),
-    "predict": ("lt_lightning.predict:main", "write the likeliest classes of test images, or of a folder, to a file"),
+    "validate": ("lt_lightning.main:main", "evaluate a checkpoint on the validation images"),
+    "test": ("lt_lightning.main:main", "evaluate a checkpoint on the test images"),
+    "predict": ("lt_lightning.predict:main", "write the likeliest classes of images to a file"),
     "export": ("lt_lightning.export:main", "turn a checkpoint into ONNX or a torch.export program"),
-    "pipeline": ("lt_lightning.pipeline:main", "stage 1, then stage-2 methods on its backbone, then one table"),
-    "compare": ("lt_lightning.comparing.command:main", "stage-2 methods on any checkpoint, settings chosen, one table"),
-    "probe": ("lt_lightning.probing:main", "a classifier on a pre-trained network, for stage 2 to start from"),
-    "report": ("lt_lightning.report:main", "figures of many runs in one table, mean and deviation over runs"),
-    "plot": ("lt_lightning.plots:main", "figures of runs as files: accuracy along the tail, logits, calibration"),
+    "pipeline": ("lt_lightning.pipeline:main", "train stage 1, then any number of stage-2 methods on it; one table"),
+    "compare": (
+        "lt_lightning.comparing.command:main",
+        "try many stage-2 methods on a checkpoint you have; keep the best",
+    ),
+    "probe": ("lt_lightning.probing:main", "give a pre-trained network a classifier for your classes"),
+    "report": ("lt_lightning.report:main", "put many runs into one table, mean ± deviation over seeds"),
+    "plot": ("lt_lightning.plots:main", "draw runs: accuracy from head to tail, logits, calibration"),
 }
 
 _EXAMPLES = """
 examples:
   lt-lightning pipeline -c quickstart
+  lt-lightning compare --checkpoint model.pth --backbone ResNet32 --data CIFAR100LT --data.root data
   lt-lightning fit -c cifar100_lt/stage1/ce --data.root data
   lt-lightning fit -c cifar100_lt/lort --model.checkpoint last.ckpt --data.root data
   lt-lightning fit -c cifar100_lt/lort --print_config     what a preset sets, defaults included

@@ -133,8 +133,18 @@ class LTCLI(LightningCLI):
         """Trainer, model and data; the bases are named so that errors and help stay about them."""
         parser.add_lightning_class_args(self.trainer_class, "trainer")
         parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
-        parser.add_argument("--model", type=LTModule, required=True)
-        parser.add_argument("--data", type=LTDataModule, required=True)
+        parser.add_argument(
+            "--model",
+            type=LTModule,
+            required=True,
+            help="RepresentationModule for stage 1, RetrainModule for stage 2; `--model.help NAME` lists its options.",
+        )
+        parser.add_argument(
+            "--data",
+            type=LTDataModule,
+            required=True,
+            help="Training, validation and test images; `--data.help NAME` lists the options of a source.",
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Let the model learn from the data what the data alone know."""
@@ -278,9 +288,12 @@ class LTCLI(LightningCLI):
 
 
 def _of_parsers(commands: Iterable[str]) -> dict[str, Any]:
-    """Options of all parsers: they raise their errors, and a command's help begins with what it does."""
+    """Options of all parsers: they raise their errors, and a command's help begins with what it does.
+
+    The name is in the usage also where the command was not typed by it, as with ``torchrun -m lt_lightning``.
+    """
     each = {name: {"exit_on_error": False, "description": _DESCRIPTIONS[name]} for name in commands}
-    return {"exit_on_error": False, **each}
+    return {"exit_on_error": False, "prog": "lt-lightning", **each}
 
 
 def add_data_links(parser: LightningArgumentParser, model: str) -> None:

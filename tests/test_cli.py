@@ -33,6 +33,7 @@ def test_help_names_every_command(capsys):
     cli.main(["--help"])
     shown = capsys.readouterr().out
     assert all(f"  {command}" in shown for command in cli.COMMANDS)
+    assert max(map(len, shown.partition("examples:")[0].splitlines())) <= 80
     cli.main([])
     assert capsys.readouterr().out == shown
 
@@ -44,6 +45,14 @@ def test_help_names_every_command(capsys):
         ("validate", "Evaluate a checkpoint on the validation images."),
         ("test", "Evaluate a checkpoint on the test images."),
         ("predict", "Write the likeliest classes of the test images, or of a folder of images, to a file."),
+        (
+            "compare",
+            "Try many stage-2 methods on one checkpoint, choose settings on validation images, test each once, "
+            "print one table.",
+        ),
+        ("probe", "Give a pre-trained network a linear classifier for your classes, which stage 2 can start from."),
+        ("pipeline", "Train stage 1, then any number of stage-2 methods on it; print one table."),
+        ("export", "Turn a checkpoint into ONNX or a torch.export program."),
         ("report", "Put many runs into one table: mean and standard deviation over runs."),
         ("plot", "Draw the results of runs into files."),
     ],
@@ -53,6 +62,25 @@ def test_help_of_a_command_begins_with_what_it_does(command, what, capsys):
         cli.main([command, "--help"])
     assert stop.value.code == 0
     assert " ".join(capsys.readouterr().out.split("\n\n")[1].split()) == what
+
+
+def test_help_of_fit_says_what_model_and_data_are(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["__main__.py"])  # as under torchrun
+    with pytest.raises(SystemExit):
+        cli.main(["fit", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith("usage: lt-lightning [options] fit ")
+    assert (
+        "RepresentationModule for stage 1, RetrainModule for stage 2; `--model.help NAME` lists its options." in shown
+    )
+    assert "Training, validation and test images; `--data.help NAME`" in shown
+
+
+def test_help_of_compare_says_when_a_backbone_is_required(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "A checkpoint of this package names its own; for any other file (required, type:" in shown
 
 
 def test_version(capsys):

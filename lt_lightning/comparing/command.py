@@ -77,7 +77,8 @@ def build_parser() -> LightningArgumentParser:
     """The parser of ``compare``."""
     parser = LightningArgumentParser(
         prog="lt-lightning compare",
-        description="Stage-2 methods on a checkpoint's frozen features: settings chosen on unseen images, one table.",
+        description="Try many stage-2 methods on one checkpoint, choose settings on validation images, test each once, "
+        "print one table.",
         exit_on_error=False,
     )
     parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file with these options.")
@@ -88,7 +89,9 @@ def build_parser() -> LightningArgumentParser:
         "--backbone",
         type=Backbone,
         required=True,
-        help="Network whose weights the checkpoint holds; not needed for a checkpoint of this package, which names it.",
+        # jsonargparse goes on with "(required, …"
+        help="Network whose weights the checkpoint holds. A checkpoint of this package names its own; for any other "
+        "file",
     )
     parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
     parser.add_argument(
@@ -130,7 +133,8 @@ def build_parser() -> LightningArgumentParser:
         "--unseen",
         type=bool,
         default=False,
-        help="Whether you vouch that stage 1 has not seen the validation images, where no record says so.",
+        help="Say `true` if you know that stage 1 has not seen the validation images; needed where the checkpoint does "
+        "not record its training images.",
     )
     parser.add_argument(
         "--oracle",

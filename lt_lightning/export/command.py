@@ -26,7 +26,9 @@ def main(argv: Sequence[str]) -> None:
         argv: ``export`` and its options, as on the command line.
     """
     parser = ArgumentParser(
-        prog="lt-lightning export", description="A checkpoint as ONNX or torch.export.", exit_on_error=False
+        prog="lt-lightning export",
+        description="Turn a checkpoint into ONNX or a torch.export program.",
+        exit_on_error=False,
     )
     parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file of these options.")
     parser.add_function_arguments(export)

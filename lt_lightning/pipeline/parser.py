@@ -90,7 +90,9 @@ def _leaves(content: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
 def build_parser(methods: Sequence[str]) -> LightningArgumentParser:
     """The parser for these stage-2 methods; it finds misspelt keys and wrong types of all stages at once."""
     parser = LightningArgumentParser(
-        prog="lt-lightning pipeline", description="Stage 1, then stage-2 methods, one table.", exit_on_error=False
+        prog="lt-lightning pipeline",
+        description="Train stage 1, then any number of stage-2 methods on it; print one table.",
+        exit_on_error=False,
     )
     parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file or the name of a preset.")
     parser.add_argument("--seed_everything", type=int, default=0, help="Seed of every stage.")
@@ -98,7 +100,7 @@ def build_parser(methods: Sequence[str]) -> LightningArgumentParser:
     parser.add_argument(RESUME, type=str, default=SUPPRESS, help="A version_K that was interrupted, to go on with.")
     every = set(inspect.signature(Trainer).parameters)
     parser.add_class_arguments(Trainer, "trainer", skip=every - set(_SHARED), instantiate=False)
-    parser.add_argument("--data", type=LTDataModule, required=True)
+    parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
     for stage in (STAGE1, *(f"stage2.{method}" for method in methods)):
         kind = LTModule if stage == STAGE1 else RetrainModule
         parser.add_argument(f"--{stage}.model", type=kind, required=True, help=f"What {stage} trains.")
