@@ -1,5 +1,6 @@
 """Whether a checkpoint's classes are the data's, and in which order."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,14 +22,15 @@ def class_order(theirs: Sequence[str], ours: Sequence[str], path: Path) -> list[
     if list(theirs) == list(ours):
         return None
     for whose, names in (("the checkpoint's", theirs), ("the data's", ours)):
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, number in Counter(names).items() if number > 1)
         if twice:
             raise UsageError(
                 f"`class_names` of `checkpoint` {str(path)!r} are in another order than the data's, and {whose} "
                 f"contain {some(twice)} more than once, so rows cannot be told apart; give each class its own name."
             )
     rows = {name: row for row, name in enumerate(theirs)}
-    only_theirs = [name for name in theirs if name not in set(ours)]
+    known = set(ours)
+    only_theirs = [name for name in theirs if name not in known]
     only_ours = [name for name in ours if name not in rows]
     if only_theirs or only_ours:
         numbered = list(ours) == [str(number) for number in range(len(ours))]
