@@ -24,6 +24,7 @@ from lt_lightning.functional import GROUPS
 from lt_lightning.heads import Head, LinearHead
 from lt_lightning.last_layers import (
     bias_of,
+    copied,
     device_of,
     find_last_linear,
     images_and_classes,
@@ -114,17 +115,18 @@ def retrain(
     _check(model, method, group_thresholds, seed)
     if select_loader is not None and select_loader is train_loader:
         raise UsageError("`select_loader` is `train_loader`; give images that the model has not been trained on.")
-    name = find_last_linear(model, _first(train_loader).to(device_of(model)), classifier)
-    layer = model.get_submodule(name)
+    images = _first(train_loader)
+    probe = copied(model).eval()
+    name = find_last_linear(probe, images.to(device_of(model)), classifier)
+    layer = probe.get_submodule(name)
     assert isinstance(layer, nn.Linear)
     parser = SettingsParser()
     if layer.out_features < 2:
         raise UsageError(
             f"`classifier` {name!r} has 1 output, so it tells no classes apart; give a model with one for each class."
         )
-    with_last_linear(model, name, layer)  # what cannot be copied is found out before anything trains
     wanted = _settings(method, settings, layer, parser, select_loader is not None)
-    features = _features(model, name, layer, train_loader, "train_loader", progress)
+    features = _features(probe, name, layer, train_loader, "train_loader", progress)
     counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
     _check_counts(counts, name)
     if not bool(features.values.isfinite().all()):
@@ -133,7 +135,7 @@ def retrain(
             f"and the weights of `model`."
         )
     held_out, chosen_by = (
-        None if loader is None else _features(model, name, layer, loader, argument, progress)
+        None if loader is None else _features(probe, name, layer, loader, argument, progress)
         for loader, argument in ((val_loader, "val_loader"), (select_loader, "select_loader"))
     )
 

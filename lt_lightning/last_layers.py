@@ -1,26 +1,43 @@
 """The last linear layer of anybody's module: finding it, what goes into it, putting another in its place."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from lt_lightning.errors import UsageError
 from lt_lightning.wording import some
 
 
+def copied(model: nn.Module) -> nn.Module:
+    """A copy of a module, to be run or changed in its place.
+
+    Raises:
+        UsageError: If the module cannot be copied.
+    """
+    # What pruning computes a weight to is an attribute with a graph, and torch copies no such tensor.
+    computed = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
+    try:
+        return deepcopy(model, {id(value): value.detach().clone() for value in computed if not value.is_leaf})
+    except (TypeError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"`model` {type(model).__name__} cannot be copied ({reason}), and a copy gets the new layer; take from it "
+            f"what `copy.deepcopy` refuses."
+        ) from error
+
+
+@torch.no_grad()
 def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) -> str:
     """Name of the linear layer that makes the logits, as ``model.named_modules()`` has it.
 
     The one whose output is the model's is taken; where something follows it, the only one with as many outputs.
 
     Args:
-        model: Is run once, in evaluation mode.
+        model: Is run once as it is; give a copy in evaluation mode.
         images: A batch that it takes.
         name: The layer, if the caller knows better.
 
@@ -43,12 +60,9 @@ def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) 
         return hook
 
     handles = [layer.register_forward_hook(keep(called)) for called, layer in layers.items()]
-    try:
-        with evaluating(model):
-            made = list(_tensors(model(images)))
-    finally:
-        for handle in handles:
-            handle.remove()
+    made = list(_tensors(model(images)))
+    for handle in handles:
+        handle.remove()
     sizes = {tensor.shape[-1] for tensor in made if tensor.ndim}
     fitting = [called for called, output in outputs.items() if any(output is tensor for tensor in made)]
     fitting = fitting or [called for called, output in outputs.items() if output.shape[-1] in sizes]
@@ -65,11 +79,12 @@ def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) 
     return fitting[0]
 
 
+@torch.no_grad()
 def inputs_of(model: nn.Module, name: str, loader: Iterable[Any], argument: str) -> tuple[Tensor, Tensor]:
-    """What goes into a linear layer over all batches, in evaluation mode.
+    """What goes into a linear layer over all batches.
 
     Args:
-        model: Is run on every batch, on its own device.
+        model: Is run on every batch as it is, on its own device; give a copy in evaluation mode.
         name: Of the layer.
         loader: Batches of images and targets.
         argument: What the loader is called where it was given, for messages.
@@ -87,23 +102,19 @@ def inputs_of(model: nn.Module, name: str, loader: Iterable[Any], argument: str)
         seen.append((args[0] if args else options["input"]).detach())
 
     features, targets = [], []
-    handle = model.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True)
-    try:
-        with evaluating(model):
-            for batch in loader:
-                images, classes = images_and_classes(batch, argument)
-                seen.clear()
-                model(images.to(device_of(model)))
-                if len(seen) != 1 or seen[0].ndim != 2 or len(seen[0]) != len(classes):
-                    found = ", ".join(str(tuple(one.shape)) for one in seen) or "nothing"
-                    raise UsageError(
-                        f"`classifier` {name!r} must be given one feature vector for each image, but for "
-                        f"{len(classes)} images it was given {found}."
-                    )
-                features.append(seen[0].cpu().to(torch.promote_types(seen[0].dtype, torch.float32)))
-                targets.append(classes.cpu())
-    finally:
-        handle.remove()
+    with model.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True):
+        for batch in loader:
+            images, classes = images_and_classes(batch, argument)
+            seen.clear()
+            model(images.to(device_of(model)))
+            if len(seen) != 1 or seen[0].ndim != 2 or len(seen[0]) != len(classes):
+                found = ", ".join(str(tuple(one.shape)) for one in seen) or "nothing"
+                raise UsageError(
+                    f"`classifier` {name!r} must be given one feature vector for each image, but for {len(classes)} "
+                    f"images it was given {found}."
+                )
+            features.append(seen[0].cpu().to(torch.promote_types(seen[0].dtype, torch.float32)))
+            targets.append(classes.cpu())
     if not features:
         raise UsageError(f"`{argument}` has no batches; give (images, targets) batches.")
     if not any(map(len, targets)):
@@ -149,14 +160,7 @@ def with_last_linear(model: nn.Module, name: str, layer: nn.Linear) -> nn.Module
     Raises:
         UsageError: If the module cannot be copied.
     """
-    try:
-        copy = deepcopy(model)
-    except (TypeError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(
-            f"`model` {type(model).__name__} cannot be copied ({reason}), and a copy gets the new layer; take from it "
-            f"what `copy.deepcopy` refuses."
-        ) from error
+    copy = copied(model)
     old = copy.get_submodule(name)
     assert isinstance(old, nn.Linear)
     bias = bias_of(layer)
@@ -178,30 +182,6 @@ def with_last_linear(model: nn.Module, name: str, layer: nn.Linear) -> nn.Module
             if child is old:  # under whatever names
                 setattr(module, called, new)
     return copy
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, without gradients; afterwards each part of the module has its own mode and buffers again."""
-    modes = [(module, module.training) for module in model.modules()]
-    held = [
-        (module, name, buffer)
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-        if not is_lazy(buffer)
-    ]
-    values = [buffer.detach().clone() for _, _, buffer in held]  # some count their images in evaluation mode too
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        with torch.no_grad():
-            for (module, name, buffer), value in zip(held, values, strict=True):
-                setattr(module, name, buffer)
-                buffer.copy_(value)
 
 
 def device_of(model: nn.Module) -> torch.device:
