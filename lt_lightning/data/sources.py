@@ -7,7 +7,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from lt_lightning.data.splits import check_labels
 from lt_lightning.errors import UsageError
 
 SourceSplit = Literal["train", "test"]
@@ -65,7 +64,7 @@ class ArraySource(ImageSource):
         class_names: Name of each class.
 
     Raises:
-        UsageError: If images and labels of a split differ in number, or a label is out of range.
+        UsageError: If images and labels of a split differ in number.
     """
 
     def __init__(
@@ -80,7 +79,6 @@ class ArraySource(ImageSource):
                     f"`images` and `labels` must be as many, but `{split}` has {len(images[split])} images and "
                     f"{len(targets)} labels."
                 )
-            check_labels(targets, len(class_names), f"`labels` of `{split}`")
         self._images = dict(images)
         self._labels = dict(labels)
         self._class_names = class_names

@@ -136,8 +136,9 @@ def check_images(images: Any, split: str, class_counts: Sequence[int], source: s
         source: Name of the data module.
 
     Raises:
-        UsageError: If it has no int64 tensor ``targets`` or no ``__getitems__``, as many datasets of single images, or
-            for what :func:`check_targets` says.
+        UsageError: If it has no int64 tensor ``targets`` or no ``__getitems__``, as many datasets of single images; if
+            a target names no class (test images of unknown class may have negative ones); or if the training images of
+            a class have another number.
     """
     targets = getattr(images, "targets", None)
     whole = isinstance(targets, Tensor) and targets.dtype == torch.int64 and targets.ndim == 1
@@ -147,21 +148,7 @@ def check_images(images: Any, split: str, class_counts: Sequence[int], source: s
             f"`{source}.load({split!r})` must give images with `targets` and `__getitems__(indices)`, a batch at a "
             f"time, but its {type(images).__name__} has {lacks}."
         )
-    check_targets(cast(Tensor, targets), split, class_counts, source)
-
-
-def check_targets(targets: Tensor, split: str, class_counts: Sequence[int], source: str) -> None:
-    """Refuse a split whose classes are not those that were announced.
-
-    Args:
-        targets: Class of each image, ``(N,)``, int64; test images may have negative ones, of which nobody knows.
-        split: ``train``, ``val`` or ``test``.
-        class_counts: Training images per class, as announced.
-        source: Name of the data module.
-
-    Raises:
-        UsageError: If a target names no class, or the training images of a class have another number.
-    """
+    targets = cast(Tensor, targets)
     wrong = targets >= len(class_counts)
     if split != "test":
         wrong |= targets < 0

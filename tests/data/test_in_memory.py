@@ -219,14 +219,17 @@ def test_images_of_another_kind_are_refused():
         Grey(imbalance_ratio=4).setup("fit")
 
 
-def test_labels_of_another_set_are_refused():
+@pytest.mark.parametrize(("stage", "name", "label"), [("fit", "training", 3), ("test", "test", -1)])
+def test_labels_of_another_set_are_refused(stage, name, label):
     class Four(ThreeLT):
         source = ArraySource(
-            {"train": torch.zeros(4, 3, 2, 2, dtype=torch.uint8)}, {"train": torch.arange(4)}, list("abcd")
+            dict.fromkeys(("train", "test"), torch.zeros(4, 3, 2, 2, dtype=torch.uint8)),
+            {"train": torch.arange(4), "test": torch.tensor([0, 1, 2, -1])},
+            list("abcd"),
         )
 
-    with pytest.raises(UsageError, match=r"The training set of three gives row 3 the label 3"):
-        Four(imbalance_ratio=4).setup("fit")
+    with pytest.raises(UsageError, match=rf"The {name} set of three gives row 3 the label {label}"):
+        Four(imbalance_ratio=4).setup(stage)
 
 
 def test_a_validation_image_that_trains_too_is_left_out():

@@ -89,18 +89,9 @@ def test_the_fine_label_wins_and_names_are_optional(one_file):
     assert unnamed.labels("train").tolist() == [5, 0]
 
 
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ([0, 2], r"train-00000-of-00001\.parquet gives row 1 the label 2, but labels must lie between 0 and 1"),
-        ([-1, 0], r"gives row 0 the label -1"),
-        ([None, 0], r"has 1 rows without a label"),
-    ],
-)
-def test_labels_that_name_no_class_are_refused(one_file, labels, message):
-    source = one_file(labels=labels)
-    with pytest.raises(UsageError, match=message):
-        source.labels("train")
+def test_rows_without_a_label_are_refused(one_file):
+    with pytest.raises(UsageError, match=r"has 1 rows without a label"):
+        one_file(labels=[None, 0]).labels("train")
 
 
 @pytest.mark.parametrize(
@@ -155,28 +146,15 @@ def test_a_missing_pyarrow_is_named(source, monkeypatch):
         source.labels("train")
 
 
-@pytest.mark.parametrize(
-    ("labels", "found"),
-    [(["cat", "dog"], "'cat' in row 0"), ([0.0, 0.5], "0.5 in row 1"), ([0.0, float("inf")], "inf in row 1")],
-)
-def test_labels_that_are_no_class_numbers_are_refused(tmp_path, labels, found):
+@pytest.mark.parametrize(("labels", "kind"), [(["cat"], "string"), ([0.0], "double"), ([True], "bool")])
+def test_labels_that_are_no_integers_are_refused(tmp_path, labels, kind):
     import pyarrow
     import pyarrow.parquet
 
     path = tmp_path / "train-00000-of-00001.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"label": labels}), path)
-    with pytest.raises(UsageError, match=f"column label, has {found}, but class numbers are needed"):
+    with pytest.raises(UsageError, match=rf"parquet holds {kind} in column label; write class numbers"):
         ParquetSource({"train": [path]}).labels("train")
-
-
-def test_whole_floats_are_class_numbers(tmp_path):
-    import pyarrow
-    import pyarrow.parquet
-
-    path = tmp_path / "train-00000-of-00001.parquet"
-    pyarrow.parquet.write_table(pyarrow.table({"label": [1.0, 0.0]}), path)
-    labels = ParquetSource({"train": [path]}).labels("train")
-    assert (labels.tolist(), labels.dtype) == ([1, 0], torch.int64)
 
 
 def test_images_as_bare_bytes_are_refused(tmp_path, encode_png, make_pixels):

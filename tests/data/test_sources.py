@@ -16,8 +16,3 @@ def test_rows_come_in_the_order_asked_for():
 def test_images_and_labels_must_be_as_many():
     with pytest.raises(UsageError, match=r"`test` has 2 images and 3 labels"):
         ArraySource({"test": torch.zeros(2, 1, 1, 1)}, {"test": torch.zeros(3, dtype=torch.int64)}, ["a"])
-
-
-def test_labels_must_name_a_class():
-    with pytest.raises(UsageError, match=r"`labels` of `train` gives row 0 the label 1, but labels must lie between"):
-        ArraySource({"train": torch.zeros(1, 1, 1, 1)}, {"train": torch.tensor([1])}, ["a"])
