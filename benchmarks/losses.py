@@ -169,7 +169,7 @@ def main() -> None:
     for size in arguments.sizes:
         number, classes = map(int, size.split("x"))
         results[size] = measure(number, classes, arguments.rounds, arguments.device)
-    hardware = environment()
+    hardware = environment(arguments.device)
     record = {
         "environment": hardware,
         "protocol": {"device": arguments.device, "rounds": arguments.rounds, "dtype": "float32", "interleaved": True},

@@ -107,7 +107,7 @@ def main() -> None:
     data.prepare_data()
     asked = ("device", "warm", "rounds", "evaluated")
     record: dict[str, Any] = {
-        "environment": environment(),
+        "environment": environment(arguments.device),
         "protocol": {"data": data.facts.name, "interleaved": True, "workers_of_c": WORKERS}
         | {name: getattr(arguments, name) for name in asked},
         "settings": [],

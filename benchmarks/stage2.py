@@ -229,7 +229,8 @@ def main() -> None:
         made[name] = [make_run(rows, sampler, 5e-4, 0.0, arguments.epochs)]
         return made[name]
 
-    record: dict[str, object] = {"environment": environment(), "threads": arguments.threads, "heads": len(grid)}
+    record: dict[str, object] = {"environment": environment(arguments.device)}
+    record |= {"threads": arguments.threads, "heads": len(grid)}
     record["b: one epoch of all heads"] = found = rounds(
         {
             "autograd, in turn": lambda: by_autograd(heads("autograd"), rows),

@@ -130,15 +130,19 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def environment() -> dict[str, Any]:
-    """Software and hardware of this run."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Software and hardware of this run.
+
+    Args:
+        device: Where it computes: of a CUDA device its name is given, of any other the processor's.
+    """
+    cuda = torch.device(device).type == "cuda"
     return {
         "lt_lightning": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "lightning": lightning.__version__,
-        "hardware": device,
+        "hardware": torch.cuda.get_device_name(device) if cuda else _processor(),
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning.errors import UsageError
@@ -87,6 +88,16 @@ def test_environment_names_versions_and_hardware():
     assert found["lt_lightning"]
     assert found["torch"]
     assert found["hardware"]
+
+
+def test_hardware_is_what_computes(monkeypatch):
+    """Asking a GPU for its name would start CUDA in a run on the processor."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {torch.device(device).index}")
+    assert environment(torch.device("cuda", 1))["hardware"] == "GPU 1"
+    assert environment("cuda")["hardware"] == "GPU None"  # the current one, as torch takes it
+    assert "GPU" not in environment()["hardware"]
+    assert environment(torch.device("cpu")) == environment()
 
 
 def test_a_drive_that_is_missing_is_no_endless_search(monkeypatch):

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lt_lightning.errors import UsageError
 from lt_lightning.results import environment
 from reproducing.lort import STAGE1
@@ -171,7 +173,8 @@ class _Running:
 
     def _of_here(self) -> Iterator[tuple[Key, Record]]:
         """Runs of like hardware: what a processor has taken tells nothing of a GPU."""
-        here = environment()["hardware"]
+        gpu = self.settings.accelerator != "cpu" and torch.cuda.is_available()
+        here = environment("cuda" if gpu else "cpu")["hardware"]
         return ((key, record) for key, record in self.there.items() if record["environment"]["hardware"] == here)
 
     # -- records -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
@@ -56,6 +57,7 @@ class Pipeline:
         self.plan["trainer"] |= training_defaults(self.plan["trainer"])
         self.preset = preset
         self.methods = list(methods)
+        self.device = torch.device("cpu")
 
     def run(self, begun: Path | None = None) -> None:
         """Check everything, train and test every stage, write and print the table.
@@ -107,6 +109,7 @@ class Pipeline:
             UsageError: If parts of a stage do not go together, or a backbone differs from stage 1's.
         """
         first = self._stage(STAGE1, None, None)
+        self.device = first.trainer.strategy.root_device
         _check_stage(first)
         self._check_augmentation(STAGE1, first)
         wanted = {key: tensor.shape for key, tensor in first.model.backbone.state_dict().items()}
@@ -219,7 +222,7 @@ class Pipeline:
         found = {name: row.get("selection", LAST_EPOCH) for name, row in rows.items()}  # who diverged has none
         chosen = [f"{selection}, in {name}" for name, selection in found.items() if selection != LAST_EPOCH]
         record = {
-            "environment": environment(),
+            "environment": environment(self.device),
             "command": shlex.join(sys.argv),
             "job": job(),
             "preset": done.preset,
