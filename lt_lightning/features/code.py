@@ -157,8 +157,14 @@ def _package(module: str) -> str | None:
     try:
         return f"{root} {metadata.version(root)}"
     except (metadata.PackageNotFoundError, ValueError):  # its distribution has another name
-        names = metadata.packages_distributions().get(root)
+        names = _distributions().get(root)
         return f"{root} {metadata.version(names[0])}" if names else ""
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Of each package that is installed; to list them takes as long as most extractions take to begin."""
+    return metadata.packages_distributions()
 
 
 def _hash(raw: bytes) -> str:

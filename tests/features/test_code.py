@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from lt_lightning.augmentations import Cutout
 from lt_lightning.backbones import ResNet20, SmallCNN
 from lt_lightning.data import DigitsLT
-from lt_lightning.features import extract
+from lt_lightning.features import code, extract
 from lt_lightning.features.code import code_of
 
 NETWORK = """
@@ -241,3 +241,19 @@ def test_features_of_code_that_has_changed_are_extracted_anew(folder, options, c
     second = extract(network(folder, edited), DigitsLT(), options=options(cache=True)).values
     assert " computed " in capsys.readouterr().out
     assert torch.equal(second, first.relu())
+
+
+def test_installed_packages_are_listed_once_whatever_is_imported(tmp_path, monkeypatch):
+    names = [f"part_{number}" for number in range(5)]
+    (tmp_path / "parts_of_mine.py").write_text("\n".join(f"{name} = 0" for name in names))
+    (tmp_path / "net_of_parts.py").write_text(
+        f"from parts_of_mine import {', '.join(names)}\n"
+        + NETWORK.replace("import helper_of_net\nfrom helper_of_net import shift\n", "")
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    listed = []
+    monkeypatch.setattr(code.metadata, "packages_distributions", lambda: listed.append(1) or {})
+    code._distributions.cache_clear()
+    assert "parts_of_mine" in code_of(importlib.import_module("net_of_parts").Net())
+    assert len(listed) == 1
+    code._distributions.cache_clear()
