@@ -26,11 +26,6 @@ PRESETS = {"ResNet32": "cifar100_lt/stage1/ce_resnet32", "ResNet34": "cifar100_l
 class Noise(ImageSource):
     """Random pixels, as many as CIFAR-100 has, made when asked for."""
 
-    @property
-    def class_names(self) -> list[str]:
-        """Numbers."""
-        return [str(label) for label in range(100)]
-
     def labels(self, split: SourceSplit) -> Tensor:
         """500 training and 100 test images a class."""
         return torch.arange(100).repeat_interleave(500 if split == "train" else 100)
@@ -46,9 +41,9 @@ class MadeUpLT(InMemoryLT):
 
     @property
     def facts(self) -> SetFacts:
-        """CIFAR-100's, with numbers for names."""
+        """CIFAR-100's."""
         known = CIFAR100LT().facts
-        return SetFacts("made up", tuple(Noise().class_names), known.pool_per_class, known.mean, known.std)
+        return SetFacts("made up", known.class_names, known.pool_per_class, known.mean, known.std)
 
     def open_source(self) -> Noise:
         """Random pixels."""

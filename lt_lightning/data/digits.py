@@ -109,5 +109,4 @@ class DigitsLT(InMemoryLT):
         return ArraySource(
             {"train": images[rows["train"]], "test": images[rows["test"]]},
             {"train": labels[rows["train"]], "test": labels[rows["test"]]},
-            self.class_names,
         )

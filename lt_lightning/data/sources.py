@@ -41,11 +41,6 @@ class SetFacts:
 class ImageSource(ABC):
     """A data set as published: labels are cheap, images are decoded on demand."""
 
-    @property
-    @abstractmethod
-    def class_names(self) -> list[str]:
-        """Name of each class, in the order of the labels."""
-
     @abstractmethod
     def labels(self, split: SourceSplit) -> Tensor:
         """Class of each image of a split, ``(N,)``, int64, without reading an image."""
@@ -61,18 +56,12 @@ class ArraySource(ImageSource):
     Args:
         images: Images of each split, ``(N, C, H, W)``, uint8.
         labels: Their classes, ``(N,)``, int64.
-        class_names: Name of each class.
 
     Raises:
         UsageError: If images and labels of a split differ in number.
     """
 
-    def __init__(
-        self,
-        images: Mapping[SourceSplit, Tensor],
-        labels: Mapping[SourceSplit, Tensor],
-        class_names: list[str],
-    ) -> None:
+    def __init__(self, images: Mapping[SourceSplit, Tensor], labels: Mapping[SourceSplit, Tensor]) -> None:
         for split, targets in labels.items():
             if len(images[split]) != len(targets):
                 raise UsageError(
@@ -81,12 +70,6 @@ class ArraySource(ImageSource):
                 )
         self._images = dict(images)
         self._labels = dict(labels)
-        self._class_names = class_names
-
-    @property
-    def class_names(self) -> list[str]:
-        """Name of each class."""
-        return self._class_names
 
     def labels(self, split: SourceSplit) -> Tensor:
         """Classes of a split, ``(N,)``."""

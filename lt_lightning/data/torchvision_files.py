@@ -24,11 +24,6 @@ class TorchvisionFiles(ImageSource):
         self._root = root
         self._opened: tuple[SourceSplit, Any] | None = None
 
-    @property
-    def class_names(self) -> list[str]:
-        """Names as torchvision has them."""
-        return list(self._open("train").classes)
-
     def labels(self, split: SourceSplit) -> Tensor:
         """Classes of a split, ``(N,)``, int64."""
         return torch.as_tensor(self._open(split).targets, dtype=torch.int64)

@@ -15,9 +15,7 @@ def make_source(channels=3):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (72, channels, 6, 6), generator=generator, dtype=torch.uint8)
     labels = torch.arange(72) % 3
-    return ArraySource(
-        {"train": images[:60], "test": images[60:]}, {"train": labels[:60], "test": labels[60:]}, ["a", "b", "c"]
-    )
+    return ArraySource({"train": images[:60], "test": images[60:]}, {"train": labels[:60], "test": labels[60:]})
 
 
 class ThreeLT(InMemoryLT):
@@ -89,9 +87,7 @@ def made_of(number):
     images, labels = make_source().images("train", torch.arange(number)), torch.arange(number) % 3
 
     class UnequalLT(ThreeLT):
-        source = ArraySource(
-            {"train": images, "test": images[:3]}, {"train": labels, "test": labels[:3]}, ["a", "b", "c"]
-        )
+        source = ArraySource({"train": images, "test": images[:3]}, {"train": labels, "test": labels[:3]})
 
     UnequalLT.facts = facts
     return UnequalLT
@@ -225,7 +221,6 @@ def test_labels_of_another_set_are_refused(stage, name, label):
         source = ArraySource(
             dict.fromkeys(("train", "test"), torch.zeros(4, 3, 2, 2, dtype=torch.uint8)),
             {"train": torch.arange(4), "test": torch.tensor([0, 1, 2, -1])},
-            list("abcd"),
         )
 
     with pytest.raises(UsageError, match=rf"The {name} set of three gives row 3 the label {label}"):
