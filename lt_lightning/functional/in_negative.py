@@ -29,30 +29,46 @@ def in_negative_reweighted_loss(logits: Tensor, targets: Tensor, beta: float) ->
         Li et al., "On the Learning Property of Logistic and Softmax Losses for Deep Neural Networks", AAAI 2020, eq. 11
         with the weights of "Choice of λs".
     """
-    with torch.no_grad():
-        index = targets.unsqueeze(1)
-        rows, slots = _rows(targets, logits.shape[1])
-        sizes = logits.new_zeros(rows).index_add_(0, slots, logits.new_ones(len(targets)))
-        part = 1 / sizes.clamp_min(1).unsqueeze(1)
-        means = _sums(softplus(logits), slots, rows).mul_(part)
-        chances = logits.sigmoid()
-        hardness = _sums(chances, slots, rows).mul_(beta * part).masked_fill_((sizes == 0).unsqueeze(1), NEVER)
-        hardness[slots, targets] = NEVER
-        weights = torch.softmax(hardness, dim=0)
-        del hardness
-        weights[slots, targets] = 0.0  # a class that is alone in the batch has no negative one
-        pull = weights * means
-        total = pull.sum(dim=0)
-        own, slopes = sloped_softplus(-logits.gather(1, index))
-        value = total.sum() + (own * part[slots]).sum()
-        # With c = a (mean - Σ a mean), the gradient at a sample of class j is (a_jk + β c_jk (1 - s_k)) s_k / |S_j|.
-        pull.addcmul_(weights, total, value=-1)
-        del means
-        gradient, pull = weights[slots], pull[slots]
-        del weights
-        gradient.add_(pull.addcmul_(pull, chances, value=-1), alpha=beta).mul_(chances).mul_(part[slots])
-        gradient.scatter_(1, index, -slopes * part[slots])
-    return with_gradient(logits, value, gradient)
+    values, gradient = in_negative_terms(logits.unsqueeze(1), targets, beta)
+    return with_gradient(logits, values.squeeze(0), gradient.squeeze(1))
+
+
+@torch.no_grad()
+def in_negative_terms(logits: Tensor, targets: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """Value and gradient of :func:`in_negative_reweighted_loss` for H heads that see the same batch.
+
+    Every logit column, of whatever head, is a binary problem of its own.
+
+    Args:
+        logits: ``(N, H, K)``, fp32 at least.
+        targets: ``(N,)``, int64.
+        beta: β, at least 0.
+
+    Returns:
+        ``(H,)`` and ``(N, H, K)``, without graph.
+    """
+    index = targets.view(-1, 1, 1).expand(-1, logits.shape[1], 1)
+    rows, slots = _rows(targets, logits.shape[2])
+    sizes = logits.new_zeros(rows).index_add_(0, slots, logits.new_ones(len(targets))).view(-1, 1, 1)
+    part = 1 / sizes.clamp_min(1)
+    means = _sums(softplus(logits), slots, rows).mul_(part)
+    chances = logits.sigmoid()
+    hardness = _sums(chances, slots, rows).mul_(beta * part).add_(NEVER * (sizes == 0))
+    hardness[slots, :, targets] = NEVER
+    weights = torch.softmax(hardness, dim=0)
+    del hardness
+    weights[slots, :, targets] = 0.0  # a class that is alone in the batch has no negative one
+    pull = weights * means
+    total = pull.sum(dim=0)
+    own, slopes = sloped_softplus(-logits.gather(2, index))
+    values = total.sum(dim=1) + (own * part[slots]).sum(dim=(0, 2))
+    # With c = a (mean - Σ a mean), the gradient at a sample of class j is (a_jk + β c_jk (1 - s_k)) s_k / |S_j|.
+    pull.addcmul_(weights, total, value=-1)
+    del means
+    gradient, pull = weights.index_select(0, slots), pull.index_select(0, slots)
+    del weights
+    gradient.add_(pull.addcmul_(pull, chances, value=-1), alpha=beta).mul_(chances).mul_(part[slots])
+    return values, gradient.scatter_(2, index, -slopes * part[slots])
 
 
 def _rows(targets: Tensor, classes: int) -> tuple[int, Tensor]:
@@ -70,4 +86,4 @@ def _rows(targets: Tensor, classes: int) -> tuple[int, Tensor]:
 
 
 def _sums(values: Tensor, slots: Tensor, rows: int) -> Tensor:
-    return values.new_zeros(rows, values.shape[1]).index_add_(0, slots, values)
+    return values.new_zeros(rows, *values.shape[1:]).index_add_(0, slots, values)
