@@ -194,10 +194,10 @@ class LTCLI(LightningCLI):
         self.trainer.test(**kwargs, verbose=False)
 
     def require_weights(self, path: str | None) -> None:
-        """Refuse to evaluate a network that nothing has trained.
+        """Refuse to evaluate a network that nothing has trained, or that training has left unfinished.
 
         Raises:
-            UsageError: If there is no checkpoint to take weights from.
+            UsageError: If there is no checkpoint to take weights from, or one that nobody has named.
         """
         if path == "last":  # of which Lightning only warns
             savers = (one for one in self.trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint))
@@ -209,6 +209,8 @@ class LTCLI(LightningCLI):
                 f"`{self.subcommand}` was given no `--ckpt_path`, so the network would have random weights; give the "
                 f"`last.ckpt` of a run."
             )
+        if path is None:  # for which a Trainer takes what a job's training has saved in this folder
+            require_own(self.trainer, digest_of(self.subcommand, self.config_dump))
 
     # -- what is made from it ----------------------------------------------------------------------------------------
 

@@ -293,6 +293,12 @@ def test_what_was_saved_during_a_test_is_no_beginning_of_training(job, tiny, sta
         )
 
 
+def test_what_a_job_has_saved_is_not_evaluated_unasked(job, tiny, stage1):
+    torch.save(torch.load(stage1, weights_only=True), job / "hpc_ckpt_1.ckpt")
+    with pytest.raises(UsageError, match=r"hpc_ckpt_1\.ckpt'.* is of a run with other settings"):
+        main(tiny("test", "RetrainModule", f"--model.checkpoint={stage1}", f"--trainer.default_root_dir={job}"))
+
+
 STOPS_EARLY = (
     "--trainer.callbacks+=EarlyStopping",
     "--trainer.callbacks.monitor=val/all",
