@@ -15,7 +15,7 @@ from lt_lightning.callbacks.selecting import selection_of
 from lt_lightning.checkpoints import RECORD
 from lt_lightning.functional.clock import device_time
 from lt_lightning.modules import LTModule, RepresentationModule
-from lt_lightning.results import environment, job, sha256_of, write_json
+from lt_lightning.results import environment, file_and_hash, job, sha256_of, write_json
 from lt_lightning.tables import accuracy_table, show
 
 _OF_TRAINING = ("started_from", "sampler", "augmentation", "training_images_per_second")
@@ -26,7 +26,7 @@ class ResultsWriter(Callback):
     """Leave a ``results.json`` in the run's folder, and a table on the screen.
 
     The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, the file that
-    weights came from and its hash, head, loss, mixing and schedules, augmentation, data and the hash of its split,
+    weights came from and its hash (``stage1``: that of the network that was retrained), head, loss, mixing and schedules, augmentation, data and the hash of its split,
     class counts, epoch, test-time averaging, all metrics per group and per class, and time. What other callbacks keep
     in an attribute ``diagnostics`` is added, as :func:`diagnostics_of` says.
 
@@ -44,7 +44,7 @@ class ResultsWriter(Callback):
         self.started_from: dict[str, str] | None = None
         self._started = 0.0
         self._train_seconds = 0.0
-        self._epoch_started = 0.0
+        self._epoch_started = self._validation_started = 0.0
         self._images = 0
         self._loaded: str | None = None
         """What chose the weights of the checkpoint that was loaded."""
@@ -71,9 +71,11 @@ class ResultsWriter(Callback):
         self._note_start(trainer, pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note it for a stand-alone validation."""
+        """Note it for a stand-alone validation; halt the clock of training for one within."""
         if trainer.state.fn == "validate":
             self._note_start(trainer, pl_module)
+        else:
+            self._validation_started = device_time(pl_module.device)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note it for a test of weights that this run has not trained."""
@@ -81,9 +83,8 @@ class ResultsWriter(Callback):
             self._note_start(trainer, pl_module)
 
     def _note_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        path = trainer.ckpt_path or getattr(pl_module, "checkpoint", None)
-        if trainer.is_global_zero and path is not None and Path(path).is_file():
-            self.started_from = {"path": str(path), "sha256": sha256_of(Path(path))}
+        if trainer.is_global_zero:
+            self.started_from = file_and_hash(trainer.ckpt_path or getattr(pl_module, "checkpoint", None))
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Note what chose the weights."""
@@ -114,7 +115,7 @@ class ResultsWriter(Callback):
         self._images += len(batch[1]) * trainer.world_size
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Add the epoch's time, without that of the run's first step; validation in between is counted in."""
+        """Add the epoch's time, without that of the run's first step."""
         self._train_seconds += device_time(pl_module.device) - self._epoch_started
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -122,9 +123,11 @@ class ResultsWriter(Callback):
         self._write(trainer, pl_module, "fit", ("val",))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write a stand-alone validation's results."""
+        """Write a stand-alone validation's results; have training's clock go on after one within."""
         if trainer.state.fn == "validate":
             self._write(trainer, pl_module, "validate", ("val",))
+        else:
+            self._epoch_started += device_time(pl_module.device) - self._validation_started
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the test's results."""
@@ -171,6 +174,7 @@ class ResultsWriter(Callback):
             "model": type(module).__name__,
             "checkpoint": getattr(module, "checkpoint", None),
             "started_from": self.started_from,
+            "stage1": getattr(module, "stage1", None),
             "bn_mode": getattr(module, "bn_mode", None),
             "backbone": type(module.backbone).__name__,
             "head": type(module.head).__name__,

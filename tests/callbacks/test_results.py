@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
@@ -158,6 +159,10 @@ def test_the_file_that_weights_came_from_is_known_by_its_content(tmp_path, train
     one, other = ({"path": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in files)
     found = [read(tmp_path / name)["started_from"] for name in ("stage1", "stage2", "validated", "tested")]
     assert found == [None, one, one, other]
+    files[0].unlink()
+    run("later").test(stage2(), datamodule=data, ckpt_path=files[1], verbose=False)
+    found = [read(tmp_path / name)["stage1"] for name in ("stage1", "stage2", "validated", "tested", "later")]
+    assert found == [None, one, one, one, one]  # what was retrained, whoever tests it, and wherever it is now
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
@@ -222,3 +227,20 @@ def test_the_clock_of_training_waits_for_a_gpu(monkeypatch):
     writer.on_train_epoch_end(run, module)
     assert writer.seconds["first_step"] == writer._train_seconds == 1.5
     assert clock[0] == 3.0  # once for the first step and once for the epoch
+
+
+def test_the_clock_of_training_stands_still_while_it_validates(monkeypatch, trainer, digits, stage1_module):
+    clock = [0.0]
+    monkeypatch.setattr("lt_lightning.callbacks.results.time.perf_counter", lambda: clock[0])
+
+    class Slow(Callback):
+        def on_train_batch_end(self, *_):
+            clock[0] += 1.0
+
+        def on_validation_batch_end(self, *_):
+            clock[0] += 100.0
+
+    writer, data = ResultsWriter(print_table=False), digits()
+    trainer(max_epochs=2, callbacks=[Slow(), writer], num_sanity_val_steps=1).fit(stage1_module(data), datamodule=data)
+    assert writer.seconds["first_step"] == 1.0
+    assert writer._train_seconds == 9.0  # of two epochs of five steps
