@@ -33,7 +33,7 @@ class RunProgressBar(RichProgressBar):
 
 
 class EpochLines(ProgressBar):
-    """A line an epoch: its last loss, its validation accuracy where it has one, and the time that is left.
+    """A line an epoch: loss and validation accuracy, where they were logged in it, and the time that is left.
 
     Rich writes its bar into a file once, when all is over; until then the log of a job would be empty.
 
@@ -46,7 +46,7 @@ class EpochLines(ProgressBar):
         self.seconds = seconds
         self._shown = True
         self._started, self._said = 0.0, 0.0
-        self._first, self._validated = 0, -1
+        self._first, self._validated, self._steps = 0, -1, 0
 
     def disable(self) -> None:
         """Say nothing, as in all processes but the first."""
@@ -61,6 +61,10 @@ class EpochLines(ProgressBar):
         self._started = self._said = time.perf_counter()
         self._first, self._validated = trainer.current_epoch, -1
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Note after which step the epoch begins."""
+        self._steps = trainer.global_step
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Note which epoch the figures are of."""
         self._validated = trainer.current_epoch
@@ -71,7 +75,8 @@ class EpochLines(ProgressBar):
         if not self._shown or (now - self._said < self.seconds and done != last):
             return
         self._said, found, said = now, trainer.callback_metrics, []
-        if "train/loss" in found:
+        interval = cast(Any, trainer).log_every_n_steps
+        if "train/loss" in found and interval and trainer.global_step // interval > self._steps // interval:
             said.append(f"train/loss {float(found['train/loss']):.4g}")
         if "val/all" in found and self._validated == trainer.current_epoch:
             said.append(f"val/all {100 * float(found['val/all']):.1f} %")

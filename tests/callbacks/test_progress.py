@@ -57,6 +57,12 @@ def test_a_file_gets_a_line_an_epoch(capsys, trainer, digits, stage1_module):
     assert re.fullmatch(rf"epoch 3 of 3: {figure}", third)  # figures of an epoch before would be taken for its own
 
 
+def test_a_loss_of_an_earlier_epoch_is_none_of_this_ones(capsys, trainer, digits, stage1_module):
+    run = trainer(callbacks=[EpochLines(seconds=0)], enable_progress_bar=True, max_epochs=3, log_every_n_steps=10)
+    run.fit(stage1_module(data := digits()), datamodule=data)
+    assert ["train/loss" in line for line in capsys.readouterr().out.splitlines()] == [False, True, False]
+
+
 def test_short_epochs_have_few_lines(capsys, trainer, digits, stage1_module):
     run = trainer(callbacks=[EpochLines(seconds=3600)], enable_progress_bar=True, max_epochs=3)
     run.fit(stage1_module(data := digits()), datamodule=data)
