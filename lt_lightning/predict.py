@@ -13,6 +13,7 @@ from lt_lightning.callbacks import PredictionsWriter, TemperatureScaling
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI
 from lt_lightning.resuming import CONFIGURED, is_given, value_of, with_model
+from lt_lightning.trainer_errors import trainer_sentences
 
 
 def main(argv: Sequence[str]) -> None:
@@ -21,7 +22,7 @@ def main(argv: Sequence[str]) -> None:
     Args:
         argv: Command and options, as on the command line.
     """
-    with interruptible("no predictions are written; run the same command again."):
+    with interruptible("no predictions are written; run the same command again."), trainer_sentences():
         PredictCLI(args=complete(list(argv)))
 
 

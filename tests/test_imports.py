@@ -63,7 +63,7 @@ MAY_IMPORT = {
         "samplers",
     },
     "resuming": {"backbones", "checkpoints", "records"},
-    "predict": {"callbacks", "interruption", "main", "records", "resuming"},
+    "predict": {"callbacks", "interruption", "main", "records", "resuming", "trainer_errors"},
     "export": {
         "backbones",
         "config_files",

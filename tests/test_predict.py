@@ -115,6 +115,11 @@ def test_a_missing_checkpoint_is_named():
         main(["predict", "--ckpt_path=gone.ckpt", "--data=DigitsLT"])
 
 
+def test_a_word_that_no_checkpoint_stands_for_is_one_sentence(here, tiny):
+    with pytest.raises(UsageError, match="not configured to save the best"):
+        main(tiny("predict", "RepresentationModule", "--ckpt_path=best"))
+
+
 def test_what_was_typed_is_left_alone(stage1):
     typed = ["predict", "--ckpt_path", str(stage1), "--model=RepresentationModule", "--data", "DigitsLT"]
     assert complete(typed) == typed
