@@ -43,7 +43,7 @@ class MadeUpLT(InMemoryLT):
     def facts(self) -> SetFacts:
         """CIFAR-100's."""
         known = CIFAR100LT().facts
-        return SetFacts("made up", known.class_names, known.pool_per_class, known.mean, known.std)
+        return SetFacts("made up", known.class_names, known.pool_counts, known.mean, known.std)
 
     def open_source(self) -> Noise:
         """Random pixels."""

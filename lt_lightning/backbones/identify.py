@@ -44,18 +44,18 @@ def _candidates() -> Iterator[tuple[str, str, Callable[[], Backbone]]]:
             yield f'TorchvisionBackbone(name="{name}"{stem})', mark, build
 
 
-def fitting_backbones(fits: Callable[[Backbone], bool], keys: Iterable[str] | None = None) -> list[str]:
+def fitting_backbones(fits: Callable[[Backbone], bool], keys: Iterable[str]) -> list[str]:
     """Names of the backbones that ``fits`` accepts, written as one would type them in Python.
 
     Args:
         fits: Called with each candidate, built on the meta device: shapes only, no memory.
         keys: Names of the tensors the backbone shall fit; candidates with a layer that none of these names are not
-            built. ``None`` tries all.
+            built.
     """
-    names = None if keys is None else "\n".join(keys)
+    names = "\n".join(keys)
     found = []
     for name, mark, build in _candidates():
-        if names is not None and mark not in names:
+        if mark not in names:
             continue
         with torch.device("meta"):
             backbone = build()

@@ -30,7 +30,7 @@ class CIFAR10LT(PublicSetLT):
         return PublicSetFacts(
             name="cifar10",
             class_names=tuple(_CIFAR10_NAMES.split()),
-            pool_per_class=5000,
+            pool_counts=(5000,) * 10,
             mean=_MEAN,
             std=_STD,
             dataset=datasets.CIFAR10,
@@ -52,7 +52,7 @@ class CIFAR100LT(PublicSetLT):
         return PublicSetFacts(
             name="cifar100",
             class_names=tuple(_CIFAR100_NAMES.split()),
-            pool_per_class=500,
+            pool_counts=(500,) * 100,
             mean=_MEAN,
             std=_STD,
             dataset=datasets.CIFAR100,

@@ -87,7 +87,6 @@ class DigitsLT(InMemoryLT):
         return SetFacts(
             name="digits",
             class_names=tuple("0123456789"),
-            pool_per_class=124,
             pool_counts=(128, 132, 127, 133, 131, 132, 131, 129, 124, 130),
             mean=(0.3053,),
             std=(0.3760,),

@@ -272,7 +272,7 @@ class InMemoryLT(LTDataModule, ABC):
     def _wanted_counts(self) -> list[int]:
         if self.profile == "complete":
             held_out = self.val_per_class if self.val_from == "pool" else 0
-            return profiles.complete_counts(self.facts.complete_counts, held_out)
+            return profiles.complete_counts(self.facts.pool_counts, held_out)
         return profiles.class_counts(
             self.profile, len(self.facts.class_names), self._largest_count(), self.imbalance_ratio
         )
@@ -280,7 +280,7 @@ class InMemoryLT(LTDataModule, ABC):
     def _largest_count(self) -> int:
         if self.max_count is not None:
             return self.max_count
-        return self.facts.pool_per_class - (self.val_per_class if self.val_from == "pool" else 0)
+        return min(self.facts.pool_counts) - (self.val_per_class if self.val_from == "pool" else 0)
 
     def _load_pool(self) -> None:
         source = self.open_source()

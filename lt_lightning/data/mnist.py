@@ -18,7 +18,6 @@ _FACTS: dict[Variant, PublicSetFacts] = {
     "mnist": PublicSetFacts(
         name="mnist",
         class_names=tuple("0123456789"),
-        pool_per_class=5421,  # the fives
         pool_counts=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
         mean=(0.1307,),
         std=(0.3081,),
@@ -39,7 +38,7 @@ _FACTS: dict[Variant, PublicSetFacts] = {
             "Bag",
             "Ankle boot",
         ),
-        pool_per_class=6000,
+        pool_counts=(6000,) * 10,
         mean=(0.2860,),
         std=(0.3530,),
         dataset=datasets.FashionMNIST,
@@ -48,7 +47,7 @@ _FACTS: dict[Variant, PublicSetFacts] = {
     "kmnist": PublicSetFacts(
         name="kmnist",
         class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-        pool_per_class=6000,
+        pool_counts=(6000,) * 10,
         mean=(0.1918,),
         std=(0.3483,),
         dataset=datasets.KMNIST,

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
@@ -19,23 +19,16 @@ class SetFacts:
     Attributes:
         name: Short name, as in ``results.json``.
         class_names: Name of each class, in the order of the labels.
-        pool_per_class: Training images that every class has at least.
+        pool_counts: Training images of each class in the set as published.
         mean: Mean of each channel over the training images, on the scale of [0, 1].
         std: Standard deviation of each channel.
-        pool_counts: Training images of each class; left out where each has exactly ``pool_per_class``.
     """
 
     name: str
     class_names: tuple[str, ...]
-    pool_per_class: int
+    pool_counts: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    pool_counts: tuple[int, ...] = field(default=(), kw_only=True)
-
-    @property
-    def complete_counts(self) -> tuple[int, ...]:
-        """Training images of each class in the set as published, ``(K,)``."""
-        return self.pool_counts or (self.pool_per_class,) * len(self.class_names)
 
 
 class ImageSource(ABC):

@@ -24,12 +24,11 @@ def padded_transform(image_size: int, resize: int, padding: int) -> Callable[[Im
     return _to_pixels(v2.Resize(resize), v2.CenterCrop(image_size), v2.RandomCrop(image_size, padding=padding))
 
 
-def eval_transform(image_size: int, resize: int | None = None) -> Callable[[Image.Image], Tensor]:
-    """Shorter side to ``resize``, by default 256/224 of ``image_size``, then the middle."""
+def eval_transform(image_size: int, resize: int) -> Callable[[Image.Image], Tensor]:
+    """Shorter side to ``resize``, then the middle."""
     from torchvision.transforms import v2
 
-    shorter = resized_side(image_size) if resize is None else resize
-    return _to_pixels(v2.Resize(shorter), v2.CenterCrop(image_size))
+    return _to_pixels(v2.Resize(resize), v2.CenterCrop(image_size))
 
 
 def resized_side(image_size: int) -> int:

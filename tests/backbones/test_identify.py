@@ -58,11 +58,8 @@ def test_every_candidate_has_its_mark():
     assert len(built) == len(set(built)) == 25
 
 
-@pytest.mark.parametrize(("keys", "number"), [(None, 25), ([], 0), (["a", "b"], 0)])
-def test_without_keys_all_are_tried(keys, number):
-    tried = []
-    fitting_backbones(lambda backbone: bool(tried.append(1)), keys)
-    assert len(tried) == number
+def test_without_keys_that_are_known_none_is_tried():
+    assert fitting_backbones(lambda backbone: True, ["a", "b"]) == []
 
 
 def test_networks_that_cannot_fit_are_not_built():

@@ -170,7 +170,7 @@ def test_training_images_can_be_shown_as_evaluation_shows_them(folder_root):
     first, again = (data.undistorted("train").__getitems__([3, 0]) for _ in range(2))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], data.split("train").targets[[3, 0]])
-    plain = eval_transform(8)
+    plain = eval_transform(8, 9)
     assert torch.equal(first[0][1], plain(read_rgb(folder_root / data.split("train").paths[0])))
     without = ImageFolderLT(root=str(folder_root), val_from="none")
     assert without.undistorted("val") is None

@@ -7,8 +7,6 @@ from lt_lightning.data.sources import ArraySource
 from lt_lightning.data.splits import split_hash
 from lt_lightning.errors import UsageError
 
-PER_CLASS = 20
-
 
 def make_source(channels=3):
     """Three classes of 20 training and 4 test images; every image is unlike every other."""
@@ -25,7 +23,7 @@ class ThreeLT(InMemoryLT):
 
     @property
     def facts(self):
-        return SetFacts("three", ("a", "b", "c"), PER_CLASS, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+        return SetFacts("three", ("a", "b", "c"), (20, 20, 20), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 
     def open_source(self):
         self.opened += 1
@@ -83,7 +81,7 @@ def test_without_validation_images_there_is_no_validation_split():
 
 def made_of(number):
     """The first training images of the three classes, and what is to be known of all of them."""
-    facts = SetFacts("three", ("a", "b", "c"), 19, (0.5,) * 3, (0.2,) * 3, pool_counts=(20, 19, 19))
+    facts = SetFacts("three", ("a", "b", "c"), (20, 19, 19), (0.5,) * 3, (0.2,) * 3)
     images, labels = make_source().images("train", torch.arange(number)), torch.arange(number) % 3
 
     class UnequalLT(ThreeLT):
