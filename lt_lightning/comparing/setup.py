@@ -71,11 +71,7 @@ class Setup:
             found = [method.with_settings(batch_size=options.batch_size) for method in found]
         self.methods = found
         self.points = points(found, self.grid, self.parser, default=not self.on_images)
-        for point in self.every_point:
-            settings = self.parser.make(point.method.plain, point.method.name)
-            parts = settings.parts(length_of_features(backbone), self.counts)
-            if point.method.trains:
-                settings.training(*parts)
+        self._check_points(length_of_features(backbone))
         self.pool = data.balanced_pool() if options.oracle is not False and not self.on_images else None
         if options.oracle and self.pool is None:
             raise UsageError(
@@ -97,6 +93,15 @@ class Setup:
             self.points = points(found, {}, self.parser, default=False)  # a grid without images to choose by
         self.device = device_of_heads(options.features.device)
         self.warnings: list[str] = []
+
+    def _check_points(self, num_features: int) -> None:
+        """Make all that will train, the first of each method at its size: of 8,142 classes each takes seconds."""
+        for tried in self.points.values():
+            for place, point in enumerate(tried):
+                settings = self.parser.make(point.method.plain, point.method.name)
+                parts = settings.parts(1 if place else num_features, self.counts)
+                if point.method.trains:
+                    settings.training(*parts)
 
     @property
     def every_point(self) -> list[Point]:

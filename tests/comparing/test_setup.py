@@ -5,6 +5,7 @@ import torch
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options
+from lt_lightning.comparing.settings import Settings
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
 
@@ -46,6 +47,16 @@ def test_what_is_trained_once_more(setup, make_data):
 def test_what_the_optimizer_refuses_is_said_before_features_are_made(foreign, make_data, grid):
     with pytest.raises(UsageError, match=r"^The optimizer or its schedule refuses its settings \(Invalid "):
         Setup(str(foreign), SmallCNN(8, in_channels=3), make_data(), "tau_norm,lort", grid, Options())
+
+
+def test_one_head_of_each_method_is_made_at_full_size(setup, monkeypatch):
+    made = []
+    parts = Settings.parts
+    monkeypatch.setattr(
+        Settings, "parts", lambda self, length, counts: made.append(length) or parts(self, length, counts)
+    )
+    setup("crt,tau_norm")
+    assert sorted(made) == [1] * 16 + [8] * 2
 
 
 def test_a_schedule_that_needs_figures_is_refused(setup, tmp_path):
