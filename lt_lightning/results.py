@@ -130,6 +130,11 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def file_and_hash(path: str | Path | None) -> dict[str, str] | None:
+    """``path`` of a file that weights come from and its ``sha256``, for records; ``None`` where there is none."""
+    return {"path": str(path), "sha256": sha256_of(Path(path))} if path is not None and Path(path).is_file() else None
+
+
 def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
     """Software and hardware of this run.
 

@@ -26,9 +26,10 @@ class ResultsWriter(Callback):
     """Leave a ``results.json`` in the run's folder, and a table on the screen.
 
     The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, the file that
-    weights came from and its hash (``stage1``: that of the network that was retrained), head, loss, mixing and schedules, augmentation, data and the hash of its split,
-    class counts, epoch, test-time averaging, all metrics per group and per class, and time. What other callbacks keep
-    in an attribute ``diagnostics`` is added, as :func:`diagnostics_of` says.
+    weights came from and its hash, as ``stage1`` that of the network that was retrained, head, loss, mixing and
+    schedules, augmentation, data and the hash of its split, class counts, epoch, test-time averaging, all metrics per
+    group and per class, and time. What other callbacks keep in an attribute ``diagnostics`` is added, as
+    :func:`diagnostics_of` says.
 
     Args:
         preset: Name of the configuration the run started from.

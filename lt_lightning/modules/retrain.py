@@ -23,6 +23,7 @@ from lt_lightning.modules.past import past_when_made
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.modules.starting import check_kept, check_start, start_head
 from lt_lightning.modules.training_features import training_features
+from lt_lightning.results import file_and_hash
 from lt_lightning.schedules import CosineLR
 
 _UNSTARTED = "awaits_checkpoint"
@@ -108,6 +109,8 @@ class RetrainModule(LTModule):
         self.allow_partial = allow_partial
         self.checkpoint_class_names = checkpoint_class_names
         self.bn_mode = bn_mode
+        self.stage1: dict[str, str] | None = None
+        """The file that stage 2 started from and its SHA-256, as this was then: it may be gone by now."""
         self._started = False
         self._awaits_features = self.head.needs_features
         self.backbone.requires_grad_(False)
@@ -164,14 +167,17 @@ class RetrainModule(LTModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from a stage-2 checkpoint: stage 1's weights must not come over it."""
         super().on_load_checkpoint(checkpoint)
-        if not checkpoint.get(RECORD, {}).get(_UNSTARTED):
+        record = checkpoint.get(RECORD, {})
+        self.stage1 = record.get("stage1")
+        if not record.get(_UNSTARTED):
             self._started, self._awaits_features = True, False
         elif self._started:  # what a callback has tried out ends here
             self._started, self._awaits_features = False, self.head.needs_features
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say so where nothing has been started yet, as when a callback saves what it will go back to."""
+        """Say what it started from, or that nothing has been started yet: a callback saves what it will go back to."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint[RECORD]["stage1"] = self.stage1
         if not self._started or self._awaits_features:
             checkpoint[RECORD][_UNSTARTED] = True
 
@@ -235,6 +241,7 @@ class RetrainModule(LTModule):
         self.past = [*source.origins, *(past_when_made(self.backbone) if self.allow_partial else [])]
         with check_kept(self.head):
             start_head(self.head, self.loss, classifier.weight, classifier.bias)
+        self.stage1 = file_and_hash(self.checkpoint)
         _say(f"{checkpoints.report(found, classifier, extra)} given to {type(self.head).__name__}")
 
     def start_from_features(self) -> None:

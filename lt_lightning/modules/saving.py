@@ -20,6 +20,7 @@ from lt_lightning.modules.base import LTModule
 from lt_lightning.modules.past import past_in
 from lt_lightning.modules.representation import RepresentationModule
 from lt_lightning.modules.retrain import RetrainModule
+from lt_lightning.results import file_and_hash
 
 _FROM_DATA = {"class_counts", "group_thresholds"}
 """Arguments that the command line takes from the data."""
@@ -72,6 +73,7 @@ def save_retrained(
     module._started, module._awaits_features = True, False  # its parts are made already
     given = None if arguments is None else {**arguments, "checkpoint": checkpoint}
     module.past = list(past_in(checkpoint) if past is None else past)
+    module.stage1 = file_and_hash(checkpoint)
     _save(path, module, head, data, epochs, input_shape, given, selection)
 
 

@@ -27,7 +27,7 @@ from lt_lightning.parser_errors import sentences
 from lt_lightning.probing.network import load_backbone, past_of_network
 from lt_lightning.probing.probe import PENALTIES, Probe, probe
 from lt_lightning.quiet import quiet
-from lt_lightning.results import check_writable, environment, job, sha256_of, whole_or_gone, write_json
+from lt_lightning.results import check_writable, environment, file_and_hash, job, whole_or_gone, write_json
 from lt_lightning.tables import accuracy_table, show
 
 _DOWNLOADED = ("pretrained", "weights")
@@ -159,7 +159,7 @@ def _selection(found: Probe) -> str:
 
 
 def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: str | None) -> dict[str, Any]:
-    path = None if checkpoint is None else Path(checkpoint)
+    network = file_and_hash(checkpoint)
     return {
         "environment": environment(found.head.weight.device),
         "command": shlex.join(sys.argv),
@@ -167,7 +167,8 @@ def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: st
         "preset": "probe",
         "seed": None,  # nothing is drawn
         "checkpoint": checkpoint,
-        "started_from": None if path is None else {"path": str(path), "sha256": sha256_of(path)},
+        "started_from": network,
+        "stage1": network,
         "backbone": type(backbone).__name__,
         "bn_mode": "eval",
         "head": "LinearHead",

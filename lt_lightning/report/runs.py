@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 METRICS = ("all", "many", "medium", "few", "micro", "top3", "top5", "harmonic", "geometric", "worst", "ece")
 """Figures that are reported, in order, where runs have them."""
 
+_LINES = r"^( *)(?:{}):(?: .*\n(?:\1 +.*\n)*|\n)"
+_CKPT_PATH = re.compile(_LINES.format("ckpt_path"), re.M)
 _OF_THE_RUN = re.compile(
-    r"^( *)(?:seed_everything|checkpoint|ckpt_path|default_root_dir|root|output|config):(?: .*\n(?:\1 +.*\n)*|\n)", re.M
+    _LINES.format("seed_everything|checkpoint|ckpt_path|default_root_dir|root|output|config"), re.M
 )
 """Lines of a ``config.yaml`` in which runs differ that are one experiment: seed and places, long ones on several.
 
@@ -77,7 +79,7 @@ class Run:
     source: str = ""
     """The checkpoint that a comparison started from."""
     checkpoint: str = ""
-    """What the run started from, equal where files are; empty for one that began at random, as a pipeline does."""
+    """Hash of the network that stage 2 retrained; empty for a stage 1, and for a pipeline, which trains its own."""
 
 
 def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
@@ -150,9 +152,11 @@ def _run(
     bins = evaluation.get("calibration", {}).get("bins", {})
     detail = _detail(record, evaluation, bins=bins, history=folder / "metrics.csv")
     # A checkpoint's name says little: another file may have had it, or have it in another folder.
-    content = (record.get("started_from") or {}).get("sha256", "")
-    identity = f"{config or path} {content}"
-    return Run(path, names, protocol, identity, record["seed"], _numbers(figures), detail, checkpoint=content)
+    network = (record.get("stage1") or {}).get("sha256", "")
+    # What training went on from is its own, as of a job that was interrupted.
+    weights = "" if "fit" in record.get("seconds", {}) else (record.get("started_from") or {}).get("sha256", "")
+    identity = f"{config or path} {network} {weights}"
+    return Run(path, names, protocol, identity, record["seed"], _numbers(figures), detail, checkpoint=network)
 
 
 def _detail(record: Mapping[str, Any], evaluation: Mapping[str, Any], **more: Any) -> Detail:
@@ -223,12 +227,12 @@ def _data(record: Mapping[str, Any]) -> str:
 
 
 def _settings(config: Path) -> tuple[str, str]:
-    """Hashes of a configuration: of the whole, and without what is the run's own."""
+    """Hashes of a configuration: of all but the name of what it goes on from, and without what is the run's own."""
     try:
         text = config.read_text(encoding="utf-8")
     except OSError:
         return "", ""
-    return _short_hash(text), _short_hash(_OF_THE_RUN.sub("", text))
+    return _short_hash(_CKPT_PATH.sub("", text)), _short_hash(_OF_THE_RUN.sub("", text))
 
 
 def _short_hash(text: str) -> str:

@@ -18,10 +18,14 @@ def test_a_repeated_run_counts_once_the_last_one(write, run, rows_of, here):
     assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
 
 
-def test_runs_on_files_of_one_name_repeat_each_other_only_where_the_files_are_equal(write, run, rows_of):
+@pytest.mark.parametrize("key", ["started_from", "stage1"])
+def test_runs_on_files_of_one_name_repeat_each_other_only_where_the_files_are_equal(write, run, rows_of, key):
     for name, value, content in (("a", 0.4, "1"), ("b", 0.6, "2"), ("c", 0.6, "2")):
-        started_from = {"path": "last.ckpt", "sha256": 64 * content}
-        write(name, run(value, started_from=started_from), "model:\n  checkpoint: last.ckpt\n")
+        write(
+            name,
+            run(value, **{key: {"path": "last.ckpt", "sha256": 64 * content}}),
+            "model:\n  checkpoint: last.ckpt\n",
+        )
     (row,), notes = rows_of(".")
     assert sorted(found.figures["all"] for found in row.runs) == [0.4, 0.6]
     assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]

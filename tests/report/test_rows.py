@@ -124,8 +124,8 @@ def test_seeds_on_one_network_are_no_networks(write, compared, rows_of):
 
 def test_every_checkpoint_counts_alike_however_many_seeds_it_has(write, run, rows_of):
     for number, (content, value) in enumerate([("1", 0.2), ("1", 0.4), ("2", 0.5)]):
-        started_from = {"path": "last.ckpt", "sha256": 64 * content}
-        write(f"{number}", run(value, seed=number, started_from=started_from), f"seed_everything: {number}\n")
+        stage1 = {"path": "last.ckpt", "sha256": 64 * content}
+        write(f"{number}", run(value, seed=number, stage1=stage1), f"seed_everything: {number}\n")
     (row,), _ = rows_of(".")
     assert (row.mean("all"), row.deviation("all")) == pytest.approx((0.4, 0.1 * 2**0.5))
 

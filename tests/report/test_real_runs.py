@@ -1,0 +1,61 @@
+"""Records that real runs leave."""
+
+from pathlib import Path
+
+import pytest
+from lightning.pytorch import seed_everything
+from lightning.pytorch.loggers import CSVLogger
+
+from lt_lightning import report
+from lt_lightning.callbacks import ResultsWriter
+from lt_lightning.modules import RetrainModule
+
+
+@pytest.fixture
+def leave(here, trainer, digits):
+    """Fits, or tests weights, and leaves what a command leaves in a folder."""
+
+    def leave(name, module, seed=0, ckpt_path=None, max_epochs=1, command="fit"):
+        callbacks = [ResultsWriter("made", seed=seed, print_table=False)]
+        run = trainer(max_epochs, logger=CSVLogger(here, name=name, version=""), callbacks=callbacks)
+        options = {} if command == "fit" else {"verbose": False}
+        getattr(run, command)(module, datamodule=digits(), ckpt_path=ckpt_path, **options)
+        config = f"seed_everything: {seed}\nckpt_path: {ckpt_path or 'null'}\ntrainer:\n  max_epochs: {max_epochs}\n"
+        (here / name / "config.yaml").write_text(config)
+        saved = Path(name) / "last.ckpt"
+        run.save_checkpoint(saved)
+        return saved
+
+    return leave
+
+
+def test_a_run_that_was_interrupted_is_one_like_the_others(leave, digits, stage1_module, rows_of):
+    data = digits()
+    for seed in (0, 1):
+        leave(f"runs/{seed}", stage1_module(data), seed, max_epochs=2)
+    half = leave("half", stage1_module(data), 2)
+    leave("runs/2", stage1_module(data), 2, ckpt_path=half, max_epochs=2)
+    (row,), notes = rows_of("runs", split="val")
+    assert (row.runs_of_checkpoints, notes) == ([3], [])
+    leave("runs/again", stage1_module(data), 2, max_epochs=2)  # from start to end
+    (row,), notes = rows_of("runs", split="val")
+    assert row.runs_of_checkpoints == [3]
+    assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
+
+
+def test_seeds_that_are_fitted_then_tested_are_of_their_stage1(leave, digits, stage1_module, rows_of):
+    data = digits()
+    for number in range(2):
+        seed_everything(number, verbose=False)
+        network = leave(f"stage1/{number}", stage1_module(data), number)
+        for seed in range(2):
+            options = {"backbone": stage1_module(data).backbone, "group_thresholds": data.group_thresholds}
+            module = RetrainModule(data.class_counts, str(network), **options)
+            saved = leave(f"fits/{number}_{seed}", module, seed)
+            saved = saved.rename(f"{number}_{seed}.ckpt")
+            again = RetrainModule(data.class_counts, str(network), **options)
+            leave(f"tests/{number}_{seed}", again, seed, ckpt_path=saved, command="test")
+    for folder, split in (("fits", "val"), ("tests", "test")):
+        (row,), notes = rows_of(folder, split=split)
+        assert (row.runs_of_checkpoints, notes) == ([2, 2], [])
+    assert "| 2 × 2 |" in report.to_markdown([row], "test")
