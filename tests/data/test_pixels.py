@@ -19,7 +19,7 @@ STEPS = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)  # in 8 bits 0
 @pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
 def test_grey_of_16_bits_keeps_its_shades(tmp_path, ending):
     path = tmp_path / f"grey.{ending}"
-    Image.fromarray(STEPS).save(path)
+    Image.fromarray(STEPS.astype(np.int32) if ending == "pgm" else STEPS).save(path)  # Pillow 10 writes no other PGM
     found = np.asarray(read_rgb(path))
     assert (found == np.arange(256).reshape(16, 16, 1)).all()
 
