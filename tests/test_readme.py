@@ -71,7 +71,7 @@ def test_commands_parse(command, here, monkeypatch, capsys, stage1):
         cli.main(arguments)
     shown = capsys.readouterr()
     assert stop.value.code == 0, shown.err
-    assert ("data" if re.search("inspect|probe", command) else "model") in shown.out
+    assert ("data:" if re.search("inspect|probe|compare", command) else "model") in shown.out
 
 
 def test_presets_in_the_readme_exist():
@@ -177,11 +177,18 @@ def test_augmentation_and_data_of_the_extension_page_have_views_on_another_devic
         assert found.values.shape == (2, len(images), 8)
 
 
+@pytest.mark.filterwarnings("ignore:`select_loader`. Stage 1 is no worse:UserWarning")
 def test_python_of_the_readme_runs(here, monkeypatch):
-    (block,) = blocks(PAGES[0], "python")
+    retraining, training = blocks(PAGES[0], "python")
     scope: dict[str, object] = {}
-    exec(block.replace('"max_epochs": 20', '"max_epochs": 1'), scope)
+    exec(training.replace('"max_epochs": 20', '"max_epochs": 1'), scope)
     assert scope["made"].trainer.current_epoch == 1
+    images, targets = torch.randn(60, 1, 8, 8), torch.arange(60) % 3
+    loaders = {f"{split}_loader": [(images, targets)] for split in ("train", "val", "test")}
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    scope = {"model": model, **loaders}
+    exec(retraining, scope)
+    assert scope["better"](images).shape == (60, 3)
 
 
 def test_the_loop_of_ones_own_trains(here, capsys):
