@@ -2,17 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from torch import Tensor
 
 from lt_lightning import home
 from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.in_memory import InMemoryLT
+from lt_lightning.data.locking import locked_if_possible
 from lt_lightning.data.parquet import ParquetSource
 from lt_lightning.data.profiles import Profile
 from lt_lightning.data.sources import ImageSource, SetFacts
@@ -110,7 +109,11 @@ class PublicSetLT(InMemoryLT, ABC):
     def prepare_data(self) -> None:
         """Download the set if that is allowed and necessary; of processes and jobs that share ``root`` one does it."""
         if self.download:
-            self._download()
+            root = Path(self.root)
+            with locked_if_possible(root / ".lt_lightning.lock"):
+                # A folder may be what a download left that failed: torchvision knows which files are missing.
+                if not isinstance(self._find(), ParquetSource):
+                    TorchvisionFiles(self.facts.dataset, root).download()
         self.open_source()
 
     def open_source(self) -> ImageSource:
@@ -135,19 +138,6 @@ class PublicSetLT(InMemoryLT, ABC):
         if (root / self.facts.folder).is_dir():
             return TorchvisionFiles(self.facts.dataset, root)
         return None
-
-    def _download(self) -> None:
-        root = Path(self.root)
-        lock = FileLock(root / ".lt_lightning.lock")
-        with suppress(OSError, RuntimeError):  # a folder that takes no files, or a file system that has no locks
-            root.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        try:
-            # A folder may be what a download left that failed: torchvision knows which files are missing.
-            if not isinstance(self._find(), ParquetSource):
-                TorchvisionFiles(self.facts.dataset, root).download()
-        finally:
-            lock.release()
 
     def _not_found(self) -> str:
         root = Path(self.root)

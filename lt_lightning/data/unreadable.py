@@ -9,13 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lt_lightning import home
 from lt_lightning.data.base import Split
 from lt_lightning.data.file_images import FileList, read_rgb
+from lt_lightning.data.locking import locked_if_possible
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
 from lt_lightning.wording import first_few
@@ -95,7 +96,15 @@ def find_unreadable(root: Path, paths: Sequence[str], read: Callable[[Path], obj
     """
     key = _key(root, paths)
     if key not in _FOUND:
-        _FOUND[key] = _remembered(key, lambda among: _decode(root, among, read, title), paths)
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or home.expanded("~/.cache"))
+        file = cache / "lt_lightning" / "unreadable" / f"{key}.json"
+        with locked_if_possible(file.with_suffix(".lock")):
+            known = _remembered(file, paths)
+            found = _decode(root, paths if known is None else known, read, title)
+            if known is None:
+                with suppress(OSError):
+                    write_text(file, json.dumps(found))
+        _FOUND[key] = frozenset(found)
     return _FOUND[key]
 
 
@@ -111,26 +120,13 @@ def _key(root: Path, paths: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _remembered(key: str, look: Callable[[Sequence[str]], list[str]], paths: Sequence[str]) -> frozenset[str]:
-    lock: FileLock | None = None
-    with suppress(OSError, RuntimeError):  # no home, or none that takes files
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lt_lightning" / "unreadable"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{key}.lock")
-        lock.acquire()
-    if lock is None or not lock.is_locked:
-        return frozenset(look(paths))
-    with lock:
-        lock.release()  # of the two holds, that of `acquire`
-        file = folder / f"{key}.json"
-        with suppress(OSError, ValueError):
-            known = set(json.loads(file.read_text(encoding="utf-8")))
-            if known <= set(paths):
-                return frozenset(look(sorted(known)))
-        found = look(paths)
-        with suppress(OSError):
-            write_text(file, json.dumps(found))
-        return frozenset(found)
+def _remembered(file: Path, paths: Sequence[str]) -> list[str] | None:
+    """Which of ``paths`` could not be read before; ``None`` where nothing says so."""
+    with suppress(OSError, ValueError):
+        known = json.loads(file.read_text(encoding="utf-8"))
+        if set(known) <= set(paths):
+            return sorted(known)
+    return None
 
 
 def _decode(root: Path, paths: Sequence[str], read: Callable[[Path], object], title: str) -> list[str]:
