@@ -34,7 +34,7 @@ from lt_lightning.functional.hand_written import with_gradient
 from lt_lightning.functional.in_negative import in_negative_reweighted_loss
 from lt_lightning.functional.influence import influence
 from lt_lightning.functional.large_margin import large_margin_terms
-from lt_lightning.functional.learning_property import gradient_sides, logit_gradients, relative_residual
+from lt_lightning.functional.learning_property import gradient_sides, relative_residual
 from lt_lightning.functional.logistic_regression import (
     LinearFit,
     Standardization,
@@ -57,7 +57,6 @@ from lt_lightning.functional.shifted import prior_accuracy, shifted_priors
 from lt_lightning.functional.smoothing import (
     SmoothingShape,
     delta_from_gap,
-    gap_from_delta,
     label_aware_smoothing,
     smoothed_cross_entropy,
 )
@@ -91,7 +90,6 @@ __all__ = [
     "fit_temperature",
     "focal_factor",
     "frequency_factors",
-    "gap_from_delta",
     "generalized_weights",
     "gradient_sides",
     "group_accuracies",
@@ -106,7 +104,6 @@ __all__ = [
     "ldam_margins",
     "linear",
     "log_prior",
-    "logit_gradients",
     "logit_moments",
     "logits_magnitude",
     "maximum_margins",

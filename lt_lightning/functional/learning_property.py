@@ -3,40 +3,6 @@
 import torch
 from torch import Tensor
 
-from lt_lightning.functional.precision import at_least_fp32
-
-
-def logit_gradients(logits: Tensor, targets: Tensor, weight: Tensor | None = None, one_vs_all: bool = False) -> Tensor:
-    """Gradient with respect to the logits of the summed cross entropy, ``w (p - q)``.
-
-    Args:
-        logits: As trained with, ``(N, K)``.
-        targets: Classes, ``(N,)``, int64, or labels q in [0, 1], ``(N, K)``, smoothed or with several classes.
-        weight: λ, weight of each class, ``(K,)``; labels q get the mean of the weights that they mix.
-        one_vs_all: Whether p is sigmoid (logistic losses) instead of softmax.
-
-    Returns:
-        ``(N, K)``, in fp32 at least.
-    """
-    logits = at_least_fp32(logits)
-    soft = targets.ndim == 2
-    p = torch.sigmoid(logits) if one_vs_all else torch.softmax(logits, dim=1)
-    if soft:
-        gradients = p - targets.to(p.dtype)
-    else:
-        index = targets.unsqueeze(1)
-        own = logits.gather(1, index)
-        # p_y - 1 as minus the probability of the rest: subtracting from 1 would leave nothing of a small residual.
-        missing = torch.sigmoid(-own) if one_vs_all else p.scatter(1, index, 0.0).sum(dim=1, keepdim=True)
-        gradients = p.scatter(1, index, -missing)
-    if weight is None:
-        return gradients
-    weight = weight.to(p.dtype)
-    if not soft:
-        return gradients * weight[targets].unsqueeze(1)
-    labels = targets.to(p.dtype)
-    return gradients * (labels @ weight / labels.sum(dim=1)).unsqueeze(1)
-
 
 def gradient_sides(gradients: Tensor, dtype: torch.dtype) -> Tensor:
     """Both sides of the learning property for each class: what pulls its logit up, and what pushes it down.

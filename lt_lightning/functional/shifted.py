@@ -9,15 +9,14 @@ RATIOS = (50.0, 25.0, 10.0, 5.0, 2.0)
 """Imbalance ratios of the test distributions of LADE and SADE."""
 
 
-def shifted_priors(class_counts: Sequence[int], ratios: Sequence[float] = RATIOS) -> dict[str, Tensor]:
+def shifted_priors(class_counts: Sequence[int]) -> dict[str, Tensor]:
     """Long-tailed test distributions along and against the training set's, and the uniform one between them.
 
     Classes are ranked by their training images, the most frequent first and of equals the one with the lower index;
-    rank r of K has probability in proportion to ``ρ^(-r / (K - 1))``.
+    rank r of K has probability in proportion to ``ρ^(-r / (K - 1))``, for each ratio ρ of :data:`RATIOS`.
 
     Args:
         class_counts: Training images per class, length K.
-        ratios: ρ of each distribution, at least 1.
 
     Returns:
         Probabilities ``(K,)``, fp64, by name: ``forward-50`` and on, ``uniform``, …, ``backward-50``.
@@ -32,8 +31,8 @@ def shifted_priors(class_counts: Sequence[int], ratios: Sequence[float] = RATIOS
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(counts))
     share = rank.double() / max(len(counts) - 1, 1)
-    forward = {f"forward-{ratio:g}": ratio**-share for ratio in ratios}
-    backward = {f"backward-{ratio:g}": ratio ** (share - 1) for ratio in reversed(ratios)}
+    forward = {f"forward-{ratio:g}": ratio**-share for ratio in RATIOS}
+    backward = {f"backward-{ratio:g}": ratio ** (share - 1) for ratio in reversed(RATIOS)}
     found = {**forward, "uniform": torch.ones_like(share), **backward}
     return {name: values / values.sum() for name, values in found.items()}
 

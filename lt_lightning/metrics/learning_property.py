@@ -34,9 +34,7 @@ class LearningPropertyResidual(ExactMetric):
         """Add a batch.
 
         Args:
-            gradients: Of the summed loss with respect to the training logits, ``(N, K)``:
-                :func:`lt_lightning.functional.logit_gradients` for softmax and logistic losses, with class weights and
-                soft labels, or autograd's for any loss.
+            gradients: Of the summed loss with respect to the training logits, ``(N, K)``.
 
         Raises:
             UsageError: If ``gradients`` has another number of classes.

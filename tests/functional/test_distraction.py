@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.functional import distraction, logit_gradients
+from lt_lightning.functional import distraction
+from tests.gradients import logit_gradients
 
 
 @settings(deadline=None, max_examples=20)

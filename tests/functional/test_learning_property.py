@@ -2,9 +2,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional as F
 
-from lt_lightning.functional import gradient_sides, logit_gradients, relative_residual
+from lt_lightning.functional import gradient_sides, relative_residual
+from tests.gradients import logit_gradients
 
 
 def made(n: int, k: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -29,42 +29,11 @@ def test_both_sides_of_equation_8_written_out(n: int, k: int, seed: int, one_vs_
         assert float(residual[c]) == pytest.approx(float((left - right) / (left + right)), abs=1e-12)
 
 
-@pytest.mark.parametrize("one_vs_all", [False, True])
-@pytest.mark.parametrize("soft", [False, True])
-def test_gradients_are_autograds(one_vs_all: bool, soft: bool) -> None:
-    logits, targets, weight = made(9, 4, 0)
-    labels = F.one_hot(targets, 4).double()
-    if soft:
-        labels = 0.7 * labels + 0.3 / 4
-    logits.requires_grad_()
-    rows = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(1)
-    if not one_vs_all:
-        rows = F.cross_entropy(logits, labels, reduction="none")
-    (expected,) = torch.autograd.grad(((labels @ weight) * rows).sum(), logits)
-    found = logit_gradients(logits.detach(), labels if soft else targets, weight, one_vs_all)
-    torch.testing.assert_close(found, expected)
-    if not soft:
-        torch.testing.assert_close(logit_gradients(logits.detach(), labels, weight, one_vs_all), expected)
-
-
-def test_a_sample_of_several_classes_weighs_their_mean() -> None:
-    logits, labels = torch.tensor([[0.3, -1.0, 2.0]], dtype=torch.float64), torch.tensor([[1, 0, 1]])
-    found = logit_gradients(logits, labels, torch.tensor([1.0, 7.0, 5.0]), one_vs_all=True)
-    torch.testing.assert_close(found, 3 * (logits.sigmoid() - labels))
-
-
 def test_decay_pulls_towards_a_bias_of_0_from_either_side() -> None:
     sides = torch.tensor([[3.0, 1.0], [1.0, 3.0]])
     found = relative_residual(sides, torch.tensor([2.0, -2.0]))
     assert found.tolist() == [0.0, 0.0]
     assert relative_residual(sides, torch.tensor([-2.0, 2.0])).tolist() == pytest.approx([4 / 6, -4 / 6])
-
-
-def test_what_is_missing_of_a_sure_probability_is_not_rounded_away() -> None:
-    logits, targets = torch.tensor([[20.0, 0.0]]), torch.tensor([0])
-    for one_vs_all in (False, True):
-        found = logit_gradients(logits, targets, one_vs_all=one_vs_all)[0, 0].item()
-        assert found == pytest.approx(-2.0611537e-09, rel=1e-5)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])

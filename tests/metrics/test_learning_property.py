@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional import logit_gradients
 from lt_lightning.metrics import LearningPropertyResidual
+from tests.gradients import logit_gradients
 
 
 def test_residuals_over_batches_and_with_decay() -> None:
