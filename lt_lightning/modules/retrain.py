@@ -1,12 +1,12 @@
 """Stage 2: retraining the classifier on a frozen backbone."""
 
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
@@ -15,7 +15,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
-from lt_lightning.modules.batch_norm import BatchNorm, move_statistics
+from lt_lightning.modules.batch_norm import BatchNorm
 from lt_lightning.modules.foreign_callbacks import check_stays_frozen
 from lt_lightning.modules.mismatch import mismatch_error
 from lt_lightning.modules.origin import check_transform
@@ -45,9 +45,8 @@ class RetrainModule(LTModule):
         lr_scheduler: Makes the learning-rate schedule from the optimiser; stepped once per epoch.
         bn_mode: ``eval`` keeps the backbone's batch-normalisation statistics. ``train`` moves them towards those of the
             batches that stage 2 shows, and normalises by the batch, as published stage-2 code does (MiSLAS's
-            ``shift_bn`` included). ``shift`` moves them alike and normalises by them, so that the head trains on what
-            it will be tested on. The backbone's weights stay frozen in each; where a head trains nothing, no batch is
-            shown and all three are the same.
+            ``shift_bn`` included). The backbone's weights stay frozen in both; where a head trains nothing, no batch is
+            shown and both are the same.
         group_thresholds: ``(low, high)`` training images that separate few, medium and many; linked from the data.
         channels_last: Whether convolutions run in the channels-last memory format.
         compile: How ``torch.compile`` compiles the backbone, "none" for not at all; "reduce-overhead" uses CUDA graphs.
@@ -75,7 +74,7 @@ class RetrainModule(LTModule):
         loss: LossFactory = CrossEntropyLoss,
         optimizer: OptimizerCallable = lambda p: torch.optim.SGD(p, lr=5e-4, momentum=0.9),
         lr_scheduler: LRSchedulerCallable = lambda o: CosineLR(o),
-        bn_mode: Literal["eval", "shift", "train"] = "eval",
+        bn_mode: Literal["eval", "train"] = "eval",
         group_thresholds: tuple[int, int] = (20, 100),
         channels_last: bool = False,
         compile: Compilation = "none",
@@ -103,8 +102,8 @@ class RetrainModule(LTModule):
         )
         self.remember_arguments()
         check_start(self.head)
-        if bn_mode not in ("eval", "shift", "train"):
-            raise UsageError(f"`model.bn_mode` must be eval, shift or train, but got {bn_mode!r}.")
+        if bn_mode not in ("eval", "train"):
+            raise UsageError(f"`model.bn_mode` must be eval or train, but got {bn_mode!r}.")
         self.checkpoint = checkpoint
         self.allow_partial = allow_partial
         self.checkpoint_class_names = checkpoint_class_names
@@ -114,9 +113,6 @@ class RetrainModule(LTModule):
         self._started = False
         self._awaits_features = self.head.needs_features
         self.backbone.requires_grad_(False)
-        if bn_mode == "shift":
-            for layer in self._batch_norms():
-                layer.register_forward_pre_hook(self._shift)
         self.train(self.training)
 
     @property
@@ -129,16 +125,10 @@ class RetrainModule(LTModule):
         super().train(mode)
         self.backbone.eval()
         if mode and getattr(self, "bn_mode", "eval") == "train":
-            for layer in self._batch_norms():
-                layer.train()
+            for layer in self.backbone.modules():
+                if isinstance(layer, BatchNorm):
+                    layer.train()
         return self
-
-    def _batch_norms(self) -> list[BatchNorm]:
-        return [module for module in self.backbone.modules() if isinstance(module, BatchNorm)]
-
-    def _shift(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        if self.training:
-            move_statistics(cast(BatchNorm, layer), *inputs)
 
     def features(self, images: Tensor) -> Tensor:
         """Features of images, without a graph, ``(N, C, H, W)`` to ``(N, D)``."""

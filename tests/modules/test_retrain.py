@@ -33,7 +33,7 @@ def stage1_weights(stage1):
     return {key.removeprefix("backbone."): tensor for key, tensor in tensors.items() if key.startswith("backbone.")}
 
 
-@pytest.mark.parametrize("bn_mode", ["eval", "shift", "train"])
+@pytest.mark.parametrize("bn_mode", ["eval", "train"])
 def test_the_backbone_stays_as_it_was(trainer, digits, stage1_module, stage2_module, stage1, bn_mode):
     data, modes = digits(), Modes()
     module = stage2_module(data, bn_mode=bn_mode, optimizer=sgd)
@@ -52,32 +52,8 @@ def test_the_backbone_stays_as_it_was(trainer, digits, stage1_module, stage2_mod
     assert not module.features(torch.rand(1, 1, 8, 8)).requires_grad
 
 
-def test_shifted_statistics_move_as_trained_ones_and_are_normalised_by(trainer, digits, stage1, stage2_module):
-    # The first layer sees the same images in both modes; those behind it see what the one before makes of them.
-    data = digits(batch_size=276)
-    moved = {}
-    for bn_mode in ("shift", "train"):
-        module = stage2_module(data, bn_mode=bn_mode, optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
-        trainer(limit_val_batches=0).fit(module, datamodule=data)
-        moved[bn_mode] = {k: v for k, v in module.backbone.state_dict().items() if "running" in k}
-    before = stage1_weights(stage1)
-    first, *_, last = moved["shift"]
-    assert not torch.equal(moved["shift"][first], before[first])
-    torch.testing.assert_close(moved["shift"][first], moved["train"][first])
-    assert not torch.allclose(moved["shift"][last], moved["train"][last], rtol=1e-4)
-
-    module = stage2_module(data, bn_mode="shift")
-    trainer().validate(module, datamodule=data, verbose=False)
-    module.train()
-    images = torch.rand(6, 1, 8, 8)
-    together = module.features(images)
-    torch.testing.assert_close(together, module.eval().features(images))  # not by the batch, but by what it moved
-    again = module.features(images)
-    torch.testing.assert_close(again, together)  # and evaluation moves nothing
-
-
 def test_an_unknown_bn_mode_is_refused(digits, stage2_module):
-    with pytest.raises(UsageError, match=r"`model\.bn_mode` must be eval, shift or train, but got 'batch'"):
+    with pytest.raises(UsageError, match=r"`model\.bn_mode` must be eval or train, but got 'batch'"):
         stage2_module(digits(), bn_mode="batch")
 
 
