@@ -7,6 +7,7 @@ from lt_lightning.comparing.evaluation import count_correct, predict_parts
 from lt_lightning.comparing.outcome import Row
 from lt_lightning.comparing.selection import favoured, memorised
 from lt_lightning.comparing.setup import Setup
+from lt_lightning.data import LTDataModule
 from lt_lightning.data.splits import classes_without
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
@@ -19,20 +20,30 @@ _ENOUGH = 5
 """Validation images of a class: with fewer one image moves its accuracy by 25 points or more."""
 
 
+def check_labelled(data: LTDataModule) -> None:
+    """Refuse test images of which no class is known, as data of one's own may have.
+
+    Raises:
+        UsageError: If there are such images.
+    """
+    test = data.split("test")
+    unknown = 0 if test is None else int((test.targets < 0).sum())
+    if unknown:
+        raise UsageError(
+            f"`{type(data).__name__}` has test images of which no class is known, {unknown} in all, so they cannot "
+            f"judge a classifier; give test images with labels."
+        )
+
+
 def check_tested(setup: Setup) -> None:
     """Warn of classes without a test image: means over classes leave them out, and mostly they are of the tail.
 
     Raises:
         UsageError: If there are test images of which no class is known.
     """
+    check_labelled(setup.data)
     test, names = setup.data.split("test"), setup.data.class_names
     assert test is not None
-    unknown = int((test.targets < 0).sum())
-    if unknown:
-        raise UsageError(
-            f"`{type(setup.data).__name__}` has test images of which no class is known, {unknown} in all, so they "
-            f"cannot judge methods; give test images with labels."
-        )
     untested = [str(names[label]) for label in classes_without(test.targets, len(names))]
     if untested:
         setup.warn(

@@ -85,8 +85,8 @@ def summarize(data: LTDataModule) -> Summary:
     found: dict[Split, SplitCounts] = {}
     for name in SPLITS:
         images = data.split(name)
-        if images is not None and len(images):
-            found[name] = SplitCounts(torch.bincount(images.targets, minlength=data.num_classes).tolist())
+        if images is not None and len(known := images.targets[images.targets >= 0]):
+            found[name] = SplitCounts(torch.bincount(known, minlength=data.num_classes).tolist())
     if "train" not in found:
         raise data.no_images("train", "inspect")
     return Summary(list(map(str, data.class_names)), data.group_thresholds, found)
@@ -106,6 +106,13 @@ def remarks(summary: Summary, data: LTDataModule) -> list[str]:
                 f"Of {len(summary.class_names)} classes {len(split.without)} without a {what} image are left out of "
                 f"that split's mean accuracies: {first_few([summary.class_names[number] for number in split.without])}."
             )
+    test = data.split("test")
+    unknown = 0 if test is None else int((test.targets < 0).sum())
+    if test is not None and unknown:
+        found.append(
+            f"Test images of no known class, not counted here: {unknown} of {len(test)}; `compare` and `probe` refuse "
+            f"them, so give test images with labels."
+        )
     if isinstance(data, ImageFolderLT):
         others = passed_over(*(Path(data.root) / name for name in SPLITS))
         found += [others] if others else []

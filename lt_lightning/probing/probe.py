@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from lt_lightning.backbones import Backbone
+from lt_lightning.comparing.checks import check_labelled
 from lt_lightning.comparing.evaluation import ROWS, accuracies, count_correct
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.training import on_device
@@ -19,6 +20,7 @@ from lt_lightning.features.processes import device_of_heads, rank_and_world_size
 from lt_lightning.features.progress import progress_bar
 from lt_lightning.features.room import check_room
 from lt_lightning.functional import LinearFit, fit_logistic_regression, standardization
+from lt_lightning.functional.tf32 import tf32
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.contract import length_of_features
@@ -89,8 +91,8 @@ def probe(
         options: How features are computed and kept.
 
     Raises:
-        UsageError: If there are no training images, there is a choice and nothing to choose by, features have no room,
-            or the backbone does not say how long they are.
+        UsageError: If there are no training images, test images lack labels, there is a choice and nothing to choose
+            by, features have no room, or the backbone does not say how long they are.
     """
     options = options or ExtractionOptions()
     length_of_features(backbone)
@@ -99,6 +101,7 @@ def probe(
             "`l2` cannot be chosen, for there are no validation images; put some into a `val` folder or split, hold "
             "some out with `data.val_from`, or give one number."
         )
+    check_labelled(data)
     started = time.perf_counter()
     splits: tuple[Split, ...] = ("val", "test")
     wanted: list[Split] = ["train", *(name for name in splits if data.split(name) is not None)]
@@ -124,7 +127,8 @@ def _fit_all(
     train = on_device(train, device)
     rows, start = train.values[0], None
     scaling = standardization(rows)
-    with progress_bar(f"fitting {len(penalties)} penalties", len(penalties), options.progress) as advance:
+    bar = progress_bar(f"fitting {len(penalties)} penalties", len(penalties), options.progress)
+    with tf32(False, device), bar as advance:
         for l2 in sorted(penalties, reverse=True):
             start = fit_logistic_regression(rows, train.targets, len(class_counts), l2, start, scaling, device)
             found[l2] = _head(start, class_counts)

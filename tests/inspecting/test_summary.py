@@ -56,6 +56,18 @@ def test_classes_without_images_are_named(folder_root):
     assert found == ("Of 3 classes 1 without a validation image are left out of that split's mean accuracies: cat.")
 
 
+def test_test_images_of_no_known_class_are_counted_apart():
+    data = DigitsLT()
+    test = data.split("test")
+    test.targets[:3] = -1
+    summary = summarize(data)
+    assert sum(summary.splits["test"].per_class) == len(test) - 3
+    (found,) = (one for one in remarks(summary, data) if "no known class" in one)
+    assert found.startswith(f"Test images of no known class, not counted here: 3 of {len(test)}; `compare` and `probe`")
+    test.targets[:] = -1
+    assert "test" not in summarize(data).splits
+
+
 def test_files_that_count_for_no_class_are_named(folder_root):
     (folder_root / "test" / "cat" / "new.HEIC").touch()
     data = ImageFolderLT(root=str(folder_root))

@@ -108,6 +108,14 @@ def test_without_validation_images_there_is_no_choice(folder_root):
     assert set(found.evaluation) == {"test"}
 
 
+def test_test_images_without_labels_are_refused_before_the_first_pass(backbone, capsys):
+    data = DigitsLT()
+    data.split("test").targets[:3] = -1
+    with pytest.raises(UsageError, match="`DigitsLT` has test images of which no class is known, 3 in all"):
+        probe(backbone, data, (0.1,), OPTIONS)
+    assert "features of train" not in capsys.readouterr().out
+
+
 def test_a_backbone_says_how_long_its_features_are():
     backbone = SmallCNN(8)
     del backbone.num_features
