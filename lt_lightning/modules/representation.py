@@ -10,7 +10,6 @@ from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.mixing import Draws, Mixed, Mixing, NoMixing
 from lt_lightning.modules.base import Batch, HeadFactory, LossFactory, LTModule
-from lt_lightning.modules.foreign_callbacks import check_average_is_kept
 from lt_lightning.modules.origin import check_published
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.schedules import CosineLR
@@ -79,10 +78,9 @@ class RepresentationModule(LTModule):
         self.mixing.check(self.loss)
 
     def setup(self, stage: str) -> None:
-        """Warn of images that published weights are not used to; refuse an average that would come too late."""
+        """Warn of images that published weights are not used to."""
         super().setup(stage)
         if stage == "fit":
-            check_average_is_kept(self, self.trainer)
             check_published(self.backbone, self._data())
 
     def mix(self, batch: Batch, batch_idx: int) -> Mixed:

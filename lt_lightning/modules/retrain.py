@@ -1,12 +1,14 @@
 """Stage 2: retraining the classifier on a frozen backbone."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import BaseFinetuning, StochasticWeightAveraging
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
+from torch import Tensor, nn
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
@@ -15,8 +17,6 @@ from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
-from lt_lightning.modules.batch_norm import BatchNorm
-from lt_lightning.modules.foreign_callbacks import check_stays_frozen
 from lt_lightning.modules.mismatch import mismatch_error
 from lt_lightning.modules.origin import check_transform
 from lt_lightning.modules.past import past_when_made
@@ -126,7 +126,7 @@ class RetrainModule(LTModule):
         self.backbone.eval()
         if mode and getattr(self, "bn_mode", "eval") == "train":
             for layer in self.backbone.modules():
-                if isinstance(layer, BatchNorm):
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                     layer.train()
         return self
 
@@ -138,7 +138,7 @@ class RetrainModule(LTModule):
     def setup(self, stage: str) -> None:
         """Refuse to fit what has nothing to train, and callbacks that would train or change the backbone."""
         if stage == "fit":
-            check_stays_frozen(self.trainer)
+            _check_stays_frozen(self.trainer)
             self.require_training()
         super().setup(stage)
 
@@ -261,6 +261,22 @@ class RetrainModule(LTModule):
             counts = [counts[row] for row in order]
         self.check_record({"class_counts": counts, "split": source.split}, f"`checkpoint` {self.checkpoint!r}")
         check_transform(source.transform, self._data(), f"those of `checkpoint` {self.checkpoint!r}")
+
+
+def _check_stays_frozen(trainer: Trainer) -> None:
+    """Refuse callbacks that unfreeze the backbone, or reset its batch-normalisation statistics as SWA does."""
+    for callback in cast(Any, trainer).callbacks:
+        name = type(callback).__name__
+        if isinstance(callback, BaseFinetuning):
+            raise UsageError(
+                f"`trainer.callbacks` {name} unfreezes parts of a network, and the backbone of stage 2 stays frozen; "
+                f"leave it out, or use it in stage 1, `--model RepresentationModule`."
+            )
+        if isinstance(callback, StochasticWeightAveraging):
+            raise UsageError(
+                f"`trainer.callbacks` {name} resets the statistics of a network, and the backbone of stage 2 stays as "
+                f"it is; use `WeightEMA`, which averages the weights that train."
+            )
 
 
 @rank_zero_only
