@@ -2,6 +2,6 @@
 
 from lt_lightning.inspecting.command import main
 from lt_lightning.inspecting.duplicates import Duplicates, find_duplicates
-from lt_lightning.inspecting.summary import SplitCounts, Summary, remarks, summarize
+from lt_lightning.inspecting.summary import Summary, remarks, summarize
 
-__all__ = ["Duplicates", "SplitCounts", "Summary", "find_duplicates", "main", "remarks", "summarize"]
+__all__ = ["Duplicates", "Summary", "find_duplicates", "main", "remarks", "summarize"]

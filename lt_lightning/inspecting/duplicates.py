@@ -50,7 +50,9 @@ def find_duplicates(data: LTDataModule, progress: bool = True) -> list[Duplicate
     found = []
     for number, (name, mine) in enumerate(hashes.items()):
         for other in list(hashes)[: number + 1]:
-            pairs = _within(mine) if other == name else _across(mine, hashes[other])
+            pairs = _across(mine, hashes[other])
+            if other == name:
+                pairs = [(place, seen) for place, seen in pairs if place != seen]
             if pairs:
                 found.append(_described(data, name, other, pairs))
     return found
@@ -65,11 +67,6 @@ def _hashes(data: LTDataModule, name: Split, progress: bool) -> list[bytes]:
             found += image_digests(pixels)
             advance(len(pixels))
     return found
-
-
-def _within(hashes: Sequence[bytes]) -> list[tuple[int, int]]:
-    first: dict[bytes, int] = {}
-    return [(place, seen) for place, key in enumerate(hashes) if (seen := first.setdefault(key, place)) != place]
 
 
 def _across(mine: Sequence[bytes], others: Sequence[bytes]) -> list[tuple[int, int]]:

@@ -21,10 +21,10 @@ def split_table(summary: Summary, title: str) -> Table:
     table.add_column("split")
     for head in ("images", "classes", "largest", "smallest", "ratio"):
         table.add_column(head, justify="right")
-    for name, split in summary.splits.items():
-        there = [count for count in split.per_class if count]
+    for name, counts in summary.splits.items():
+        there = [count for count in counts if count]
         ratio = f"{max(there) / min(there):.3g}"
-        table.add_row(name, f"{split.images:,}", str(len(there)), f"{max(there):,}", f"{min(there):,}", ratio)
+        table.add_row(name, f"{sum(there):,}", str(len(there)), f"{max(there):,}", f"{min(there):,}", ratio)
     return table
 
 
@@ -60,7 +60,7 @@ def class_table(summary: Summary) -> Table:
 
 
 def _class_row(summary: Summary, number: int) -> list[str]:
-    return [escape(summary.class_names[number]), *(f"{split.per_class[number]:,}" for split in summary.splits.values())]
+    return [escape(summary.class_names[number]), *(f"{counts[number]:,}" for counts in summary.splits.values())]
 
 
 def duplicate_sentence(one: Duplicates) -> str:
@@ -82,7 +82,7 @@ def record(summary: Summary, notes: Sequence[str], duplicates: Sequence[Duplicat
         "imbalance_ratio": summary.imbalance_ratio,
         "group_thresholds": list(summary.group_thresholds),
         "groups": summary.groups(),
-        "splits": {name: {"images": one.images, "per_class": one.per_class} for name, one in summary.splits.items()},
+        "splits": {name: {"images": sum(each), "per_class": each} for name, each in summary.splits.items()},
         "remarks": list(notes),
         "duplicates": None if duplicates is None else [asdict(one) for one in duplicates],
     }

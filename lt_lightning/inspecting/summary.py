@@ -19,44 +19,23 @@ _ALMOST_BALANCED = 2.0
 
 
 @dataclass(frozen=True)
-class SplitCounts:
-    """One split.
-
-    Attributes:
-        per_class: Images of each class, length K.
-    """
-
-    per_class: list[int]
-
-    @property
-    def images(self) -> int:
-        """All of them."""
-        return sum(self.per_class)
-
-    @property
-    def without(self) -> list[int]:
-        """Classes that have none."""
-        return [number for number, count in enumerate(self.per_class) if not count]
-
-
-@dataclass(frozen=True)
 class Summary:
     """A data set in numbers.
 
     Attributes:
         class_names: In the order of the logits, length K.
         group_thresholds: ``(low, high)`` training images that separate few, medium and many.
-        splits: Those that there are.
+        splits: Images of each class, length K, of those that there are.
     """
 
     class_names: list[str]
     group_thresholds: tuple[int, int]
-    splits: dict[Split, SplitCounts]
+    splits: dict[Split, list[int]]
 
     @property
     def class_counts(self) -> list[int]:
         """Training images per class, length K."""
-        return self.splits["train"].per_class
+        return self.splits["train"]
 
     @property
     def imbalance_ratio(self) -> float:
@@ -82,11 +61,11 @@ def summarize(data: LTDataModule) -> Summary:
     Raises:
         UsageError: If it has no training images, or cannot be loaded.
     """
-    found: dict[Split, SplitCounts] = {}
+    found: dict[Split, list[int]] = {}
     for name in SPLITS:
         images = data.split(name)
         if images is not None and len(known := images.targets[images.targets >= 0]):
-            found[name] = SplitCounts(torch.bincount(known, minlength=data.num_classes).tolist())
+            found[name] = torch.bincount(known, minlength=data.num_classes).tolist()
     if "train" not in found:
         raise data.no_images("train", "inspect")
     return Summary(list(map(str, data.class_names)), data.group_thresholds, found)
@@ -99,12 +78,13 @@ def remarks(summary: Summary, data: LTDataModule) -> list[str]:
         found.append(_missing("validation images, so `compare` cannot choose settings", "val", data))
     if "test" not in summary.splits:
         found.append(_missing("test images to measure the tail on", "test", data))
-    for name, split in summary.splits.items():
-        if split.without and name != "train":
+    for name, counts in summary.splits.items():
+        without = [summary.class_names[number] for number, count in enumerate(counts) if not count]
+        if without and name != "train":
             what = {"val": "validation", "test": "test"}[name]
             found.append(
-                f"Of {len(summary.class_names)} classes {len(split.without)} without a {what} image are left out of "
-                f"that split's mean accuracies: {first_few([summary.class_names[number] for number in split.without])}."
+                f"Of {len(summary.class_names)} classes {len(without)} without a {what} image are left out of "
+                f"that split's mean accuracies: {first_few(without)}."
             )
     test = data.split("test")
     unknown = 0 if test is None else int((test.targets < 0).sum())

@@ -5,14 +5,14 @@ import json
 
 from rich.console import Console
 
-from lt_lightning.inspecting import Duplicates, SplitCounts, Summary
+from lt_lightning.inspecting import Duplicates, Summary
 from lt_lightning.inspecting.rendering import class_table, duplicate_sentence, group_table, record, split_table
 
 
 def summary(classes):
     counts = [2 * classes - 2 * number for number in range(classes)]
     names = [f"class {number}" for number in range(classes)]
-    splits = {"train": SplitCounts(counts), "test": SplitCounts([3] * classes)}
+    splits = {"train": counts, "test": [3] * classes}
     return Summary(names, (5, 10), splits)
 
 
@@ -29,7 +29,7 @@ def test_each_split_has_a_row():
 
 
 def test_classes_without_images_are_no_smallest_class():
-    some = Summary(["a", "b", "c"], (5, 10), {"train": SplitCounts([9, 6, 3]), "val": SplitCounts([4, 2, 0])})
+    some = Summary(["a", "b", "c"], (5, 10), {"train": [9, 6, 3], "val": [4, 2, 0]})
     assert " ".join(lines(split_table(some, "title"))[1].split()) == "│ val │ 6 │ 2 │ 4 │ 2 │ 2 │"
 
 
@@ -47,12 +47,12 @@ def test_a_few_classes_are_all_shown_and_of_many_the_ends():
 
 
 def test_classes_stand_in_order_of_size():
-    mixed = Summary(["a", "b", "c"], (5, 10), {"train": SplitCounts([3, 9, 3])})
+    mixed = Summary(["a", "b", "c"], (5, 10), {"train": [3, 9, 3]})
     assert [line.split()[1] for line in lines(class_table(mixed))] == ["b", "a", "c"]
 
 
 def test_names_are_shown_as_they_are():
-    odd = Summary(["a [bold]", "b"], (5, 10), {"train": SplitCounts([3, 2])})
+    odd = Summary(["a [bold]", "b"], (5, 10), {"train": [3, 2]})
     assert "a [bold]" in lines(class_table(odd))[0]
 
 

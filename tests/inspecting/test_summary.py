@@ -8,25 +8,24 @@ import pytest
 
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.errors import UsageError
-from lt_lightning.inspecting import SplitCounts, Summary, remarks, summarize
+from lt_lightning.inspecting import Summary, remarks, summarize
 
 
 def counted(train, thresholds=(20, 100)):
     names = [f"c{number}" for number in range(len(train))]
-    full = SplitCounts([5] * len(train))
-    return Summary(names, thresholds, {"train": SplitCounts(train), "val": full, "test": full})
+    full = [5] * len(train)
+    return Summary(names, thresholds, {"train": train, "val": full, "test": full})
 
 
 def test_folders_are_counted_by_split_and_class(folder_root):
     summary = summarize(ImageFolderLT(root=str(folder_root)))
     assert summary.class_names == ["ant", "bee", "cat"]
-    assert {name: split.per_class for name, split in summary.splits.items()} == {
+    assert summary.splits == {
         "train": [9, 4, 2],
         "val": [2, 1, 0],
         "test": [2, 2, 2],
     }
     assert summary.imbalance_ratio == 4.5
-    assert (summary.splits["val"].images, summary.splits["val"].without) == (3, [2])
 
 
 def test_groups_hold_every_class_and_image_once():
@@ -61,7 +60,7 @@ def test_test_images_of_no_known_class_are_counted_apart():
     test = data.split("test")
     test.targets[:3] = -1
     summary = summarize(data)
-    assert sum(summary.splits["test"].per_class) == len(test) - 3
+    assert sum(summary.splits["test"]) == len(test) - 3
     (found,) = (one for one in remarks(summary, data) if "no known class" in one)
     assert found.startswith(f"Test images of no known class, not counted here: 3 of {len(test)}; `compare` and `probe`")
     test.targets[:] = -1
