@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -141,10 +142,7 @@ class ImageFolderLT(ImageFilesLT):
 
 
 def _subfolders(folder: Path) -> list[str]:
-    try:
-        found = [entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError as error:
-        raise _closed(error) from error
+    found = [entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
     return _in_utf8(sorted(found), folder)
 
 
@@ -167,7 +165,8 @@ def images_below(folder: Path) -> list[str]:
     over, those of folders too.
 
     Raises:
-        UsageError: If a name is not UTF-8, which no file of results could hold, or a folder cannot be read.
+        UsageError: If a name is not UTF-8, which no file of results could hold.
+        OSError: If a folder cannot be read.
     """
     return _in_utf8(sorted(name for name in _files_below(folder) if name.lower().endswith(IMG_EXTENSIONS)), folder)
 
@@ -179,7 +178,7 @@ def passed_over(*folders: Path) -> str:
         folders: Those that there are not are left out.
 
     Raises:
-        UsageError: If a folder cannot be read.
+        OSError: If a folder cannot be read.
     """
     endings = Counter(
         Path(name).suffix.lower() or "no ending"
@@ -213,15 +212,8 @@ def _files_below(folder: Path) -> list[str]:
     return members
 
 
-def _refuse(error: OSError) -> None:
-    raise _closed(error) from error
-
-
-def _closed(error: OSError) -> UsageError:
-    return UsageError(
-        f"The folder {error.filename} cannot be read ({error.strerror or error}), so its images would be left out; get "
-        f"the right to read it, or move it away."
-    )
+def _refuse(error: OSError) -> NoReturn:
+    raise error  # which os.walk would pass over, and the folder with it
 
 
 def _real(path: Path, real_parent: Path) -> Path:
@@ -229,17 +221,10 @@ def _real(path: Path, real_parent: Path) -> Path:
 
 
 def _in_utf8(names: list[str], folder: Path) -> list[str]:
-    odd = next((name for name in names if name.encode(errors="replace").decode() != name), None)
-    if odd is None:
-        return names
-    stored = os.fsencode(odd)
-    try:
-        name = stored.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{folder} holds a name that is not UTF-8, {stored!r}, and could not be written to results; rename it."
-        ) from error
-    raise UsageError(
-        f"{folder} holds the name {name!r}, which Python cannot read in the language that the system is set to; set "
-        f"PYTHONUTF8=1."
-    )
+    for name in names:
+        if name.encode(errors="replace").decode() != name:
+            raise UsageError(
+                f"{folder} holds a name that is not UTF-8, {os.fsencode(name)!r}, and could not be written to results; "
+                f"rename it."
+            )
+    return names
