@@ -1,6 +1,7 @@
 """Long-tailed images named by list files, as published for ImageNet-LT, Places-LT and iNaturalist 2018."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,9 +15,6 @@ from lt_lightning.data.files import FileValFrom, ImageFilesLT
 from lt_lightning.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EpochSampler, InstanceSampler
-
-_DIGITS = 15
-"""Of a label, at most: far more classes than there can be, and no overflow."""
 
 
 class ImageListLT(ImageFilesLT):
@@ -93,16 +91,13 @@ class ImageListLT(ImageFilesLT):
         )
         self.list_paths: dict[Split, str | None] = {"train": train_list, "val": val_list, "test": test_list}
         self._given_names = class_names
-        self._num_classes: int | None = None
 
     @property
     def class_names(self) -> list[str]:
         """The names given, or the classes' numbers."""
         if self._given_names is not None:
             return self._given_names
-        if self._num_classes is None:
-            self.train_files()
-        return [str(label) for label in range(self._num_classes or 0)]
+        return [str(label) for label in range(int(self._training.targets.max()) + 1)]
 
     def remedy_for(self, name: Split) -> str:
         """Name its list."""
@@ -110,21 +105,29 @@ class ImageListLT(ImageFilesLT):
 
     def list_files(self, split: Split) -> FileList | None:
         """Read a split's list."""
-        name = self.list_paths[split]
-        if name is None:
-            return None
-        path = self._find(name, split)
-        files, lines = _read_list(path)
         if split == "train":
-            self._num_classes = int(files.targets.max()) + 1
-            self._check_classes(path, files.targets)
-        limit = len(self.class_names)
-        over = torch.nonzero(files.targets >= limit).flatten()
-        if len(over):
-            row = int(over[0])
+            return self._training
+        name = self.list_paths[split]
+        return None if name is None else _read_list(self._find(name, split), len(self.class_names))
+
+    @cached_property
+    def _training(self) -> FileList:
+        """The training list, read once: it may be what says how many classes there are."""
+        path = self._find(str(self.list_paths["train"]), "train")
+        named = None if self._given_names is None else len(self._given_names)
+        files = _read_list(path, named)
+        num_classes = named or int(files.targets.max()) + 1
+        if num_classes == 1:
             raise UsageError(
-                f"{path}, line {lines[row]}, has the label {int(files.targets[row])}, but the {limit} classes are "
-                f"numbered 0 to {limit - 1}; correct it or give as many `class_names`."
+                f"{path} has the class 0 alone, and nothing can be told apart from it; list images of other classes."
+            )
+        present = torch.unique(files.targets)  # sorted; of few images, a label of thirteen digits takes no memory
+        gaps = torch.nonzero(present != torch.arange(len(present))).flatten()
+        empty = int(gaps[0]) if len(gaps) else len(present)
+        if empty < num_classes:
+            raise UsageError(
+                f"{path} has no training image of class {empty} of {num_classes}; every class needs one, so "
+                f"number the classes without gaps."
             )
         return files
 
@@ -134,27 +137,11 @@ class ImageListLT(ImageFilesLT):
                 return path
         raise UsageError(f"`{split}_list` {name} is not a file, and neither is {Path(self.root) / name}.")
 
-    def _check_classes(self, path: Path, targets: Tensor) -> None:
-        num_classes = max(self._num_classes or 0, len(self._given_names or ()))
-        if num_classes == 1:
-            raise UsageError(
-                f"{path} has the class 0 alone, and nothing can be told apart from it; list images of other classes."
-            )
-        present = torch.unique(targets)  # sorted; of few images, a label of thirteen digits takes no memory
-        gaps = torch.nonzero(present != torch.arange(len(present))).flatten()
-        empty = int(gaps[0]) if len(gaps) else len(present)
-        if empty < num_classes:
-            raise UsageError(
-                f"{path} has no training image of class {empty} of {num_classes}; every class needs one, so "
-                f"number the classes without gaps."
-            )
 
-
-def _read_list(path: Path) -> tuple[FileList, list[int]]:
-    """Entries of a list file, and the line each stands on."""
+def _read_list(path: Path, num_classes: int | None) -> FileList:
+    """Entries of a list file; labels are checked where ``num_classes`` is known."""
     paths: list[str] = []
     targets: list[int] = []
-    lines: list[int] = []
     try:
         text = path.read_text(encoding="utf-8-sig")  # editors on Windows put a mark in front
     except UnicodeDecodeError as error:
@@ -163,17 +150,19 @@ def _read_list(path: Path) -> tuple[FileList, list[int]]:
         if not line.strip():
             continue
         image, label = ["", *line.rsplit(None, 1)][-2:]
-        # isdecimal() would take "²" for no digit and "٣" for one; a sign is not part of a class number.
-        if not (image and label.isascii() and label.isdecimal()):
+        # int() alone would take "-1" and "1_0" too; a longer number is none of a class, and may not fit an int64.
+        if not (image and label.isdecimal() and len(label) < 16):
             raise UsageError(
                 f"{path}, line {number}, reads {line.strip()!r}, but a path and a class number of at least 0 are "
                 f"expected, with a space between."
             )
-        if len(label) > _DIGITS:
-            raise UsageError(f"{path}, line {number}, has the label {label}, which is no class number; correct it.")
+        if num_classes is not None and int(label) >= num_classes:
+            raise UsageError(
+                f"{path}, line {number}, has the label {label}, but the {num_classes} classes are numbered 0 to "
+                f"{num_classes - 1}; correct it or give as many `class_names`."
+            )
         paths.append(image.strip())
         targets.append(int(label))
-        lines.append(number)
     if not paths:
         raise UsageError(f"{path} is empty; a line `path label` is expected for each image.")
-    return FileList(paths, torch.tensor(targets)), lines
+    return FileList(paths, torch.tensor(targets))

@@ -59,7 +59,8 @@ def test_validation_may_come_from_the_training_list(list_root):
         ("pictures/a.png 1.0", r"line 3, reads"),
         ("pictures/a.png cat", r"line 3, reads"),
         ("7", r"line 3, reads '7'"),
-        ("pictures/a.png 99999999999999999999", r"line 3, has the label 9+, which is no class number; correct it"),
+        ("pictures/a.png 99999999999999999999", r"line 3, reads 'pictures/a\.png 9+', but a path and a class number"),
+        ("pictures/a.png 1_0", r"line 3, reads"),
     ],
 )
 def test_a_line_that_does_not_fit_is_named(list_root, line, message):
