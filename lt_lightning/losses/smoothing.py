@@ -31,11 +31,10 @@ class LORTLoss(Loss):
         delta: δ in [0, 1]. 0.98 is the paper's for CIFAR100-LT; it has 0.99 for ImageNet-LT and iNaturalist 2018. 1,
             which the paper leaves out, has the same label for all classes: nothing is learnt.
         gap: The logit gap, at least 0, in place of ``delta``.
-        weight: Not accepted; here so that the error can say why.
         reduction: ``mean``, ``sum`` or ``none``, as for every :class:`Loss`.
 
     Raises:
-        UsageError: If ``delta`` or ``gap`` is out of range, both are given, or class weights are.
+        UsageError: If ``delta`` or ``gap`` is out of range, both are given, or class weights are set.
 
     References:
         "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT); its published code calls the method label
@@ -47,10 +46,9 @@ class LORTLoss(Loss):
         class_counts: Sequence[int],
         delta: float = DEFAULT_DELTA,
         gap: float | None = None,
-        weight: Sequence[float] | None = None,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(class_counts, weight, reduction)
+        super().__init__(class_counts, reduction=reduction)
         if not 0 <= delta <= 1:
             raise UsageError(f"`delta` must lie in [0, 1], but got {delta}.")
         if gap is not None:

@@ -73,8 +73,6 @@ def test_out_of_range_is_refused(arguments: dict[str, float], message: str) -> N
 
 def test_class_weights_are_refused_naming_both() -> None:
     message = r"`LORTLoss` does not go with class weights \(`weight`, deferred re-weighting\)"
-    with pytest.raises(UsageError, match=message):
-        LORTLoss([9, 5, 2], weight=[1.0, 2.0, 3.0])
     loss = LORTLoss([9, 5, 2])
     with pytest.raises(UsageError, match=message):
         loss.set_weight(class_balanced_weights([9, 5, 2], 0.9999))
