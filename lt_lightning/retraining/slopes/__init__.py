@@ -8,7 +8,6 @@ from lt_lightning.losses import Loss
 from lt_lightning.retraining.slopes.autograd import AutogradSlopes
 from lt_lightning.retraining.slopes.base import Slopes
 from lt_lightning.retraining.slopes.equalization import EqualizationSlopes
-from lt_lightning.retraining.slopes.focal import FocalSlopes
 from lt_lightning.retraining.slopes.in_negative import InNegativeSlopes
 from lt_lightning.retraining.slopes.margin import MarginSlopes
 from lt_lightning.retraining.slopes.one_vs_all import OneVsAllSlopes
@@ -18,7 +17,6 @@ from lt_lightning.retraining.slopes.softmax import SoftmaxSlopes
 _KINDS: tuple[type[Slopes], ...] = (
     SoftmaxSlopes,
     MarginSlopes,
-    FocalSlopes,
     OneVsAllSlopes,
     EqualizationSlopes,
     InNegativeSlopes,

@@ -23,7 +23,6 @@ from lt_lightning.losses import (
 from lt_lightning.retraining.slopes import slopes_key, slopes_of
 from lt_lightning.retraining.slopes.autograd import AutogradSlopes
 from lt_lightning.retraining.slopes.equalization import EqualizationSlopes
-from lt_lightning.retraining.slopes.focal import FocalSlopes
 from lt_lightning.retraining.slopes.in_negative import InNegativeSlopes
 from lt_lightning.retraining.slopes.margin import MarginSlopes
 from lt_lightning.retraining.slopes.one_vs_all import OneVsAllSlopes
@@ -36,9 +35,7 @@ KINDS = {
     "elm": (MarginSlopes, partial(ELMLoss, scale=3.0)),
     "elm_weighted": (AutogradSlopes, partial(ELMLoss, scale=3.0, weight=WEIGHT)),
     "mm_ldam": (MarginSlopes, MaximumMarginLDAMLoss),
-    "focal": (FocalSlopes, FocalLoss),
-    "focal_weak": (FocalSlopes, partial(FocalLoss, gamma=0.5)),
-    "focal_none": (FocalSlopes, partial(FocalLoss, gamma=0.0)),
+    "focal": (AutogradSlopes, FocalLoss),
     "focal_weighted": (AutogradSlopes, partial(FocalLoss, weight=WEIGHT)),
     "lr": (OneVsAllSlopes, LogisticLoss),
     "lr_weighted": (AutogradSlopes, partial(LogisticLoss, weight=WEIGHT)),
