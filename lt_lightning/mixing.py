@@ -215,16 +215,10 @@ class RandomMixing(Mixing):
         """Refuse a loss that one of ``mixings`` refuses.
 
         Raises:
-            UsageError: If one does, in its words.
+            UsageError: If one does.
         """
-        try:
-            for mixing in self.mixings:
-                mixing.check(loss)
-        except UsageError as error:
-            raise UsageError(
-                f"`model.mixing` RandomMixing and `model.loss` {type(loss).__name__} do not go together, as one of its "
-                f"`mixings` says: {error}"
-            ) from error
+        for mixing in self.mixings:
+            mixing.check(loss)
 
     def mix(self, images: Tensor, targets: Tensor, draws: Draws) -> Mixed:
         """Mix as the lot says."""

@@ -218,7 +218,7 @@ def test_a_loss_that_keeps_account_is_refused(digits, stage1_module):
     sentence = "`model.mixing` Mixup and `model.loss` Accumulating do not go together: .* use NoMixing, or another loss"
     with pytest.raises(UsageError, match=sentence):
         stage1_module(digits(), loss=Accumulating, mixing=Mixup)
-    with pytest.raises(UsageError, match=r"`model\.mixing` RandomMixing and"):
+    with pytest.raises(UsageError, match=sentence):
         stage1_module(digits(), loss=Accumulating, mixing=lambda: RandomMixing([Mixup()]))
     assert isinstance(stage1_module(digits(), loss=Accumulating).mixing, NoMixing)
 
@@ -230,7 +230,7 @@ def test_several_ways_to_mix_refuse_what_one_of_them_does():
 
     RandomMixing([NoMixing()]).check(Accumulating([3, 2]))  # which suits every loss
     RandomMixing([NoMixing(), Mixup()]).check(CrossEntropyLoss([3, 2]))
-    with pytest.raises(UsageError, match=r"^`model.mixing` RandomMixing and .* `mixings` says: not with CrossEntropy"):
+    with pytest.raises(UsageError, match=r"^not with CrossEntropyLoss"):
         RandomMixing([NoMixing(), Choosy()]).check(CrossEntropyLoss([3, 2]))
 
 
