@@ -9,7 +9,6 @@ from torch import Tensor
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.priors import class_balanced_weights
 from lt_lightning.samplers.base import ClassIndex, EpochSampler
-from lt_lightning.wording import numbers
 
 
 class MultinomialSampler(EpochSampler):
@@ -40,16 +39,14 @@ class MultinomialSampler(EpochSampler):
         """Draw ``len(self)`` times: a class by its probability, then one of its images uniformly.
 
         Raises:
-            UsageError: If a probability is negative or not finite, none is above 0, or there is not one per class.
+            UsageError: If there is not one probability per class.
+            RuntimeError: Torch's own, if one is negative or not finite, or none is above 0.
         """
         probabilities = self.class_probabilities()
-        fine = probabilities.isfinite() & (probabilities >= 0)
-        if probabilities.shape != self.class_counts.shape or not bool(fine.all()) or not bool(probabilities.any()):
-            wrong = (~(fine & probabilities.any())).flatten().nonzero().flatten().tolist()
+        if probabilities.shape != self.class_counts.shape:
             raise UsageError(
-                f"`class_probabilities` of `{type(self).__name__}` must be {len(self.class_counts)} finite numbers "
-                f">= 0, one per class and not all 0, but got {numbers(probabilities.flatten().tolist(), wrong)} of "
-                f"shape {tuple(probabilities.shape)}."
+                f"`class_probabilities` of `{type(self).__name__}` must have shape ({len(self.class_counts)},), one per "
+                f"class, but has shape {tuple(probabilities.shape)}."
             )
         classes = torch.multinomial(probabilities, len(self), replacement=True, generator=generator)
         counts = self.class_counts[classes]
