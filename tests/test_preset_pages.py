@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from preset_names import FREE, PIPELINES, SINGLE, STAGE1
 
 from lt_lightning import presets
@@ -47,3 +48,18 @@ def test_every_fragment_is_used():
     folder = presets.folder()
     used = set(re.findall(r"shared/[\w/]+", "".join(path.read_text() for path in folder.rglob("*.yaml"))))
     assert {path.relative_to(folder).with_suffix("").as_posix() for path in (folder / "shared").rglob("*.yaml")} == used
+
+
+def test_fragments_that_are_not_whole_say_what_is_missing_and_nobody_forgets_it():
+    folder = presets.folder()
+    said = r"# Not whole: set `data\.init_args\.sampler` \(in a pipeline `sampler`\) to (\w+) as well\n"
+    texts = {path.relative_to(folder).with_suffix("").as_posix(): path.read_text() for path in folder.rglob("*.yaml")}
+    wanted = {name: found[1] for name, text in texts.items() if (found := re.search(said, text))}
+    assert {f"shared/methods/{name}" for name in ("crt", "lws", "mislas", "re_sampling")} < set(wanted)
+    for name in presets.names():
+        content = yaml.safe_load(texts[name])
+        for part in (content, *content.get("stage2", {}).values()):
+            stack = [part["stack"]] if isinstance(part.get("stack"), str) else part.get("stack", [])
+            for sampler in {wanted[below] for below in stack if below in wanted}:
+                given = part.get("sampler") or part.get("data", {}).get("init_args", {}).get("sampler")
+                assert given == sampler, name
