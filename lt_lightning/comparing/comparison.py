@@ -14,6 +14,7 @@ from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.testing import compare_on_validation, compare_rows, evaluate_rows, find_winner
 from lt_lightning.data import LTDataModule
 from lt_lightning.features import Features
+from lt_lightning.functional.tf32 import tf32
 
 
 def compare(
@@ -42,6 +43,11 @@ def compare(
         UsageError: If something does not fit, before features are extracted wherever it can be known by then.
     """
     setup = Setup(checkpoint, backbone, data, methods, grid or {}, options or Options())
+    with tf32(setup.on_images, setup.device):  # on features in fp32 proper, on images as `fit` does
+        return _compare(setup)
+
+
+def _compare(setup: Setup) -> Comparison:
     check_tested(setup)
     check_validated(setup)
     started = time.perf_counter()

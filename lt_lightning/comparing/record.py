@@ -40,6 +40,7 @@ def record(found: Comparison) -> dict[str, Any]:
     priors = test_priors(found)
     return {
         "environment": environment(device_of_heads(options.features.device)),
+        "tf32": options.protocol == "paper",
         "command": shlex.join(sys.argv),
         "job": job(),
         "protocol": protocol(found),

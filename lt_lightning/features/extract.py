@@ -23,6 +23,7 @@ from lt_lightning.features.processes import local_rank, on_first, rank_and_world
 from lt_lightning.features.progress import Foresight, progress_bar
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
+from lt_lightning.functional.tf32 import tf32
 from lt_lightning.seeds import seed_from
 
 _MOST_VIEWS = 100  # up to which features of more draws than are asked for are looked for
@@ -218,7 +219,8 @@ def _fill(
     )
     total = sum(block.stop - block.start for block in share)
     foresight = Foresight(title, total, len({block.view for block in share}), options.progress and rank == 0)
-    with progress_bar(title, total, options.progress) as advance, torch.inference_mode():
+    products = tf32(options.precision != "fp32", device)
+    with products, progress_bar(title, total, options.progress) as advance, torch.inference_mode():
         for block, pixels in zip(share, loader, strict=True):
             pixels = pixels.to(device, non_blocking=True)
             if views == "all":

@@ -16,6 +16,7 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.checkpoints import RECORD, Entry
 from lt_lightning.errors import checked_counts
+from lt_lightning.functional.tf32 import Setting, allow_tf32, put_back
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.mixing import Mixed
@@ -27,7 +28,7 @@ from lt_lightning.modules.loop_state import mark_unfinished_epoch, run_ends, ste
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
 from lt_lightning.modules.past import loaded_past, past_when_made
-from lt_lightning.modules.speed import Compilation, allow_tf32, check_accumulation, check_compilation, compile_
+from lt_lightning.modules.speed import Compilation, check_accumulation, check_compilation, compile_
 from lt_lightning.modules.starting import start_bias
 
 HeadFactory = Callable[[int, list[int]], Head]
@@ -113,6 +114,7 @@ class LTModule(LightningModule):
             check_head_from_features(self.head, type(self).__name__)
         start_bias(self.head, self.loss)
         self._stand_in: tuple[Loss, ...] = ()
+        self._tf32_before: Setting | None = None
         self.evaluation = {}
         self.epochs_trained = 0
         self.past = past_when_made(backbone)
@@ -142,11 +144,10 @@ class LTModule(LightningModule):
 
     def features(self, images: Tensor) -> Tensor:
         """Features of images, ``(N, C, H, W)`` to ``(N, D)``."""
+        images = images.to(cast(torch.dtype, self.dtype))  # a trainer of precision "bf16-true" or "64-true" sets it
         if images.ndim == 4:  # features in the place of images are kept out of the record
             self.input_shape = tuple(images.shape[1:])
-        images = images.to(cast(torch.dtype, self.dtype))  # a trainer of precision "bf16-true" or "64-true" sets it
-        # No copy where the data come so; where they come otherwise, a network would take on their format.
-        if images.ndim == 4:
+            # No copy where the data come so; where they come otherwise, a network would take on their format.
             layout = torch.channels_last if self.channels_last else torch.contiguous_format
             images = images.contiguous(memory_format=layout)
         return check_features(features_of(self.backbone, images), self.backbone)
@@ -178,8 +179,7 @@ class LTModule(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Probabilities ``(N, K)`` and targets ``(N,)`` of one batch."""
-        images, targets = batch
-        return {"probabilities": self.loss.probabilities(self(images) / self.temperature), "targets": targets}
+        return {"probabilities": self.loss.probabilities(self(batch[0]) / self.temperature), "targets": batch[1]}
 
     def _count(self, split: EvalSplit, batch: Batch) -> None:
         images, targets = batch
@@ -253,15 +253,9 @@ class LTModule(LightningModule):
         optimizer.register_step_post_hook(self._note_learning_rate)
         return for_trainer(optimizer, scheduler, self.trainer)
 
-    def optimizer_step(
-        self,
-        epoch: int,
-        batch_idx: int,
-        optimizer: Optimizer | Any,
-        optimizer_closure: Callable[[], Any] | None = None,
-    ) -> None:
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
         """Step, then let the head project its parameters: each time, or once an epoch, before validation."""
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        super().optimizer_step(*arguments, **options)
         if self.head.project_every == "step" or self.trainer.is_last_batch:
             self.head.project_()
 
@@ -269,12 +263,18 @@ class LTModule(LightningModule):
         """Check what only the trainer knows, before anything trains."""
         if self.channels_last:
             self.backbone.to(memory_format=torch.channels_last)
-        allow_tf32(self.tf32, self.trainer.strategy.root_device)
+        put_back(self._tf32_before)  # of a run that was cut short
+        self._tf32_before = allow_tf32(self.tf32, self.trainer.strategy.root_device)
         if stage == "fit":
             self._trained = False
             check_accumulation(self.backbone, self.compile_backbone, self.trainer)
             self.check(self._data(), self.trainer)
             compile_(self.backbone, self.compile_backbone)
+
+    def teardown(self, stage: str) -> None:  # noqa: ARG002
+        """Leave the process with the products that it had."""
+        put_back(self._tf32_before)
+        self._tf32_before = None
 
     def on_train_start(self) -> None:
         """Note that there is something to train; a resumed run has the schedule of its checkpoint."""

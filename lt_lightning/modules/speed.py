@@ -1,6 +1,5 @@
-"""What makes the same training faster on a device: compilation, TF32, optimisers in one kernel."""
+"""What makes the same training faster on a device: compilation, optimisers in one kernel."""
 
-import warnings
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -66,21 +65,6 @@ def compile_(backbone: nn.Module, mode: Compilation) -> None:
     config = cast(Any, torch._dynamo.config)
     config.recompile_limit = max(config.recompile_limit, GRAPHS)
     backbone.compile(mode=mode, dynamic=False)
-
-
-def allow_tf32(allowed: bool, device: torch.device) -> None:
-    """Set whether fp32 products may be of TF32 numbers, which have ten bits after the point; a GPU's alone have them.
-
-    Args:
-        allowed: Whether convolutions and matrix products may be.
-        device: Where training takes place; nothing is set for one without TF32.
-    """
-    if device.type == "cuda":
-        with warnings.catch_warnings():
-            # torch 2.9 advises others, but refuses whoever asks by the old ones then, which Lightning does.
-            warnings.filterwarnings("ignore", message="Please use the new API settings to control TF32")
-            torch.set_float32_matmul_precision("high" if allowed else "highest")
-            torch.backends.cudnn.allow_tf32 = allowed
 
 
 def prefer_fused(optimizer: Optimizer) -> None:

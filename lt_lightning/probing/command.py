@@ -161,7 +161,7 @@ def _selection(found: Probe) -> str:
 def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: str | None) -> dict[str, Any]:
     network = file_and_hash(checkpoint)
     return {
-        "environment": environment(found.head.weight.device),
+        "environment": environment(found.device),
         "command": shlex.join(sys.argv),
         "job": job(),
         "preset": "probe",

@@ -54,6 +54,7 @@ class Probe:
         features: How each split's were made, by its name.
         evaluation: Figures of ``val`` and ``test``, as far as there are such images, as ``results.json`` has them.
         seconds: By part.
+        device: Where it was fitted.
     """
 
     head: LinearHead
@@ -62,6 +63,7 @@ class Probe:
     features: dict[str, dict[str, Any]]
     evaluation: dict[str, dict[str, Any]]
     seconds: dict[str, float]
+    device: torch.device
 
     @property
     def at_edge(self) -> Literal["largest", "smallest"] | None:
@@ -116,7 +118,8 @@ def probe(
     evaluation: dict[str, dict[str, Any]] = {name: _evaluate(head, features[name], data) for name in wanted[1:]}
     records: dict[str, dict[str, Any]] = {name: each.record for name, each in features.items()}
     seconds = {"features": extracted - started, "fit": time.perf_counter() - extracted}
-    return Probe(head.cpu(), tried[best], tried, records, evaluation, seconds)
+    device = head.weight.device
+    return Probe(head.cpu(), tried[best], tried, records, evaluation, seconds, device)
 
 
 def _fit_all(

@@ -1,6 +1,5 @@
-"""Compilation, TF32, fused optimisers."""
+"""Compilation, fused optimisers."""
 
-import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +8,7 @@ from lightning.pytorch.accelerators import CUDAAccelerator
 from torch import nn
 
 from lt_lightning.errors import UsageError
-from lt_lightning.modules.speed import allow_tf32, check_accumulation, check_compilation, compile_, prefer_fused
+from lt_lightning.modules.speed import check_accumulation, check_compilation, compile_, prefer_fused
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -97,43 +96,10 @@ def test_it_is_asked_before_anything_trains(monkeypatch, trainer, digits, stage1
     assert asked == [(module.backbone, "none", run)]
 
 
-@pytest.fixture
-def exact_convolutions():
-    """No TF32 in convolutions, and afterwards what was before; torch 2.9 warns of being asked, once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
-    yield
-    torch.backends.cudnn.allow_tf32 = before
-
-
-def test_advice_on_tf32_is_kept_from_the_user(monkeypatch, exact_convolutions):
-    """Of torch 2.9; here warnings are errors."""
-
-    def advise(_):
-        warnings.warn("Please use the new API settings to control TF32 behavior, such as", UserWarning, stacklevel=2)
-
-    monkeypatch.setattr(torch, "set_float32_matmul_precision", advise)
-    allow_tf32(True, torch.device("cuda"))
-    assert torch.backends.cudnn.allow_tf32
-
-
 def test_an_unknown_mode_is_refused(digits, stage1_module):
     check_compilation("max-autotune")
     with pytest.raises(UsageError, match=r"`model.compile` must be one of none, default, .*, but got 'fast'"):
         stage1_module(digits(), compile="fast")
-
-
-def test_a_cpu_keeps_its_products(monkeypatch, exact_convolutions):
-    called = []
-    monkeypatch.setattr(torch, "set_float32_matmul_precision", called.append)
-    allow_tf32(True, torch.device("cpu"))
-    assert called == []
-    assert not torch.backends.cudnn.allow_tf32
-    allow_tf32(True, torch.device("cuda"))
-    assert (called, torch.backends.cudnn.allow_tf32) == (["high"], True)
-    allow_tf32(False, torch.device("cuda"))
-    assert (called, torch.backends.cudnn.allow_tf32) == (["high", "highest"], False)
 
 
 class OnGpu(nn.Parameter):
