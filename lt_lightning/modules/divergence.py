@@ -1,13 +1,7 @@
 """Training that diverges: weights become infinite or NaN."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.errors import UsageError
 
@@ -38,19 +32,3 @@ def check_finite(module: LightningModule) -> None:
         f"Training has diverged: after epoch {module.current_epoch} weights are infinite or no numbers, `{name}` the "
         f"first of them; give the optimizer a smaller learning rate, or look for what makes the loss NaN."
     )
-
-
-@contextmanager
-def unless_diverged(rows: dict[str, dict[str, Any]], method: str, folder: Path) -> Iterator[None]:
-    """Let one of several methods diverge: it gets a warning and a row without figures, and costs the others nothing.
-
-    Args:
-        rows: Of the methods, by name.
-        method: The one that is trained.
-        folder: Of its files.
-    """
-    try:
-        yield
-    except DivergedError as error:
-        rows[method] = {"folder": str(folder), "diverged": True}
-        rank_zero_warn(f"`stage2.{method}` has no figures, the other methods go on. {error}")

@@ -12,7 +12,7 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich.console import Console
 
 from lt_lightning.callbacks.deferred import DeferredCallback
@@ -25,7 +25,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI
 from lt_lightning.modules import LTModule, RetrainModule
-from lt_lightning.modules.divergence import unless_diverged
+from lt_lightning.modules.divergence import DivergedError
 from lt_lightning.pipeline import interrupted, progress
 from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_DATA, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
@@ -91,9 +91,12 @@ class Pipeline:
         checkpoint = str(interrupted.last_epoch(folder / STAGE1))
         for method in self.methods:
             if method not in done.rows:
-                with unless_diverged(done.rows, method, folder / method):
+                try:
                     stage = self._stage(method, folder, checkpoint)
                     self._train_and_test(method, stage, data, done, resumes)
+                except DivergedError as error:  # which costs the other methods nothing
+                    done.rows[method] = {"folder": str(folder / method), "diverged": True}
+                    rank_zero_warn(f"`stage2.{method}` has no figures, the other methods go on. {error}")
                 done.save()
         self._report(done, data)
 
