@@ -45,8 +45,8 @@ class MultinomialSampler(EpochSampler):
         probabilities = self.class_probabilities()
         if probabilities.shape != self.class_counts.shape:
             raise UsageError(
-                f"`class_probabilities` of `{type(self).__name__}` must have shape ({len(self.class_counts)},), one per "
-                f"class, but has shape {tuple(probabilities.shape)}."
+                f"`class_probabilities` of `{type(self).__name__}` must have shape ({len(self.class_counts)},), one "
+                f"per class, but has shape {tuple(probabilities.shape)}."
             )
         classes = torch.multinomial(probabilities, len(self), replacement=True, generator=generator)
         counts = self.class_counts[classes]
