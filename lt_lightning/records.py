@@ -11,6 +11,9 @@ from lt_lightning.checkpoints import RECORD
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
 
+FROM_DATA = ("class_counts", "group_thresholds")
+"""Arguments of a model that the command line takes from the data."""
+
 
 @dataclass(frozen=True)
 class PreProcessing:

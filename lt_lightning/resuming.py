@@ -18,10 +18,7 @@ from lt_lightning.backbones import without_published_weights
 from lt_lightning.checkpoints import RECORD
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
-from lt_lightning.records import model_of, read_record, require_file
-
-FROM_DATA = ("class_counts", "group_thresholds")
-"""Arguments of a model that the command line takes from the data."""
+from lt_lightning.records import FROM_DATA, model_of, read_record, require_file
 
 CONFIGURED = ("-c", "--config", "-h", "--help")
 """Options that leave nothing to be filled in."""

@@ -52,6 +52,7 @@ MAY_IMPORT = {
         "losses",
         "metrics",
         "mixing",
+        "records",
         "results",
         "schedules",
         "seeds",
@@ -141,6 +142,7 @@ MAY_IMPORT = {
         "resuming",
         "samplers",
         "sigterm",
+        "slurm",
         "tables",
         "trainer_errors",
     },
@@ -242,6 +244,7 @@ def test_parts_arrive_when_used():
         "import sys, lt_lightning\n"
         "assert 'torch' not in sys.modules\n"
         "print(lt_lightning.losses.LDAMLoss([5, 3]), 'metrics' in dir(lt_lightning))\n"
+        "assert lt_lightning.export.write\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"LDAMLoss\(num_classes=2, .*\) True\n", done.stdout)

@@ -20,10 +20,8 @@ from lt_lightning.modules.base import LTModule
 from lt_lightning.modules.past import past_in
 from lt_lightning.modules.representation import RepresentationModule
 from lt_lightning.modules.retrain import RetrainModule
+from lt_lightning.records import FROM_DATA
 from lt_lightning.results import file_and_hash
-
-_FROM_DATA = {"class_counts", "group_thresholds"}
-"""Arguments that the command line takes from the data."""
 
 
 def save_retrained(
@@ -149,8 +147,8 @@ def _save(
 def _complete(kind: type[LTModule], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments with their defaults, classes by their full names."""
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, "model", skip=_FROM_DATA)
-    given = {key: value for key, value in arguments.items() if key not in _FROM_DATA}
+    parser.add_class_arguments(kind, "model", skip=set(FROM_DATA))
+    given = {key: value for key, value in arguments.items() if key not in FROM_DATA}
     try:
         checked = parser.parse_object({"model": given})
     except Exception as error:  # jsonargparse raises several kinds
