@@ -4,11 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError, checked_counts
-from lt_lightning.wording import numbers, settings_of
+from lt_lightning.wording import settings_of
 
 
 class Head(nn.Module, ABC):
@@ -98,26 +97,6 @@ class Head(nn.Module, ABC):
             raise UsageError(
                 f"`bias` of the stage-1 classifier must have shape {shape[:1]} for `{type(self).__name__}`, but got "
                 f"{tuple(bias.shape)}."
-            )
-
-    def check_features(self, features: Tensor, targets: Tensor) -> None:
-        """Refuse features that are not those of the training images, one row each.
-
-        Raises:
-            UsageError: If rows are of another length, or a class has another number of them than ``class_counts`` says.
-        """
-        if features.ndim != 2 or features.shape[1] != self.in_features:
-            raise UsageError(
-                f"`features` must have shape (N, {self.in_features}) for `{type(self).__name__}`, but got "
-                f"{tuple(features.shape)}."
-            )
-        found = torch.bincount(targets, minlength=self.num_classes).tolist()
-        if found != self.class_counts:
-            pairs = enumerate(zip(self.class_counts, found, strict=False))  # there may be classes too many
-            wrong = [place for place, (count, number) in pairs if count != number]
-            raise UsageError(
-                f"`targets` must hold each class as often as `class_counts`, {numbers(self.class_counts, wrong)}, for "
-                f"`{type(self).__name__}`, but got {numbers(found, wrong)}."
             )
 
     def extra_repr(self) -> str:

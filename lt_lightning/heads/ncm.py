@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
+from lt_lightning.functional.batches import check_width
 from lt_lightning.functional.classifiers import (
     class_means,
     cosine_logits,
@@ -19,6 +20,7 @@ from lt_lightning.functional.classifiers import (
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.heads.affine import make_linear
 from lt_lightning.heads.base import Head
+from lt_lightning.wording import numbers
 
 
 class NCMHead(Head):
@@ -94,9 +96,17 @@ class NCMHead(Head):
             targets: ``(N,)``, int64.
 
         Raises:
-            UsageError: If a class has another number of rows than ``class_counts`` says.
+            UsageError: If rows are of another length, or a class has another number of them than ``class_counts`` says.
         """
-        self.check_features(features, targets)
+        check_width(features, self.in_features, "features")
+        found = torch.bincount(targets, minlength=self.num_classes).tolist()
+        if found != self.class_counts:
+            pairs = enumerate(zip(self.class_counts, found, strict=False))  # there may be classes too many
+            wrong = [place for place, (count, number) in pairs if count != number]
+            raise UsageError(
+                f"`targets` must hold each class as often as `class_counts`, {numbers(self.class_counts, wrong)}, for "
+                f"`NCMHead`, but got {numbers(found, wrong)}."
+            )
         if self.centre:
             self.centre_of_features.copy_(mean_features(features))
         self.means.copy_(class_means(features, targets, self.num_classes, self._prepare))

@@ -47,21 +47,6 @@ def test_what_a_head_lacks_is_said() -> None:
         head.to_linear()
 
 
-def test_features_of_another_training_set_are_refused() -> None:
-    head = Doubled(2, [2, 1])
-    head.check_features(torch.ones(3, 2), torch.tensor([0, 1, 0]))
-    with pytest.raises(UsageError, match=r"`features` must have shape \(N, 2\) for `Doubled`, but got \(3, 4\)"):
-        head.check_features(torch.ones(3, 4), torch.tensor([0, 1, 0]))
-    with pytest.raises(UsageError, match=r"`features` must have shape \(N, 2\) for `Doubled`, but got \(3, 2, 1\)"):
-        head.check_features(torch.ones(3, 2, 1), torch.tensor([0, 1, 0]))
-    with pytest.raises(UsageError, match=r"each class as often as `class_counts`, \[2, 1\], .* but got \[1, 2\]"):
-        head.check_features(torch.ones(3, 2), torch.tensor([0, 1, 1]))
-    with pytest.raises(UsageError, match=r"`class_counts`, \[2, 1\], .* but got \[2, 0, 1\]"):
-        head.check_features(torch.ones(3, 2), torch.tensor([0, 2, 0]))
-    with pytest.raises(UsageError, match=r"8142 numbers, among them 1 for class 8141, .* them 2 for class 8141\.$"):
-        Doubled(2, [1] * 8142).check_features(torch.ones(8143, 2), torch.arange(8143).clamp_max(8141))
-
-
 def test_printed_it_says_what_it_was_made_with() -> None:
     assert repr(CosineHead(4, [5, 3])) == "CosineHead(num_classes=2, in_features=4, scale=16.0, learnable_scale=False)"
 

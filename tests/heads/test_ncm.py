@@ -98,6 +98,23 @@ def test_an_image_without_features_is_no_nan() -> None:
     assert bool(made(centre=True).predict(drawn(10, 0).mean(0, keepdim=True)).isfinite().all())
 
 
+def test_features_of_another_training_set_are_refused() -> None:
+    head = NCMHead(2, [2, 1])
+    head.init_from_features(torch.ones(3, 2), torch.tensor([0, 1, 0]))
+    with pytest.raises(UsageError, match=r"`features` must have shape \(N, 2\), but got \(3, 4\)"):
+        head.init_from_features(torch.ones(3, 4), torch.tensor([0, 1, 0]))
+    with pytest.raises(UsageError, match=r"`features` must have shape \(N, 2\), but got \(3, 2, 1\)"):
+        head.init_from_features(torch.ones(3, 2, 1), torch.tensor([0, 1, 0]))
+    with pytest.raises(
+        UsageError, match=r"each class as often as `class_counts`, \[2, 1\], for `NCMHead`, but got \[1, 2\]"
+    ):
+        head.init_from_features(torch.ones(3, 2), torch.tensor([0, 1, 1]))
+    with pytest.raises(UsageError, match=r"`class_counts`, \[2, 1\], .* but got \[2, 0, 1\]"):
+        head.init_from_features(torch.ones(3, 2), torch.tensor([0, 2, 0]))
+    with pytest.raises(UsageError, match=r"8142 numbers, among them 1 for class 8141, .* them 2 for class 8141\.$"):
+        NCMHead(2, [1] * 8142).init_from_features(torch.ones(8143, 2), torch.arange(8143).clamp_max(8141))
+
+
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(UsageError, match="`metric` must be cosine or euclidean, but got 'l2'"):
         NCMHead(4, COUNTS, metric="l2")  # type: ignore[arg-type]
