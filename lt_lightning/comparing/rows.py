@@ -1,6 +1,6 @@
 """Rows of the default protocol: heads are trained on features, and validation images choose their settings."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from torch import Tensor
@@ -16,6 +16,7 @@ from lt_lightning.comparing.training import Trained, train
 from lt_lightning.data import LTDataModule
 from lt_lightning.features import Features
 from lt_lightning.features.progress import progress_bar
+from lt_lightning.retraining import portions
 
 KEPT_BYTES = 2**32
 """Weights of heads that wait for their scores. 64 heads of 8142 × 2048; a default comparison has more for each seed."""
@@ -33,24 +34,11 @@ def stage1_row(setup: Setup, features: _Features) -> Row:
 
 def method_rows(setup: Setup, features: _Features) -> list[Row]:
     """Each method, trained with every setting and seed, and the settings chosen."""
-    with _progress(setup, setup.every_point) as advance:
-        rows = [row for names in _portions(setup) for row in _portion_rows(setup, names, features, advance)]
-    return rows if setup.whole is None else _refitted(setup, setup.whole, rows, features)
-
-
-def _portions(setup: Setup) -> Iterator[list[str]]:
-    """Names of methods that train together, whose heads are all kept until they are scored: one at least."""
     each = setup.source.classifier.weight.nbytes * len(setup.options.seeds)
-    found: list[str] = []
-    size = 0
-    for name, tried in setup.points.items():
-        own = each * len(tried)
-        if found and size + own > KEPT_BYTES:
-            yield found
-            found, size = [], 0
-        found.append(name)
-        size += own
-    yield found
+    together = portions(setup.points, lambda name: each * len(setup.points[name]), KEPT_BYTES)
+    with _progress(setup, setup.every_point) as advance:
+        rows = [row for names in together for row in _portion_rows(setup, names, features, advance)]
+    return rows if setup.whole is None else _refitted(setup, setup.whole, rows, features)
 
 
 def _portion_rows(setup: Setup, names: Sequence[str], features: _Features, advance: Callable[[int], None]) -> list[Row]:

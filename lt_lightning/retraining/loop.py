@@ -1,11 +1,12 @@
 """Training of heads on features, as many at once as share their batches."""
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import torch
 
 from lt_lightning.functional.clock import device_time
+from lt_lightning.retraining.portions import portions
 from lt_lightning.retraining.runs import FeatureRows, HeadRun
 from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
 
@@ -66,7 +67,7 @@ def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_epoch: Callab
         on_epoch: Called after each epoch with the number of heads that it moved, for progress bars.
     """
     for shared in _groups(runs, lambda run: (id(run.sampler), run.batch_size, run.epochs)).values():
-        for teams in _rounds(_teams(shared)):
+        for teams in portions(_teams(shared), _nbytes, ROUND_BYTES):
             _train(teams, features, on_epoch)
 
 
@@ -100,19 +101,8 @@ def _shares(device: torch.device, spent: Sequence[float], whole: float) -> list[
     return [whole * seconds / sum(spent) for seconds in spent] if device.type == "cuda" else list(spent)
 
 
-def _rounds(teams: Iterable[_Team]) -> Iterator[list[_Team]]:
-    """Teams that train at the same time: as many as have room, one at least."""
-    found: list[_Team] = []
-    size = 0
-    for team in teams:
-        own = sum(parameter.nbytes for run in team[1] for parameter in run.head.parameters())
-        if found and size + own > ROUND_BYTES:
-            yield found
-            found, size = [], 0
-        found.append(team)
-        size += own
-    if found:
-        yield found
+def _nbytes(team: _Team) -> int:
+    return sum(parameter.nbytes for run in team[1] for parameter in run.head.parameters())
 
 
 def _teams(runs: Sequence[HeadRun]) -> Iterator[_Team]:
