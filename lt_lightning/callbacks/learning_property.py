@@ -7,13 +7,11 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lt_lightning.callbacks.averaging import WeightEMA
-from lt_lightning.data.loading import as_is
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import GROUPS, at_least_fp32, group_means, group_of
-from lt_lightning.functional.device import widest_float
+from lt_lightning.functional.precision import widest_float
 from lt_lightning.losses import Loss
 from lt_lightning.metrics import LearningPropertyResidual
 from lt_lightning.modules import LTModule
@@ -34,17 +32,11 @@ class LearningProperty(Callback):
     class's logit is still too low; ``many``, ``medium``, ``few``: mean of its size over the group; ``bias``: whether
     there is a bias that trains (the property rests on it), and how much it is decayed.
 
-    Args:
-        batch_size: Images per batch and process.
-
     Raises:
-        UsageError: If ``batch_size`` is below 1; when training starts, if the loss gives none per sample.
+        UsageError: When training starts, if the loss gives none per sample.
     """
 
-    def __init__(self, batch_size: int = 512) -> None:
-        if batch_size < 1:
-            raise UsageError(f"`batch_size` of `LearningProperty` must be at least 1, but got {batch_size}.")
-        self.batch_size = batch_size
+    def __init__(self) -> None:
         self.diagnostics: dict[str, Any] = {}
         self._weight: Tensor | None = None
 
@@ -53,7 +45,7 @@ class LearningProperty(Callback):
         if stage != "fit":
             return
         data = getattr(trainer, "datamodule", None)
-        if not isinstance(pl_module, LTModule) or not hasattr(data, "undistorted") or not hasattr(data, "to_input"):
+        if not isinstance(pl_module, LTModule) or not hasattr(data, "undistorted_batches"):
             raise UsageError(
                 f"`LearningProperty` needs a module and data of this package, but got {type(pl_module).__name__} and "
                 f"{type(data).__name__}."
@@ -89,7 +81,7 @@ class LearningProperty(Callback):
         training = module.training
         module.eval()
         with _frozen(module.loss), _weighed(module.loss, self._weight):
-            for images, targets in self._batches(trainer, module):
+            for images, targets in cast(Any, trainer).datamodule.undistorted_batches("train", module.device):
                 gradients, number = _gradients(module, images, targets)
                 residual.update(gradients)
                 divisor = divisor + number
@@ -108,22 +100,6 @@ class LearningProperty(Callback):
             **dict(zip(GROUPS, sizes, strict=True)),
             "bias": {"trains": bias is not None, "weight_decay": weight_decay},
         }
-
-    def _batches(self, trainer: Trainer, module: LTModule) -> Iterator[tuple[Tensor, Tensor]]:
-        data = cast(Any, trainer).datamodule
-        images = data.undistorted("train")
-        share = range(trainer.global_rank, len(images.targets), trainer.world_size)
-        batches = [list(share[start : start + self.batch_size]) for start in range(0, len(share), self.batch_size)]
-        loader = DataLoader(
-            images,
-            batch_sampler=batches,
-            collate_fn=as_is,
-            num_workers=getattr(data, "num_workers", 0),  # in training they read images on disk too
-            generator=torch.Generator(),  # which workers are seeded by; the run's own stays as it is
-        )
-        for pixels, targets in loader:
-            pixels = data.to_input(pixels.to(module.device), training=False, generator=None)
-            yield pixels, targets.to(module.device)
 
 
 def _gradients(module: LTModule, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

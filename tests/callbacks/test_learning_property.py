@@ -35,7 +35,7 @@ def test_equation_8_on_the_training_set(tmp_path, trainer, digits, stage1_module
     )
     torch.nn.init.normal_(module.head.bias)
     options = {"logger": CSVLogger(tmp_path, name="", version="")}
-    run = trainer(callbacks=[LearningProperty(batch_size=100), ResultsWriter(print_table=False)], **options)
+    run = trainer(callbacks=[LearningProperty(), ResultsWriter(print_table=False)], **options)
     run.fit(module, datamodule=data)
     found = json.loads((tmp_path / "results.json").read_text())["diagnostics"]["learning_property"]
 
@@ -82,17 +82,19 @@ def test_workers_read_images_on_disk(folder_root, trainer, stage1_module, monkey
     found, readers = {}, []
 
     class Watched(LearningProperty):
-        def _batches(self, run, module):
+        def on_train_end(self, run, module):
             images = run.datamodule.undistorted("train")
             run.datamodule.undistorted = lambda _: images
             images.transform = Watching(images.transform, readers)
-            return super()._batches(run, module)
+            super().on_train_end(run, module)
 
     for workers in (0, 2):
-        data = ImageFolderLT(str(folder_root), image_size=8, num_workers=workers, batch_size=16, val_from="none")
+        data = ImageFolderLT(
+            str(folder_root), image_size=8, num_workers=workers, batch_size=16, val_from="none", eval_batch_size=4
+        )
         torch.manual_seed(0)
         module = stage1_module(data, backbone=SmallCNN(8, in_channels=3))
-        callback = Watched(batch_size=4)
+        callback = Watched()
         trainer(callbacks=[callback]).fit(module, datamodule=data)
         found[workers] = callback.diagnostics["learning_property"]["residual"]
         assert len(readers) == 15  # in this process: all without workers, and none with two
@@ -128,8 +130,6 @@ def test_module_and_loss_are_left_as_they_were(trainer, digits, stage1_module):
 
 
 def test_what_cannot_be_measured_is_refused(trainer, digits, stage1_module):
-    with pytest.raises(UsageError, match="`batch_size` of `LearningProperty` must be at least 1, but got 0"):
-        LearningProperty(0)
     with pytest.raises(UsageError, match="needs a module and data of this package, but got LightningModule"):
         LearningProperty().setup(trainer(), LightningModule(), "fit")
 
