@@ -1,7 +1,7 @@
 """Two-stage training for long-tailed image classification.
 
 Sub-packages: ``functional``, ``heads``, ``losses``, ``backbones``, ``samplers``, ``metrics``, ``augmentations``,
-``data``, ``checkpoints``, ``features``, ``retraining``, ``modules``, ``callbacks``, ``comparing``.
+``data``, ``checkpoints``, ``features``, ``retraining``, ``modules``, ``callbacks``, ``comparing``, ``export``.
 
 Importing this package imports none of them, nor torch; they and the names below arrive when they are used.
 """
@@ -41,6 +41,7 @@ _PARTS = (
     "checkpoints",
     "comparing",
     "data",
+    "export",
     "features",
     "functional",
     "heads",

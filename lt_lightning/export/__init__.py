@@ -6,10 +6,10 @@ pre-processing, version and the checkpoint's SHA-256 are in the file, and in a J
 its name, its outputs are held against those of the module.
 """
 
-from lt_lightning.export.classifier import Classifier
 from lt_lightning.export.command import export, main
 from lt_lightning.export.description import describe
+from lt_lightning.export.program import Program
 from lt_lightning.export.rebuilding import rebuild
 from lt_lightning.export.writing import TOLERANCE, write
 
-__all__ = ["TOLERANCE", "Classifier", "describe", "export", "main", "rebuild", "write"]
+__all__ = ["TOLERANCE", "Program", "describe", "export", "main", "rebuild", "write"]

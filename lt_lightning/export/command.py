@@ -9,8 +9,8 @@ from jsonargparse import ArgumentParser
 from lt_lightning import home
 from lt_lightning.config_files import ConfigFile
 from lt_lightning.errors import UsageError
-from lt_lightning.export.classifier import Classifier
 from lt_lightning.export.description import describe
+from lt_lightning.export.program import Program
 from lt_lightning.export.rebuilding import rebuild
 from lt_lightning.export.writing import check_paths, write
 from lt_lightning.interruption import interruptible
@@ -81,9 +81,9 @@ def export(
     record = read_record(home.expanded(checkpoint))
     image = record.pre_processing(image_size, mean, std)
     module = rebuild(record)
-    classifier = Classifier(module, image if include_normalization else None, temperature, logits).eval()
-    description = describe(record, image, classifier)
+    program = Program(module, image if include_normalization else None, temperature, logits).eval()
+    description = describe(record, image, program)
     for path in paths:
-        difference = write(classifier, path, description, overwrite)
+        difference = write(program, path, description, overwrite)
         print(f"{path} written: its outputs differ from the checkpoint's by {difference:.1e} at most")
     return paths

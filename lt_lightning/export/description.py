@@ -3,18 +3,18 @@
 from dataclasses import asdict
 from typing import Any
 
-from lt_lightning.export.classifier import Classifier
 from lt_lightning.export.formats import INPUT
+from lt_lightning.export.program import Program
 from lt_lightning.losses.form import form_of
 from lt_lightning.records import PreProcessing, Record
 from lt_lightning.results import sha256_of
 from lt_lightning.version import __version__
 
 
-def describe(record: Record, image: PreProcessing, classifier: Classifier) -> dict[str, Any]:
+def describe(record: Record, image: PreProcessing, program: Program) -> dict[str, Any]:
     """What a program's metadata say: all one needs to use it without this package."""
-    form = form_of(classifier.loss)
-    scale = "in [0, 1], pixels over 255" if classifier.normalizes else "normalised by `mean` and `std`"
+    form = form_of(program.loss)
+    scale = "in [0, 1], pixels over 255" if program.normalizes else "normalised by `mean` and `std`"
     return {
         "lt_lightning": __version__,
         "checkpoint": record.path.name,
@@ -29,16 +29,16 @@ def describe(record: Record, image: PreProcessing, classifier: Classifier) -> di
             "scale": scale,
         },
         "output": {
-            "name": "logits" if classifier.logits else "probabilities",
+            "name": "logits" if program.logits else "probabilities",
             "shape": ["batch", len(record.class_names)],
             "probabilities": form,
-            "temperature": classifier.temperature,
+            "temperature": program.temperature,
         },
         "pre_processing": {
             "steps": "resize the shorter side (bilinear, antialiased), crop the middle, pixels over 255"
-            + ("" if classifier.normalizes else ", subtract mean, divide by std"),
+            + ("" if program.normalizes else ", subtract mean, divide by std"),
             **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(image).items()},
             "order": image.order,
-            "normalization_included": classifier.normalizes,
+            "normalization_included": program.normalizes,
         },
     }

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.export.classifier import Classifier
+from lt_lightning.export.program import Program
 
 INPUT = "images"
 """Name of a program's input."""
@@ -33,11 +33,11 @@ class Format:
         return [name for name in self.packages if not _is_installed(name)]
 
 
-def traced(classifier: Classifier, shape: Sequence[int]) -> torch.export.ExportedProgram:
+def traced(program: Program, shape: Sequence[int]) -> torch.export.ExportedProgram:
     """Follow a network's forward pass, for batches of any size.
 
     Args:
-        classifier: In evaluation mode, on the CPU, in fp32.
+        program: In evaluation mode, on the CPU, in fp32.
         shape: Of an image, ``(C, H, W)``.
 
     Raises:
@@ -46,10 +46,10 @@ def traced(classifier: Classifier, shape: Sequence[int]) -> torch.export.Exporte
     images = torch.rand(2, *shape)  # of one image, tracing would take the batch size for a constant
     try:
         return torch.export.export(
-            classifier, (images,), dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}}, strict=False
+            program, (images,), dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}}, strict=False
         )
     except Exception as error:  # whatever a backbone of the user's own does that cannot be traced
-        parts = f"{type(classifier.backbone).__name__} and {type(classifier.head).__name__}"
+        parts = f"{type(program.backbone).__name__} and {type(program.head).__name__}"
         raise UsageError(
             f"`checkpoint` has a network of {parts} that torch.export cannot trace with batches of any size "
             f"({' '.join(str(error).split())[:300]}); write its forward pass in plain tensor operations."

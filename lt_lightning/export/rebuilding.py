@@ -22,8 +22,9 @@ def rebuild(record: Record) -> LTModule:
     place = f"`checkpoint` {str(record.path)!r}"
     if record.model is None:
         raise UsageError(
-            f"{place} holds a model that was made in Python, so it cannot say what it is made of; make the module in "
-            f"Python, load the weights, and call `lt_lightning.export.write`."
+            f"{place} holds a model that was made in Python, so it cannot say what it is made of; make it there, load "
+            f"its weights, and give `lt_lightning.export.write` an `export.Program` of it and what `export.describe` "
+            f"says of that."
         )
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=LTModule)

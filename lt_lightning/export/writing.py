@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lt_lightning.drafts import put_in_place
 from lt_lightning.errors import UsageError
-from lt_lightning.export.classifier import Classifier
 from lt_lightning.export.formats import FORMATS, traced
+from lt_lightning.export.program import Program
 from lt_lightning.results import write_json
 
 TOLERANCE = 1e-4
@@ -22,11 +22,11 @@ _BATCHES = (1, 2, 7)
 """Sizes of the batches of random images on which they are compared."""
 
 
-def write(classifier: Classifier, path: Path, description: dict[str, Any], overwrite: bool = False) -> float:
+def write(program: Program, path: Path, description: dict[str, Any], overwrite: bool = False) -> float:
     """Write one program, after its outputs have been compared with the module's.
 
     Args:
-        classifier: In evaluation mode, on the CPU, in fp32.
+        program: In evaluation mode, on the CPU, in fp32.
         path: Ends in ``.onnx`` or ``.pt2``.
         description: As :func:`describe` makes it; ``input.shape`` is that of the random images.
         overwrite: Whether a file of that name, and the JSON file beside it, are replaced.
@@ -41,22 +41,22 @@ def write(classifier: Classifier, path: Path, description: dict[str, Any], overw
     """
     check_paths([path], overwrite)
     try:
-        return _write(classifier, path, description, overwrite)
+        return _write(program, path, description, overwrite)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"`output` {str(path)!r} cannot be written ({reason}); nothing has changed there.") from error
 
 
-def _write(classifier: Classifier, path: Path, description: dict[str, Any], overwrite: bool) -> float:
+def _write(program: Program, path: Path, description: dict[str, Any], overwrite: bool) -> float:
     path.parent.mkdir(parents=True, exist_ok=True)
     form, shape = FORMATS[path.suffix], description["input"]["shape"][1:]
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         draft, beside = Path(folder) / path.name, Path(folder) / _beside(path).name
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own parts
-            _check_outputs(classifier, shape)
-            run = form.write(traced(classifier, shape), draft, description)
-            difference = _difference(classifier, run, shape)
+            _check_outputs(program, shape)
+            run = form.write(traced(program, shape), draft, description)
+            difference = _difference(program, run, shape)
         if len(list(Path(folder).iterdir())) > 1:  # torch parts weights of more than 1.5 GB from an ONNX program
             raise UsageError(
                 f"`output` {str(path)!r} is not written: the network's weights are too large for one such file; "
@@ -74,29 +74,35 @@ def _write(classifier: Classifier, path: Path, description: dict[str, Any], over
     return difference
 
 
-def _check_outputs(classifier: Classifier, shape: Sequence[int]) -> None:
-    """Find what no program could mend: images that the network does not take, and outputs that are no numbers."""
+def _check_outputs(program: Program, shape: Sequence[int]) -> None:
+    """Find what no program could mend: images that are not taken, outputs that are no numbers or not the module's."""
+    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     try:
-        outputs = classifier(torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)))
+        outputs, expected = program(images), program.by_module(images)
     except Exception as error:  # whatever a backbone of the user's own does
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
-            f"`checkpoint` has a network of {type(classifier.backbone).__name__} that takes no images of shape "
+            f"`checkpoint` has a network of {type(program.backbone).__name__} that takes no images of shape "
             f"{tuple(shape)} ({reason}); give the `image_size` that it was trained with."
         ) from error
     if not bool(outputs.isfinite().all()):
         raise UsageError(
             f"`checkpoint` gives outputs that are infinite or not a number with `temperature` "
-            f"{classifier.temperature}; give one whose weights are finite, or a `temperature` nearer to 1."
+            f"{program.temperature}; give one whose weights are finite, or a `temperature` nearer to 1."
+        )
+    if outputs.shape != expected.shape or not float((outputs - expected).abs().max()) <= TOLERANCE:
+        raise UsageError(
+            "`checkpoint` has a module whose `forward` gives something else than its head on its backbone's features, "
+            "which is all that a program holds; do what it does besides in the backbone or the head."
         )
 
 
-def _difference(classifier: Classifier, run: Callable[[Tensor], Tensor], shape: Sequence[int]) -> float:
+def _difference(program: Program, run: Callable[[Tensor], Tensor], shape: Sequence[int]) -> float:
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for size in _BATCHES:
         images = torch.rand(size, *shape, generator=generator)
-        expected, found = classifier(images), run(images)
+        expected, found = program(images), run(images)
         if found.shape != expected.shape or not bool(expected.isfinite().all()):
             return float("inf")
         worst = max(worst, float((found - expected).abs().max()))

@@ -1,9 +1,9 @@
 """Tracing, and what a format needs."""
 
 import pytest
-from torch import nn
 
 from lt_lightning import export
+from lt_lightning.backbones import Backbone
 from lt_lightning.errors import UsageError
 from lt_lightning.export import formats
 from lt_lightning.records import read_record
@@ -24,8 +24,10 @@ def test_a_missing_package_is_named_before_anything_is_read(monkeypatch):
         export.export("gone.ckpt", "model.onnx")
 
 
-class Fickle(nn.Module):
+class Fickle(Backbone):
     """A network that no program can follow: what it does depends on the values of its images."""
+
+    num_features = 8
 
     def forward(self, images):
         return images.flatten(1)[:, :8] if float(images.sum()) > 0 else images.flatten(1)[:, 8:16]
@@ -34,9 +36,9 @@ class Fickle(nn.Module):
 def test_a_network_that_cannot_be_traced_is_named(here, stage1):
     record = read_record(stage1)
     module = export.rebuild(record)
-    classifier = export.Classifier(module, None, 1.0, False).eval()
-    description = export.describe(record, record.pre_processing(), classifier)
-    classifier.backbone = Fickle()
+    module.backbone = Fickle()
+    program = export.Program(module, None, 1.0, False).eval()
+    description = export.describe(record, record.pre_processing(), program)
     with pytest.raises(UsageError, match=r"has a network of Fickle and LinearHead that torch.export cannot trace"):
-        export.write(classifier, here / "model.pt2", description)
+        export.write(program, here / "model.pt2", description)
     assert list(here.iterdir()) == []

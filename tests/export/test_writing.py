@@ -6,6 +6,7 @@ import torch
 from lt_lightning import export
 from lt_lightning.errors import UsageError
 from lt_lightning.export import formats
+from lt_lightning.modules import RepresentationModule
 
 
 def test_other_outputs_than_the_modules_are_refused(here, stage1, monkeypatch):
@@ -70,4 +71,13 @@ def test_a_folder_of_that_name_stays_and_nothing_beside_it(here, stage1, name):
 def test_a_file_named_twice_is_not_written_once(here, stage1):
     with pytest.raises(UsageError, match=r"`output` names 'model.pt2' twice; give each file once"):
         export.export(str(stage1), ["model.pt2", "./model.pt2"])
+    assert list(here.iterdir()) == []
+
+
+def test_a_forward_of_ones_own_is_not_left_out_unsaid(here, stage1, monkeypatch):
+    """Such as one that takes the mean over an image and its mirror image."""
+    forward = RepresentationModule.forward
+    monkeypatch.setattr(RepresentationModule, "forward", lambda module, images: forward(module, images.flip(-1)))
+    with pytest.raises(UsageError, match=r"has a module whose `forward` gives something else than its head"):
+        export.export(str(stage1), "model.pt2")
     assert list(here.iterdir()) == []

@@ -1,5 +1,7 @@
 """A trained module as one function of images."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,7 @@ from lt_lightning.modules import LTModule
 from lt_lightning.records import PreProcessing
 
 
-class Classifier(nn.Module):
+class Program(nn.Module):
     """A trained module as one function of images, without what training needs.
 
     Args:
@@ -23,6 +25,7 @@ class Classifier(nn.Module):
 
     def __init__(self, module: LTModule, image: PreProcessing | None, temperature: float, logits: bool) -> None:
         super().__init__()
+        self._module = (module,)  # kept from being a part
         self.backbone = module.backbone
         self.head = module.head
         self.loss: Loss = module.loss
@@ -35,7 +38,14 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, K)``, in fp32."""
+        return self._outputs(lambda inputs: self.head.predict(self.backbone(inputs)), images)
+
+    def by_module(self, images: Tensor) -> Tensor:
+        """The same outputs by the module itself, whose ``forward`` may do more than its backbone and head."""
+        return self._outputs(self._module[0], images)
+
+    def _outputs(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         if self.normalizes:
             images = (images - self.mean) / self.std
-        logits = self.head.predict(self.backbone(images)) / self.temperature
+        logits = network(images) / self.temperature
         return logits * self.loss.logit_scale if self.logits else self.loss.probabilities(logits)
