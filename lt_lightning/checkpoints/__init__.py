@@ -21,7 +21,7 @@ from lt_lightning.checkpoints.past import (
     training_images,
 )
 from lt_lightning.checkpoints.reading import RECORD, Checkpoint, read
-from lt_lightning.checkpoints.report import explain_mismatch, report
+from lt_lightning.checkpoints.wording import explain_mismatch, report
 from lt_lightning.checkpoints.writing import UnwritableError, write_new
 
 __all__ = [

@@ -14,9 +14,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lt_lightning.callbacks import ResultsWriter
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.modules import LTModule
-
-_HPC = "hpc_ckpt_*.ckpt"
-"""What Lightning saves when a job's time is over."""
+from lt_lightning.slurm import saved_in
 
 
 def expect_what_is_there() -> None:
@@ -63,14 +61,14 @@ def count_as_trained(trainer: Trainer, module: LTModule, checkpoint: Path, recor
 
 def newest_checkpoint(stage: Path) -> Path | None:
     """What training in a stage's folder goes on from: the last epoch that ended, or what a job saved at its end."""
-    found = [path for path in (last_epoch(stage), *stage.glob(_HPC)) if path.is_file()]
+    found = [path for path in (last_epoch(stage), *saved_in(stage)) if path.is_file()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def forget_interruption(trainer: Trainer, stage: Path) -> None:
     """Remove what a job saved at its end, once training has come past it; Lightning would test it, unasked."""
     if trainer.is_global_zero:
-        for path in stage.glob(_HPC):
+        for path in saved_in(stage):
             path.unlink()
     trainer.strategy.barrier("forget_interruption")
 
