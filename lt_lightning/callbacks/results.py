@@ -43,10 +43,10 @@ class ResultsWriter(Callback):
         self.print_table = print_table
         self.seconds: dict[str, float] = {}
         self.started_from: dict[str, str] | None = None
-        self._started = 0.0
-        self._train_seconds = 0.0
-        self._epoch_started = self._validation_started = 0.0
+        self._started = self._epoch_started = self._validation_started = 0.0
         self._images = 0
+        self._epochs: list[tuple[int, float]] = []
+        """Images and seconds of each epoch of training, the run's first step left out."""
         self._loaded: str | None = None
         """What chose the weights of the checkpoint that was loaded."""
         self._earlier: Mapping[str, Any] = {}
@@ -63,7 +63,9 @@ class ResultsWriter(Callback):
         """Start the clock."""
         self._started, self._loaded = time.perf_counter(), None
         if stage == "fit":
-            self.seconds.pop("first_step", None)
+            self._epochs = []
+            for part in ("first_step", "first_epoch"):
+                self.seconds.pop(part, None)
 
     # Lightning names the checkpoint that is to be restored from here on; the module reads its own after this.
 
@@ -104,7 +106,7 @@ class ResultsWriter(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock of training alone."""
-        self._epoch_started = time.perf_counter()
+        self._epoch_started, self._images = time.perf_counter(), 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Count images; the first step, in which a network is compiled and memory allocated, has a time of its own."""
@@ -116,8 +118,10 @@ class ResultsWriter(Callback):
         self._images += len(batch[1]) * trainer.world_size
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Add the epoch's time, without that of the run's first step."""
-        self._train_seconds += device_time(pl_module.device) - self._epoch_started
+        """Add the epoch; the first one, which compiles a graph for each size of batch, has a time of its own."""
+        self._epochs.append((self._images, device_time(pl_module.device) - self._epoch_started))
+        if len(self._epochs) == 1:
+            self.seconds["first_epoch"] = self.seconds.get("first_step", 0.0) + self._epochs[0][1]
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what training and its last validation gave."""
@@ -162,7 +166,7 @@ class ResultsWriter(Callback):
         describe = getattr(data, "describe_augmentation", None)
         callbacks = cast(Any, trainer).callbacks
         config = folder / "config.yaml"
-        training_rate = self._images / self._train_seconds if self._train_seconds else None
+        images, seconds = (sum(part) for part in zip((0, 0.0), *(self._epochs[1:] or self._epochs), strict=True))
         record = {
             "environment": environment(trainer.strategy.root_device)
             | {"processes": trainer.world_size, "precision": str(trainer.precision)},
@@ -197,6 +201,7 @@ class ResultsWriter(Callback):
             "evaluation": module.evaluation,
             "diagnostics": {**self._earlier.get("diagnostics", {}), **diagnostics_of(callbacks)},
             "seconds": {**self._earlier.get("seconds", {}), **self.seconds},
-            "training_images_per_second": training_rate,  # of all steps but the first
+            # Of all epochs but the first; where there is no other, of its steps but the first.
+            "training_images_per_second": images / seconds if seconds else None,
         }
         return {**record, **{key: self._earlier[key] for key in _OF_TRAINING if key in self._earlier}}

@@ -44,8 +44,9 @@ def test_the_record_of_training_then_testing(tmp_path, trainer, digits, stage1_m
     assert record["data"] == data.describe_split()
     assert (record["epochs"], record["steps"]) == (2, 10)
     assert set(record["evaluation"]) == {"val"}
-    after_the_first = (2 * 276 - 64) / record["training_images_per_second"]
-    assert 0 < record["seconds"]["first_step"] < record["seconds"]["fit"] - after_the_first
+    second_epoch = 276 / record["training_images_per_second"]
+    assert 0 < record["seconds"]["first_step"] < record["seconds"]["first_epoch"]
+    assert record["seconds"]["first_epoch"] + second_epoch < record["seconds"]["fit"]
     assert (record["channels_last"], record["compile"], record["tf32"]) == (False, "none", True)
     printed = capsys.readouterr().out
     assert printed.count("LinearHead") == 1
@@ -68,7 +69,7 @@ def test_the_record_of_training_then_testing(tmp_path, trainer, digits, stage1_m
     right = sum(n * a for n, a in zip(calibration["bins"]["images"], calibration["bins"]["accuracy"], strict=True) if n)
     assert right == pytest.approx(500 * accuracy["micro"])
     assert record["diagnostics"] == {}
-    assert set(record["seconds"]) == {"first_step", "fit", "test"}
+    assert set(record["seconds"]) == {"first_step", "first_epoch", "fit", "test"}
     assert record["data"]["sizes"] == {"train": 276, "val": 200, "test": 500}
     assert "test, " in capsys.readouterr().out
 
@@ -225,22 +226,30 @@ def test_the_clock_of_training_waits_for_a_gpu(monkeypatch):
     for _ in range(3):
         writer.on_train_batch_end(run, module, None, (None, [0] * 4))
     writer.on_train_epoch_end(run, module)
-    assert writer.seconds["first_step"] == writer._train_seconds == 1.5
+    assert writer.seconds == {"first_step": 1.5, "first_epoch": 3.0}
     assert clock[0] == 3.0  # once for the first step and once for the epoch
 
 
-def test_the_clock_of_training_stands_still_while_it_validates(monkeypatch, trainer, digits, stage1_module):
+def test_only_training_counts_and_of_it_what_a_first_epoch_compiles_apart(
+    tmp_path, monkeypatch, trainer, digits, stage1_module
+):
+    """The clock stands still while it validates, and a graph is made of each size of batch: of the last one's, too."""
     clock = [0.0]
     monkeypatch.setattr("lt_lightning.callbacks.results.time.perf_counter", lambda: clock[0])
 
     class Slow(Callback):
-        def on_train_batch_end(self, *_):
-            clock[0] += 1.0
+        compiled = ()
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            clock[0] += 1.0 if len(batch[1]) in self.compiled else 30.0
+            self.compiled = (*self.compiled, len(batch[1]))
 
         def on_validation_batch_end(self, *_):
             clock[0] += 100.0
 
-    writer, data = ResultsWriter(print_table=False), digits()
-    trainer(max_epochs=2, callbacks=[Slow(), writer], num_sanity_val_steps=1).fit(stage1_module(data), datamodule=data)
-    assert writer.seconds["first_step"] == 1.0
-    assert writer._train_seconds == 9.0  # of two epochs of five steps
+    data, options = digits(), {"logger": logging_to(tmp_path), "num_sanity_val_steps": 1}
+    run = trainer(max_epochs=3, callbacks=[Slow(), ResultsWriter(print_table=False)], **options)
+    run.fit(stage1_module(data), datamodule=data)
+    record = read(tmp_path)
+    assert (record["seconds"]["first_step"], record["seconds"]["first_epoch"]) == (30.0, 63.0)
+    assert record["training_images_per_second"] == 276 / 5.0  # of five steps
