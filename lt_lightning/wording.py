@@ -24,10 +24,20 @@ def numbers(values: Sequence[object], wrong: Sequence[int], most: int = 10) -> s
     return f"{len(values)} numbers" + (f", among them {named}" if named else "")
 
 
-def settings_of(part: object) -> str:
-    """Plain settings of a part, the arguments that its class takes and it keeps by their names: ``tau=1.0, seed=0``."""
+def class_path(part: object) -> str:
+    """Where the class of a part is imported from: ``lt_lightning.heads.LinearHead``."""
+    return f"{type(part).__module__}.{type(part).__qualname__}"
+
+
+def plain_settings(part: object) -> dict[str, bool | int | float | str]:
+    """Numbers and text among the arguments that a part's class takes, as far as it keeps them by their names."""
     kept = {name: getattr(part, name, None) for name in inspect.signature(type(part)).parameters}
-    return ", ".join(f"{name}={value!r}" for name, value in kept.items() if isinstance(value, bool | int | float | str))
+    return {name: value for name, value in kept.items() if isinstance(value, bool | int | float | str)}
+
+
+def settings_of(part: object) -> str:
+    """The same as text: ``tau=1.0, seed=0``."""
+    return ", ".join(f"{name}={value!r}" for name, value in plain_settings(part).items())
 
 
 def human(nbytes: float) -> str:

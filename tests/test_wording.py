@@ -1,6 +1,6 @@
 import pytest
 
-from lt_lightning.wording import duration, first_few, human, numbers, settings_of, some
+from lt_lightning.wording import duration, first_few, human, numbers, plain_settings, settings_of, some
 
 
 def test_long_lists_are_cut():
@@ -39,5 +39,6 @@ def test_settings_are_what_a_class_takes_and_keeps():
         def __init__(self, counts, tau=1.0, name="x", gap=None):
             self.counts, self.tau, self.gap = counts, tau, gap
 
+    assert plain_settings(Part([3, 2])) == {"tau": 1.0}
     assert settings_of(Part([3, 2])) == "tau=1.0"
     assert settings_of(Part([3, 2], tau=2, gap=0.5)) == "tau=2, gap=0.5"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import class_path
 
 
 class Augmentation(ABC):
@@ -40,7 +41,7 @@ class Augmentation(ABC):
     def describe(self) -> dict[str, Any]:
         """Plain values that tell this augmentation from another: its class and every public option."""
         options = {name: _plain(value) for name, value in vars(self).items() if not name.startswith("_")}
-        return {"class": f"{type(self).__module__}.{type(self).__qualname__}", **options}
+        return {"class": class_path(self), **options}
 
 
 def augment(augmentation: Augmentation, images: Tensor, generator: torch.Generator | None) -> Tensor:

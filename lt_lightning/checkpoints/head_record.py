@@ -1,11 +1,10 @@
 """What a checkpoint says of its head, so that whoever reads its weights knows how they act."""
 
-import inspect
 from typing import Any
 
 from torch import nn
 
-_FROM_DATA = ("self", "in_features", "class_counts")
+from lt_lightning.wording import class_path, plain_settings
 
 
 def head_record(head: nn.Module) -> dict[str, Any]:
@@ -17,8 +16,6 @@ def head_record(head: nn.Module) -> dict[str, Any]:
     Returns:
         ``class_path`` and ``init_args``, as a YAML file has them.
     """
-    kind = type(head)
-    names = [name for name in inspect.signature(kind.__init__).parameters if name not in _FROM_DATA]
-    found = {name: getattr(head, name, None) for name in names}
-    plain = {name: value for name, value in found.items() if isinstance(value, bool | int | float | str)}
-    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": plain}
+    settings = plain_settings(head)
+    settings.pop("in_features", None)  # which the data decide
+    return {"class_path": class_path(head), "init_args": settings}

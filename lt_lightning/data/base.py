@@ -16,6 +16,7 @@ from lt_lightning.data.splits import check_images
 from lt_lightning.errors import UsageError, check_thresholds
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.seeds import run_seed, seed_from
+from lt_lightning.wording import class_path
 
 Split = Literal["train", "val", "test"]
 Batch = tuple[Tensor, Tensor]
@@ -154,15 +155,15 @@ class LTDataModule(LightningDataModule, ABC):
         Args:
             training: Whether augmentation is part of it.
         """
-        batches = {"batch_size", "eval_batch_size", "num_workers", "group_thresholds"}
-        options = {
-            name: value for name, value in vars(self).items() if not name.startswith("_") and name not in batches
-        }
-        kinds = (bool, int, float, str, tuple)
-        plain: dict[str, Any] = {name: value for name, value in options.items() if isinstance(value, kinds)}
-        lists = {name: value for name, value in options.items() if isinstance(value, list)}
-        plain |= {name: value for name, value in lists.items() if all(isinstance(one, int | float) for one in value)}
-        return {"class": f"{type(self).__module__}.{type(self).__qualname__}", **plain}
+        others = {"batch_size", "eval_batch_size", "num_workers", "group_thresholds", *vars(LightningDataModule())}
+
+        def is_option(name: str, value: object) -> bool:
+            numbers = isinstance(value, list) and all(isinstance(one, int | float) for one in value)
+            plain = numbers or isinstance(value, bool | int | float | str | tuple)
+            return plain and name not in others and not name.startswith("_")
+
+        options = {name: value for name, value in vars(self).items() if is_option(name, value)}
+        return {"class": class_path(self), **options}
 
     def count_views(self) -> int:
         """How many views of an image augmentation can make, all of them equally likely.

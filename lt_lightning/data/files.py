@@ -31,6 +31,7 @@ from lt_lightning.data.unreadable import NAMED, announce, leave_out
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import normalize, random_horizontal_flip
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
+from lt_lightning.wording import class_path
 
 # What a subclass needs, wherever it is made.
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "FileList", "FileValFrom", "ImageFilesLT"]
@@ -162,7 +163,7 @@ class ImageFilesLT(LTDataModule, ABC):
     def describe_transform(self, training: bool) -> dict[str, Any]:
         """Size, normalisation and, while training, augmentation; a subclass with transforms of its own adds to it."""
         described: dict[str, Any] = {
-            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "class": class_path(self),
             "image_size": self.image_size,
             "resize": self.resize,
             "mean": self.mean,

@@ -30,6 +30,7 @@ from lt_lightning.data.splits import (
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import crop_at, normalize, random_crop, random_horizontal_flip
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
+from lt_lightning.wording import class_path
 
 # What a subclass needs, and what its splits are, wherever it is made.
 __all__ = ["InMemoryImages", "InMemoryLT", "SetFacts"]
@@ -197,7 +198,7 @@ class InMemoryLT(LTDataModule, ABC):
     def describe_transform(self, training: bool) -> dict[str, Any]:
         """Normalisation and, while training, augmentation; a subclass with a ``to_input`` of its own adds to it."""
         described: dict[str, Any] = {
-            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "class": class_path(self),
             "mean": self.facts.mean,
             "std": self.facts.std,
         }
