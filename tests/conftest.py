@@ -20,10 +20,11 @@ from lt_lightning.main import main
 
 pytest_plugins = ("made_data", "short_runs", "interrupted_pipeline")
 
-# Where a red test stops others' work the examples are always the same; elsewhere each run looks at new ones.
-settings.register_profile("ci", derandomize=True, deadline=None)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# How long an example takes is the machine's affair. Where a red test stops others' work the examples are always the
+# same; elsewhere each run looks at new ones.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 # Functions that tests run in processes of their own are forked from one that has imported this: once, for all of them.

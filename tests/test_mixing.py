@@ -47,7 +47,7 @@ def test_no_mixing_changes_nothing():
     assert (mixed.partners, mixed.share) == (None, 1.0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(alpha=st.floats(0.05, 8), step=st.integers(0, 10_000), n=st.integers(1, 9))
 def test_mixup_averages_pairs(alpha, step, n):
     images, targets = batch(n)
@@ -60,7 +60,7 @@ def test_mixup_averages_pairs(alpha, step, n):
     assert torch.equal(images, batch(n)[0])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     alpha=st.floats(0.05, 8),
     step=st.integers(0, 10_000),
@@ -127,7 +127,7 @@ def test_one_of_several_is_chosen_by_weight():
 
 
 @every
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(place=st.tuples(st.integers(0, 99), st.integers(0, 300), st.integers(0, 5000), st.integers(0, 7)))
 def test_mixing_depends_on_its_place_alone(way, place):
     torch.manual_seed(place[0])
@@ -170,7 +170,7 @@ def test_seeds_and_epochs_draw_anew():
 # -- the loss ----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(share=st.floats(0, 1), seed=st.integers(0, 1000))
 def test_the_loss_is_that_of_mixed_labels(share, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -131,7 +131,7 @@ TREES = st.recursive(
 
 
 @given(TREES, TREES)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_merging_keeps_what_is_on_top_and_changes_nothing_twice(a, b):
     merge = presets.merge
     assert merge({}, a) == merge(a, {}) == merge(a, a) == a

@@ -10,7 +10,7 @@ from lt_lightning.errors import UsageError
 
 
 @given(length=st.integers(1, 40), seed=st.integers(0, 2**16), height=st.integers(1, 20), width=st.integers(1, 20))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_square_is_cut_where_it_lies_in_the_image(length, seed, height, width):
     images = torch.full((30, 2, height, width), 9, dtype=torch.uint8)
     found = Cutout(length, fill=3)(images, torch.Generator().manual_seed(seed))

@@ -15,7 +15,7 @@ def test_the_same_order_needs_nothing():
     assert class_order(["a", "a"], ["a", "a"], Path("x")) is None
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     st.lists(st.text(max_size=3), unique=True, min_size=2).flatmap(
         lambda names: st.tuples(st.just(names), st.permutations(names))

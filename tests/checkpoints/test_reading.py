@@ -151,7 +151,7 @@ CLASSIFIERS = st.sampled_from(
 CLUTTER = st.lists(st.sampled_from(["epoch", "optimizer", "state_dict_ema", "args", "scheduler"]), unique=True)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(prefix=PREFIXES, envelope=ENVELOPES, name=CLASSIFIERS, inside=st.booleans(), bias=st.booleans(), clutter=CLUTTER)
 def test_any_nesting_of_envelopes_and_prefixes_is_found(
     tmp_path_factory, backbone, network, prefix, envelope, name, inside, bias, clutter

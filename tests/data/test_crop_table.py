@@ -23,7 +23,7 @@ def random_images(count, channels=3, height=5, width=6):
     return torch.randint(1, 256, (count, channels, height, width), generator=seeded(), dtype=torch.uint8)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     st.sampled_from([1, 3]), st.integers(2, 6), st.integers(2, 6), st.integers(0, 4), st.booleans(), st.integers(0, 99)
 )

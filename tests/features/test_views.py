@@ -13,7 +13,7 @@ def made(views, asked, images=50, seed=0):
     return Features(values, torch.zeros(images, dtype=torch.int64), asked, seed)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 4), st.integers(1, 3 * BLOCK), st.integers(1, 5))
 def test_blocks_cover_every_byte_once(views, images, features):
     layout = Layout(views, images, features, torch.float16)
@@ -40,7 +40,7 @@ def test_of_all_views_each_image_draws_its_own():
     assert torch.bincount(first, minlength=18).min() > 60  # 111 expected
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 49), min_size=1, max_size=20), st.integers(0, 100))
 def test_rows_are_those_of_the_view(indices, epoch):
     features = made(18, "all")

@@ -127,7 +127,7 @@ def test_no_difference_and_every_difference():
 
 
 @given(st.integers(0, 1000), st.permutations(range(len(TARGETS))))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_order_of_images_plays_no_part_in_the_mean(seed, order):
     one, other, rows = scores(seed), scores(seed + 1), torch.tensor(order)
     found = paired_bootstrap(one[None], other, TARGETS, draws=20)

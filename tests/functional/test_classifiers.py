@@ -29,7 +29,7 @@ def test_norms() -> None:
     assert row_norms(torch.full((1, 4), 200.0, dtype=torch.float16)).tolist() == [400.0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.integers(0, 1000))
 def test_cosine_does_not_see_lengths(a: float, b: float, seed: int) -> None:
     features, weight = randn(4, 3, seed=seed), randn(2, 3, seed=seed + 1)
@@ -51,7 +51,7 @@ def test_tau_0_is_the_identity() -> None:
     assert torch.equal(tau_normalize(weight, 0.0), weight)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0, 2), st.integers(0, 1000))
 def test_norms_after_tau_normalisation(tau: float, seed: int) -> None:
     weight = randn(4, 3, seed=seed)
@@ -95,7 +95,7 @@ def test_measured_radius(threshold: float, radius: float) -> None:
     assert measured_radius(weight, threshold).item() == pytest.approx(radius)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0.1, 5), st.integers(0, 1000))
 def test_projection_bounds_norms_and_leaves_short_rows(radius: float, seed: int) -> None:
     weight = randn(6, 4, seed=seed)
@@ -130,7 +130,7 @@ def test_means_are_taken_in_parts() -> None:
     torch.testing.assert_close(means, expected, rtol=1e-12, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 5))
 def test_nearest_mean_logits_are_distances_up_to_a_constant_of_each_image(seed: int, classes: int, size: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -140,7 +140,7 @@ def test_nearest_mean_logits_are_distances_up_to_a_constant_of_each_image(seed: 
     torch.testing.assert_close(logits - features.square().sum(1, keepdim=True), -distances)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.floats(0.0, 1.0))
 def test_alignment_lies_between_the_logits_and_their_lines(seed: int, share: float) -> None:
     generator = torch.Generator().manual_seed(seed)

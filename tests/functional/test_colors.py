@@ -31,7 +31,7 @@ FACTORS = {
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", FACTORS)
 @given(seed=st.integers(0, 2**16))
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 def test_factors(name, channels, seed):
     images = pictures(seed, 12, channels)
     before = images.clone()
@@ -52,7 +52,7 @@ def test_factors(name, channels, seed):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", ["autocontrast", "equalize", "invert"])
 @given(seed=st.integers(0, 2**16))
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 def test_without_amount(name, channels, seed):
     images = pictures(seed, 12, channels)
     expected = torch.stack([getattr(reference, name)(image) for image in images])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from lt_lightning.functional import row_cosines
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(2, 9), st.integers(1, 5), st.integers(0, 1000))
 def test_pairs_written_out(k: int, d: int, seed: int) -> None:
     weight = torch.randn(k, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -7,7 +7,7 @@ from lt_lightning.functional import distraction
 from tests.gradients import logit_gradients
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 9), st.integers(2, 6), st.integers(0, 1000), st.booleans())
 def test_definitions_written_out(n: int, k: int, seed: int, one_vs_all: bool) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lt_lightning.functional import focal_factor, wrongness
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.floats(1e-3, 1 - 1e-6), st.floats(0, 5))
 def test_factor_is_a_power_of_what_is_missing(p: float, gamma: float) -> None:
     losses = torch.tensor([-math.log(p)], dtype=torch.float64)

@@ -24,7 +24,7 @@ def test_both_ends_are_medium() -> None:
     ]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=50), st.integers(0, 150), st.integers(0, 150))
 def test_each_class_is_in_one_group(counts: list[int], low: int, extra: int) -> None:
     assert group_of(counts, (low, low + extra)).sum(dim=0).tolist() == [1] * len(counts)
@@ -62,7 +62,7 @@ def test_group_means_are_over_classes_and_micro_over_images() -> None:
     assert results["micro"].item() == pytest.approx(10 / 16)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.just(math.nan), st.floats(0.01, 1)), min_size=1, max_size=9))
 def test_summaries_written_out(accuracies: list[float]) -> None:
     found = {name: value.item() for name, value in accuracy_summaries(torch.tensor(accuracies).double()).items()}

@@ -32,7 +32,7 @@ def written_out(logits: torch.Tensor, targets: torch.Tensor, beta: float) -> flo
     return total
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(n=st.integers(1, 12), k=st.integers(2, 9), beta=st.sampled_from([0.0, 1.0, 30.0]), seed=st.integers(0, 1000))
 def test_formula_class_by_class(n: int, k: int, beta: float, seed: int) -> None:
     # Both with more classes than samples and with fewer, which take different rows.

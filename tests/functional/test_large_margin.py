@@ -20,7 +20,7 @@ def written_out(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tens
     return F.cross_entropy(logits, targets, reduction="none"), regularizer
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), k=st.integers(2, 12), scale=st.floats(0.01, 20))
 def test_values_and_gradients_equal_plain_autograd(seed: int, k: int, scale: float) -> None:
     logits, targets = made(4, k, seed, scale)
@@ -31,7 +31,7 @@ def test_values_and_gradients_equal_plain_autograd(seed: int, k: int, scale: flo
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-11, atol=1e-11)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), k=st.integers(3, 12))
 def test_regularizer_is_zero_for_equal_rivals_and_positive_otherwise(seed: int, k: int) -> None:
     logits, targets = made(4, k, seed)

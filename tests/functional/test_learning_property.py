@@ -14,7 +14,7 @@ def made(n: int, k: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.T
     return logits, targets, 0.1 + torch.rand(k, generator=generator, dtype=torch.float64)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(2, 5), st.integers(0, 1000), st.booleans())
 def test_both_sides_of_equation_8_written_out(n: int, k: int, seed: int, one_vs_all: bool) -> None:
     logits, targets, weight = made(n, k, seed)

@@ -11,7 +11,7 @@ def randn(n: int, k: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(n, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 20), st.integers(1, 6), st.integers(0, 1000))
 def test_moments_written_out(n: int, k: int, seed: int) -> None:
     values = randn(n, k, seed)
@@ -67,7 +67,7 @@ def test_own_sums_class_by_class() -> None:
     assert found[:, 2].tolist() == [0.0, 0.0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(1, 200) | st.integers(4 * BLOCK - 2, 6 * BLOCK), st.integers(0, 1000), st.sampled_from([2, 50, 10**6])
 )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lt_lightning.functional import elm_margins, ldam_margins, maximum_margins, scale_with_margin
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=30), st.floats(0.01, 2))
 def test_margins_are_the_inverse_fourth_root(counts: list[int], largest: float) -> None:
     margins = ldam_margins(torch.tensor(counts, dtype=torch.float64), largest)
@@ -60,7 +60,7 @@ def test_each_sample_is_measured_by_its_own_target() -> None:
     assert found.tolist() == pytest.approx(expected, rel=1e-12)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_order_of_samples_does_not_matter(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -10,7 +10,7 @@ from lt_lightning.functional import class_balanced_weights, frequency_factors, g
 COUNTS = st.lists(st.integers(1, 5000), min_size=1, max_size=30)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(COUNTS)
 def test_priors_sum_to_one(counts: list[int]) -> None:
     prior = log_prior(torch.tensor(counts, dtype=torch.float64)).exp()
@@ -25,7 +25,7 @@ def test_weights_equal_exact_arithmetic() -> None:
     assert class_balanced_weights(counts, 0.9999).tolist() == pytest.approx(expected, rel=1e-11)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(COUNTS, st.floats(0, 0.99999))
 def test_weights_sum_to_the_number_of_classes_and_fall_with_the_count(counts: list[int], beta: float) -> None:
     weights = class_balanced_weights(sorted(counts), beta)
@@ -51,7 +51,7 @@ def test_weights_of_the_published_setting() -> None:
     assert weights[-1].item() == pytest.approx(4.378, abs=5e-4)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(COUNTS, st.floats(0, 3))
 def test_generalized_weights_are_a_power_of_the_prior(counts: list[int], rho: float) -> None:
     weights = generalized_weights(counts, rho)

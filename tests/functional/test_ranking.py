@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score
 from lt_lightning.functional import average_precision, classes_ahead
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 30), st.integers(0, 1000), st.sampled_from([2, 5, 10**6]))
 def test_equals_scikit_learn_also_among_equal_scores(n: int, seed: int, levels: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -36,7 +36,7 @@ def test_classes_read_with_two_blocks_count_once() -> None:
     assert classes_ahead(scores, torch.tensor([0]), 5).item() == 3
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 12),
     st.one_of(st.integers(1, 40), st.integers(250, 700)),

@@ -111,7 +111,7 @@ def test_tied_negatives_share_the_last_places(several: bool) -> None:
     assert logits.grad[0].tolist() == pytest.approx([-0.5, s3, s1 / 3, s1 / 3, s1 / 3, 0.0])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), number=st.integers(1, 9))
 def test_partition_finds_what_topk_finds(seed: int, number: int) -> None:
     logits, _ = batch(seed=seed)

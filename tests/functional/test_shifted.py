@@ -23,7 +23,7 @@ def test_forward_follows_the_training_set_and_backward_turns_it_round():
 
 
 @given(st.lists(st.integers(1, 500), min_size=2, max_size=20))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_they_are_distributions_of_the_ratio(counts):
     for name, prior in shifted_priors(counts).items():
         assert prior.sum().item() == pytest.approx(1)

@@ -21,7 +21,7 @@ def test_gaps_of_the_published_settings(classes: int, delta: float, gap: float) 
     assert delta_from_gap(gap, classes) == pytest.approx(delta, abs=1e-3)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(2, 10_000), st.floats(0, 30))
 def test_delta_is_the_formula(classes: int, gap: float) -> None:
     assert delta_from_gap(gap, classes) == pytest.approx(classes / (classes + math.exp(gap) - 1), rel=1e-12)
@@ -51,7 +51,7 @@ def test_a_power_is_a_square_unless_said() -> None:
 
 
 @pytest.mark.parametrize("shape", EVERY_SHAPE)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(counts=st.lists(st.integers(1, 5000), min_size=1, max_size=30), tail=st.floats(0, 0.5))
 def test_smoothing_lies_between_tail_and_head_and_grows_with_the_count(
     shape: SmoothingShape, counts: list[int], tail: float
@@ -66,7 +66,7 @@ def test_balanced_counts_have_the_head(shape: SmoothingShape) -> None:
     assert label_aware_smoothing(torch.full((3,), 9.0), 0.4, 0.1, shape).tolist() == pytest.approx([0.4] * 3)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.floats(0, 1))
 def test_equal_smoothing_is_torch_label_smoothing(smoothing: float) -> None:
     logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -32,7 +32,7 @@ def test_a_known_temperature_is_recovered(true, one_vs_all):
     assert fit_temperature(true * logits, targets) == pytest.approx(true, rel=0.03)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 1000),
     number=st.integers(1, 40),

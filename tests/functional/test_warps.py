@@ -34,7 +34,7 @@ def expected(name, image, amount, fill):
 
 @pytest.mark.parametrize("name", LARGEST)
 @given(seed=st.integers(0, 2**16), fill=st.sampled_from([0, 128, 255]))
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 def test_warps(name, seed, fill):
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (40, 3, HEIGHT, WIDTH), generator=generator, dtype=torch.uint8)

@@ -244,7 +244,7 @@ def test_loss_rises_when_the_target_logit_falls(make: Factory) -> None:
 
 
 @every_softmax
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), shift=st.floats(-50, 50))
 def test_a_common_shift_changes_nothing(make: Factory, seed: int, shift: float) -> None:
     logits, targets = batch(seed=seed)
@@ -254,7 +254,7 @@ def test_a_common_shift_changes_nothing(make: Factory, seed: int, shift: float) 
 
 
 @every_softmax
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_gradients_sum_to_zero_over_classes(make: Factory, seed: int) -> None:
     logits, targets = batch(seed=seed)

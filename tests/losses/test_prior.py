@@ -18,7 +18,7 @@ def test_reference_numbers(name: str, assert_golden: Callable[[str], None]) -> N
     assert_golden(name)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 5000), st.floats(0, 3))
 def test_equal_counts_give_cross_entropy(count: int, tau: float) -> None:
     expected = F.cross_entropy(LOGITS, TARGETS)

@@ -19,7 +19,7 @@ def test_reference_numbers(name: str, assert_golden: Callable[[str], None]) -> N
     assert_golden(name)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(0, 1))
 def test_labels_are_retargeted_as_the_paper_says(delta: float) -> None:
     labels = torch.full((2, 3), delta / 3, dtype=torch.float64)

@@ -14,7 +14,7 @@ from lt_lightning.metrics import CalibrationError
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(2, 6), st.integers(1, 40), st.integers(1, 20), st.integers(0, 10_000), st.booleans())
 def test_definition_written_out(k: int, n: int, num_bins: int, seed: int, one_vs_all: bool) -> None:
     generator = torch.Generator().manual_seed(seed)

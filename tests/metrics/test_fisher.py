@@ -7,7 +7,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.metrics import FisherRatio
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(6, 30), st.integers(0, 1000))
 def test_definition_written_out(k: int, d: int, n: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

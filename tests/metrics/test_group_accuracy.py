@@ -76,7 +76,7 @@ def test_reset_forgets() -> None:
     assert metric.counts()[1].sum().item() == 150
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(2, 6), st.integers(1, 40), st.integers(0, 10_000))
 def test_sums_written_out(k: int, n: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

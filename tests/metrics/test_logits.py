@@ -37,7 +37,7 @@ def test_reference_numbers_in_fp32() -> None:
     assert found[:-1].tolist() == pytest.approx(GOLDEN["regularized_std"][:-1], rel=1e-4)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @example(2, 4, 16)  # one class has every sample, and its sum is not exact
 @given(st.integers(2, 5), st.integers(4, 30), st.integers(0, 10_000))
 def test_definitions_written_out(k: int, n: int, seed: int) -> None:

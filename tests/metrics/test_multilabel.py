@@ -17,7 +17,7 @@ def mean_over(rows: list[tuple[list[int], list[float]]], score: object, needs_ne
     return sum(values) / len(values) if values else float("nan")
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(2, 12), st.integers(2, 8), st.integers(0, 1000))
 def test_equals_scikit_learn_class_by_class_and_image_by_image(n: int, k: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -26,7 +26,7 @@ def naive(query, gallery, query_ids, gallery_ids, query_cameras, gallery_cameras
     return (sum(first) / n, sum(precisions) / n, n) if n else (math.nan, math.nan, 0)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 8), st.integers(1, 15), st.integers(0, 1000), st.booleans())
 def test_transcription_of_the_protocol(q: int, g: int, seed: int, cameras: bool) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -60,7 +60,7 @@ def test_length_of_training_is_filled_in_once():
     assert InstanceSampler([0]).epochs is None
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=6))
 def test_class_index_finds_every_image_of_every_class(targets_of, counts):
     targets = targets_of(counts)

@@ -43,7 +43,7 @@ def test_every_public_sampler_is_here():
 
 
 @every
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=class_counts, seed=st.integers(0, 100), epoch=st.integers(0, 100))
 def test_order_depends_on_seed_and_epoch_alone(targets_of, make, counts, seed, epoch):
     one, other = make(targets_of(counts), seed), make(targets_of(counts), seed)
@@ -68,7 +68,7 @@ def test_epochs_and_seeds_differ(targets_of, make):
 
 
 @every
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=class_counts, per_process=st.integers(1, 9), epoch=st.integers(0, 6), world_size=st.integers(1, 8))
 def test_union_over_processes_is_the_global_list(targets_of, make, counts, per_process, epoch, world_size):
     sampler = make(targets_of(counts), 1)
@@ -89,7 +89,7 @@ def test_union_over_processes_is_the_global_list(targets_of, make, counts, per_p
 
 
 @every
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=class_counts, batch_size=st.integers(1, 9), epoch=st.integers(0, 6), data=st.data())
 def test_a_resumed_epoch_shows_what_it_had_not(targets_of, make, counts, batch_size, epoch, data):
     sampler = make(targets_of(counts), 2)

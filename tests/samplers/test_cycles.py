@@ -13,7 +13,7 @@ def test_instance_sampler_shows_every_image_once(targets_of):
     assert sorted(InstanceSampler(targets_of([7, 3, 1])).indices(3).tolist()) == list(range(11))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(1, 30), min_size=2, max_size=8),
     samples_per_class=st.integers(1, 5),

@@ -68,7 +68,7 @@ def test_images_of_a_class_are_drawn_alike(targets_of, make, wanted):
         assert float(((mine - mine.mean()) ** 2 / mine.mean()).sum() / (len(mine) - 1)) < 4.6
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=st.lists(st.integers(1, 2000), min_size=2, max_size=8))
 def test_effective_numbers_lie_between_instances_and_classes(targets_of, counts):
     targets = targets_of(counts)

@@ -24,7 +24,7 @@ def test_it_starts_with_the_training_set_and_ends_with_equal_classes(targets_of)
         torch.testing.assert_close(at(sampler, epoch), expected)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=st.lists(st.integers(1, 50), min_size=2, max_size=6), epochs=st.integers(1, 9), epoch=st.integers(0, 9))
 def test_probabilities_add_up_to_one_and_mix_two_kinds(targets_of, counts, epochs, epoch):
     sampler = ProgressiveSampler(targets_of(counts), epochs=epochs)

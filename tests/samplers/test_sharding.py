@@ -9,7 +9,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.samplers import EvalBatchSampler, InstanceSampler, ShardedBatchSampler
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(length=st.integers(8, 60), per_process=st.integers(1, 9), world_size=st.integers(1, 8))
 def test_an_epoch_shows_every_image_once_in_equal_steps(length, per_process, world_size):
     sampler = InstanceSampler([0] * length)
@@ -22,7 +22,7 @@ def test_an_epoch_shows_every_image_once_in_equal_steps(length, per_process, wor
     assert steps.pop() == max(length // batch_size + (length % batch_size >= world_size), 1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(num_samples=st.integers(1, 200), batch_size=st.integers(1, 40), world_size=st.integers(1, 8))
 def test_evaluation_counts_every_image_once_in_equal_steps(num_samples, batch_size, world_size):
     if num_samples < world_size:

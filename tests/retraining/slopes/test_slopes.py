@@ -55,7 +55,7 @@ def by_autograd(loss, logits, targets, features):
 
 
 @pytest.mark.parametrize(("kind", "make"), KINDS.values(), ids=KINDS)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), number=st.integers(1, 9), heads=st.integers(1, 3), size=st.floats(0.1, 20))
 def test_equal_autograd_of_each_head(kind, make, seed, number, heads, size):
     generator = torch.Generator().manual_seed(seed)
