@@ -4,6 +4,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lt_lightning.functional.gathering import gather_rows
+
 
 def joint_batch(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Join the batches of all processes, in the order of their ranks, while training.
@@ -22,21 +24,9 @@ def joint_batch(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """
     if not (torch.is_grad_enabled() and dist.is_available() and dist.is_initialized()):
         return logits, targets
-    processes, rank = dist.get_world_size(), dist.get_rank()
-    sizes = [targets.new_empty(1) for _ in range(processes)]
-    dist.all_gather(sizes, targets.new_tensor([len(targets)]))
-    lengths = torch.cat(sizes).tolist()
     own = logits.view_as(logits)
     if own.requires_grad:
-        own.register_hook(lambda gradient: gradient * processes)  # type: ignore[no-untyped-call]
-    all_logits, all_targets = _gather(logits.detach(), lengths), _gather(targets, lengths)
-    all_logits[rank] = own
+        own.register_hook(lambda gradient: gradient * dist.get_world_size())  # type: ignore[no-untyped-call]
+    all_logits, all_targets = gather_rows(logits, targets)
+    all_logits[dist.get_rank()] = own
     return torch.cat(all_logits), torch.cat(all_targets)
-
-
-def _gather(rows: Tensor, lengths: list[int]) -> list[Tensor]:
-    padded = rows.new_zeros((max(lengths), *rows.shape[1:]))
-    padded[: len(rows)] = rows
-    everyone = [torch.empty_like(padded) for _ in lengths]
-    dist.all_gather(everyone, padded)
-    return [part[:length] for part, length in zip(everyone, lengths, strict=True)]

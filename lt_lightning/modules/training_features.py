@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
+from lt_lightning.functional.gathering import gather_rows
 from lt_lightning.modules.base import LTModule
 
 
@@ -24,7 +25,7 @@ def training_features(module: LTModule) -> tuple[Tensor, Tensor]:
     Raises:
         UsageError: If the trainer has no data of this package to take them from.
     """
-    trainer = module.trainer
+    trainer = cast(Any, module.trainer)
     data = getattr(trainer, "datamodule", None)
     batches = getattr(data, "undistorted_batches", None)
     if batches is None:
@@ -35,23 +36,10 @@ def training_features(module: LTModule) -> tuple[Tensor, Tensor]:
     training = module.training
     module.eval()
     rows, classes = [], []
-    with torch.no_grad(), cast(Any, trainer).precision_plugin.forward_context():
+    with torch.no_grad(), trainer.precision_plugin.forward_context():
         for images, targets in batches("train", module.device):
             rows.append(module.features(images).clone())  # a CUDA graph writes each batch's to the same place
             classes.append(targets)
     module.train(training)
-    return _of_all(torch.cat(rows), trainer.world_size), _of_all(torch.cat(classes), trainer.world_size)
-
-
-def _of_all(share: Tensor, world_size: int) -> Tensor:
-    """Rows of all processes, whose numbers of rows may differ."""
-    if world_size == 1:
-        return share
-    sizes = [torch.zeros((), dtype=torch.int64, device=share.device) for _ in range(world_size)]
-    torch.distributed.all_gather(sizes, torch.tensor(len(share), device=share.device))
-    lengths = [int(size) for size in sizes]
-    padded = share.new_zeros(max(lengths), *share.shape[1:])
-    padded[: len(share)] = share
-    found = [torch.empty_like(padded) for _ in range(world_size)]
-    torch.distributed.all_gather(found, padded)
-    return torch.cat([rows[:length] for rows, length in zip(found, lengths, strict=True)])
+    features, targets = map(torch.cat, gather_rows(torch.cat(rows), torch.cat(classes)))
+    return features, targets
