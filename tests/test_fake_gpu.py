@@ -24,7 +24,7 @@ from lt_lightning.data.crop_table import CropTable
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
 from lt_lightning.functional import augment
-from lt_lightning.functional.device import widest_float
+from lt_lightning.functional.precision import widest_float
 from lt_lightning.modules import RepresentationModule
 from lt_lightning.retraining.runs import HeadRun
 from lt_lightning.retraining.slopes import slopes_of

@@ -11,7 +11,7 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.splits import classes_without
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
-from lt_lightning.functional import recall_if_renamed, top_class
+from lt_lightning.functional import recall_if_reordered, top_class
 from lt_lightning.wording import first_few
 
 _CLEAR = 0.2
@@ -86,7 +86,7 @@ def check_order(setup: Setup, features: dict[str, Features]) -> None:
     """
     train, names = features["train"], setup.data.class_names
     said = torch.cat([top_class(part) for part in predict_parts(setup.stage1().head, train, setup.device)])
-    plain, renamed, meant = recall_if_renamed(said, train.targets, len(setup.counts))
+    plain, renamed, meant = recall_if_reordered(said, train.targets, len(setup.counts))
     if renamed - plain <= _CLEAR:
         return
     moved = [(names[row], names[one]) for row, one in enumerate(meant.tolist()) if row != one]

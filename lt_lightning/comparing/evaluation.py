@@ -18,7 +18,7 @@ from lt_lightning.functional import (
     reliability_bins,
     top_class,
 )
-from lt_lightning.functional.device import widest_float
+from lt_lightning.functional.precision import widest_float
 from lt_lightning.heads import Head, LinearHead, MaxNormHead
 from lt_lightning.losses import Loss
 

@@ -14,14 +14,13 @@ from lt_lightning.functional.classifiers import (
     measured_radius,
     nearest_mean_logits,
     project_rows,
+    row_cosines,
     row_norms,
     tau_normalize,
 )
-from lt_lightning.functional.cosines import row_cosines
 from lt_lightning.functional.distraction import Distraction, distraction
 from lt_lightning.functional.equalization import EqualizationTerms, equalization_loss, equalization_weights
 from lt_lightning.functional.fisher import fisher_ratio
-from lt_lightning.functional.focal import focal_factor, wrongness
 from lt_lightning.functional.groups import (
     GROUPS,
     accuracy_summaries,
@@ -32,7 +31,6 @@ from lt_lightning.functional.groups import (
 )
 from lt_lightning.functional.hand_written import with_gradient
 from lt_lightning.functional.in_negative import in_negative_reweighted_loss
-from lt_lightning.functional.influence import influence
 from lt_lightning.functional.large_margin import large_margin_terms
 from lt_lightning.functional.learning_property import gradient_sides, relative_residual
 from lt_lightning.functional.logistic_regression import (
@@ -51,7 +49,7 @@ from lt_lightning.functional.margins import elm_margins, ldam_margins, maximum_m
 from lt_lightning.functional.precision import at_least_fp32, linear
 from lt_lightning.functional.priors import class_balanced_weights, frequency_factors, generalized_weights, log_prior
 from lt_lightning.functional.ranking import average_precision, classes_ahead
-from lt_lightning.functional.renaming import recall_if_renamed
+from lt_lightning.functional.reordering import recall_if_reordered
 from lt_lightning.functional.selection import hard_selection_loss, hard_selection_softmax_loss, soft_selection_loss
 from lt_lightning.functional.shifted import prior_accuracy, shifted_priors
 from lt_lightning.functional.smoothing import (
@@ -61,6 +59,7 @@ from lt_lightning.functional.smoothing import (
     smoothed_cross_entropy,
 )
 from lt_lightning.functional.temperature import fit_temperature, negative_log_likelihood
+from lt_lightning.functional.wrongness import focal_factor, influence, wrongness
 
 __all__ = [
     "GROUPS",
@@ -117,7 +116,7 @@ __all__ = [
     "project_rows",
     "random_crop",
     "random_horizontal_flip",
-    "recall_if_renamed",
+    "recall_if_reordered",
     "relative_residual",
     "reliability_bins",
     "row_cosines",

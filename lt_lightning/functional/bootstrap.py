@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.device import widest_float
+from lt_lightning.functional.precision import widest_float
 
 _CHUNK = 2**21  # draws at a time: 16 MB of places
 

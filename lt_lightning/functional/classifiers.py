@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lt_lightning.functional.device import widest_float
-from lt_lightning.functional.precision import at_least_fp32, linear
+from lt_lightning.functional.precision import at_least_fp32, linear, outside_autocast, widest_float
 
 EPSILON = 1e-12
 """Least norm that anything is divided by: all-zero features occur after a ReLU."""
 
 _ROWS = 4096  # at a time: 67 MB in fp64 where features have 2048 numbers, and all of 437,513 images would be 7 GB
+_ROWS_OF_COSINES = 1024  # at a time: K × K cosines would not fit for many classes
 
 
 def row_norms(weight: Tensor) -> Tensor:
@@ -24,6 +24,27 @@ def row_norms(weight: Tensor) -> Tensor:
 def directions(vectors: Tensor) -> Tensor:
     """Rows divided by their norms, ``(N, D)``, in fp32 at least; all-zero rows stay."""
     return F.normalize(at_least_fp32(vectors), dim=1, eps=EPSILON)
+
+
+def row_cosines(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and largest cosine of the angles between each row and all other rows.
+
+    Args:
+        weight: ``(K, D)``, K at least 2. An all-zero row has cosine 0 with all.
+
+    Returns:
+        Two tensors ``(K,)``, in fp32 at least.
+    """
+    with outside_autocast(weight):
+        rows = directions(weight)
+        others = rows.sum(dim=0) - rows
+        mean = (rows * others).sum(dim=1) / (len(rows) - 1)
+        largest = []
+        for start in range(0, len(rows), _ROWS_OF_COSINES):
+            cosines = rows[start : start + _ROWS_OF_COSINES] @ rows.t()
+            cosines.diagonal(start).fill_(-torch.inf)
+            largest.append(cosines.amax(dim=1))
+        return mean, torch.cat(largest)
 
 
 def cosine_logits(features: Tensor, weight: Tensor) -> Tensor:

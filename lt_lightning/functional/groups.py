@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lt_lightning.functional.device import widest_float
+from lt_lightning.functional.precision import widest_float
 
 GROUPS = ("many", "medium", "few")
 """The groups' names, in the order of :func:`group_of`'s rows."""

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError, check_above_0
-from lt_lightning.functional.device import widest_float
-from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.functional.precision import at_least_fp32, widest_float
 
 _ROWS = 8192
 """Images per product: K = 8142 logits of these are 267 MB in fp32."""

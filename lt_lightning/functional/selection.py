@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lt_lightning.errors import UsageError, check_at_least_0
-from lt_lightning.functional.device import widest_float
 from lt_lightning.functional.hand_written import with_gradient
+from lt_lightning.functional.precision import widest_float
 from lt_lightning.functional.softplus import sloped_softplus, softplus
 
 

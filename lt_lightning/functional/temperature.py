@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.device import widest_float
+from lt_lightning.functional.precision import widest_float
 
 LOWEST, HIGHEST = 0.01, 100.0
 """Where temperatures end: one that separable or meaningless logits would drive to 0 or infinity stops here."""

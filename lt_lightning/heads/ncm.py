@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.batches import check_width
+from lt_lightning.functional.checks import check_width
 from lt_lightning.functional.classifiers import (
     class_means,
     cosine_logits,

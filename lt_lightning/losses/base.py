@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError, checked_counts
-from lt_lightning.functional.batches import check_targets, check_width
-from lt_lightning.functional.device import keeping_precision
-from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.functional.checks import check_targets, check_width
+from lt_lightning.functional.precision import at_least_fp32, keeping_precision
 from lt_lightning.losses.reduction import Reduction, check_reduction, reduce
 from lt_lightning.wording import numbers, settings_of
 

@@ -6,8 +6,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lt_lightning.errors import check_thresholds, checked_counts
-from lt_lightning.functional.device import keeping_precision
 from lt_lightning.functional.groups import group_of
+from lt_lightning.functional.precision import keeping_precision
 
 
 class ExactMetric(Metric):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.batches import check_targets, check_width
 from lt_lightning.functional.calibration import calibration_error, reliability_bins
+from lt_lightning.functional.checks import check_targets, check_width
 from lt_lightning.functional.groups import GROUPS
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.metrics.base import ExactMetric, group_masks

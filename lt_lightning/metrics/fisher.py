@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.batches import check_targets, check_width
+from lt_lightning.functional.checks import check_targets, check_width
 from lt_lightning.functional.fisher import fisher_ratio
 from lt_lightning.metrics.base import ExactMetric
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.batches import check_targets, check_width
+from lt_lightning.functional.checks import check_targets, check_width
 from lt_lightning.functional.groups import GROUPS, class_accuracies, group_accuracies, group_means
 from lt_lightning.functional.ranking import classes_ahead
 from lt_lightning.metrics.base import ExactMetric, group_masks

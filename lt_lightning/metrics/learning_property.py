@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lt_lightning.functional.batches import check_width
+from lt_lightning.functional.checks import check_width
 from lt_lightning.functional.learning_property import gradient_sides, relative_residual
 from lt_lightning.metrics.base import ExactMetric
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lt_lightning.functional.batches import check_targets, check_width
+from lt_lightning.functional.checks import check_targets, check_width
 from lt_lightning.functional.groups import GROUPS, group_means
 from lt_lightning.functional.logits import logit_moments, logits_magnitude, own_sums, standard_deviation
 from lt_lightning.functional.precision import at_least_fp32

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.classifiers import row_norms
-from lt_lightning.functional.cosines import row_cosines
+from lt_lightning.functional.classifiers import row_cosines, row_norms
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from lt_lightning.functional import (
     measured_radius,
     nearest_mean_logits,
     project_rows,
+    row_cosines,
     row_norms,
     tau_normalize,
 )
@@ -150,3 +151,34 @@ def test_alignment_lies_between_the_logits_and_their_lines(seed: int, share: flo
     found = align_logits(logits, features, scales, offsets, torch.zeros(1, 3), bias)
     torch.testing.assert_close(found, torch.lerp(logits, scales * logits + offsets, share))
     assert torch.equal(align_logits(logits, features, scales * 0 + 1, offsets * 0, torch.ones(1, 3), bias), logits)
+
+
+@settings(max_examples=20)
+@given(st.integers(2, 9), st.integers(1, 5), st.integers(0, 1000))
+def test_cosines_written_out(k: int, d: int, seed: int) -> None:
+    weight = torch.randn(k, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    mean, largest = row_cosines(weight)
+    for i in range(k):
+        others = [torch.cosine_similarity(weight[i], weight[j], dim=0).item() for j in range(k) if j != i]
+        assert mean[i].item() == pytest.approx(sum(others) / (k - 1), abs=1e-12)
+        assert largest[i].item() == pytest.approx(max(others), abs=1e-12)
+
+
+def test_blocks_of_cosines_leave_out_the_right_diagonal(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = torch.randn(11, 4, generator=torch.Generator().manual_seed(0))
+    whole = row_cosines(weight)
+    monkeypatch.setattr("lt_lightning.functional.classifiers._ROWS_OF_COSINES", 4)
+    torch.testing.assert_close(row_cosines(weight), whole)
+
+
+def test_a_zero_row_has_cosine_zero() -> None:
+    mean, largest = row_cosines(torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]))
+    assert mean.tolist() == [0.0, -0.5, -0.5]
+    assert largest.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_autocast_changes_no_cosine() -> None:
+    weight = torch.randn(5, 64, generator=torch.Generator().manual_seed(0))
+    expected = row_cosines(weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(row_cosines(weight), expected, rtol=0, atol=0)

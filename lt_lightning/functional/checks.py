@@ -1,0 +1,29 @@
+"""What a batch of logits and targets must look like; asks for shapes and types alone, so nothing waits for a device."""
+
+import torch
+from torch import Tensor
+
+from lt_lightning.errors import UsageError
+
+
+def check_width(values: Tensor, width: int, name: str = "logits") -> None:
+    """Refuse what is not ``(N, width)``.
+
+    Raises:
+        UsageError: In a sentence that calls ``values`` by ``name``.
+    """
+    if values.ndim != 2 or values.shape[1] != width:
+        raise UsageError(f"`{name}` must have shape (N, {width}), but got {tuple(values.shape)}.")
+
+
+def check_targets(targets: Tensor, number: int) -> None:
+    """Refuse what is not one class for each of ``number`` samples.
+
+    Raises:
+        UsageError: If ``targets`` has another shape than ``(number,)``, or another type than int64.
+    """
+    if targets.ndim != 1 or len(targets) != number or targets.dtype != torch.int64:
+        raise UsageError(
+            f"`targets` must hold the class of each of {number} samples, ({number},) and int64, but got "
+            f"{tuple(targets.shape)} and {str(targets.dtype).removeprefix('torch.')}."
+        )

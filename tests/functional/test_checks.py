@@ -1,0 +1,35 @@
+"""What a batch must look like."""
+
+import pytest
+import torch
+
+from lt_lightning.errors import UsageError
+from lt_lightning.functional.checks import check_targets, check_width
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 2), (4, 3, 1), (3, 4)])
+def test_another_width_is_named(shape):
+    check_width(torch.zeros(4, 3), 3)
+    check_width(torch.zeros(0, 3), 3)
+    with pytest.raises(UsageError, match=r"`features` must have shape \(N, 3\), but got \("):
+        check_width(torch.zeros(shape), 3, "features")
+
+
+@pytest.mark.parametrize(
+    ("targets", "found"),
+    [
+        (torch.zeros(1, dtype=torch.int64), r"\(1,\) and int64"),  # would be taken for every sample's
+        (torch.zeros(4, 1, dtype=torch.int64), r"\(4, 1\) and int64"),
+        (torch.zeros(4), r"\(4,\) and float32"),
+        (torch.zeros(4, dtype=torch.int32), r"\(4,\) and int32"),
+    ],
+)
+def test_targets_that_are_no_classes_are_named(targets, found):
+    check_targets(torch.zeros(4, dtype=torch.int64), 4)
+    with pytest.raises(UsageError, match=rf"\(4,\) and int64, but got {found}\."):
+        check_targets(targets, 4)
+
+
+def test_a_look_at_shapes_waits_for_no_device():
+    check_width(torch.empty(4, 3, device="meta"), 3)
+    check_targets(torch.empty(4, dtype=torch.int64, device="meta"), 4)
