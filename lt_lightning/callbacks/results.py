@@ -1,16 +1,18 @@
 """Writes ``results.json`` and prints the table at the end of a run."""
 
+import json
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from inspect import getattr_static
 from pathlib import Path
 from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.callbacks.deferred import DeferredCallback
-from lt_lightning.callbacks.diagnostics import diagnostics_of
 from lt_lightning.callbacks.selecting import selection_of
 from lt_lightning.checkpoints import RECORD
 from lt_lightning.functional.clock import device_time
@@ -205,3 +207,30 @@ class ResultsWriter(Callback):
             "training_images_per_second": images / seconds if seconds else None,
         }
         return {**record, **{key: self._earlier[key] for key in _OF_TRAINING if key in self._earlier}}
+
+
+def diagnostics_of(callbacks: Iterable[Callback]) -> dict[str, Any]:
+    """What callbacks keep in an attribute ``diagnostics``, as plain values; a later one's come over an earlier one's.
+
+    Args:
+        callbacks: Each with a dictionary of plain values, tensors or NumPy arrays in ``diagnostics``, or without one.
+            One whose diagnostics cannot be written is left out with a warning: the run has been trained.
+    """
+    found: dict[str, Any] = {}
+    for callback in callbacks:
+        found |= _diagnostics_of(callback)
+    return found
+
+
+def _diagnostics_of(callback: Any) -> dict[str, Any]:
+    if getattr_static(callback, "diagnostics", None) is None:
+        return {}
+    try:
+        return dict(json.loads(json.dumps(callback.diagnostics, default=lambda value: value.tolist())))
+    except Exception as error:  # of a property: whatever its code raises
+        rank_zero_warn(
+            f"`diagnostics` of the callback {type(callback).__name__} cannot be kept ({type(error).__name__}: {error}), "
+            f"so `results.json` is without them; give a dictionary of numbers, text, lists or dictionaries of these, "
+            f"tensors or arrays."
+        )
+        return {}

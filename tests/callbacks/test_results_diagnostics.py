@@ -5,7 +5,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from lt_lightning.callbacks.diagnostics import diagnostics_of
+from lt_lightning.callbacks.results import diagnostics_of
 from lt_lightning.results import write_json
 
 
@@ -43,10 +43,10 @@ def test_tensors_and_arrays_become_lists(tmp_path):
 @pytest.mark.parametrize(
     ("callback", "sentence"),
     [
-        (Stumbles(), "`diagnostics` of the callback Stumbles cannot be read .*never_set"),
-        (Says([1, 2]), "`diagnostics` of the callback Says must be a dictionary, but is a list"),
-        (Says({"what": {1, 2}}), "`diagnostics` of the callback Says hold a set under 'what'"),
-        (Says({"what": np.array([object()])}), "`diagnostics` of the callback Says hold a object under 'what'"),
+        (Stumbles(), "`diagnostics` of the callback Stumbles cannot be kept .*never_set"),
+        (Says([1, 2]), "`diagnostics` of the callback Says cannot be kept .*; give a dictionary"),
+        (Says({"what": {1, 2}}), "`diagnostics` of the callback Says cannot be kept .*'set' object"),
+        (Says({"what": np.array([object()])}), "`diagnostics` of the callback Says cannot be kept .*'object' object"),
     ],
 )
 def test_what_cannot_be_kept_costs_no_more_than_itself(callback, sentence):
