@@ -18,6 +18,7 @@ _EXPECTED = (
     r"The dirpath has changed from",  # each run has a folder of its own, and nothing but the last epoch is kept
     r"You are trying to `self.log\(\)` but `Trainer\(barebones=True\)`",  # who asked for that knows
     r".*using `DistributedSampler` with the dataloaders",  # evaluation shards without repeating an image
+    r"Please use the new API settings to control TF32",  # torch 2.9, to Lightning, which asks by the old names
 )
 
 _EXPECTED_IN_EVALUATION = (r"Be aware that when using `ckpt_path`, callbacks used",)  # whose states nothing asks for

@@ -15,6 +15,7 @@ def test_only_expected_warnings_are_ignored():
         quiet()
         warnings.warn("Found 13 module(s) in eval mode at the start of training.", stacklevel=1)
         warnings.warn("Consider setting `persistent_workers=True` in 'predict_dataloader' to speed up", stacklevel=1)
+        warnings.warn("Please use the new API settings to control TF32 behavior, such as", stacklevel=1)
         with pytest.raises(UserWarning, match="something else"):
             warnings.warn("something else", stacklevel=1)
 

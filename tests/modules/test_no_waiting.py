@@ -166,6 +166,7 @@ def test_the_watch_sees_a_step_that_waits(watched):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gpu_is_not_waited_for(trainer, digits, stage1_module, kind):
     class Debug(Callback):
