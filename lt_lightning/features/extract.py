@@ -23,6 +23,7 @@ from lt_lightning.features.processes import local_rank, on_first, rank_and_world
 from lt_lightning.features.progress import Foresight, progress_bar
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
+from lt_lightning.functional.precision import outside_autocast
 from lt_lightning.functional.tf32 import tf32
 from lt_lightning.seeds import seed_from
 
@@ -253,7 +254,8 @@ def _pass(network: Backbone, inputs: Tensor, options: ExtractionOptions) -> Tens
         batch = inputs[start : start + options.batch_size]
         if options.channels_last and batch.ndim == 4:
             batch = batch.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=options.precision == "bf16"):
+        half = options.precision == "bf16"
+        with torch.autocast(batch.device.type, dtype=torch.bfloat16) if half else outside_autocast(batch):
             features: object = features_of(network, batch)
         if not isinstance(features, Tensor):
             raise UsageError(

@@ -1,17 +1,20 @@
+import importlib
+import itertools
 import shutil
-import sys
 from collections import namedtuple
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lt_lightning.augmentations import Augmentation, AutoAugment, Cutout, NoAugmentation
-from lt_lightning.backbones import ResNet20, SmallCNN
+from lt_lightning.backbones import Backbone, ResNet20, SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, extract, progress
 from lt_lightning.features.extract import _block_seed
 from lt_lightning.features.views import BLOCK, Block
+from lt_lightning.functional.tf32 import tf32
 from tests.one_device import OneDevice
 
 
@@ -241,10 +244,11 @@ def test_full_disks_are_found_before_the_first_pass(counting, digits_data, optio
 
 
 def test_a_long_extraction_of_a_split_says_so(counting, digits_data, options, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "_LOOK", 0.0)
-    monkeypatch.setattr(progress, "_LONG", 0.0)
+    now = itertools.count(step=256)  # a second an image: the first block has come when the clock is asked again
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(now)))
     extract(counting, digits_data, views=2, options=options(progress=True))
-    assert "features of train: about 1 s; `views` 1 would take 1 s\n" in capsys.readouterr().out
+    said = "features of train: about 9.2 minutes; `views` 1 would take 4.6 minutes\n"  # 276 images
+    assert capsys.readouterr().out.count(said) == 1
 
 
 class OnDevice(Augmentation):
@@ -255,26 +259,33 @@ class OnDevice(Augmentation):
         return images
 
 
+class Zeros(Backbone):
+    """Images of a device without values have features on the CPU, all of them 0."""
+
+    num_features = 8
+
+    def forward(self, images):
+        return torch.zeros(len(images), 8)
+
+
 @pytest.fixture
-def elsewhere(monkeypatch, options):
-    """Options for a device that draws from no generator on the CPU; what a backbone makes of its images is 0."""
-    module = sys.modules[extract.__module__]
-    monkeypatch.setattr(module, "_pass", lambda network, inputs, options: torch.zeros(len(inputs), 8))
+def elsewhere(options):
+    """Options for a device that draws from no generator on the CPU."""
     with OneDevice():
         yield options(device="meta")
 
 
 @pytest.mark.parametrize("augmentation", [NoAugmentation, AutoAugment, Cutout])
-def test_views_of_images_on_another_device_are_drawn_on_the_cpu(augmentation, counting, elsewhere):
+def test_views_of_images_on_another_device_are_drawn_on_the_cpu(augmentation, elsewhere):
     data = DigitsLT(crop_padding=1, augmentation=augmentation)
-    found = extract(counting, data, views=2, options=elsewhere)
+    found = extract(Zeros(), data, views=2, options=elsewhere)
     assert found.values.shape == (2, len(data.split("train")), 8)
 
 
-def test_an_augmentation_that_draws_on_another_device_is_told_how(counting, elsewhere):
+def test_an_augmentation_that_draws_on_another_device_is_told_how(elsewhere):
     data = DigitsLT(augmentation=OnDevice)
     with pytest.raises(UsageError, match="`data` DigitsLT or its `augmentation` draws on the meta device"):
-        extract(counting, data, views=2, options=elsewhere)
+        extract(Zeros(), data, views=2, options=elsewhere)
 
 
 def test_other_errors_of_an_augmentation_stay_what_they_are(counting, options):
@@ -284,3 +295,20 @@ def test_other_errors_of_an_augmentation_stay_what_they_are(counting, options):
 
     with pytest.raises(RuntimeError, match=r"^mine$"):
         extract(counting, DigitsLT(augmentation=Broken), views=2, options=options())
+
+
+@pytest.mark.filterwarnings("ignore:Please use the new API settings to control TF32")  # torch 2.9, to whoever asks
+def test_features_in_fp32_are_no_products_of_tf32_numbers(monkeypatch, digits_data, options):
+    """Whatever the process had allowed before; convolutions of torch may be, unless told otherwise."""
+    module = importlib.import_module(extract.__module__)
+    monkeypatch.setattr(module, "tf32", lambda allowed, _: tf32(allowed, torch.device("cuda")))
+    found = []
+
+    class Asking(SmallCNN):
+        def forward(self, images):
+            found.append(torch.backends.cudnn.allow_tf32)
+            return super().forward(images)
+
+    for precision in ("fp32", "bf16"):
+        extract(Asking(8), digits_data, "val", options=options(precision=precision))
+    assert found[:1] + found[-1:] == [False, True]
