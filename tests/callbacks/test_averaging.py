@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lt_lightning.callbacks import WeightEMA, averaging
+from lt_lightning.callbacks import WeightEMA
 from lt_lightning.callbacks.averaging import TRAINING_WEIGHTS
 from lt_lightning.checkpoints import read
 from lt_lightning.errors import UsageError
@@ -216,10 +216,3 @@ def test_checkpoints_of_weights_alone_are_refused(trainer, digits, stage1_module
     started = trainer(1, enable_checkpointing=True, callbacks=callbacks)
     with pytest.raises(UsageError, match="`save_weights_only` of `ModelCheckpoint` cannot be true beside `WeightEMA`"):
         started.fit(stage1_module(data), datamodule=data)
-
-
-def test_a_step_does_not_look_for_the_tensors_again(monkeypatch, trainer, digits, stage1_module):
-    asked, find = [], averaging._averaged
-    monkeypatch.setattr(averaging, "_averaged", lambda module: asked.append(module) or find(module))
-    trainer(2, callbacks=[WeightEMA()], limit_val_batches=0).fit(stage1_module(data := digits()), datamodule=data)
-    assert len(asked) == 2  # when training starts and ends
