@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT
 from lt_lightning.features import ExtractionOptions, Features, Views, extract
 from lt_lightning.functional import group_accuracies, group_of
-from lt_lightning.modules import RetrainModule, on_features
+from lt_lightning.modules import RetrainModule
 from lt_lightning.results import environment, write_json
 from lt_lightning.retraining import HeadRun, train_heads
 from lt_lightning.samplers import InstanceSampler
@@ -92,7 +92,8 @@ def main() -> None:
 
     made = make("lort", 0, arguments)
     module, data = cast(RetrainModule, made.model), cast(InMemoryLT, made.datamodule)
-    backbone = on_features(module).eval()
+    module.start_once()
+    backbone = module.backbone.eval()
     images = cast(InMemoryImages, data.split("train"))
     test = extract(backbone, data, "test", options=ExtractionOptions(progress=False))
     start = {name: value.clone() for name, value in module.head.state_dict().items()}

@@ -10,7 +10,7 @@ from lt_lightning.checkpoints import Entry
 from lt_lightning.comparing.training import Stage1
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
-from lt_lightning.modules import RetrainModule, on_features
+from lt_lightning.modules import RetrainModule
 from lt_lightning.results import sha256_of
 
 
@@ -63,7 +63,7 @@ def read_source(
     # The module looks for class names in the data of its trainer; no trainer is needed for anything else.
     module.trainer = cast(Any, SimpleNamespace(datamodule=data))
     try:
-        frozen = on_features(module)
+        module.start_once()
     except UsageError as error:  # the options of `fit` have a group in front of their names
         raise UsageError(str(error).replace("`model.", "`")) from error
     layer = module.head.to_linear()
@@ -71,4 +71,4 @@ def read_source(
     source = checkpoints.read(path)
     classifier = Stage1(layer.weight.detach(), bias)
     digest = sha256_of(source.path)
-    return Source(path, frozen, classifier, source.class_counts, source.split, source.past, digest)
+    return Source(path, module.backbone, classifier, source.class_counts, source.split, source.past, digest)
