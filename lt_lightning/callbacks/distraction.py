@@ -6,7 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional import Distraction, distraction
+from lt_lightning.functional.distraction import Distraction, distraction
 from lt_lightning.losses import Loss
 
 

@@ -11,7 +11,8 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.splits import classes_without
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
-from lt_lightning.functional import recall_if_reordered, top_class
+from lt_lightning.functional import top_class
+from lt_lightning.functional.reordering import recall_if_reordered
 from lt_lightning.wording import first_few
 
 _CLEAR = 0.2

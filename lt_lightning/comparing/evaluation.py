@@ -10,14 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lt_lightning.features import Features
-from lt_lightning.functional import (
-    calibration_error,
-    class_accuracies,
-    group_accuracies,
-    group_of,
-    reliability_bins,
-    top_class,
-)
+from lt_lightning.functional import calibration_error, class_accuracies, group_accuracies, group_of, top_class
+from lt_lightning.functional.calibration import reliability_bins
 from lt_lightning.functional.precision import widest_float
 from lt_lightning.heads import Head, LinearHead, MaxNormHead
 from lt_lightning.losses import Loss

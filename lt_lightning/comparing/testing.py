@@ -8,7 +8,8 @@ from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained
 from lt_lightning.features import Features
-from lt_lightning.functional import Difference, paired_bootstrap
+from lt_lightning.functional import paired_bootstrap
+from lt_lightning.functional.bootstrap import Difference
 from lt_lightning.losses.form import fit_temperature_of
 
 

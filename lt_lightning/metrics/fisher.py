@@ -23,7 +23,7 @@ class FisherRatio(ExactMetric):
         UsageError: If one of them is below 1.
 
     References:
-        :func:`lt_lightning.functional.fisher_ratio` gives the definition and where it is from.
+        :func:`lt_lightning.functional.fisher.fisher_ratio` gives the definition and where it is from.
     """
 
     higher_is_better = True

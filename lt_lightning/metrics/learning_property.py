@@ -50,7 +50,7 @@ class LearningPropertyResidual(ExactMetric):
         """The same where biases are decayed, over all processes (each must call it).
 
         Args:
-            decay: ``(K,)``, as for :func:`lt_lightning.functional.relative_residual`.
+            decay: ``(K,)``, as for :func:`lt_lightning.functional.learning_property.relative_residual`.
         """
         with self.sync_context():
             return relative_residual(self.sides, decay)

@@ -19,7 +19,7 @@ from lt_lightning.features import ExtractionOptions, Features, extract
 from lt_lightning.features.processes import device_of_heads, rank_and_world_size
 from lt_lightning.features.progress import progress_bar
 from lt_lightning.features.room import check_room
-from lt_lightning.functional import LinearFit, fit_logistic_regression, standardization
+from lt_lightning.functional.logistic_regression import LinearFit, fit_logistic_regression, standardization
 from lt_lightning.functional.tf32 import tf32
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss

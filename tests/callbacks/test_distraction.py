@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lt_lightning.callbacks import NegativeDistraction
 from lt_lightning.errors import UsageError
-from lt_lightning.functional import distraction
+from lt_lightning.functional.distraction import distraction
 from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss
 
 NAMES = ("train/positive_loss", "train/negative_loss", "train/gradient_ratio")

@@ -11,7 +11,8 @@ from lt_lightning.backbones import SmallCNN
 from lt_lightning.callbacks import DRW, LearningProperty, ResultsWriter, WeightEMA
 from lt_lightning.data import ImageFolderLT
 from lt_lightning.errors import UsageError
-from lt_lightning.functional import class_balanced_weights, gradient_sides, relative_residual
+from lt_lightning.functional import class_balanced_weights
+from lt_lightning.functional.learning_property import gradient_sides, relative_residual
 from lt_lightning.losses import CrossEntropyLoss
 from tests.gradients import logit_gradients
 

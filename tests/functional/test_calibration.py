@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from lt_lightning.functional import calibration_error, reliability_bins
+from lt_lightning.functional import calibration_error
+from lt_lightning.functional.calibration import reliability_bins
 
 
 @pytest.mark.parametrize(("confidence", "b"), [(0.5, 1), (0.5001, 2), (0.75, 2), (1.0, 3), (0.0, 0)])

@@ -5,18 +5,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.functional import (
+from lt_lightning.functional.classifiers import (
     align_logits,
     class_means,
     cosine_logits,
+    directions,
+    mean_features,
     measured_radius,
+    nearest_mean_bias,
     nearest_mean_logits,
     project_rows,
     row_cosines,
     row_norms,
     tau_normalize,
 )
-from lt_lightning.functional.classifiers import directions, mean_features, nearest_mean_bias
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 

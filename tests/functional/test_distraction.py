@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.functional import distraction
+from lt_lightning.functional.distraction import distraction
 from tests.gradients import logit_gradients
 
 

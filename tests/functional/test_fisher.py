@@ -1,6 +1,6 @@
 import torch
 
-from lt_lightning.functional import fisher_ratio
+from lt_lightning.functional.fisher import fisher_ratio
 
 
 def test_scatters_add_up_to_the_total_scatter() -> None:

@@ -5,14 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.functional import (
-    GROUPS,
-    accuracy_summaries,
-    class_accuracies,
-    group_accuracies,
-    group_means,
-    group_of,
-)
+from lt_lightning.functional import GROUPS, class_accuracies, group_accuracies, group_means, group_of
+from lt_lightning.functional.groups import accuracy_summaries
 
 
 def test_both_ends_are_medium() -> None:

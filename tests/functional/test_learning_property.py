@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.functional import gradient_sides, relative_residual
+from lt_lightning.functional.learning_property import gradient_sides, relative_residual
 from tests.gradients import logit_gradients
 
 

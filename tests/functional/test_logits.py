@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.functional import logit_moments, logits_magnitude, standard_deviation, top_class
-from lt_lightning.functional.logits import BLOCK, own_sums
+from lt_lightning.functional import top_class
+from lt_lightning.functional.logits import BLOCK, logit_moments, logits_magnitude, own_sums, standard_deviation
 
 
 def randn(n: int, k: int, seed: int = 0) -> torch.Tensor:

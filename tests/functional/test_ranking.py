@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from lt_lightning.functional import average_precision, classes_ahead
+from lt_lightning.functional.ranking import average_precision, classes_ahead
 
 
 @settings(max_examples=30)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lt_lightning.functional import recall_if_reordered
+from lt_lightning.functional.reordering import recall_if_reordered
 
 
 def imbalanced(seed):

@@ -6,12 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from lt_lightning.functional import (
-    SmoothingShape,
-    delta_from_gap,
-    label_aware_smoothing,
-    smoothed_cross_entropy,
-)
+from lt_lightning.functional import label_aware_smoothing, smoothed_cross_entropy
+from lt_lightning.functional.smoothing import SmoothingShape, delta_from_gap
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from lt_lightning.functional import focal_factor, influence, wrongness
+from lt_lightning.functional import focal_factor, influence
+from lt_lightning.functional.wrongness import wrongness
 
 
 @settings(max_examples=20)

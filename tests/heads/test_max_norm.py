@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional import row_norms
+from lt_lightning.functional.classifiers import row_norms
 from lt_lightning.heads import Head, MaxNormHead
 
 WEIGHT = torch.tensor([[1.0, 0.0], [0.0, 3.0], [2.0, 0.0]])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional import row_norms
+from lt_lightning.functional.classifiers import row_norms
 from lt_lightning.heads import TauNormHead
 
 

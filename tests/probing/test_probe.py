@@ -10,7 +10,7 @@ from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, extract, memory
-from lt_lightning.functional import fit_logistic_regression
+from lt_lightning.functional.logistic_regression import fit_logistic_regression
 from lt_lightning.probing import PENALTIES, probe
 
 OPTIONS = ExtractionOptions(progress=False, device="cpu", channels_last=False)
