@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sized
+from copy import copy
 from typing import Any, Literal, Protocol, cast
 
 import torch
@@ -73,9 +74,7 @@ class LTDataModule(LightningDataModule, ABC):
         self.sampler = sampler
         low, high = group_thresholds
         self.group_thresholds = (low, high)
-        self.train_sampler: EpochSampler | None = None
-        self._splits: dict[Split, LabelledImages | None] = {}
-        self._skip_batches = 0
+        self._forget()
 
     # -- what a subclass provides ------------------------------------------------------------------------------------
 
@@ -156,14 +155,8 @@ class LTDataModule(LightningDataModule, ABC):
             training: Whether augmentation is part of it.
         """
         others = {"batch_size", "eval_batch_size", "num_workers", "group_thresholds", *vars(LightningDataModule())}
-
-        def is_option(name: str, value: object) -> bool:
-            numbers = isinstance(value, list) and all(isinstance(one, int | float) for one in value)
-            plain = numbers or isinstance(value, bool | int | float | str | tuple)
-            return plain and name not in others and not name.startswith("_")
-
-        options = {name: value for name, value in vars(self).items() if is_option(name, value)}
-        return {"class": class_path(self), **options}
+        options = {name: value for name, value in vars(self).items() if not name.startswith("_") and name not in others}
+        return {"class": class_path(self)} | {name: value for name, value in options.items() if _is_plain(value)}
 
     def count_views(self) -> int:
         """How many views of an image augmentation can make, all of them equally likely.
@@ -177,12 +170,7 @@ class LTDataModule(LightningDataModule, ABC):
         )
 
     def to_view(self, images: Tensor, view: int) -> Tensor:  # noqa: ARG002
-        """Turn a batch of uint8 images into one of the :meth:`count_views` inputs that augmentation can make of it.
-
-        Args:
-            images: ``(B, C, H, W)``, uint8.
-            view: From 0 to one less than their number.
-        """
+        """Turn a batch, ``(B, C, H, W)``, uint8, into one of its :meth:`count_views` inputs, counted from 0."""
         raise UsageError(f"`{type(self).__name__}` cannot list its views: it defines no `to_view`.")
 
     # -- what a comparison asks for -----------------------------------------------------------------------------------
@@ -240,12 +228,7 @@ class LTDataModule(LightningDataModule, ABC):
             raise self.no_images("test", "test" if stage == "test" else "predict")  # Lightning's own word is another
 
     def no_images(self, name: Split, command: str) -> UsageError:
-        """The error to raise where there are no images of a split.
-
-        Args:
-            name: Of the split.
-            command: What needs them.
-        """
+        """The error to raise where ``command`` needs images of a split that has none."""
         what = {"train": "training", "val": "validation", "test": "test"}[name]
         advice = ": ".join(filter(None, (f"`{command}` needs some", self.remedy_for(name))))
         return UsageError(f"`{type(self).__name__}` has no {what} images; {advice}.")
@@ -319,6 +302,19 @@ class LTDataModule(LightningDataModule, ABC):
                 f"{before} into an epoch, which must end as it began; give {before}, or a checkpoint of an epoch's end."
             )
 
+    def _forget(self) -> None:
+        """Have nothing loaded, as at first; extended where more is kept of what was loaded."""
+        self.train_sampler: EpochSampler | None = None
+        self._splits: dict[Split, LabelledImages | None] = {}
+        self._skip_batches = 0
+
+    def _recut(self, **options: Any) -> "LTDataModule":
+        """The same source with other options, nothing loaded."""
+        other = copy(self)
+        vars(other).update(options)
+        other._forget()
+        return other
+
     def _process(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
@@ -330,21 +326,25 @@ class LTDataModule(LightningDataModule, ABC):
         return self._loader(images, EvalBatchSampler(len(images), self.eval_batch_size, rank, world_size))
 
     def _loader(self, images: LabelledImages, batches: Sampler[list[int]]) -> DataLoader[Batch]:
+        device = None if self.trainer is None else self.trainer.strategy.root_device.type
         return LateLoader(
             images,  # type: ignore[arg-type]  # read through __getitems__ alone
             batch_sampler=batches,
             collate_fn=as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=self._goes_to_a_gpu(),
+            # Pinning begins to use a GPU, wanted or not.
+            pin_memory=torch.cuda.is_available() and device in (None, "cuda"),
         )
-
-    def _goes_to_a_gpu(self) -> bool:
-        known = None if self.trainer is None else self.trainer.strategy.root_device.type
-        return torch.cuda.is_available() and known in (None, "cuda")  # pinning begins to use a GPU, wanted or not
 
     def _augmentation_generator(self, device: torch.device) -> torch.Generator:
         # Seeded anew for each batch, so a resumed run draws what the uninterrupted one would have drawn.
         assert self.trainer is not None
         place = (run_seed(), self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_idx, self._process()[0])
         return torch.Generator(device).manual_seed(seed_from(*place))
+
+
+def _is_plain(option: object) -> bool:
+    if isinstance(option, list):  # numbers may change what an image becomes, names of files do not
+        return all(isinstance(entry, int | float) for entry in option)
+    return isinstance(option, bool | int | float | str | tuple)

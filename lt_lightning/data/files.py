@@ -3,7 +3,6 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from copy import copy
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -107,9 +106,6 @@ class ImageFilesLT(LTDataModule, ABC):
         self.mean = tuple(mean)
         self.std = tuple(std)
         self.skip_unreadable = skip_unreadable
-        self._train: FileList | None = None
-        self._held_out: FileList | None = None
-        self._hashes: dict[Split, str] = {}
         self._left_out: dict[Split, list[str]] = {}
 
     # -- what a subclass provides ------------------------------------------------------------------------------------
@@ -196,14 +192,15 @@ class ImageFilesLT(LTDataModule, ABC):
             "classes_without_validation": [] if val is None else classes_without(val.targets, len(counts)),
         }
 
-    def with_held_out(self) -> "ImageFilesLT":
+    def with_held_out(self) -> LTDataModule:
         """These data with what ``val_from="train"`` has taken out of the training images put back."""
-        if self.val_from != "train":
-            return self
-        whole = copy(self)
-        whole.val_from, whole._train, whole._held_out = "none", None, None
-        whole._splits, whole._hashes, whole.train_sampler = {}, {}, None
-        return whole
+        return self._recut(val_from="none") if self.val_from == "train" else self
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._train: FileList | None = None
+        self._held_out: FileList | None = None
+        self._hashes: dict[Split, str] = {}
 
     def _loader(self, images: LabelledImages, batches: Sampler[list[int]]) -> DataLoader[Batch]:
         return super()._loader(images, SeededBatches(batches) if isinstance(batches, ShardedBatchSampler) else batches)

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from copy import copy
 from typing import Any, cast
 
 import torch
@@ -103,10 +102,6 @@ class InMemoryLT(LTDataModule, ABC):
         self.crop_padding = crop_padding
         self.flip = flip
         self.augmentation = NoAugmentation() if augmentation is None else augmentation()
-        self._loaded: dict[Split, InMemoryImages | None] = {}
-        self._hashes: dict[Split, str] = {}
-        self._repeated = 0
-        self._table: CropTable | None = None
 
     # -- what a subclass provides ------------------------------------------------------------------------------------
 
@@ -136,9 +131,11 @@ class InMemoryLT(LTDataModule, ABC):
 
     def load(self, split: Split) -> InMemoryImages | None:
         """Load a split; training and validation images are decoded in one pass."""
-        if split not in self._loaded:
-            self._load_test() if split == "test" else self._load_pool()
-        return self._loaded[split]
+        if split == "test":
+            return self._load_test()
+        train, val = self._load_pool()
+        self._splits |= {"train": train, "val": val}
+        return train if split == "train" else val
 
     def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
         """Crop and flip (while training), then :meth:`finish`: ``(B, C, H, W)``, fp32."""
@@ -232,7 +229,7 @@ class InMemoryLT(LTDataModule, ABC):
     def describe_split(self) -> dict[str, Any]:
         """What was asked for, what came of it, and the pixel hashes of the splits loaded so far."""
         counts = self.class_counts
-        loaded = {name: images for name, images in self._loaded.items() if images is not None}
+        val = self._splits.get("val")
         return {
             "dataset": self.facts.name,
             "profile": self.profile,
@@ -243,32 +240,27 @@ class InMemoryLT(LTDataModule, ABC):
             "val_per_class": self.val_per_class if self.val_from in ("unused", "pool") else None,
             "val_fraction": self.val_fraction if self.val_from == "train" else None,
             "val_repeats_left_out": self._repeated,
-            "sizes": {name: len(images) for name, images in loaded.items()},
+            "sizes": super().describe_split(),
             "hashes": dict(self._hashes),
             "hash_of": "pixels",
-            "classes_without_validation": classes_without(loaded["val"].targets, len(counts))
-            if "val" in loaded
-            else [],
+            "classes_without_validation": [] if val is None else classes_without(val.targets, len(counts)),
         }
 
-    def with_held_out(self) -> "InMemoryLT":
+    def with_held_out(self) -> LTDataModule:
         """These data with what ``val_from="train"`` has taken out of the training images put back."""
         return self._recut(val_from="none") if self.val_from == "train" else self
 
-    def balanced_pool(self) -> "InMemoryLT":
+    def balanced_pool(self) -> LTDataModule:
         """The pool, as many images of each class as its smallest has; validation images of these are among them."""
         labels = self.open_source().labels("train")
         smallest = int(torch.bincount(labels, minlength=len(self.facts.class_names)).min())
         return self._recut(profile="none", val_from="none", max_count=smallest)
 
-    def _recut(self, **changes: Any) -> "InMemoryLT":
-        """The same source with other options, nothing loaded."""
-        other = copy(self)
-        other._splits, other._loaded, other._hashes, other._repeated = {}, {}, {}, 0
-        other.train_sampler, other._table = None, None
-        for name, value in changes.items():
-            setattr(other, name, value)
-        return other
+    def _forget(self) -> None:
+        super()._forget()
+        self._hashes: dict[Split, str] = {}
+        self._repeated = 0
+        self._table: CropTable | None = None
 
     def _wanted_counts(self) -> list[int]:
         if self.profile == "complete":
@@ -283,7 +275,7 @@ class InMemoryLT(LTDataModule, ABC):
             return self.max_count
         return min(self.facts.pool_counts) - (self.val_per_class if self.val_from == "pool" else 0)
 
-    def _load_pool(self) -> None:
+    def _load_pool(self) -> tuple[InMemoryImages | None, InMemoryImages | None]:
         source = self.open_source()
         labels = source.labels("train")
         check_labels(labels, len(self.facts.class_names), f"The training set of {self.facts.name}")
@@ -296,24 +288,25 @@ class InMemoryLT(LTDataModule, ABC):
         seen = set(image_digests(train))
         unseen = torch.tensor([digest not in seen for digest in image_digests(val)], dtype=torch.bool)
         self._repeated = int((~unseen).sum())
-        self._keep("train", train, labels[chosen.train])
-        self._keep("val", val[unseen], labels[chosen.val][unseen])
+        return (
+            self._made("train", train, labels[chosen.train]),
+            self._made("val", val[unseen], labels[chosen.val][unseen]),
+        )
 
-    def _load_test(self) -> None:
+    def _load_test(self) -> InMemoryImages | None:
         source = self.open_source()
         labels = source.labels("test")
         check_labels(labels, len(self.facts.class_names), f"The test set of {self.facts.name}")
-        self._keep("test", source.images("test", torch.arange(len(labels))), labels)
+        return self._made("test", source.images("test", torch.arange(len(labels))), labels)
 
-    def _keep(self, split: Split, images: Tensor, targets: Tensor) -> None:
+    def _made(self, split: Split, images: Tensor, targets: Tensor) -> InMemoryImages | None:
         if len(targets) == 0:
-            self._loaded[split] = None
-            return
+            return None
         channels = len(self.facts.mean)
         if images.shape[1] != channels:
             raise UsageError(
                 f"The images of {self.facts.name} have {images.shape[1]} channels, but {channels} are expected; check "
                 f"that the files belong to this data set."
             )
-        self._loaded[split] = InMemoryImages(images, targets)
         self._hashes[split] = split_hash(images)
+        return InMemoryImages(images, targets)
