@@ -229,8 +229,8 @@ def _diagnostics_of(callback: Any) -> dict[str, Any]:
         return dict(json.loads(json.dumps(callback.diagnostics, default=lambda value: value.tolist())))
     except Exception as error:  # of a property: whatever its code raises
         rank_zero_warn(
-            f"`diagnostics` of the callback {type(callback).__name__} cannot be kept ({type(error).__name__}: {error}); "
-            f"`results.json` is without them: give a dictionary of numbers, text, lists or dictionaries of these, "
+            f"`diagnostics` of the callback {type(callback).__name__} cannot be kept, so `results.json` is without them"
+            f" ({type(error).__name__}: {error}): give a dictionary of numbers, text, lists or dictionaries of these, "
             f"tensors or arrays."
         )
         return {}
