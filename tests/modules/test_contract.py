@@ -240,7 +240,7 @@ def test_a_head_that_autocast_alone_would_round_is_taken():
         assert module(torch.zeros(2, 1, 8, 8)).dtype == torch.float32
 
 
-def test_class_weights_that_a_loss_forgets_are_not_taken():
+def test_class_weights_that_a_loss_forgets_are_noticed():
     class Heeding(Loss):
         def forward(self, logits, targets, features=None):
             return self.reduce(F.cross_entropy(logits, targets, reduction="none"), targets)
@@ -248,9 +248,6 @@ def test_class_weights_that_a_loss_forgets_are_not_taken():
     assert heeds_weights(Heeding(COUNTS))
     assert not heeds_weights(Mean(COUNTS))
     assert heeds_weights(CrossEntropyLoss(COUNTS))
-    RepresentationModule(COUNTS, SmallCNN(), loss=lambda counts: Heeding(counts, weight=[1.0, 2.0, 3.0, 4.0]))
-    with pytest.raises(UsageError, match=r"`model.loss` Mean is given a `weight` .* but does not look at it"):
-        RepresentationModule(COUNTS, SmallCNN(), loss=lambda counts: Mean(counts, weight=[1.0, 2.0, 3.0, 4.0]))
 
 
 def test_backbones_give_what_they_announce():
@@ -273,61 +270,16 @@ def test_backbones_give_what_they_announce():
         RepresentationModule(COUNTS, module.backbone)
 
 
-class TooEarly(Head):
-    def __init__(self, in_features: int, class_counts: list[int]) -> None:
-        self.layer = nn.Linear(in_features, len(class_counts))
-
-    def forward(self, features):
-        return self.layer(features)
-
-
 class Forgetful(Mean):
     def __init__(self, class_counts: list[int]) -> None:
         self.scale = 2.0
 
 
-class Nested(Mine):
-    """Not the head is to blame but a part of it."""
-
-    def __init__(self, in_features: int, class_counts: list[int]) -> None:
-        class Part(nn.Module):
-            def __init__(self):
-                self.layer = nn.Linear(1, 1)
-
-        super().__init__(in_features, class_counts)
-        self.part = Part()
-
-
 def test_parts_begin_with_their_base():
-    with pytest.raises(
-        UsageError, match=r"`model.head` TooEarly must begin its `__init__` with `super\(\).__init__\(in_"
-    ):
-        make_parts(6, COUNTS, TooEarly, Mean)
     with pytest.raises(
         UsageError, match=r"`model.loss` Forgetful must begin .* with `super\(\).__init__\(class_counts\)`"
     ):
         make_parts(6, COUNTS, Mine, Forgetful)
-    with pytest.raises(AttributeError, match=r"before Module.__init__\(\) call"):
-        make_parts(6, COUNTS, Nested, Mean)
-
-
-def test_shapes_are_known_before_the_first_batch():
-    class Lazy(Mine):
-        def __init__(self, in_features: int, class_counts: list[int]) -> None:
-            super().__init__(in_features, class_counts)
-            self.inner = nn.LazyLinear(3)
-
-    class LazyLoss(Mean):
-        def __init__(self, class_counts: list[int]) -> None:
-            super().__init__(class_counts)
-            self.centres = nn.UninitializedParameter()
-
-    with pytest.raises(
-        UsageError, match=r"`model.head` Lazy has parameters .* \(inner.weight, inner.bias\); give them"
-    ):
-        make_parts(6, COUNTS, Lazy, Mean)
-    with pytest.raises(UsageError, match=r"`model.loss` LazyLoss has parameters .* \(centres\); give them"):
-        make_parts(6, COUNTS, Mine, LazyLoss)
 
 
 def test_a_part_that_is_made_already_is_refused():
