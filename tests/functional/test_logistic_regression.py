@@ -6,8 +6,8 @@ from sklearn.linear_model import LogisticRegression
 
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import logistic_regression
-from lt_lightning.functional import standardization as standardized
 from lt_lightning.functional.logistic_regression import LinearFit, Standardization, fit_logistic_regression
+from lt_lightning.functional.logistic_regression import standardization as standardized
 
 
 def drawn(number=400, features=6, classes=5, dtype=torch.float64):
