@@ -278,13 +278,12 @@ class LTDataModule(LightningDataModule, ABC):
         return self.to_input(images, training, generator), targets
 
     def state_dict(self) -> dict[str, Any]:
-        """Progress within the epoch, for a run resumed in the middle of one, and what was trained on."""
-        state: dict[str, Any] = {"split": self.describe_split(), "class_counts": self.class_counts}
-        if self.trainer is not None:
-            processed: int = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
-            state["batches_seen"] = processed if processed < self.trainer.num_training_batches else 0
-            state["batch_size"] = self.batch_size
-        return state
+        """Progress within the epoch, for a run resumed in the middle of one; what was trained on the model records."""
+        if self.trainer is None:
+            return {}
+        processed: int = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
+        seen = processed if processed < self.trainer.num_training_batches else 0
+        return {"batches_seen": seen, "batch_size": self.batch_size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Skip what the interrupted epoch has already shown.

@@ -247,11 +247,6 @@ def test_resumed_epoch_skips_what_was_seen(made):
     assert len(loader) == len(list(made.train_dataloader())) == 2  # nor does a run that follows skip any
 
 
-def test_state_records_what_was_trained_on(made):
-    made.setup("fit")
-    assert made.state_dict() == {"split": {"train": 4}, "class_counts": [3, 1]}
-
-
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
