@@ -1,18 +1,20 @@
 """Images on disk, read a batch at a time by worker processes."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import Sampler
 
 from lt_lightning.data.base import Batch
 from lt_lightning.data.pixels import DAMAGED, eight_bits
-from lt_lightning.data.seeded_batches import SeededBatch
 from lt_lightning.errors import UsageError
+from lt_lightning.samplers import ShardedBatchSampler
+from lt_lightning.seeds import run_seed, seed_from
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,38 @@ class FileList:
         """Images of each class."""
         counts: list[int] = torch.bincount(self.targets, minlength=num_classes).tolist()
         return counts
+
+
+class SeededBatch(list[int]):
+    """Indices of a training batch, with the seed from which its images are cropped."""
+
+    seed: int
+
+    def __init__(self, indices: Sequence[int], seed: int) -> None:
+        super().__init__(indices)
+        self.seed = seed
+
+
+class SeededBatches(Sampler[list[int]]):
+    """Gives each batch a seed made of (run, epoch, step, process).
+
+    So what an epoch shows depends neither on the number of workers nor on whether the run was interrupted.
+
+    Args:
+        batches: The batches of this process.
+    """
+
+    def __init__(self, batches: ShardedBatchSampler) -> None:
+        self.batches = batches
+        self.sampler = batches.sampler  # where Lightning looks for `set_epoch`
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first = self.batches.skip_batches
+        for step, indices in enumerate(self.batches, start=first):
+            yield SeededBatch(indices, seed_from(run_seed(), self.sampler.epoch, step, self.batches.rank))
+
+    def __len__(self) -> int:
+        return len(self.batches)
 
 
 class FileImages:

@@ -15,8 +15,7 @@ from lt_lightning import home
 from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.augmentations.base import augment
 from lt_lightning.data.base import Batch, LabelledImages, LTDataModule, Split
-from lt_lightning.data.file_images import FileImages, FileList, worker_processes
-from lt_lightning.data.seeded_batches import SeededBatches
+from lt_lightning.data.file_images import FileImages, FileList, SeededBatches, worker_processes
 from lt_lightning.data.splits import classes_without, file_hash, split_pool
 from lt_lightning.data.transforms import (
     IMAGENET_MEAN,

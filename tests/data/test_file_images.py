@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lt_lightning.data.file_images import FileImages, FileList, read_rgb
-from lt_lightning.data.seeded_batches import SeededBatch
+from lt_lightning.data.file_images import FileImages, FileList, SeededBatch, SeededBatches, read_rgb
 from lt_lightning.data.transforms import train_transform
 from lt_lightning.errors import UsageError
+from lt_lightning.samplers import InstanceSampler, ShardedBatchSampler
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "1", "P", "CMYK"])
@@ -72,3 +72,33 @@ def test_a_seeded_batch_draws_from_its_seed_and_leaves_the_generator_alone(image
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first, images.__getitems__(pickle.loads(pickle.dumps(SeededBatch([0, 1, 2], 5))))[0])
     assert not torch.equal(first, images.__getitems__(SeededBatch([0, 1, 2], 6))[0])
+
+
+def seeds_of(epoch=0, **options):
+    sampler = InstanceSampler(torch.zeros(10, dtype=torch.int64), seed=1)
+    sampler.set_epoch(epoch)
+    plain, seeded = (ShardedBatchSampler(sampler, 4, **options) for _ in range(2))
+    batches = list(SeededBatches(seeded))
+    assert batches == list(plain)
+    return [batch.seed for batch in batches]
+
+
+def test_every_batch_has_a_seed_of_its_own(monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "4")
+    first = seeds_of()
+    others = [seeds_of(epoch=1), seeds_of(rank=0, world_size=2), seeds_of(rank=1, world_size=2)]
+    assert others[1] == first  # the first of two processes is known by its number alone
+    monkeypatch.setenv("PL_GLOBAL_SEED", "5")
+    found = [*first, *others[0], *others[2], *seeds_of()]
+    assert len(set(found)) == len(found) == 12
+
+
+def test_a_resumed_epoch_has_the_seeds_of_its_steps():
+    assert seeds_of(skip_batches=1) == seeds_of()[1:]
+
+
+def test_lightning_finds_the_sampler_and_the_number_of_batches():
+    sampler = InstanceSampler(torch.zeros(10, dtype=torch.int64), seed=1)
+    batches = SeededBatches(ShardedBatchSampler(sampler, 4))
+    assert batches.sampler is sampler
+    assert len(batches) == 3
