@@ -1,8 +1,8 @@
 """Where features are put while they are extracted: in memory, or in a folder from which they are mapped.
 
-A folder ``<name>`` holds ``features.bin``, the blocks one after the other, and ``record.json`` with a checksum of each.
-Until all are there it is called ``<name>.partial`` and each process notes its finished blocks in a file of its own, so
-that whoever comes next goes on from there. A lock, which ends with the process that holds it, keeps others waiting.
+A folder ``<name>`` holds ``features.bin``, the blocks one after the other, and ``record.json``. Until all of it is on
+the disk it is called ``<name>.partial``, and each process notes its finished blocks and their checksums in a file of
+its own, so that whoever comes next goes on from there. A lock keeps others waiting, and ends with its process.
 """
 
 import errno
@@ -26,9 +26,6 @@ from lt_lightning.errors import UsageError
 from lt_lightning.features.processes import merge_, on_first, rank_and_world_size, wait_for_all
 from lt_lightning.features.views import Block, Layout
 from lt_lightning.wording import human
-
-VERIFIED_BYTES = 2**32
-"""Of larger files only evenly spread blocks, about this much, are read to see whether they are damaged."""
 
 Checksums = dict[Block, int]
 
@@ -107,7 +104,7 @@ class DiskStore(Store):
         self.folder = folder
         self.partial = folder.with_name(f"{folder.name}.partial")
         self.record = record
-        self._done: Checksums = {}
+        self._done: set[Block] = set()
         self._lock = FileLock(folder.with_name(f"{folder.name}.lock"))
 
     def __enter__(self) -> "DiskStore":
@@ -153,37 +150,32 @@ class DiskStore(Store):
 
     def lacking(self) -> int:
         """Bytes that are still to be written, by what there is at the moment, unchecked; in the first process."""
-        found = self._published() or self._notes()
-        return self.layout.nbytes - sum(self.layout.place(block)[1] for block in found)
+        if self._published():
+            return 0
+        return self.layout.nbytes - sum(self.layout.place(block)[1] for block in self._notes())
 
     # -- in the first process ----------------------------------------------------------------------------------------
 
-    def _prepare(self) -> Checksums:
+    def _prepare(self) -> set[Block]:
         try:
-            done = self._finished()  # for which nobody need wait, nor have the right to write here
-            if self._is_whole(done):
-                return done
+            if self._published():  # for which nobody need wait, nor have the right to write here
+                return set(self.layout.blocks())
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._acquire()
-            done = self._finished()
-            if self._is_whole(done):
-                return done
-            if self.folder.exists():  # damaged: what is intact is kept
-                print(f"features: {self.folder} is damaged; what is not intact is computed again")
-                shutil.rmtree(self.partial, ignore_errors=True)
-                done = self._intact(self.folder, self._published())
-                (self.folder / "record.json").unlink(missing_ok=True)
-                self.folder.rename(self.partial)
-            else:
-                self.partial.mkdir(exist_ok=True)
-                done = self._intact(self.partial, self._notes())
+            if self._published():
+                return set(self.layout.blocks())
+            if self.folder.exists():
+                print(f"features: {self.folder} is damaged and is computed again")
+                shutil.rmtree(self.folder)
+            self.partial.mkdir(exist_ok=True)
+            done = self._intact(self._notes())
             self._check_space(len(done))
             if done:
                 print(f"features: {len(done)} of {len(list(self.layout.blocks()))} blocks are in {self.partial}")
             self._start_file(done)
         except OSError as error:
             raise self._refusal(error) from error
-        return done
+        return set(done)
 
     def _acquire(self) -> None:
         try:
@@ -192,19 +184,12 @@ class DiskStore(Store):
             print(f"features: waiting for another process that extracts {self.folder}", flush=True)
             self._lock.acquire()
 
-    def _finished(self) -> Checksums:
-        return self._intact(self.folder, self._published(), VERIFIED_BYTES)
-
-    def _is_whole(self, done: Checksums) -> bool:
-        return len(done) == len(list(self.layout.blocks()))
-
-    def _published(self) -> Checksums:
-        """The checksums of a finished folder; empty if there is none, or one that cannot be read."""
-        with suppress(OSError, ValueError, LookupError, TypeError, OverflowError):
-            record = json.loads((self.folder / "record.json").read_text())
-            sums = [int(value) for value in record["checksums"]]
-            return dict(zip(self.layout.blocks(), sums, strict=True))
-        return {}
+    def _published(self) -> bool:
+        """Whether the folder has its name and all files whole, as it has unless somebody has been at it."""
+        with suppress(OSError, ValueError):
+            json.loads((self.folder / "record.json").read_text())
+            return (self.folder / "features.bin").stat().st_size == self.layout.nbytes
+        return False
 
     def _notes(self) -> Checksums:
         """What the processes of an interrupted extraction say they have finished."""
@@ -219,24 +204,18 @@ class DiskStore(Store):
                         found[block] = int(checksum)
         return found
 
-    def _intact(self, folder: Path, sums: Checksums, most: int | None = None) -> Checksums:
-        """The blocks whose bytes are as noted; reading no more than about ``most`` bytes trusts those in between."""
-        path = folder / "features.bin"
+    def _intact(self, sums: Checksums) -> Checksums:
+        """The blocks whose bytes are as noted."""
+        path = self.partial / "features.bin"
         if not path.exists():
             return {}
-        step = 1 if most is None else max(1, self.layout.nbytes // most)
-        size_on_disk = path.stat().st_size
         intact: Checksums = {}
         with path.open("rb") as file:
-            for number, (block, checksum) in enumerate(sums.items()):
+            for block, checksum in sums.items():
                 start, size = self.layout.place(block)
-                if start + size > size_on_disk:
-                    continue
-                if number % step == 0:
-                    file.seek(start)
-                    if zlib.crc32(file.read(size)) != checksum:
-                        continue
-                intact[block] = checksum
+                file.seek(start)
+                if zlib.crc32(file.read(size)) == checksum:
+                    intact[block] = checksum
         return intact
 
     def _check_space(self, done: int) -> None:
@@ -260,14 +239,12 @@ class DiskStore(Store):
     def _publish(self) -> None:
         if not self.partial.exists() or self._published():
             return
-        sums = self._notes()
-        checksums = [sums[block] for block in self.layout.blocks() if block in sums]
-        if len(checksums) < len(list(self.layout.blocks())):
+        if not set(self.layout.blocks()) <= set(self._notes()):
             raise UsageError(_not_shared(self.partial))
         try:
             with (self.partial / "features.bin").open("r+b") as file:  # else Windows flushes nothing
                 os.fsync(file.fileno())
-            (self.partial / "record.json").write_text(json.dumps(self.record | {"checksums": checksums}, default=repr))
+            (self.partial / "record.json").write_text(json.dumps(self.record, default=repr))
             self.partial.rename(self.folder)
             for notes in self.folder.glob("done-*.txt"):  # not before: without them all would be computed again
                 notes.unlink()

@@ -10,7 +10,6 @@ import torch
 from filelock import FileLock
 
 from lt_lightning.errors import UsageError
-from lt_lightning.features import store as store_file
 from lt_lightning.features.store import DiskStore, MemoryStore
 from lt_lightning.features.views import Layout
 
@@ -67,39 +66,20 @@ def test_what_is_left_of_an_interrupted_run_is_kept_if_intact(tmp_path):
     assert torch.equal(values, VALUES)
 
 
-@pytest.mark.parametrize(
-    ("damage", "again"),
-    [
-        ("truncated", 2),
-        ("flipped", 1),
-        ("no record", 4),
-        ("cut record", 4),
-        ("no features", 4),
-        ("other blocks", 4),
-        ("infinite", 4),
-    ],
-)
-def test_damage_is_found_and_mended(damage, again, tmp_path, capsys):
+@pytest.mark.parametrize("damage", ["truncated", "no record", "cut record", "no features"])
+def test_damage_is_found_and_mended(damage, tmp_path, capsys):
     finished(tmp_path)
     data, record = tmp_path / "made/features.bin", tmp_path / "made/record.json"
     if damage == "truncated":
         data.write_bytes(data.read_bytes()[: LAYOUT.nbytes // 2])
-    elif damage == "flipped":
-        content = bytearray(data.read_bytes())
-        content[-1] ^= 1
-        data.write_bytes(content)
-    elif damage == "no record":
-        record.unlink()
     elif damage == "cut record":
         record.write_text(record.read_text()[:-3])
-    elif damage == "no features":
-        data.unlink()
     else:
-        record.write_text(json.dumps({"checksums": [1, 2] if damage == "other blocks" else [float("inf")] * 4}))
+        (record if damage == "no record" else data).unlink()
     computed, values = finished(tmp_path)
-    assert computed == again
+    assert computed == 4
     assert torch.equal(values, VALUES)
-    assert "made is damaged; what is not intact is computed again" in capsys.readouterr().out
+    assert "made is damaged and is computed again" in capsys.readouterr().out
     assert finished(tmp_path)[0] == 0
 
 
@@ -140,19 +120,6 @@ def test_a_run_that_ends_while_it_gives_the_name_has_lost_nothing(tmp_path, monk
             store.finish()
     assert finished(tmp_path)[0] == 0
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["features.bin", "record.json"]
-
-
-def test_of_large_files_some_blocks_are_read(tmp_path, monkeypatch):
-    finished(tmp_path)
-    monkeypatch.setattr(store_file, "VERIFIED_BYTES", LAYOUT.nbytes // 2)
-    data = tmp_path / "made/features.bin"
-    content = bytearray(data.read_bytes())
-    content[-1] ^= 1  # in the fourth block; the first and third are read
-    data.write_bytes(content)
-    assert finished(tmp_path)[0] == 0
-    content[0] ^= 1
-    data.write_bytes(content)
-    assert finished(tmp_path)[0] == 2  # once in doubt, all are
 
 
 def test_a_second_one_waits_for_the_first(tmp_path, capsys):
