@@ -15,9 +15,9 @@
         trainer: {max_epochs: 20}
         sampler: ClassBalancedSampler    # of the data, a stage may change these three: never the split
         batch_size: 32
-        augmentation: none               # or a class; `data`, as is the default, for the data's
+        augmentation: none               # or a class
 
-``augmentation`` is what training images go through besides crops and flips; ``none`` or ``null`` leaves these alone.
+``augmentation`` is what training images go through besides crops and flips; ``none`` leaves these alone.
 """
 
 from lt_lightning.pipeline.command import main

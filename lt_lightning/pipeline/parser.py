@@ -12,9 +12,10 @@ from torch import Tensor
 
 from lt_lightning import presets
 from lt_lightning.augmentations import Augmentation
+from lt_lightning.config_files import ConfigFile
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
-from lt_lightning.main import TRAINER_DEFAULTS, PresetConfigFile, add_data_links
+from lt_lightning.main import TRAINER_DEFAULTS, add_data_links
 from lt_lightning.modules import LTModule, RetrainModule
 from lt_lightning.samplers import EpochSampler
 
@@ -24,8 +25,8 @@ _SHARED = (*DEVICES, "precision", "sync_batchnorm", "deterministic", "benchmark"
 _OURS = ("logger", "default_root_dir", "enable_checkpointing", "fast_dev_run", *TRAINER_DEFAULTS)
 """Trainer options that the pipeline sets itself."""
 STAGE1 = "stage1"
-OF_DATA, NO_AUGMENTATION = "data", "none"
-"""A stage's ``augmentation`` where it is the data's, and where there is none."""
+NO_AUGMENTATION = "none"
+"""A stage's ``augmentation`` for crops and flips alone; a null would be dropped, and mean the data's."""
 OF_STAGES = ("sampler", "batch_size", "augmentation")
 """Options of the data that a stage may have of its own: none of them has a part in the split."""
 RESUME = "--resume"
@@ -94,7 +95,7 @@ def build_parser(methods: Sequence[str]) -> LightningArgumentParser:
         description="Train stage 1, then any number of stage-2 methods on it; print one table.",
         exit_on_error=False,
     )
-    parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file or the name of a preset.")
+    parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file or the name of a preset.")
     parser.add_argument("--seed_everything", type=int, default=0, help="Seed of every stage.")
     parser.add_argument("--output", type=str, default="runs/pipeline", help="Each run makes a new version_K in it.")
     parser.add_argument(RESUME, type=str, default=SUPPRESS, help="A version_K that was interrupted, to go on with.")
@@ -109,9 +110,8 @@ def build_parser(methods: Sequence[str]) -> LightningArgumentParser:
         parser.add_argument(f"--{stage}.batch_size", type=int, help="Instead of data's.")
         parser.add_argument(
             f"--{stage}.augmentation",
-            type=Literal["data", "none"] | Callable[[], Augmentation] | None,
-            default=OF_DATA,
-            help="A class instead of data's; none or null for crops and flips alone.",
+            type=Literal["none"] | Callable[[], Augmentation] | None,
+            help="A class instead of data's; none for crops and flips alone.",
         )
         add_data_links(parser, f"{stage}.model")
         if kind is RetrainModule:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.load_test_images import LoadTestImagesFirst
-from lt_lightning.callbacks.selecting import LAST_EPOCH, selection_of
+from lt_lightning.callbacks.selecting import selection_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.devices import training_defaults
@@ -27,7 +27,7 @@ from lt_lightning.main import LTCLI
 from lt_lightning.modules import LTModule, RetrainModule
 from lt_lightning.modules.divergence import DivergedError
 from lt_lightning.pipeline import interrupted, progress
-from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_DATA, OF_STAGES, STAGE1
+from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
 from lt_lightning.results import claim_folder, environment, job
 from lt_lightning.sigterm import sigterm_interrupts
@@ -49,9 +49,6 @@ class Pipeline:
     def __init__(
         self, parser: LightningArgumentParser, config: Namespace, methods: Sequence[str], preset: str = "pipeline"
     ) -> None:
-        for stage in (STAGE1, *(f"stage2.{method}" for method in methods)):
-            config[f"{stage}.augmentation"] = config[f"{stage}.augmentation"] or NO_AUGMENTATION  # a dump drops null
-        self.takes_augmentation = "augmentation" in config.data.get("init_args", {})
         self.text = parser.dump(config, skip_validation=True)  # it comes from the parser; validating takes seconds
         self.plan: dict[str, Any] = yaml.safe_load(self.text)
         self.plan["trainer"] |= training_defaults(self.plan["trainer"])
@@ -131,9 +128,7 @@ class Pipeline:
         """Make one stage's model, trainer and data from its part of the plan."""
         part = self._part(name)
         data = {**self.plan["data"], "init_args": {**self.plan["data"].get("init_args", {})}}
-        own = {key: part[key] for key in OF_STAGES if part.get(key) not in (None, OF_DATA)}
-        if "augmentation" in own and not self.takes_augmentation:
-            raise self._no_augmentation(name)
+        own = {key: part[key] for key in OF_STAGES if part.get(key) is not None}
         if own.get("augmentation") == NO_AUGMENTATION:
             own["augmentation"] = "NoAugmentation"
         data["init_args"] |= own
@@ -151,27 +146,13 @@ class Pipeline:
         return cast(dict[str, Any], self.plan[STAGE1] if name == STAGE1 else self.plan["stage2"][name])
 
     def _check_augmentation(self, name: str, stage: LTCLI) -> None:
-        """Refuse an augmentation of a stage that no image would go through."""
-        if self._part(name)["augmentation"] == OF_DATA:
-            return
-        if stage.datamodule.describe_augmentation() is None:
-            raise self._no_augmentation(name)
-        augmentation = stage.datamodule.augmentation
-        if not _trains(stage.model) and augmentation.changes:
+        """Refuse an augmentation of a stage whose data take one, but show none that it could replace."""
+        if self._part(name).get("augmentation") is not None and stage.datamodule.describe_augmentation() is None:
+            where = name if name == STAGE1 else f"stage2.{name}"
             raise UsageError(
-                f"`stage2.{name}.augmentation` is {type(augmentation).__name__}, but "
-                f"`{type(stage.model.head).__name__}` has nothing to train, so no image would go through it; remove it."
+                f"`{where}.augmentation` is given, but `data` {type(stage.datamodule).__name__} has no attribute "
+                f"`augmentation` that it could replace; remove it."
             )
-
-    def _no_augmentation(self, name: str) -> UsageError:
-        given = self._part(name)["augmentation"]
-        shown = given if isinstance(given, str) else str(given["class_path"]).rpartition(".")[2]
-        stage = name if name == STAGE1 else f"stage2.{name}"
-        data = str(self.plan["data"]["class_path"]).rpartition(".")[2]
-        return UsageError(
-            f"`{stage}.augmentation` is {shown}, but `data` {data} has no `augmentation`, argument and attribute, "
-            f"that it could replace; remove it."
-        )
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -222,8 +203,6 @@ class Pipeline:
         for split in splits:
             data.split(split)  # their hashes are recorded, whatever was left to be trained
         rows = {name: done.rows[name] for name in (STAGE1, *self.methods)}
-        found = {name: row.get("selection", LAST_EPOCH) for name, row in rows.items()}  # who diverged has none
-        chosen = [f"{selection}, in {name}" for name, selection in found.items() if selection != LAST_EPOCH]
         record = {
             "environment": environment(self.device),
             "command": shlex.join(sys.argv),
@@ -233,7 +212,7 @@ class Pipeline:
             "data": data.describe_split(),
             "class_counts": data.class_counts,
             "group_thresholds": list(data.group_thresholds),
-            "selection": (chosen or ["none: every stage's last epoch"])[0],
+            "selection": rows[STAGE1]["selection"],  # of the network of all stages; a row has its own beside it
             "stages": rows,
         }
         done.end(record)

@@ -100,12 +100,15 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
         yield from _compared(record, path, split)
     elif "stages" in record:
         hashes = _settings(path.parent / "config.yaml")
+        network = str(record["selection"])  # of all stages
         for name, stage in record["stages"].items():
             if split in stage:
+                selection = stage.get("selection", network) if network.startswith("none") else network
                 folder = path.parent / name
                 own = _own_record(folder / "results.json")
                 evaluation = {"accuracy": stage[split], **own.get("evaluation", {}).get(split, {})}
-                yield _run({**record, "bn_mode": own.get("bn_mode")}, path, name, evaluation, folder, hashes)
+                said = {"bn_mode": own.get("bn_mode"), "selection": selection}
+                yield _run({**record, **said}, path, name, evaluation, folder, hashes)
     elif split in record["evaluation"]:
         method = ", ".join(str(record[part]) for part in ("head", "loss"))
         config, settings = _settings(path.parent / "config.yaml")

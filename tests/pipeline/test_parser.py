@@ -24,7 +24,7 @@ def test_print_config_gives_every_augmentation_back(here, capsys):
         "cut": cut,
         "plain": "none",
         "null": None,
-        "left": "data",
+        "left": None,
     }
 
 
