@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lt_lightning.plots.canvas import color_of
-from lt_lightning.report import Row
+from lt_lightning.report import Detail, Row
 
 Values = NDArray[np.float64]
 
@@ -28,15 +28,14 @@ def per_class(row: Row, name: str) -> Values | None:
     Returns:
         ``None`` unless all runs have it.
     """
-    found = [(run.detail, run.detail.per_class.get(name)) for run in row.runs]
-    if any(values is None for _, values in found):
+    if any(name not in run.detail.per_class for run in row.runs):
         return None
-    ordered = [np.asarray(values, dtype=np.float64)[class_order(detail.class_counts)] for detail, values in found]
-    by_checkpoint: dict[str, list[Values]] = {}
-    for run, values in zip(row.runs, ordered, strict=True):
-        by_checkpoint.setdefault(run.checkpoint, []).append(values)
-    means: Values = np.mean([np.mean(values, axis=0) for values in by_checkpoint.values()], axis=0)
-    return means
+
+    def ordered(detail: Detail) -> Values:
+        return np.asarray(detail.per_class[name], dtype=np.float64)[class_order(detail.class_counts)]
+
+    means = [np.mean([ordered(run.detail) for run in runs], axis=0) for runs in row.by_checkpoint]
+    return np.asarray(np.mean(means, axis=0))
 
 
 def class_lines(name: str, labels: Sequence[str], rows: Sequence[Row]) -> list[tuple[str, str, Values]]:
@@ -51,17 +50,17 @@ def class_lines(name: str, labels: Sequence[str], rows: Sequence[Row]) -> list[t
 def tried(row: Row) -> list[dict[str, Any]]:
     """Points of a grid as ``compare`` writes them, their ``mean`` that over runs, which may be of several comparisons.
 
-    Points that one of the runs has not, or where training diverged in one, are left out.
+    As in a table, over checkpoints of each the mean over its runs. Points that one of the runs has not, or where
+    training diverged in one, are left out.
     """
-    means: dict[str, list[float]] = {}
-    for run in row.runs:
-        for point in run.detail.tried:
-            if point["mean"] is not None:
-                means.setdefault(str(point["point"]), []).append(point["mean"])
+    known = [
+        [{str(one["point"]): one["mean"] for one in run.detail.tried} for run in runs] for runs in row.by_checkpoint
+    ]
+    points = [(one["point"], str(one["point"])) for one in row.runs[0].detail.tried]
     return [
-        {"point": point["point"], "mean": mean(found)}
-        for point in row.runs[0].detail.tried
-        if len(found := means.get(str(point["point"]), [])) == len(row.runs)
+        {"point": point, "mean": mean(mean(means[name] for means in runs) for runs in known)}
+        for point, name in points
+        if all(means.get(name) is not None for runs in known for means in runs)
     ]
 
 

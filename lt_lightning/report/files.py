@@ -18,7 +18,7 @@ def _plain(rows: Sequence[Row], split: str) -> list[dict[str, Any]]:
     found = []
     for row in rows:
         plain: dict[str, Any] = {"split": split, **row.names._asdict(), **row.protocol._asdict()}
-        plain |= {"runs": len(row.runs), "checkpoints": len(row.runs_of_checkpoints), "seeds": row.seeds}
+        plain |= {"runs": len(row.runs), "checkpoints": len(row.by_checkpoint), "seeds": row.seeds}
         for metric in METRICS:
             plain |= {metric: row.mean(metric), f"{metric}_sd": row.deviation(metric)}
         found.append({**plain, "files": sorted({str(run.path) for run in row.runs})})

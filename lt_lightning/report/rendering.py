@@ -60,7 +60,7 @@ def labels(rows: Sequence[Row]) -> list[str]:
 
 def runs_of(row: Row) -> str:
     """How many runs, such as ``5``, or ``3 × 5`` for five from each of three checkpoints."""
-    each = row.runs_of_checkpoints
+    each = [len(runs) for runs in row.by_checkpoint]
     if len(each) == 1:
         return str(each[0])
     return f"{len(each)} × {each[0] if len(set(each)) == 1 else f'{min(each)} to {max(each)}'}"
@@ -69,7 +69,7 @@ def runs_of(row: Row) -> str:
 def _figures(rows: Sequence[Row]) -> str:
     """What the numbers of a table are."""
     found = "accuracy in %, mean ± standard deviation over runs"
-    if any(len(row.runs_of_checkpoints) > 1 for row in rows):
+    if any(len(row.by_checkpoint) > 1 for row in rows):
         found += ", or, for n × m runs, m from each of n checkpoints, over the means of the n"
     return found
 

@@ -1,6 +1,5 @@
 """Runs that differ in their seed alone make a row; rows whose figures compare make a table."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
@@ -24,9 +23,12 @@ class Row:
         return sorted(found, key=lambda seed: (0, seed, "") if isinstance(seed, int) else (1, 0, str(seed)))
 
     @property
-    def runs_of_checkpoints(self) -> list[int]:
-        """How many runs started from each checkpoint; one number where all did from one, or from none."""
-        return list(Counter(run.checkpoint for run in self.runs).values())
+    def by_checkpoint(self) -> list[list[Run]]:
+        """The runs that retrained each network; a single list where all retrained one, or none."""
+        found: dict[str, list[Run]] = {}
+        for run in self.runs:
+            found.setdefault(run.checkpoint, []).append(run)
+        return list(found.values())
 
     def mean(self, metric: str) -> float | None:
         """Over checkpoints, of each the mean over its runs; ``None`` unless all runs have it."""
@@ -44,11 +46,9 @@ class Row:
     def _values(self, metric: str) -> list[float]:
         if any(metric not in run.figures for run in self.runs):
             return []
-        found: dict[str, list[float]] = {}
-        for run in self.runs:
-            found.setdefault(run.checkpoint, []).append(run.figures[metric])
         # Seeds of stage 2 on one network are no networks: counted as such they would make the spread too small.
-        return [mean(values) for values in found.values()] if len(found) > 1 else next(iter(found.values()), [])
+        members = self.by_checkpoint if len(self.by_checkpoint) > 1 else [[run] for run in self.runs]
+        return [mean(run.figures[metric] for run in runs) for runs in members]
 
 
 def group(runs: Sequence[Run]) -> list[Row]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_lightning.plots.series import class_order, marker_of, per_class, pooled_bins, smoothed, window_of
+from lt_lightning.plots.series import class_order, marker_of, per_class, pooled_bins, smoothed, tried, window_of
 
 
 def test_the_most_frequent_class_comes_first_and_of_equals_the_first():
@@ -28,6 +28,12 @@ def test_each_checkpoint_counts_once_as_in_a_table(made_run, made_row):
         for seed, share in enumerate(found)
     ]
     assert per_class(made_row(*runs), "accuracy") == pytest.approx([0.4, 1.0, 0.0])
+    runs = [
+        replace(made_run(seed, tried=[{"point": {"lr": 0.1}, "mean": share}]), checkpoint=name)
+        for name, found in shares.items()
+        for seed, share in enumerate(found)
+    ]
+    assert tried(made_row(*runs)) == [{"point": {"lr": 0.1}, "mean": pytest.approx(0.4)}]
 
 
 def test_runs_that_number_their_classes_differently_agree_by_frequency(made_run, made_row):
