@@ -127,7 +127,7 @@ def test_the_encoding_of_the_system_is_of_no_importance(here, list_root):
         [sys.executable, "-c", program, json.dumps(commands)], capture_output=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
-    assert "LinearHead, CrossEntropyLoss" in done.stdout.decode("cp1252")
+    assert "LinearHead + CrossEntropyLoss" in done.stdout.decode("cp1252")
     for run in ("version_0", "version_1"):
         assert "- 東京\n" in (left / run / "config.yaml").read_text(encoding="utf-8")
     record = json.loads((left / "version_2" / "results.json").read_text(encoding="utf-8"))

@@ -62,23 +62,11 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _named(text: str, known: Sequence[str], option: str) -> list[str]:
-    """Names in a text with commas; one may have commas itself, as that of a ``fit`` has between head and loss."""
-    spelled = {", ".join(_parts(name)): name for name in known}
-    parts, found = _parts(text), []
-    while parts:
-        longest = next((end for end in range(len(parts), 0, -1) if ", ".join(parts[:end]) in spelled), 0)
-        if not longest:
-            break
-        found.append(spelled[", ".join(parts[:longest])])
-        parts = parts[longest:]
-    if parts or not found:
-        between = "; " if any("," in name for name in known) else ", "
-        raise UsageError(f"`{option}` {text!r} must name some of {between.join(known)}, separated by commas.")
+    """The names in a text with commas."""
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    if not found or not set(found) <= set(known):
+        raise UsageError(f"`{option}` {text!r} must name some of {', '.join(known)}, separated by commas.")
     return found
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _chosen(rows: Sequence[Row], methods: str) -> list[Row]:

@@ -110,7 +110,7 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
                 said = {"bn_mode": own.get("bn_mode"), "selection": selection}
                 yield _run({**record, **said}, path, name, evaluation, folder, hashes)
     elif split in record["evaluation"]:
-        method = ", ".join(str(record[part]) for part in ("head", "loss"))
+        method = " + ".join(str(record[part]) for part in ("head", "loss"))
         config, settings = _settings(path.parent / "config.yaml")
         hashes = config, _short_hash(f"{settings} {record['selection']}")  # of one checkpoint there may be other heads
         yield _run(record, path, method, record["evaluation"][split], path.parent, hashes)

@@ -52,13 +52,13 @@ def test_a_comparison(folder, here, capsys):
 
 def test_rows_are_chosen_by_any_of_their_names(made_row):
     compared = [made_row(method=name) for name in ("stage 1", "lort")]
-    fits = [made_row(method=f"LinearHead, {loss}", preset=preset) for loss in "AB" for preset in ("one", "two")]
+    fits = [made_row(method=f"LinearHead + {loss}", preset=preset) for loss in "AB" for preset in ("one", "two")]
     rows = [*compared, *fits]
     assert chosen(rows, "lort , stage 1,lort") == [rows[1], rows[0]]
     assert chosen(rows, "compare: lort") == [rows[1]]
-    assert chosen(rows, "LinearHead,B,LinearHead, A") == [rows[4], rows[5], rows[2], rows[3]]
-    assert chosen(rows, "two: LinearHead, A,lort") == [rows[3], rows[1]]
-    with pytest.raises(UsageError, match="lort; one: LinearHead, A; LinearHead, A; two: "):
+    assert chosen(rows, "LinearHead + B,LinearHead + A") == [rows[4], rows[5], rows[2], rows[3]]
+    assert chosen(rows, "two: LinearHead + A,lort") == [rows[3], rows[1]]
+    with pytest.raises(UsageError, match=r"lort, one: LinearHead \+ A, LinearHead \+ A, two: "):
         chosen(rows, "LinearHead")
 
 

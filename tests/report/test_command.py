@@ -14,7 +14,7 @@ def test_a_real_run_is_reported(here, tiny, stage1, capsys):
     cli.main(["report", "runs"])
     shown = capsys.readouterr().out
     assert "test, digits (276 images, 10 classes, 100 to 2; few <8, many >30)," in shown
-    assert "LinearHead, CrossEntropyLoss" in shown
+    assert "LinearHead + CrossEntropyLoss" in shown
 
 
 def test_a_saved_configuration_with_another_seed_is_the_same_experiment(here, tiny, capsys):

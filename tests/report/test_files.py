@@ -20,7 +20,7 @@ def test_files_are_written_whole_and_replaced_on_request_only(write, run, here, 
         (row,) = csv.DictReader(file)
     assert (float(row["all"]), row["seeds"], row["few"], row["bn_mode"]) == (pytest.approx(0.45), "0 1", "", "eval")
     assert json.loads((here / "table.json").read_text())[0]["all_sd"] == pytest.approx(0.0707, abs=1e-4)
-    assert "| LinearHead, LORTLoss | 45.0 ± 7.1 |" in (here / "table.md").read_text()
+    assert "| LinearHead + LORTLoss | 45.0 ± 7.1 |" in (here / "table.md").read_text()
     with pytest.raises(UsageError, match=r"`--output` 'table.md' exists; give another name, or `--overwrite`"):
         report.main(["report", "runs", "--output", "table.md"])
     report.main(["report", "runs", "--output", "table.md", "--overwrite"])

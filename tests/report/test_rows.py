@@ -16,7 +16,7 @@ def test_seeds_of_one_experiment_make_a_row(write, run, rows_of):
         write(f"runs/version_{seed}", run(value, seed=seed), config)
     (row,), notes = rows_of("runs")
     assert notes == []
-    assert row.names[1:3] == ("made/lort", "LinearHead, LORTLoss")
+    assert row.names[1:3] == ("made/lort", "LinearHead + LORTLoss")
     assert row.seeds == [0, 1, 2]
     assert (row.mean("all"), row.deviation("all")) == pytest.approx((0.5, 0.1))
     assert row.mean("few") is None  # an empty group
@@ -61,7 +61,7 @@ def test_other_settings_and_other_data_are_other_rows(write, run, rows_of):
     rows, _ = rows_of("a", "b", "c")
     assert [len(row.runs) for row in rows] == [1, 1, 1]
     shown = report.to_markdown(rows, "test")
-    assert shown.count("| LinearHead, LORTLoss [") == 2  # a hash only where nothing else tells them apart
+    assert shown.count("| LinearHead + LORTLoss [") == 2  # a hash only where nothing else tells them apart
     assert shown.count("**test, made (") == 2
 
 
