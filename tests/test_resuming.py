@@ -9,7 +9,7 @@ import yaml
 
 from lt_lightning import predict
 from lt_lightning.backbones import SmallCNN
-from lt_lightning.backbones.base import fetches_weights
+from lt_lightning.backbones.base import loads_published_weights
 from lt_lightning.errors import UsageError
 from lt_lightning.export import rebuild
 from lt_lightning.main import LTCLI, main
@@ -24,7 +24,7 @@ class Published(SmallCNN):
 
     def __init__(self, num_features: int = 8, in_channels: int = 1) -> None:
         super().__init__(num_features, in_channels)
-        self.asked.append(fetches_weights())
+        self.asked.append(loads_published_weights())
 
 
 def figures(here):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
 
-_FETCHES: ContextVar[bool] = ContextVar("fetches", default=True)
+_PUBLISHED: ContextVar[bool] = ContextVar("published", default=True)
 
 
 class Backbone(nn.Module, ABC):
@@ -21,10 +21,10 @@ class Backbone(nn.Module, ABC):
     """Length D of a feature vector."""
 
     published_transform: Mapping[str, Sequence[float]] = MappingProxyType({})
-    """``mean`` and ``std`` of the images that the published weights which it begins with are used to; else empty."""
+    """``mean`` and ``std`` of the images that its published weights were trained on; empty without such weights."""
 
     weights_file: str | None = None
-    """File whose weights it begins with; what these were trained on counts as unknown. ``None`` where there is none."""
+    """File that its weights are read from, if any; what these were trained on counts as unknown."""
 
     if TYPE_CHECKING:  # else a call of an nn.Module is of no type
 
@@ -40,19 +40,19 @@ class Backbone(nn.Module, ABC):
 def without_published_weights() -> Iterator[None]:
     """Have backbones that are made within begin at random, also where they are told to begin with published weights.
 
-    For whoever loads a checkpoint's weights over all of them: nothing is fetched, and settings stay as they are, by
-    which published weights may also decide of what shape a network is.
+    For callers that load a checkpoint's weights afterwards: nothing is fetched. The settings stay as they are, since
+    some, such as ``weights``, also change the architecture.
     """
-    token = _FETCHES.set(False)
+    token = _PUBLISHED.set(False)
     try:
         yield
     finally:
-        _FETCHES.reset(token)
+        _PUBLISHED.reset(token)
 
 
-def fetches_weights() -> bool:
-    """Whether a backbone is to begin with published weights where it is told to."""
-    return _FETCHES.get()
+def loads_published_weights() -> bool:
+    """Whether a backbone loads published weights if told to; not within :func:`without_published_weights`."""
+    return _PUBLISHED.get()
 
 
 def features_of(backbone: nn.Module, images: Tensor) -> Tensor:

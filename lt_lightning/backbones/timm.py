@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.backbones.base import Backbone, fetches_weights
+from lt_lightning.backbones.base import Backbone, loads_published_weights
 from lt_lightning.errors import UsageError
 
 _OURS = ("model_name", "pretrained", "num_classes", "in_chans", "global_pool", "features_only")
@@ -48,7 +48,7 @@ class TimmBackbone(Backbone):
             known = f"close to it are {', '.join(near)}" if near else "`timm.list_models()` names all"
             raise UsageError(f"`name` must be a model that timm knows, but got {name!r}; {known}.")
         try:
-            fetched = pretrained and fetches_weights()
+            fetched = pretrained and loads_published_weights()
             model: Any = timm.create_model(name, fetched, num_classes=0, in_chans=in_channels, **options)
         except (RuntimeError, TypeError, ValueError, OSError) as error:
             raise UsageError(

@@ -6,7 +6,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from lt_lightning.backbones.base import Backbone, fetches_weights
+from lt_lightning.backbones.base import Backbone, loads_published_weights
 from lt_lightning.errors import UsageError
 
 _CLASSIFIERS = ("fc", "classifier", "head", "heads")
@@ -41,7 +41,7 @@ class TorchvisionBackbone(Backbone):
                 f"`weights` {weights!r} belong to the original stem of {name!r}; leave out `weights` or `cifar_stem`."
             )
         try:
-            begins_at = {"weights": weights} if fetches_weights() else _shape_of(name, weights)
+            begins_at = {"weights": weights} if loads_published_weights() else _shape_of(name, weights)
             self.model = cast(nn.Module, torchvision.models.get_model(name, **begins_at))
         except (KeyError, ValueError) as error:
             known = [entry.name for entry in torchvision.models.get_model_weights(name)]

@@ -177,7 +177,7 @@ def test_the_backbone_of_our_own_checkpoint_need_not_be_typed(stage1, here):
 
 
 def test_no_published_weights_are_fetched_where_the_checkpoint_has_them_all(arguments, here, monkeypatch):
-    from lt_lightning.backbones.base import fetches_weights
+    from lt_lightning.backbones.base import loads_published_weights
 
     asked = []
     (here / "asking.py").write_text(
@@ -190,7 +190,7 @@ def test_no_published_weights_are_fetched_where_the_checkpoint_has_them_all(argu
     monkeypatch.syspath_prepend(str(here))
     import asking
 
-    monkeypatch.setattr(asking.Asking, "asked", lambda self: asked.append(fetches_weights()), raising=False)
+    monkeypatch.setattr(asking.Asking, "asked", lambda self: asked.append(loads_published_weights()), raising=False)
     typed = [word for word in arguments if not word.startswith("--backbone")]
     cli.main([*typed, "--backbone=asking.Asking", "--methods=tau_norm", "--oracle=false"])
     assert asked[0] is False
