@@ -7,7 +7,7 @@ by comparing keys, not listed.
 
 from lt_lightning.checkpoints.class_order import class_order
 from lt_lightning.checkpoints.classifier import Classifier, find_classifier, unexpected
-from lt_lightning.checkpoints.hand_back import hand_back, hand_back_file, to_linear
+from lt_lightning.checkpoints.hand_back import UnfitHeadError, hand_back, hand_back_file, to_linear
 from lt_lightning.checkpoints.head_record import head_record
 from lt_lightning.checkpoints.matching import Match, deeper_layers, match
 from lt_lightning.checkpoints.past import (
@@ -32,6 +32,7 @@ __all__ = [
     "Classifier",
     "Entry",
     "Match",
+    "UnfitHeadError",
     "UnwritableError",
     "class_order",
     "deeper_layers",

@@ -22,6 +22,18 @@ from lt_lightning.wording import some
 _INSTEAD = "hand it back as a Lightning checkpoint, which `lt-lightning test` and `predict` load"
 
 
+class UnfitHeadError(UsageError):
+    """A head that cannot take a classifier's place.
+
+    Attributes:
+        reason: Why, without what to do instead.
+    """
+
+    def __init__(self, reason: str, rest: str = f"; {_INSTEAD}.") -> None:
+        super().__init__(f"{reason}{rest}")
+        self.reason = reason
+
+
 def hand_back(
     found: Match,
     classifier: Classifier,
@@ -117,11 +129,11 @@ def to_linear(head: Head) -> nn.Linear:
     try:
         layer = head.to_linear()
     except UsageError as error:
-        raise UsageError(f"{str(error).rstrip('.')}, so no linear layer can stand for it; {_INSTEAD}.") from error
+        raise UnfitHeadError(str(error).rstrip("."), f", so no linear layer can stand for it; {_INSTEAD}.") from error
     if not head.linear_form_holds():
-        raise UsageError(
-            f"`{type(head).__name__}` predicts in its own way, but has inherited its `to_linear`, so no linear layer "
-            f"can stand for it: define that method as well; or {_INSTEAD}."
+        raise UnfitHeadError(
+            f"`{type(head).__name__}` predicts in its own way, but has inherited its `to_linear`",
+            f", so no linear layer can stand for it: define that method as well; or {_INSTEAD}.",
         )
     return layer
 
@@ -129,9 +141,9 @@ def to_linear(head: Head) -> nn.Linear:
 def _finite_layer(head: Head | nn.Linear, source: Path) -> nn.Linear:
     layer = head if isinstance(head, nn.Linear) else to_linear(head)
     if not all(bool(parameter.isfinite().all()) for parameter in layer.parameters()):
-        raise UsageError(
-            f"`head` has weights that are infinite or no numbers, so {str(source)!r} is better off without; train it "
-            f"with a smaller learning rate."
+        raise UnfitHeadError(
+            f"`head` has weights that are infinite or no numbers, so {str(source)!r} is better off without",
+            "; train it with a smaller learning rate.",
         )
     return layer
 
@@ -150,8 +162,8 @@ def _replacements(found: Match, classifier: Classifier, layer: nn.Linear) -> tup
     new = {key: value.to(found.rest[key].dtype) for key, value in exact.items()}
     stored = str(new[weight].dtype).removeprefix("torch.")
     if not all(bool(value.isfinite().all()) for value in new.values()):
-        raise UsageError(
-            f"`head` has weights that are too large for {stored}, the type in {str(found.source.path)!r}; {_INSTEAD}."
+        raise UnfitHeadError(
+            f"`head` has weights that are too large for {stored}, the type in {str(found.source.path)!r}"
         )
     lost = max(float((new[key].to(value.dtype) - value).abs().max()) for key, value in exact.items())
     if lost:
@@ -176,19 +188,19 @@ def _replaced_keys(found: Match, classifier: Classifier, layer: nn.Linear) -> tu
     bias_key = next((key for key in classifier.keys if key.endswith("bias")), None)
     if classifier.is_linear is None:
         own = f"head of somebody's own, {_head_name(found)}," if found.source.head else "classifier with more to it,"
-        raise UsageError(
+        raise UnfitHeadError(
             f"`checkpoint` {path!r} has a {own} which may make something else of a linear layer's weights "
-            f"({classifier.note}); {_INSTEAD}."
+            f"({classifier.note})"
         )
     if not classifier.is_linear or weight_key is None:
-        raise UsageError(
+        raise UnfitHeadError(
             f"`checkpoint` {path!r} has a classifier {classifier.name!r} that is not linear, so its network would make "
-            f"something else of a linear layer's weights; {_INSTEAD}."
+            "something else of a linear layer's weights"
         )
     if bias_key is None and bias is not None and bool(bias.any()):
-        raise UsageError(
+        raise UnfitHeadError(
             f"`checkpoint` {path!r} has a classifier {classifier.name!r} without a bias, and the new one needs one (of "
-            f"up to {float(bias.abs().max()):.3g}), which its network could not load; {_INSTEAD}."
+            f"up to {float(bias.abs().max()):.3g}), which its network could not load"
         )
     return weight_key, bias_key
 
@@ -222,9 +234,9 @@ def _check_reading(found: Match, classifier: Classifier, new: dict[str, Tensor],
     if again.bias is not None and bias is not None:
         pairs.append((again.bias, new[bias]))
     if not all(torch.allclose(read.float(), given.float(), rtol=1e-5, atol=1e-6) for read, given in pairs):
-        raise UsageError(
+        raise UnfitHeadError(
             f"`checkpoint` {str(found.source.path)!r} has a {_head_name(found)}, which makes something else of the "
-            f"weights that it is given; {_INSTEAD}."
+            "weights that it is given"
         )
 
 

@@ -155,7 +155,7 @@ class _Module(RetrainModule):
         )
         self._classifier: Stage1 = source.classifier
 
-    def start_from_checkpoint(self) -> None:
+    def start_from_checkpoint(self, group: str = "") -> None:  # noqa: ARG002
         """Hand stage 1's classifier to the head; the backbone has its weights."""
         start_head(self.head, self.loss, self._classifier.weight, self._classifier.bias)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lt_lightning.checkpoints import UnwritableError, hand_back_file
+from lt_lightning.checkpoints import UnfitHeadError, UnwritableError, hand_back_file
 from lt_lightning.comparing.outcome import Comparison, Row
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.settings import Plain
@@ -47,8 +47,7 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Itera
     except UnwritableError:
         raise
     except UsageError as error:  # nothing that the user could have known before
-        # The rest of the sentence says to do what is done here.
-        reason = str(error).partition("; ")[0].partition(", so no linear layer")[0].rstrip(".")
+        reason = error.reason if isinstance(error, UnfitHeadError) else str(error).rstrip(".")
         why = f"; {Path(found.source.path).name} cannot take it: {reason}{_instead(found)}"
     else:
         yield f"{said}, that of {_whose(found)}"

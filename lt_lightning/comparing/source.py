@@ -9,7 +9,6 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.checkpoints import Entry
 from lt_lightning.comparing.training import Stage1
 from lt_lightning.data import LTDataModule
-from lt_lightning.errors import UsageError
 from lt_lightning.modules import RetrainModule
 from lt_lightning.results import sha256_of
 
@@ -62,10 +61,7 @@ def read_source(
     )
     # The module looks for class names in the data of its trainer; no trainer is needed for anything else.
     module.trainer = cast(Any, SimpleNamespace(datamodule=data))
-    try:
-        module.start_once()
-    except UsageError as error:  # the options of `fit` have a group in front of their names
-        raise UsageError(str(error).replace("`model.", "`")) from error
+    module.start_from_checkpoint(group="")
     layer = module.head.to_linear()
     bias = None if layer.bias is None else layer.bias.detach()
     source = checkpoints.read(path)

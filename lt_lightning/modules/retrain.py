@@ -204,10 +204,13 @@ class RetrainModule(LTModule):
             with torch.inference_mode(False):
                 self.start_from_features()
 
-    def start_from_checkpoint(self) -> None:
+    def start_from_checkpoint(self, group: str = "model.") -> None:
         """Load the backbone's weights, hand the classifier to the head, and print what matched.
 
         A bias that the loss asks for replaces the classifier's.
+
+        Args:
+            group: What stands before the options' names where they are typed.
 
         Raises:
             UsageError: If anything but the whole backbone matches, with the backbones that would, unless
@@ -216,7 +219,7 @@ class RetrainModule(LTModule):
         source = checkpoints.read(self.checkpoint)
         found = checkpoints.match(source, self.backbone)
         if (found.missing or found.misshapen) and not (self.allow_partial and found.tensors):
-            raise mismatch_error(source, found, [], self.backbone, len(self.class_counts))
+            raise mismatch_error(source, found, [], self.backbone, len(self.class_counts), group)
         order = self._class_order(source)
         self._check_source(source, order)
         classifier = checkpoints.find_classifier(
@@ -224,7 +227,7 @@ class RetrainModule(LTModule):
         )
         extra = checkpoints.unexpected(found, classifier)
         if extra and not self.allow_partial:
-            raise mismatch_error(source, found, extra, self.backbone, len(self.class_counts))
+            raise mismatch_error(source, found, extra, self.backbone, len(self.class_counts), group)
         classifier = classifier.in_order(order)
         # Unless a part is enough, only counts of batches can be missing.
         self.backbone.load_state_dict(found.tensors, strict=False)
