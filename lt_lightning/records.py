@@ -41,7 +41,7 @@ class Record:
     class_counts: list[int]
     """Training images per class."""
     class_names: list[str]
-    """In the order of the logits; numbers where the file is of a version that kept no names."""
+    """In the order of the logits; numbers where the data have no names."""
     transform: dict[str, Any]
     """What its data module said of turning images into input, without augmentation."""
     input_shape: tuple[int, int, int] | None

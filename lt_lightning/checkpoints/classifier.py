@@ -189,13 +189,10 @@ def _our_head(found: Match, num_features: int, num_classes: int) -> Classifier |
 
 
 def _note_unknown_head(plain: Classifier, found: Match) -> Classifier:
-    """Note where a file of ours does not say what its head makes of weight and bias: a linear layer is assumed."""
-    if found.source.class_counts is None:
-        return plain
+    """Note where a file of ours has a head of somebody's own: a linear layer is assumed."""
     head = found.source.head
     if head is None:
-        note = "read as a linear layer, for the file does not say which head it is of"
-        return replace(plain, note=plain.note or note)
+        return plain
     package, _, name = str(head.get("class_path", "")).rpartition(".")
     if package.partition(".")[0] == "lt_lightning":
         return plain

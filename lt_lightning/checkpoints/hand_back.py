@@ -78,7 +78,7 @@ def hand_back(
             _put(contents, place, new[key])
     if isinstance(record := contents.get(RECORD), MutableMapping):
         if split is not None:
-            record["past"] = distinct([trained_on(split), *past_of(contents, record)], trained_on(record.get("split")))
+            record["past"] = distinct([trained_on(split), *past_of(record)], trained_on(record.get("split")))
         record["selection"] = selection
     write_new(path, source.path.stat().st_size, lambda draft: _save(contents, source.path, draft))
     return f"{path}: {source.path.name} with a new classifier '{classifier.name}'" + "".join(f"; {n}" for n in notes)

@@ -22,25 +22,16 @@ def trained_on(split: object) -> Entry:
     return {"weights": "file", "train": training_images(split)}
 
 
-def past_of(contents: Mapping[Any, Any], record: Mapping[str, Any]) -> list[Entry]:
+def past_of(record: Mapping[str, Any]) -> list[Entry]:
     """What weights had been trained on before the training that a file's record describes, the latest first.
 
     Args:
-        contents: Of the file.
-        record: Its record; empty if the file is none of ours.
-
-    Returns:
-        For a file that is none of ours, or of a version that did not record this: nothing for a stage 1 that a trainer
-        has trained, and else that it is unknown.
+        record: Of a file; empty if it is none of ours, and what its weights had been trained on is unknown.
     """
     recorded = record.get("past")
-    if isinstance(recorded, list | tuple):
-        return [dict(entry) for entry in recorded if isinstance(entry, Mapping)]
-    arguments = contents.get("hyper_parameters")
-    retrained = isinstance(arguments, Mapping) and "checkpoint" in arguments
-    # Lightning's own key, which files lack that were written without a trainer: those of `probe` and `compare`.
-    by_trainer = "loops" in contents
-    return [] if record and by_trainer and not retrained else [dict(UNKNOWN)]
+    if not isinstance(recorded, list | tuple):
+        return [dict(UNKNOWN)]
+    return [dict(entry) for entry in recorded if isinstance(entry, Mapping)]
 
 
 def origins(split: object, past: Iterable[Entry]) -> list[Entry]:

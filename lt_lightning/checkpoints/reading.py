@@ -98,7 +98,7 @@ def read(path: str | Path) -> Checkpoint:
         form=form,
         class_counts=record.get("class_counts"),
         split=_mapping(record.get("split")),
-        past=past_of(contents, record),
+        past=past_of(record),
         class_names=next(
             (list(map(str, value)) for value in names if value and isinstance(value, (list, tuple))), None
         ),

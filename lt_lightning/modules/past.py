@@ -19,7 +19,7 @@ def past_when_made(backbone: Backbone) -> list[Entry]:
 def loaded_past(checkpoint: Mapping[str, Any]) -> list[Entry]:
     """What a Lightning checkpoint has been trained on, the latest first, as whatever goes on from it has to record."""
     record = checkpoint.get(RECORD, {})
-    return origins(record.get("split"), past_of(checkpoint, record))
+    return origins(record.get("split"), past_of(record))
 
 
 def past_in(path: str) -> list[Entry]:

@@ -173,8 +173,8 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
     if split != "test":
         return
     checkpoint = record["checkpoint"]
-    content = str(checkpoint.get("sha256") or checkpoint["path"])  # records of earlier versions have no hash
-    source = str(checkpoint["path"]) + (f" ({content[:8]})" if "sha256" in checkpoint else "")
+    content = str(checkpoint["sha256"])
+    source = f"{checkpoint['path']} ({content[:8]})"
     for name, row in record["rows"].items():
         if not row["seeds"]:  # it diverged
             continue
@@ -184,7 +184,7 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
         )
         tried = None  # a grid has no part in what was not selected from it
         if row.get("selection") == "val":
-            # What was tried tells grids apart of which earlier files say `default` alone.
+            # Methods have tried parts of a grid, by which `default` alone is told from another.
             tried = [one["point"] for one in row.get("validation") or []] or record.get("grid")
         settings = _short_hash(json.dumps([tried, record["backbone"], _unchosen(row)], sort_keys=True))
         names = Names(_data(record), "compare", name, settings)

@@ -64,21 +64,14 @@ def test_a_training_on_other_images_keeps_those_before(digits, stage1, trainer):
     assert contents[RECORD]["past"][0]["train"] != contents[RECORD]["split"]["hashes"]["train"]
 
 
-def test_files_without_the_record_are_read_as_what_they_can_be(digits, stage1, tiny, here, tmp_path):
-    """A stage 1 has begun at random; what another file went into is not known any more."""
-    retrained = stage2(tiny, here, stage1)
+def test_the_past_is_unknown_where_nothing_is_said(digits, stage1, tmp_path):
     data = digits()
     data.split("train")
-    head = LinearHead(8, data.class_counts)
-    save_retrained(tmp_path / "a.ckpt", str(stage1), SmallCNN(8), head, CrossEntropyLoss(data.class_counts), data)
-    save_probed(tmp_path / "b.ckpt", SmallCNN(8), head, data)
-    for path, expected in ((stage1, []), (retrained, [UNKNOWN]), (tmp_path / "a.ckpt", [UNKNOWN])):
-        contents = torch.load(path, weights_only=True)
-        del contents[RECORD]["past"]
-        torch.save(contents, tmp_path / "old.ckpt")
-        assert checkpoints.read(tmp_path / "old.ckpt").past == expected
-        assert loaded_past(contents) == checkpoints.read(tmp_path / "old.ckpt").origins
-    assert checkpoints.read(tmp_path / "b.ckpt").past == [UNKNOWN]
+    save_probed(tmp_path / "probe.ckpt", SmallCNN(8), LinearHead(8, data.class_counts), data)
+    assert checkpoints.read(tmp_path / "probe.ckpt").past == [UNKNOWN]
+    contents = torch.load(stage1, weights_only=True)
+    del contents[RECORD]["past"]
+    assert loaded_past(contents) == [trained_on(contents[RECORD]["split"]), UNKNOWN]
 
 
 def test_heads_saved_without_a_trainer_record_the_file_that_they_began_with(digits, stage1, foreign, tmp_path):

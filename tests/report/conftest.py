@@ -51,9 +51,14 @@ def compared():
     """The record of ``compare`` with these rows."""
     protocol = {"views": 1, "bn_mode": "eval", "test_time_averaging": "none", "aggregation": "mean", "selection": "val"}
 
-    def make(rows, backbone="ResNet32", path="model.pth", **checkpoint):
-        checkpoint = {"path": path, **checkpoint}
-        return {**COMMON, "checkpoint": checkpoint, "backbone": backbone, "protocol": protocol, "rows": rows}
+    def make(rows, path="model.pth", sha256=64 * "0", backbone="ResNet32"):
+        return {
+            **COMMON,
+            "checkpoint": {"path": path, "sha256": sha256},
+            "backbone": backbone,
+            "protocol": protocol,
+            "rows": rows,
+        }
 
     return make
 

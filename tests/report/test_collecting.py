@@ -123,12 +123,15 @@ def test_nothing_to_report_is_one_sentence(write, run, here, folder, sentence):
 def test_a_mean_over_checkpoints_is_said(write, compared, rows_of):
     for number in range(5):
         seeds = [{"seed": 0, "accuracy": {"all": 0.1 * number}}]
-        write(f"c{number}", compared({"lort": {"selection": "val", "seeds": seeds}}, path=f"model{number}.pth"))
+        write(
+            f"c{number}",
+            compared({"lort": {"selection": "val", "seeds": seeds}}, f"model{number}.pth", 64 * str(number)),
+        )
     (row,), notes = rows_of(".")
     assert len(row.runs) == 5
     assert notes == [
-        "rows of compare are means over 5 checkpoints (model0.pth, model1.pth, model2.pth and 2 more); give the runs "
-        "of one to see it alone."
+        "rows of compare are means over 5 checkpoints (model0.pth (00000000), model1.pth (11111111), model2.pth "
+        "(22222222) and 2 more); give the runs of one to see it alone."
     ]
     assert rows_of("c1")[1] == []
 
