@@ -8,6 +8,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,28 +37,22 @@ def claim_folder(parent: Path, option: str = "output") -> Path:
     Raises:
         UsageError: If no folder can be made there.
     """
-    number, tries = 0, 100
-    while True:
+    for number in count():
         folder = parent / f"version_{number}"
         if rank_zero_only.rank:  # type: ignore[attr-defined]  # set by Lightning when it is imported
-            return folder
+            break
         try:
-            folder.mkdir(parents=True, exist_ok=False)
+            folder.mkdir(parents=True)
+            break
         except OSError as error:
-            if isinstance(error, FileExistsError) and Path(error.filename) == folder:
-                number += 1
-            # A refused job may just have removed its folder and the parent. Where the parent is a link that leads
-            # nowhere, it is the link that exists, each time.
-            elif isinstance(error, FileExistsError | FileNotFoundError) and tries:
-                tries -= 1
-            else:
+            # Where the parent is a link that leads nowhere, it is the link that exists, whatever the number.
+            if not isinstance(error, FileExistsError) or Path(error.filename) != folder:
                 where = f": {str(error.filename)!r}" if error.filename else ""
                 raise UsageError(
                     f"The run's folder {str(folder)!r} cannot be made ({error.strerror}{where}); name another place by "
                     f"`{option}`."
                 ) from error
-        else:
-            return folder
+    return folder
 
 
 def check_writable(output: Path, need: int = 0) -> None:
@@ -106,13 +101,14 @@ def whole_or_gone(output: Path) -> Iterator[Path]:
 
 
 def give_back_folder(folder: Path) -> None:
-    """Remove a folder of :func:`claim_folder` whose run was refused before it left more than its configuration."""
+    """Remove a folder of :func:`claim_folder` whose run was refused before it left more than its configuration.
+
+    The folder of all runs stays, also an empty one: other jobs may be about to make theirs in it.
+    """
     if rank_zero_only.rank or not folder.is_dir():  # type: ignore[attr-defined]
         return
     if {entry.name for entry in folder.iterdir()} <= {"config.yaml", "hparams.yaml"}:
         shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # it may hold other runs
-            folder.parent.rmdir()
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
