@@ -3,8 +3,7 @@
 Else jsonargparse would take the encoding of the system, which on Windows is another.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +16,34 @@ from lightning.pytorch.cli import SaveConfigCallback
 
 from lt_lightning import home, presets
 from lt_lightning.drafts import write_text
+from lt_lightning.errors import UsageError
 
 # The default of an argument of Lightning's `Timer`, which YAML does not know.
 yaml.SafeDumper.add_representer(Interval, lambda dumper, value: dumper.represent_str(str(value.value)))
 
 
 class ConfigFile(ActionConfigFile):
-    """``-c`` of every command: jsonargparse's, with the home folder in the place of ``~`` at the start of a value."""
+    """``-c`` of every command: a configuration file with all that it stacks, or the name of a preset."""
 
     @staticmethod
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: Any) -> None:
-        """Do as jsonargparse does, then expand what has been read.
+        """Take a file's settings over; the home folder stands for ``~`` at the start of a value.
 
         Raises:
-            UsageError: If a file is not UTF-8.
+            UsageError: If there is no such file or preset, or it cannot be read.
         """
-        with _reading_utf8(parser):
-            ActionConfigFile.apply_config(parser, cfg, dest, value)
-        _expand(cfg)
+        path = presets.resolve(str(value))
+        apply_settings(parser, cfg, dest, path, presets.load(path))
 
 
-@contextmanager
-def _reading_utf8(parser: ArgumentParser) -> Iterator[None]:
-    """Have a parser read files as what they are."""
-
-    def parse_path(path: str, **options: Any) -> Namespace:
-        text = presets.read_text(Path(path))
-        with Path_fr(path).relative_path_context():
-            found: Namespace = parser.parse_string(text, Path(path).name, **options)
-        return found
-
-    vars(parser)["parse_path"] = parse_path
-    try:
-        yield
-    finally:
-        vars(parser).pop("parse_path", None)
+def apply_settings(parser: ArgumentParser, cfg: Namespace, dest: str, path: str, settings: Any) -> None:
+    """Do as jsonargparse does with the file at ``path``, had it these settings."""
+    if not isinstance(settings, Mapping):
+        raise UsageError(f"`--config` {path!r} holds no settings but {settings!r}.")
+    with Path_fr(path).relative_path_context():
+        ActionConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump(settings, sort_keys=False))
+    cfg[dest][-1] = path  # jsonargparse took it for settings without a file
+    _expand(cfg)
 
 
 def _expand(value: Any) -> Any:

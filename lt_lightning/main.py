@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonargparse import ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -64,20 +62,6 @@ def main(argv: Sequence[str]) -> None:
         LTCLI(args=words if fits else with_model(words))
 
 
-class PresetConfigFile(ConfigFile):
-    """``-c``: a configuration file, or the name of a preset."""
-
-    @staticmethod
-    def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: Any) -> None:
-        """Look the preset up, merge what it stacks, then do as jsonargparse does."""
-        path = presets.resolve(str(value))
-        if not presets.is_stacked(path):
-            ConfigFile.apply_config(parser, cfg, dest, path)
-            return
-        ConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump(presets.load(path), sort_keys=False))
-        cfg[dest][-1] = path  # jsonargparse took it for settings without a file
-
-
 class LTCLI(LightningCLI):
     """LightningCLI for :class:`LTModule` and :class:`LTDataModule`.
 
@@ -101,7 +85,6 @@ class LTCLI(LightningCLI):
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 seed_everything_default=0,
-                trainer_defaults=dict(TRAINER_DEFAULTS),
                 save_config_callback=SaveConfig,
                 save_config_kwargs={"overwrite": True},
                 parser_kwargs=_of_parsers(self.subcommands()) if run else {"exit_on_error": False},
@@ -119,15 +102,8 @@ class LTCLI(LightningCLI):
         """The parser of one command, whose ``-c`` also knows presets."""
         kwargs.pop("default_config_files", None)
         parser = LightningArgumentParser(**kwargs)
-        parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file or the name of a preset.")
+        parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file or the name of a preset.")
         return parser
-
-    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        """The parser of one command; commands that were not typed need only be there by name, which saves time."""
-        if self._typed in (None, subcommand):
-            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        self._subcommand_method_arguments[subcommand] = []
-        return self.init_parser(**kwargs)
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Trainer, model and data; the bases are named so that errors and help stay about them."""
@@ -152,8 +128,7 @@ class LTCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse a command line or a dictionary."""
-        command = args[0] if isinstance(args, list) and args and args[0] in self.subcommands() else "fit"
-        with sentences(command):
+        with sentences(self._typed or "fit"):
             self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
             running = self.config.get("subcommand")
             self._ckpt_path = self.config[running].get("ckpt_path") if running else None

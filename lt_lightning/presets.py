@@ -91,7 +91,7 @@ def load(value: str) -> Any:
     return _load(Path(resolve(value)), ())
 
 
-def read_text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     """Text of a configuration file, without the mark that editors on Windows put in front.
 
     Raises:
@@ -101,11 +101,6 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"`--config` {str(path)!r} is not text in UTF-8 ({error}); save it as that.") from error
-
-
-def is_stacked(value: str) -> bool:
-    """Whether a preset or file lies on top of others, here or below a key."""
-    return _mentions_stack(_read(Path(resolve(value))))
 
 
 def merge(below: Any, above: Any) -> Any:
@@ -179,15 +174,9 @@ def _read(path: Path) -> Any:
     import yaml  # here, so that names are looked up with the standard library alone
 
     try:
-        return yaml.safe_load(read_text(path))
+        return yaml.safe_load(_read_text(path))
     except yaml.YAMLError as error:
         raise UsageError(f"`--config` {str(path)!r} is not valid YAML: {' '.join(str(error).split())}.") from error
-
-
-def _mentions_stack(content: Any) -> bool:
-    return isinstance(content, Mapping) and (
-        STACK in content or any(_mentions_stack(value) for key, value in content.items() if key != _ARGUMENTS)
-    )
 
 
 def _shown(path: Path) -> str:

@@ -13,6 +13,7 @@ from lt_lightning.comparing import command
 from lt_lightning.comparing.methods import find_methods
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.config_files import ConfigFile
+from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI
 
 
@@ -85,6 +86,13 @@ def test_a_file_that_is_not_utf8_is_named(command, encoding, here, capsys):
     error = capsys.readouterr().err
     assert error.startswith("lt-lightning: error: `--config` 'these.yaml' is not text in UTF-8 (")
     assert error.endswith("); save it as that.\n")
+
+
+@pytest.mark.parametrize(("text", "found"), [("", "None"), ("hello", "'hello'"), ("[1]", r"\[1\]")])
+def test_a_file_without_settings_is_named(text, found, here):
+    (here / "these.yaml").write_text(text)
+    with pytest.raises(UsageError, match=rf"`--config` 'these.yaml' holds no settings but {found}\.$"):
+        LTCLI(["-c", "these.yaml"], run=False)
 
 
 def test_a_file_beside_a_configuration_is_found(here):

@@ -109,6 +109,7 @@ MAY_IMPORT = {
     "comparing": {
         "backbones",
         "checkpoints",
+        "config_files",
         "data",
         "features",
         "functional",
@@ -131,6 +132,7 @@ MAY_IMPORT = {
         "augmentations",
         "callbacks",
         "checkpoints",
+        "config_files",
         "data",
         "devices",
         "interruption",
@@ -162,6 +164,7 @@ MAY_IMPORT = {
         "backbones",
         "checkpoints",
         "comparing",
+        "config_files",
         "data",
         "features",
         "functional",

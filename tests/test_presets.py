@@ -160,14 +160,11 @@ def test_stack_may_be_one_name_and_stand_below_a_key_but_not_among_arguments(tmp
         tmp_path,
         mine={"stage": {"stack": "part.yaml", "b": 2}, "data": {"init_args": {"stack": 4}}},
         part={"a": 1, "b": 1},
-        plain={"data": {"init_args": {"stack": 4}}},
     )
     assert presets.load(str(tmp_path / "mine.yaml")) == {
         "stage": {"a": 1, "b": 2},
         "data": {"init_args": {"stack": 4}},
     }
-    assert presets.is_stacked(str(tmp_path / "mine.yaml"))
-    assert not presets.is_stacked(str(tmp_path / "plain.yaml"))
 
 
 def test_fragments_are_no_presets_but_can_be_stacked_and_typed():

@@ -15,12 +15,12 @@ from lt_lightning.comparing.files import write_all
 from lt_lightning.comparing.leaderboard import leaderboards, ordered, priors_table
 from lt_lightning.comparing.outcome import Comparison, Options
 from lt_lightning.comparing.record import test_priors
+from lt_lightning.config_files import ConfigFile
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.processes import joined_processes, rank_and_world_size, wait_for_all
 from lt_lightning.interruption import interruptible
-from lt_lightning.main import PresetConfigFile
 from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import check_writable
@@ -81,7 +81,7 @@ def build_parser() -> LightningArgumentParser:
         "print one table.",
         exit_on_error=False,
     )
-    parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file with these options.")
+    parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file with these options.")
     parser.add_argument(
         "--checkpoint", type=str, required=True, help="Stage 1: a checkpoint of this package, or a plain PyTorch file."
     )

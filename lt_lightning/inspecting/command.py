@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning import presets
-from lt_lightning.config_files import ConfigFile
+from lt_lightning.config_files import ConfigFile, apply_settings
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.inspecting.duplicates import find_duplicates
@@ -80,10 +79,11 @@ class _DataOfConfig(ConfigFile):
 
     @staticmethod
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: Any) -> None:
-        content = presets.load(str(value))
+        path = presets.resolve(str(value))
+        content = presets.load(path)
         if not isinstance(content, Mapping) or "data" not in content:
             raise UsageError(f"`--config` {str(value)!r} says nothing of `data`; give one that does, or `--data`.")
-        ConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump({"data": content["data"]}, sort_keys=False))
+        apply_settings(parser, cfg, dest, path, {"data": content["data"]})
 
 
 def _check_output(path: Path, overwrite: bool) -> None:

@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning.backbones import Backbone, without_published_weights
 from lt_lightning.comparing.leaderboard import EDGE
+from lt_lightning.config_files import ConfigFile
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.network_input import input_shape, say_how_images_are_prepared
 from lt_lightning.drafts import write_text
@@ -20,7 +21,6 @@ from lt_lightning.errors import UsageError, check_above_0
 from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.processes import joined_processes, on_first, rank_and_world_size
 from lt_lightning.interruption import interruptible
-from lt_lightning.main import PresetConfigFile
 from lt_lightning.modules import save_probed
 from lt_lightning.modules.origin import check_published
 from lt_lightning.parser_errors import sentences
@@ -73,7 +73,7 @@ def build_parser() -> LightningArgumentParser:
         description="Give a pre-trained network a linear classifier for your classes, which stage 2 can start from.",
         exit_on_error=False,
     )
-    parser.add_argument("-c", "--config", action=PresetConfigFile, help="A YAML file with these options.")
+    parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file with these options.")
     parser.add_argument(
         "--checkpoint",
         type=str | None,
