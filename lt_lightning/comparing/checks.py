@@ -86,7 +86,7 @@ def check_order(setup: Setup, features: dict[str, Features]) -> None:
     A foreign file seldom names them, and methods that start from its classifier then learn from a wrong one.
     """
     train, names = features["train"], setup.data.class_names
-    said = torch.cat([top_class(part) for part in predict_parts(setup.stage1().head, train, setup.device)])
+    said = torch.cat([top_class(part) for part in predict_parts(setup.stage1.head, train, setup.device)])
     plain, renamed, meant = recall_if_reordered(said, train.targets, len(setup.counts))
     if renamed - plain <= _CLEAR:
         return
@@ -103,7 +103,7 @@ def check_memorised(setup: Setup, features: dict[str, Features]) -> None:
     """Warn where stage 1 seems to have been trained on the validation images that settings are selected on."""
     if not setup.selection.allowed:
         return
-    head = setup.stage1().head
+    head = setup.stage1.head
     seen = torch.bincount(features["val"].targets, minlength=len(setup.counts)) > 0
     found = []
     for part in (features["val"], features["train"]):

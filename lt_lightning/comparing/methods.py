@@ -17,6 +17,9 @@ from lt_lightning.losses import Loss
 BUILT_IN = "cifar100_lt/"
 """The presets whose stage-2 methods go by their names alone: every method has one there."""
 
+STAGE1, ORACLE = "stage 1", "oracle"
+"""Rows of a comparison that are no methods."""
+
 _NOT_METHODS = ("stage1/", "pipeline_", "best")
 _PARTS = ("head", "loss", "optimizer", "lr_scheduler", "allow_double_balancing")
 _LEFT_OUT = ("callbacks", "callbacks+", "gradient_clip_val", "accumulate_grad_batches")
@@ -74,6 +77,11 @@ def find_methods(wanted: str | Sequence[str], class_counts: list[int], parser: S
     found: dict[str, Method] = {}
     for name in names:
         method = _find(name, len(class_counts))
+        if method.name in (STAGE1, ORACLE):
+            raise UsageError(
+                f"`methods` names a file {method.name!r}, as a row of every comparison is called; give the file "
+                f"another name."
+            )
         if method.name in found:
             raise UsageError(f"`methods` names {method.name!r} twice; name each method once.")
         head, _ = parser.make(method.plain, method.name).parts(1, class_counts)

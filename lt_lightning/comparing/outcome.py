@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from lt_lightning.checkpoints import to_linear
 from lt_lightning.comparing.evaluation import Predictions
 from lt_lightning.comparing.grid import Grid, Point
+from lt_lightning.comparing.methods import ORACLE, STAGE1
 from lt_lightning.comparing.selection import Selection, choose
 from lt_lightning.comparing.source import Source
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, Features, Views
-
-STAGE1, ORACLE = "stage 1", "oracle"
 
 NO_GAIN = "no method is better than stage 1 on the validation images"
 

@@ -8,7 +8,8 @@ import torch
 
 from lt_lightning.comparing import paper
 from lt_lightning.comparing.grid import Point
-from lt_lightning.comparing.outcome import STAGE1, Row
+from lt_lightning.comparing.methods import STAGE1
+from lt_lightning.comparing.outcome import Row
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained
@@ -26,7 +27,7 @@ def paper_rows(setup: Setup) -> list[Row]:
     """Stage 1 and each method, tested on images."""
     wanted = setup.every_point
     _announce(setup)
-    rows = [_as_it_is(setup, Row(STAGE1, "none", None, [], [setup.stage1()]))]
+    rows = [_as_it_is(setup, Row(STAGE1, "none", None, [], [setup.stage1]))]
     # Before the bar appears: extraction has one of its own.
     untrained = {point.method.name: _untrained(setup, point) for point in wanted if not point.method.trains}
     total = sum(setup.epochs(point.method) for point in wanted if point.method.trains) * len(setup.options.seeds)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from lt_lightning.comparing.evaluation import accuracies, count_correct, share_correct
 from lt_lightning.comparing.grid import Point
-from lt_lightning.comparing.methods import Method, recipe
-from lt_lightning.comparing.outcome import ORACLE, STAGE1, Row, TriedPoint
+from lt_lightning.comparing.methods import ORACLE, STAGE1, Method, recipe
+from lt_lightning.comparing.outcome import Row, TriedPoint
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.testing import fit_to_validation
@@ -27,7 +27,7 @@ _Features = dict[str, Features]
 
 def stage1_row(setup: Setup, features: _Features) -> Row:
     """The checkpoint's own classifier."""
-    head = setup.stage1()
+    head = setup.stage1
     tried = [TriedPoint({}, _scores(setup, [head], features))] if setup.selection.allowed else []
     return Row(STAGE1, "none", None, tried, [head], val_correct=_right(setup, [head], features))
 

@@ -2,14 +2,15 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from lt_lightning.backbones import Backbone
 from lt_lightning.comparing import paper
 from lt_lightning.comparing.grid import Point, points, read_grid
-from lt_lightning.comparing.methods import Method, find_methods
-from lt_lightning.comparing.outcome import ORACLE, STAGE1, Options
-from lt_lightning.comparing.selection import may_select
+from lt_lightning.comparing.methods import STAGE1, Method, find_methods
+from lt_lightning.comparing.outcome import Options
+from lt_lightning.comparing.selection import Selection, may_select
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.source import read_source
 from lt_lightning.comparing.training import Trained
@@ -65,34 +66,24 @@ class Setup:
         self.counts = data.class_counts
         self.parser = SettingsParser()
         self.grid = read_grid(grid)
-        found = find_methods(methods, self.counts, self.parser)
-        _check_names([method.name for method in found])
-        if options.batch_size:
-            found = [method.with_settings(batch_size=options.batch_size) for method in found]
-        self.methods = found
-        self.points = points(found, self.grid, self.parser, default=not self.on_images)
+        self.methods = self._find_methods(methods)
+        self.points = points(self.methods, self.grid, self.parser, default=not self.on_images)
         self._check_points(length_of_features(backbone))
-        self.pool = data.balanced_pool() if options.oracle is not False and not self.on_images else None
-        if options.oracle and self.pool is None:
-            raise UsageError(
-                f"`oracle` needs a balanced pool that the long tail was cut from, and `{type(data).__name__}` has "
-                f"none; leave it out."
-            )
-        needed: tuple[Split, ...] = ("train", "test")
-        for name in needed:
-            if data.split(name) is None:
-                raise data.no_images(name, "compare")
+        self.pool = self._balanced_pool()
+        self._check_images()
         self.source = read_source(checkpoint, backbone, data, options.checkpoint_class_names, options.allow_partial)
-        split = data.describe_split()
-        self.selection = may_select(data.has_validation, split, self.source.split, options.unseen, self.source.past)
-        if self.on_images:
-            self.selection = paper.BEST_ON_TEST
-        refits = self.selection.allowed and split.get("val_from") == "train"
-        self.whole = data.with_held_out() if refits else None
+        self.selection = self._may_select()
         if not self.selection.allowed:
-            self.points = points(found, {}, self.parser, default=False)  # a grid without images to choose by
+            self.points = points(self.methods, {}, self.parser, default=False)  # a grid without images to choose by
+        refits = self.selection.allowed and data.describe_split().get("val_from") == "train"
+        self.whole = data.with_held_out() if refits else None
         self.device = device_of_heads(options.features.device)
         self.warnings: list[str] = []
+
+    def _find_methods(self, names: str | Sequence[str]) -> list[Method]:
+        found = find_methods(names, self.counts, self.parser)
+        size = self.options.batch_size
+        return [method.with_settings(batch_size=size) for method in found] if size else found
 
     def _check_points(self, num_features: int) -> None:
         """Make all that will train, the first of each method at its size: of 8,142 classes each takes seconds."""
@@ -102,6 +93,27 @@ class Setup:
                 parts = settings.parts(1 if place else num_features, self.counts)
                 if point.method.trains:
                     settings.training(*parts)
+
+    def _balanced_pool(self) -> LTDataModule | None:
+        pool = self.data.balanced_pool() if self.options.oracle is not False and not self.on_images else None
+        if self.options.oracle and pool is None:
+            raise UsageError(
+                f"`oracle` needs a balanced pool that the long tail was cut from, and `{type(self.data).__name__}` has "
+                f"none; leave it out."
+            )
+        return pool
+
+    def _check_images(self) -> None:
+        needed: tuple[Split, ...] = ("train", "test")
+        for name in needed:
+            if self.data.split(name) is None:
+                raise self.data.no_images(name, "compare")
+
+    def _may_select(self) -> Selection:
+        if self.on_images:
+            return paper.BEST_ON_TEST
+        data, source = self.data, self.source
+        return may_select(data.has_validation, data.describe_split(), source.split, self.options.unseen, source.past)
 
     @property
     def every_point(self) -> list[Point]:
@@ -118,6 +130,7 @@ class Setup:
         """Length of a method's training."""
         return self.parser.make(method.plain, method.name).epochs
 
+    @cached_property
     def stage1(self) -> Trained:
         """The checkpoint's own classifier, as a head that has been trained."""
         classifier = self.source.classifier
@@ -131,11 +144,3 @@ class Setup:
         self.warnings.append(text)
         if rank_and_world_size()[0] == 0:
             warnings.warn(text, stacklevel=4)
-
-
-def _check_names(names: Sequence[str]) -> None:
-    taken = next((name for name in names if name in (STAGE1, ORACLE)), None)
-    if taken is not None:
-        raise UsageError(
-            f"`methods` names a file {taken!r}, as a row of every comparison is called; give the file another name."
-        )

@@ -3,7 +3,8 @@
 import torch
 
 from lt_lightning.comparing.evaluation import evaluate, predict, predict_parts
-from lt_lightning.comparing.outcome import NO_GAIN, ORACLE, Row, methods_of
+from lt_lightning.comparing.methods import ORACLE
+from lt_lightning.comparing.outcome import NO_GAIN, Row, methods_of
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained

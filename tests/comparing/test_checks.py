@@ -11,7 +11,8 @@ from lt_lightning.comparing import Options
 from lt_lightning.comparing.checks import check_favoured, check_memorised, check_order, check_validated
 from lt_lightning.comparing.evaluation import Predictions
 from lt_lightning.comparing.leaderboard import leaderboard
-from lt_lightning.comparing.outcome import STAGE1, Row
+from lt_lightning.comparing.methods import STAGE1
+from lt_lightning.comparing.outcome import Row
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
@@ -92,7 +93,7 @@ def test_where_nothing_is_selected_nothing_selects_the_wrong_method(setup):
     rows = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
     said = (rows @ layer.weight.T + layer.bias).argmax(dim=1)
     val, wrong = features_of(rows, said), features_of(rows, (said + 1) % 10)
-    stage1 = Row(STAGE1, "none", None, [], [setup.stage1()], val_correct=torch.ones(400, dtype=torch.float64))
+    stage1 = Row(STAGE1, "none", None, [], [setup.stage1], val_correct=torch.ones(400, dtype=torch.float64))
     stage1.tests.append(Predictions(said, torch.ones(400), {}))
     features = {"val": val, "train": wrong, "test": wrong}
     for check, arguments in ((check_memorised, (features,)), (check_favoured, (stage1, features))):
