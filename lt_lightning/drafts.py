@@ -6,6 +6,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
+from lt_lightning.errors import UsageError
+
+
+class UnwritableError(UsageError):
+    """A file that cannot be written where it was asked for, whatever it would have held."""
+
 
 @contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
@@ -26,6 +32,33 @@ def draft_of(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the folder may be gone, or no longer ours to write to
             draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_file(path: Path, option: str, overwrite: bool = False) -> Iterator[Path]:
+    """A draft to be written to, which then gets its name: a file that is whole, and goes over no other.
+
+    Args:
+        path: The file that there is to be; its folder is made if need be.
+        option: What names it, for messages.
+        overwrite: Whether a file of that name may be replaced.
+
+    Raises:
+        UnwritableError: If there is a file, or no room, or no right to write. Nothing is left behind then.
+    """
+    taken = UnwritableError(f"`{option}` {str(path)!r} exists, and no file is written over; give another name.")
+    if path.exists() and not overwrite:
+        raise taken
+    try:
+        with draft_of(path) as draft:
+            yield draft
+            if not put_in_place(draft, path, overwrite):
+                raise taken
+    except (OSError, RuntimeError) as error:  # torch raises the latter where a disk is full
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise UnwritableError(
+            f"`{option}` {str(path)!r} cannot be written ({reason}); make room or choose another folder."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

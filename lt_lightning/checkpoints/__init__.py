@@ -22,7 +22,8 @@ from lt_lightning.checkpoints.past import (
 )
 from lt_lightning.checkpoints.reading import RECORD, Checkpoint, read
 from lt_lightning.checkpoints.wording import explain_mismatch, report
-from lt_lightning.checkpoints.writing import UnwritableError, write_new
+from lt_lightning.checkpoints.writing import write_new
+from lt_lightning.drafts import UnwritableError
 
 __all__ = [
     "PUBLISHED",

@@ -4,7 +4,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lt_lightning.drafts import draft_of
+from lt_lightning.drafts import new_file
 from lt_lightning.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,15 +67,11 @@ def color_of(number: int) -> str:
     return f"C{number % 10}"
 
 
-def save(figure: "Figure", path: Path) -> None:
+def save(figure: "Figure", path: Path, overwrite: bool = False) -> None:
     """Write a figure in the format that its name ends in, whole or not at all.
 
     Raises:
-        UsageError: If it cannot be written.
+        UsageError: If it cannot be written, or there is a file by now that may not be replaced.
     """
-    try:
-        with draft_of(path) as draft:
-            figure.savefig(draft, format=path.suffix[1:], dpi=150)
-            draft.replace(path)
-    except OSError as error:
-        raise UsageError(f"`--output` {str(path)!r} cannot be written ({error}); give another folder.") from error
+    with new_file(path, "--output", overwrite) as draft:
+        figure.savefig(draft, format=path.suffix[1:], dpi=150)

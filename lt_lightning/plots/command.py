@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
     if taken and not options.overwrite:
         raise UsageError(f"`--output` {', '.join(taken)} exists; give another folder, or `--overwrite`.")
     for path, figure, left_out in files:
-        save(figure, path)
+        save(figure, path, options.overwrite)
         more = f" (without {len(left_out)} rows, such as {left_out[0]}; `--methods` chooses)" if left_out else ""
         print(f"written to {path}{more}")
 

@@ -37,5 +37,5 @@ def main(argv: Sequence[str]) -> None:
     for table in tables(rows, options.split):
         show(table)
     if options.output is not None:
-        write(options.output, rows, options.split)
+        write(options.output, rows, options.split, options.overwrite)
         print(f"written to {options.output}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lt_lightning.drafts import write_text
+from lt_lightning.drafts import new_file
 from lt_lightning.errors import UsageError
 from lt_lightning.report.rendering import to_markdown
 from lt_lightning.report.rows import Row
@@ -59,14 +59,11 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise UsageError(f"`--output` {str(path)!r} exists; give another name, or `--overwrite`.")
 
 
-def write(path: Path, rows: Sequence[Row], split: str) -> None:
+def write(path: Path, rows: Sequence[Row], split: str, overwrite: bool = False) -> None:
     """Write rows in the format that the file's name ends in, whole or not at all.
 
     Raises:
-        UsageError: If it cannot be written.
+        UsageError: If it cannot be written, or there is a file by now that may not be replaced.
     """
-    text = _FORMATS[path.suffix](rows, split)
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise UsageError(f"`--output` {str(path)!r} cannot be written ({error}); give another.") from error
+    with new_file(path, "--output", overwrite) as draft:
+        draft.write_text(_FORMATS[path.suffix](rows, split), encoding="utf-8")

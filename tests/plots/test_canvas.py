@@ -29,7 +29,7 @@ def test_files_are_of_the_format_of_their_name(ending, start, tmp_path):
 def test_dollars_in_names_are_no_formulas(made_row, tmp_path):
     tried = [{"point": {"lr": rate}, "mean": 0.5} for rate in (1, 2)]
     for kind in (tail_figure, grid_figure):
-        save(kind("data $x_$", ["$y_$"], [made_row(tried=tried)]), tmp_path / "figure.svg")
+        save(kind("data $x_$", ["$y_$"], [made_row(tried=tried)]), tmp_path / "figure.svg", True)
         assert "</svg>" in (tmp_path / "figure.svg").read_text()
 
 
@@ -38,6 +38,14 @@ def test_a_folder_that_takes_no_files_is_one_sentence(tmp_path):
     figure, _ = new_figure("title")
     with pytest.raises(UsageError, match=r"`--output` .*file/tail\.png' cannot be written"):
         save(figure, tmp_path / "file" / "tail.png")
+
+
+def test_a_figure_that_appears_meanwhile_stays(tmp_path):
+    figure, _ = new_figure("title")
+    (tmp_path / "tail.png").write_text("theirs")
+    with pytest.raises(UsageError, match=r"`--output` .*tail\.png' exists"):
+        save(figure, tmp_path / "tail.png")
+    assert (tmp_path / "tail.png").read_text() == "theirs"
 
 
 def test_without_matplotlib_it_says_how_to_get_it(monkeypatch):

@@ -2,11 +2,13 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
 from lt_lightning import report
 from lt_lightning.errors import UsageError
+from lt_lightning.report import files
 
 
 def test_files_are_written_whole_and_replaced_on_request_only(write, run, here, capsys):
@@ -28,3 +30,11 @@ def test_files_are_written_whole_and_replaced_on_request_only(write, run, here, 
         report.main(["report", "runs", "--output", "table.txt"])
     with pytest.raises(UsageError, match=r"results\.json would be taken for a run's own file"):
         report.main(["report", "runs", "--output", "results.json"])
+
+
+def test_a_table_that_appears_meanwhile_stays(write, run, rows_of, here):
+    write("a", run(0.4))
+    (here / "table.csv").write_text("theirs")
+    with pytest.raises(UsageError, match=r"`--output` 'table.csv' exists"):
+        files.write(Path("table.csv"), rows_of("a")[0], "test")
+    assert (here / "table.csv").read_text() == "theirs"
