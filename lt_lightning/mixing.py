@@ -35,7 +35,7 @@ class Mixed:
 
     def __post_init__(self) -> None:
         shape = tuple(getattr(self.share, "shape", ()))
-        plain = not isinstance(self.share, Tensor)  # a tensor's value would be waited for
+        plain = not isinstance(self.share, Tensor)  # to read a tensor's value is to wait for its device
         if shape or (plain and not 0 <= self.share <= 1):
             raise UsageError(
                 f"`share` of `Mixed` must be one number for the whole batch, from 0 to 1, but got "
@@ -67,8 +67,8 @@ class Draws:
     """Where a batch's random choices come from: its place in the run and nothing else.
 
     Attributes:
-        shared: Of numbers that are the same in every process, as the share of the images is.
-        local: Of what each process draws for its own images; on the CPU, so that all devices mix alike.
+        shared: Source of numbers that are the same in every process, such as the share of the images.
+        local: Source of what each process draws for its own images; on the CPU, so that all devices mix alike.
     """
 
     shared: Random
@@ -101,7 +101,7 @@ class Mixing(ABC):
         """Refuse a loss that cannot be taken twice of one batch.
 
         Raises:
-            UsageError: If the loss keeps account of what it has seen, which persistent buffers tell.
+            UsageError: If the loss keeps account of what it has seen, as its persistent buffers show.
         """
         if loss.state_dict().keys() - dict(loss.named_parameters()).keys():
             raise UsageError(
@@ -221,14 +221,14 @@ class RandomMixing(Mixing):
             mixing.check(loss)
 
     def mix(self, images: Tensor, targets: Tensor, draws: Draws) -> Mixed:
-        """Mix as the lot says."""
+        """Mix in a way that is drawn at random."""
         (chosen,) = draws.shared.choices(self.mixings, self.weights)
         return chosen.mix(images, targets, draws)
 
 
 def _partners(images: Tensor, draws: Draws) -> Tensor:
-    """Whom each image is mixed with: a random order of the batch, ``(N,)``, on the images' device."""
-    # Drawn in pinned memory the copy makes no process wait for its device.
+    """Which image each one is mixed with: a random order of the batch, ``(N,)``, on the images' device."""
+    # In pinned memory, so that no process waits for the copy.
     order = torch.randperm(len(images), generator=draws.local, pin_memory=images.is_cuda)
     return order.to(images.device, non_blocking=True)
 

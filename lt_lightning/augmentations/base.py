@@ -13,7 +13,7 @@ from lt_lightning.wording import class_path
 
 
 class Augmentation(ABC):
-    """Base of what changes a batch of training images, each by draws of its own.
+    """Base of augmentations, which change each image of a training batch by draws of its own.
 
     Data modules take one by ``class_path``; it comes after crop and flip and before normalisation.
 
@@ -35,7 +35,7 @@ class Augmentation(ABC):
 
     @property
     def changes(self) -> bool:
-        """Whether images come out other than they went in, and so have more views than crops and mirror images."""
+        """Whether images are changed at all, and so have more views than crops and mirror images."""
         return True
 
     def describe(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def augment(augmentation: Augmentation, images: Tensor, generator: torch.Generat
     """Apply an augmentation to a batch, and see that normalisation can follow it.
 
     Args:
-        augmentation: Anybody's.
+        augmentation: Of this package or your own.
         images: ``(B, C, H, W)``, uint8.
         generator: Source of all draws.
 
@@ -101,7 +101,7 @@ class AugmentationChain(Augmentation):
         return any(step.changes for step in self.steps)
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Apply each to what the one before it has left."""
+        """Apply the steps in order."""
         for step in self.steps:
             images = step(images, generator)
         return images
@@ -143,7 +143,7 @@ def _derived(generator: torch.Generator) -> torch.Generator:
 
 
 def check_fill(fill: int, name: str) -> None:
-    """Refuse what is no value of a pixel.
+    """Refuse a ``fill`` that is no value of a pixel.
 
     Args:
         fill: Value of ``fill``.
@@ -163,6 +163,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
-    if isinstance(value, Tensor):  # whose text leaves numbers out
+    if isinstance(value, Tensor):  # its repr leaves numbers out
         return value.tolist()
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

@@ -63,7 +63,7 @@ def features_of(backbone: nn.Module, images: Tensor) -> Tensor:
     """
     try:
         features: Tensor = backbone(images)
-    except RuntimeError as error:  # asked afterwards, so that no image waits for it
+    except RuntimeError as error:  # looked at after an error alone, so that it costs no time
         first = next((layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d)), None)
         if first is None or images.ndim != 4 or first.in_channels == images.shape[1]:
             raise

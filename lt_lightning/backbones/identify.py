@@ -10,7 +10,7 @@ from lt_lightning.backbones.mnist_cnn import CNN2C, CNN5C
 from lt_lightning.backbones.torchvision import TorchvisionBackbone
 from lt_lightning.backbones.wide_resnet import WideResNet
 
-# Each with a part of a key that its weights have; most others lack it and need not be built.
+# Each with a part of a key of its weights; it is built only for files that have such a key.
 _OURS: tuple[tuple[type[Backbone], str], ...] = (
     (ResNet20, "layer3.2.bn2."),
     (ResNet32, "layer3.4.bn2."),
@@ -49,7 +49,7 @@ def fitting_backbones(fits: Callable[[Backbone], bool], keys: Iterable[str]) -> 
 
     Args:
         fits: Called with each candidate, built on the meta device: shapes only, no memory.
-        keys: Names of the tensors the backbone shall fit; candidates with a layer that none of these names are not
+        keys: Names of the tensors the backbone shall fit; candidates with a layer that is in none of these are not
             built.
     """
     names = "\n".join(keys)

@@ -59,7 +59,7 @@ class TimmBackbone(Backbone):
         self.name = name
         if pretrained:
             self.published_transform = {key: tuple(model.pretrained_cfg[key]) for key in ("mean", "std")}
-        # Read after published ones or, where timm's description of the model is told to, in their place.
+        # `checkpoint_path` is read after published weights; the `file` of timm's description is read in their place.
         file = options.get("checkpoint_path") or (model.pretrained_cfg.get("file") if pretrained else None)
         self.weights_file = str(file) if file else None
         # Models with a layer between pooling and classifier give that layer's width.

@@ -66,12 +66,12 @@ class TorchvisionBackbone(Backbone):
 
 
 def _published(name: str, weights: str) -> torchvision.models.WeightsEnum:
-    """Published weights, whose name may stand behind their class's, ``ResNet50_Weights.IMAGENET1K_V1``."""
+    """Published weights by their name, with or without their class: ``ResNet50_Weights.IMAGENET1K_V1``."""
     return torchvision.models.get_model_weights(name)[weights.rpartition(".")[2]]
 
 
 def _shape_of(name: str, weights: str | None) -> dict[str, Any]:
-    """Arguments by which a model that begins at random is otherwise the one that published weights belong to."""
+    """Arguments that give a model without published weights the architecture that these belong to."""
     if weights is None:
         return {}
     size = _published(name, weights).meta["min_size"]

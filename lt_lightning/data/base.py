@@ -76,6 +76,12 @@ class LTDataModule(LightningDataModule, ABC):
         self.group_thresholds = (low, high)
         self._forget()
 
+    def _forget(self) -> None:
+        """Have nothing loaded, as at first; extended where more is kept of what was loaded."""
+        self.train_sampler: EpochSampler | None = None
+        self._splits: dict[Split, LabelledImages | None] = {}
+        self._skip_batches = 0
+
     # -- what a subclass provides ------------------------------------------------------------------------------------
 
     @property
@@ -108,7 +114,7 @@ class LTDataModule(LightningDataModule, ABC):
         return {name: len(images) for name, images in self._splits.items() if images is not None}
 
     def describe_augmentation(self) -> dict[str, Any] | None:
-        """What training images go through besides crops and mirroring: the attribute ``augmentation``, where it is."""
+        """What training images go through besides crops and mirroring: ``augmentation``, if the data have it."""
         found = vars(self).get("augmentation")
         return found.describe() if isinstance(found, Augmentation) else None
 
@@ -133,9 +139,9 @@ class LTDataModule(LightningDataModule, ABC):
             yield self.to_input(pixels.to(device), training=False, generator=None), targets.to(device)
 
     def fingerprint(self, name: Split) -> str:
-        """SHA-256 of what a split shows at which position, unlike the hash of its record, which knows no order.
+        """SHA-256 of a split's images in their order, which the hash in its record ignores.
 
-        This one reads every image; a source that has something cheaper to go by overrides it.
+        It reads every image; a source with a cheaper way overrides it.
         """
         images = self.undistorted(name)
         digest = hashlib.sha256()
@@ -176,7 +182,7 @@ class LTDataModule(LightningDataModule, ABC):
     # -- what a comparison asks for -----------------------------------------------------------------------------------
 
     def with_held_out(self) -> "LTDataModule":
-        """These data with what ``val_from="train"`` has taken out of the training images put back; loads nothing."""
+        """These data with the images that ``val_from="train"`` holds out back among those that train; loads nothing."""
         return self
 
     def balanced_pool(self) -> "LTDataModule | None":
@@ -225,7 +231,7 @@ class LTDataModule(LightningDataModule, ABC):
         if stage == "validate" and self.split("val") is None:
             raise self.no_images("val", "validate")
         if stage in ("test", "predict") and self.split("test") is None:
-            raise self.no_images("test", "test" if stage == "test" else "predict")  # Lightning's own word is another
+            raise self.no_images("test", "test" if stage == "test" else "predict")  # Lightning's enum shows otherwise
 
     def no_images(self, name: Split, command: str) -> UsageError:
         """The error to raise where ``command`` needs images of a split that has none."""
@@ -234,7 +240,7 @@ class LTDataModule(LightningDataModule, ABC):
         return UsageError(f"`{type(self).__name__}` has no {what} images; {advice}.")
 
     def remedy_for(self, name: Split) -> str:  # noqa: ARG002
-        """How a user gives a split images, as the end of a sentence; empty where there is no telling."""
+        """What a user can do to give a split images, as the end of a sentence; empty if unknown."""
         return ""
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -261,7 +267,7 @@ class LTDataModule(LightningDataModule, ABC):
         if test is None:
             raise self.no_images("test", "predict")
         rank, world_size = self._process()
-        share = range(rank, len(test), world_size) or range(1)  # without a batch a process would not come to the end
+        share = range(rank, len(test), world_size) or range(1)  # a process without a batch would not finish
         return DataLoader(
             test,  # type: ignore[arg-type]
             batch_size=self.eval_batch_size,
@@ -300,12 +306,6 @@ class LTDataModule(LightningDataModule, ABC):
                 f"`data.batch_size` is {self.batch_size}, but `ckpt_path` was written {self._skip_batches} batches of "
                 f"{before} into an epoch, which must end as it began; give {before}, or a checkpoint of an epoch's end."
             )
-
-    def _forget(self) -> None:
-        """Have nothing loaded, as at first; extended where more is kept of what was loaded."""
-        self.train_sampler: EpochSampler | None = None
-        self._splits: dict[Split, LabelledImages | None] = {}
-        self._skip_batches = 0
 
     def _recut(self, **options: Any) -> "LTDataModule":
         """The same source with other options, nothing loaded."""

@@ -54,7 +54,7 @@ class CropTable:
 
     @staticmethod
     def fits(images: Tensor, padding: int, flip: bool, device: torch.device) -> bool:
-        """Whether a table of ``images`` is no more than a device spares for one; never on other than CPU and CUDA."""
+        """Whether a table of ``images`` fits into what a device spares for it; only CPU and CUDA devices do."""
         if device.type == "cuda":
             limit = GPU_TABLE_SHARE * torch.cuda.mem_get_info(device)[0]
         else:
@@ -77,7 +77,7 @@ class CropTable:
         top, left = draw_offsets(len(rows), self.padding, rows.device, generator)
         if self.flip:
             coins = draw_coins(len(rows), rows.device, generator)
-            # What is mirrored after the crop has been cut as far from the other edge.
+            # The crop of an image that is mirrored afterwards starts as far from the other edge.
             left = torch.where(coins, 2 * self.padding - left, left)
             rows = rows + count * coins
         crops = self._windows.index_select(0, rows * self._image + top * self._row + left)
@@ -85,7 +85,7 @@ class CropTable:
 
 
 class RowLoader(DataLoader[Batch]):
-    """Batches of positions in the place of images, for whoever gathers the images of a whole batch himself.
+    """Batches of positions instead of images, for ``InMemoryLT``, which gathers images from its crop table.
 
     An epoch's order is sent to the device once.
 

@@ -94,7 +94,7 @@ class DigitsLT(InMemoryLT):
 
     def open_source(self) -> ArraySource:
         """Scale 0..16 to 0..255, put the images into the fixed order and part test from pool."""
-        from sklearn.datasets import load_digits  # here, because a fifth of a second is much for who shows no digits
+        from sklearn.datasets import load_digits  # here, because it takes a fifth of a second
 
         digits = load_digits()
         images = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)

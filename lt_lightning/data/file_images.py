@@ -111,7 +111,7 @@ def read_rgb(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             found = eight_bits(image, "RGB")
-            return found.copy() if found is image else found  # one that does without its file
+            return found.copy() if found is image else found  # a copy outlives the open file
     except DAMAGED as error:
         raise UsageError(
             f"The image {path} cannot be read ({error}); replace it, take it off the list, or leave such images out "
@@ -120,6 +120,6 @@ def read_rgb(path: Path) -> Image.Image:
 
 
 def worker_processes(wanted: int) -> int:
-    """As many as wanted, but no more than this process has cores, for torch warns of more."""
+    """As many as wanted, but no more than this process has cores: torch warns of more."""
     affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
     return min(wanted, len(affinity(0)) if affinity else os.cpu_count() or 1)

@@ -31,7 +31,7 @@ from lt_lightning.functional.augment import normalize, random_horizontal_flip
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.wording import class_path
 
-# What a subclass needs, wherever it is made.
+# Re-exported for subclasses.
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "FileList", "FileValFrom", "ImageFilesLT"]
 
 FileValFrom = Literal["source", "train", "none"]
@@ -192,7 +192,7 @@ class ImageFilesLT(LTDataModule, ABC):
         }
 
     def with_held_out(self) -> LTDataModule:
-        """These data with what ``val_from="train"`` has taken out of the training images put back."""
+        """These data with the images that ``val_from="train"`` holds out back among those that train."""
         return self._recut(val_from="none") if self.val_from == "train" else self
 
     def _forget(self) -> None:

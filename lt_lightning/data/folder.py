@@ -175,7 +175,7 @@ def passed_over(*folders: Path) -> str:
     """A sentence on files that :func:`images_below` takes for no images; empty where there are none.
 
     Args:
-        folders: Those that there are not are left out.
+        folders: Any that do not exist are ignored.
 
     Raises:
         OSError: If a folder cannot be read.
@@ -199,7 +199,7 @@ def passed_over(*folders: Path) -> str:
 def _files_below(folder: Path) -> list[str]:
     """Files at any depth, but for those whose names start with a dot, relative to ``folder``, in no order."""
     members = []
-    # Of each folder to come where it really is, after those that it lies in.
+    # For each folder still to come: the real paths of the folders that it lies in, then its own.
     above: dict[Path, tuple[Path, ...]] = {folder: (folder.resolve(),)}
     for name_of_place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         place = Path(name_of_place)

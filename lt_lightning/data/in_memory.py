@@ -31,7 +31,7 @@ from lt_lightning.functional.augment import crop_at, normalize, random_crop, ran
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.wording import class_path
 
-# What a subclass needs, and what its splits are, wherever it is made.
+# Re-exported for subclasses.
 __all__ = ["InMemoryImages", "InMemoryLT", "SetFacts"]
 
 
@@ -103,6 +103,12 @@ class InMemoryLT(LTDataModule, ABC):
         self.flip = flip
         self.augmentation = NoAugmentation() if augmentation is None else augmentation()
 
+    def _forget(self) -> None:
+        super()._forget()
+        self._hashes: dict[Split, str] = {}
+        self._repeated = 0
+        self._table: CropTable | None = None
+
     # -- what a subclass provides ------------------------------------------------------------------------------------
 
     @property
@@ -146,7 +152,7 @@ class InMemoryLT(LTDataModule, ABC):
         return self.finish(images, training, generator)
 
     def finish(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
-        """What follows on crops and flips, wherever they were made: other augmentation, then normalisation.
+        """What follows crops and flips, wherever they were made: other augmentation, then normalisation.
 
         Args:
             images: ``(B, C, H, W)``, uint8.
@@ -161,7 +167,7 @@ class InMemoryLT(LTDataModule, ABC):
         return normalize(images, self.facts.mean, self.facts.std)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of this process's share: of positions alone where the images lie on the training device."""
+        """Batches of this process's share: of positions alone where a table on the device has the images."""
         loader = super().train_dataloader()
         device = self._table_device()
         if device is None:
@@ -183,7 +189,7 @@ class InMemoryLT(LTDataModule, ABC):
         self._table = None
 
     def _table_device(self) -> torch.device | None:
-        """Where training crops are gathered from one table; ``None`` if each batch is to be made of its images."""
+        """Device of the table that training crops are gathered from; ``None`` if there is to be no table."""
         train = self.split("train")
         # A subclass that makes its input in another way has to see the images.
         if self.trainer is None or self.num_workers or type(self).to_input is not InMemoryLT.to_input or train is None:
@@ -247,20 +253,14 @@ class InMemoryLT(LTDataModule, ABC):
         }
 
     def with_held_out(self) -> LTDataModule:
-        """These data with what ``val_from="train"`` has taken out of the training images put back."""
+        """These data with the images that ``val_from="train"`` holds out back among those that train."""
         return self._recut(val_from="none") if self.val_from == "train" else self
 
     def balanced_pool(self) -> LTDataModule:
-        """The pool, as many images of each class as its smallest has; validation images of these are among them."""
+        """The pool, as many images of each class as its smallest has; validation images may be among them."""
         labels = self.open_source().labels("train")
         smallest = int(torch.bincount(labels, minlength=len(self.facts.class_names)).min())
         return self._recut(profile="none", val_from="none", max_count=smallest)
-
-    def _forget(self) -> None:
-        super()._forget()
-        self._hashes: dict[Split, str] = {}
-        self._repeated = 0
-        self._table: CropTable | None = None
 
     def _wanted_counts(self) -> list[int]:
         if self.profile == "complete":
@@ -284,7 +284,7 @@ class InMemoryLT(LTDataModule, ABC):
         )
         images = source.images("train", torch.cat([chosen.train, chosen.val]))
         train, val = images[: len(chosen.train)], images[len(chosen.train) :]
-        # Public sets repeat some images; one that trains would be no measure of what has not been seen.
+        # Public sets repeat some images; a validation image that trains too would not be unseen.
         seen = set(image_digests(train))
         unseen = torch.tensor([digest not in seen for digest in image_digests(val)], dtype=torch.bool)
         self._repeated = int((~unseen).sum())

@@ -1,4 +1,4 @@
-"""What a network is given of the images: its shape, and in words how it comes about."""
+"""The shape of a network's input, and in words how images become it."""
 
 from lt_lightning.data.base import LTDataModule
 
@@ -13,7 +13,7 @@ def input_shape(data: LTDataModule) -> tuple[int, int, int] | None:
 
 
 def say_how_images_are_prepared(data: LTDataModule) -> None:
-    """Print how images become input: a foreign checkpoint does not say what it is used to, and others cost accuracy."""
+    """Print how images become input: a foreign checkpoint does not say how its own did; differences cost accuracy."""
     how = data.describe_transform(training=False)
     if {"image_size", "resize", "mean", "std"} <= how.keys():
         print(

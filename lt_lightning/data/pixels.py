@@ -6,17 +6,17 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-# What Pillow raises of a file that is damaged; of a PNG that is a SyntaxError, of an AVIF a RuntimeError.
+# What Pillow raises for damaged files: a SyntaxError for a PNG, a RuntimeError for an AVIF, and others.
 DAMAGED = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
 
-# Modes "I" of these are numbers of 16 bits, wherever Pillow's version opens them as such.
+# In these formats mode "I" holds numbers of 16 bits.
 _SIXTEEN_BITS = ("PNG", "PPM")
 
 
 def eight_bits(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
     """An opened image as RGB or grey.
 
-    Numbers of 16 bits lose their lower half, as Pillow does it in colour images; of grey ones it would make everything
+    Of numbers of 16 bits the upper 8 are kept, as Pillow does in colour images; of grey ones it would make everything
     above 255 white. An alpha channel is left out.
 
     Args:

@@ -1,4 +1,4 @@
-"""A folder of images without labels, prepared as the images were that a checkpoint was tested on."""
+"""A folder of images without labels, prepared as a checkpoint's test images were."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,9 +21,9 @@ from lt_lightning.functional.augment import normalize
 from lt_lightning.records import PreProcessing, Record, read_record
 
 NO_TARGET = -1
-"""In the place of a class: nobody knows it."""
+"""Stands for a class that is unknown."""
 UNREADABLE = -2
-"""In the place of a class: the image could not be read, and what stands in its place is to be left out."""
+"""Stands for the class of an image that could not be read; its row is to be left out."""
 
 
 class UnlabelledImages:
@@ -78,7 +78,7 @@ class PredictFolder(LTDataModule):
 
     Classes, their counts and how images are prepared come from a checkpoint of this package: photographs are resized
     and cropped as ``ImageFolderLT`` does for tests; where training images were kept in memory (32×32, for instance),
-    the shorter side becomes that size. Files are passed over that ``ImageFolderLT`` passes over, and counted.
+    the shorter side becomes that size. Files that ``ImageFolderLT`` passes over are so here too, and counted.
 
     Args:
         root: Folder of the images.

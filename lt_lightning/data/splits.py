@@ -96,14 +96,14 @@ def split_pool(
     if subset != "first":
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(subset))]
     classes = labels[rows]
-    rank = places_in_class(classes)
+    place = places_in_class(classes)
     stop = torch.tensor(counts)
     if val_from == "unused":
-        val = rows[(rank >= stop[classes]) & (rank < (stop + val_per_class)[classes])]
+        val = rows[(place >= stop[classes]) & (place < (stop + val_per_class)[classes])]
     elif val_from == "train":
         taken, stop = stop, stop - torch.tensor(validation_counts(counts, val_fraction))
-        val = rows[(rank >= stop[classes]) & (rank < taken[classes])]
-    return PoolSplit(_by_class(rows[rank < stop[classes]], labels), _by_class(val, labels))
+        val = rows[(place >= stop[classes]) & (place < taken[classes])]
+    return PoolSplit(_by_class(rows[place < stop[classes]], labels), _by_class(val, labels))
 
 
 def check_labels(labels: Tensor, num_classes: int, where: str) -> None:

@@ -11,14 +11,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def train_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
-    """Random crop of 8 to 100 % of the area; what else training images go through is done to whole batches."""
-    from torchvision.transforms import v2  # here, because sets in memory do without
+    """Random crop of 8 to 100 % of the area; other augmentation is done to whole batches."""
+    from torchvision.transforms import v2  # here, because sets in memory do not need it
 
     return _to_pixels(v2.RandomResizedCrop(image_size))
 
 
 def padded_transform(image_size: int, resize: int, padding: int) -> Callable[[Image.Image], Tensor]:
-    """What evaluation shows, moved by up to ``padding`` pixels in each direction; what comes into sight is black."""
+    """The crop of evaluation, moved by up to ``padding`` pixels in each direction over a black border."""
     from torchvision.transforms import v2
 
     return _to_pixels(v2.Resize(resize), v2.CenterCrop(image_size), v2.RandomCrop(image_size, padding=padding))

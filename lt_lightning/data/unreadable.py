@@ -82,7 +82,7 @@ def find_unreadable(root: Path, paths: Sequence[str], read: Callable[[Path], obj
 
     It is remembered of a list, known by its files' paths, sizes and times of change, for the rest of the process and in
     ``$XDG_CACHE_HOME/lt_lightning`` (``~/.cache/lt_lightning`` by default) for other processes and later runs. Those
-    look again at the unreadable images alone: what kept them from being read may have passed. Of processes that start
+    decode the unreadable images alone again: what kept them from being read may have passed. Of processes that start
     together one looks, and the others wait. Without a folder that takes files each looks for itself.
 
     Args:
@@ -138,12 +138,12 @@ def _decode(root: Path, paths: Sequence[str], read: Callable[[Path], object], ti
         return False
 
     shares = [paths[start : start + _SHARE] for start in range(0, len(paths), _SHARE)]
-    pool = ThreadPoolExecutor(min(32, os.cpu_count() or 1))  # decoding leaves other threads alone
+    pool = ThreadPoolExecutor(min(32, os.cpu_count() or 1))  # decoding does not block other threads
     try:
         done = pool.map(lambda share: [path for path in share if fails(path)], shares)
         return [path for found in _shown(done, title, len(paths)) for path in found]
     finally:
-        pool.shutdown(cancel_futures=True)  # interrupted, it does not go through the rest
+        pool.shutdown(cancel_futures=True)  # after an interruption the rest is not decoded
 
 
 def _shown(shares: Iterable[list[str]], title: str, total: int) -> Iterable[list[str]]:

@@ -57,7 +57,7 @@ class EpochSampler(Sampler[int], ABC):
         """
         # Distinct streams for neighbouring seeds and epochs: (0, 1) must not equal (1, 0).
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch * 7_919 + 17) % 2**63)
-        asked = copy(self)  # whoever looks ahead must not move the epoch of a run
+        asked = copy(self)  # looking ahead must not change the epoch of a run
         asked.epoch = epoch
         return self._checked(asked.draw(generator))
 
@@ -110,7 +110,7 @@ def places_in_class(classes: Tensor) -> Tensor:
 
 
 class ClassIndex:
-    """Finds the j-th image of a class, for many classes at once: what :func:`places_in_class` turns round.
+    """Finds the j-th image of a class, for many classes at once: the inverse of :func:`places_in_class`.
 
     Args:
         targets: Class of each image, ``(N,)``.

@@ -18,7 +18,7 @@ class MultinomialSampler(EpochSampler):
     set shows about 63 % of its images in an epoch; other images repeat.
 
     Drawing the class first has the law of a multinomial over images with equal weights inside each class. It takes K
-    probabilities instead of N, and ``torch.multinomial`` knows no more than 2^24.
+    probabilities instead of N, and ``torch.multinomial`` takes no more than 2^24.
 
     Args:
         targets: Class of each training image, shape ``(N,)``.
