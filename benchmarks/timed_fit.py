@@ -61,7 +61,8 @@ class Clock(Callback):
     """Times a stretch of warm steps and the parts of an epoch around them; waits for the GPU at its ends alone.
 
     :attr:`found` holds seconds: ``step`` (mean of the stretch, loading included), ``first_step`` (compilation
-    included), ``evaluation`` (of one validation image) and ``epoch_end`` (logs and checkpoint, validation left out).
+    included), ``evaluation`` (of one validation image, compilation left out) and ``epoch_end`` (logs and checkpoint,
+    validation left out).
 
     Args:
         warm: Steps before the stretch; the epoch must have at least one more after it.
@@ -99,8 +100,8 @@ class Clock(Callback):
             self._last = now()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start."""
-        self._validation = now()
+        """Start; what was validated before training has compiled what this runs."""
+        self._validation, self._validated = now(), 0
 
     def on_validation_batch_end(
         self,
@@ -159,7 +160,7 @@ def cut(
         "limit_train_batches": warm + steps + 1,
         "limit_val_batches": 1,
         "check_val_every_n_epoch": 1,
-        "num_sanity_val_steps": 0,
+        "num_sanity_val_steps": 1,
         "callbacks": [*config["trainer"].get("callbacks", []), clock],
     }
     made = {**config, "trainer": {**config["trainer"], **limits, **trainer}}
