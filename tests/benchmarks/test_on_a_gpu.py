@@ -1,7 +1,8 @@
 """The plan for a machine with a GPU, as far as a machine without one can try it."""
 
+import os
+import select
 import shlex
-import time
 from pathlib import Path
 
 import on_a_gpu
@@ -79,16 +80,29 @@ def test_a_part_that_fails_or_is_left_over_is_named(tmp_path, monkeypatch, capfd
 
 
 def test_what_cannot_stop_itself_is_ended_with_what_it_has_started(tmp_path, monkeypatch, capfd):
-    script, left = tmp_path / "stage1.py", tmp_path / "left"
-    child = f"import time, pathlib; time.sleep(4); pathlib.Path({str(left)!r}).touch()"
-    script.write_text(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])")
+    script, pipe = tmp_path / "stage1.py", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    child = f"exec 3> {pipe}; echo started >&3; exec sleep 600"
+    script.write_text(f"import subprocess; subprocess.run({child!r}, shell=True)")
     monkeypatch.setattr(on_a_gpu, "plan", lambda *_: {"long": [[str(script)]], "next": [[str(script)]]})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    began = time.monotonic()
-    assert on_a_gpu.main(["--budget", str(2 / 60)]) == 0
-    assert "left for the next call: long next" in capfd.readouterr().out
-    time.sleep(max(0.0, began + 6 - time.monotonic()))
-    assert not left.exists()
+    held = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for seconds in (0.5, 2, 8, 32):  # until it has started before it is ended
+        assert on_a_gpu.main(["--budget", str(seconds / 60)]) == 0
+        assert "left for the next call: long next" in capfd.readouterr().out
+        if started := os.read(held, 100):
+            break
+    assert started == b"started\n"
+    assert select.select([held], [], [], 60)[0]
+    assert os.read(held, 100) == b""  # nobody has it open any more
+    os.close(held)
+
+
+def test_a_whole_run_is_timed_as_asked_for_and_without_a_compiler():
+    asked = on_a_gpu.plan("data", 3, "32-true", "default")["whole"]
+    assert [command[command.index("--modes") + 1] for command in asked] == ["compiled", "eager"]
+    assert [command[command.index("--precisions") + 1] for command in asked] == ["32-true"] * 2
+    assert len(on_a_gpu.plan("data", 3, "32-true", "none")["whole"]) == 1
 
 
 def test_speed_is_measured_at_the_papers_batch_sizes():
