@@ -15,7 +15,6 @@ Runs take turns. Each is written to ``--output`` when it ends, and a script star
 import argparse
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import seed_everything
+from measuring import pinned
 from published_loop import PILImages, PublishedLoop
 from rich.table import Table
 from scipy.stats import ttest_ind
@@ -40,7 +40,6 @@ from lt_lightning.modules import LTModule
 from lt_lightning.results import environment, write_json
 from lt_lightning.tables import show
 
-PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
 PATHS = {"slow": "32-true", "fast": "32-true", "fast_bf16": "bf16-mixed"}
 """Precision of each path."""
 PAIRS = {"fast - slow": ("fast", "slow"), "bf16 - fp32": ("fast_bf16", "fast")}
@@ -197,8 +196,7 @@ def main() -> None:
     parser.add_argument("--max-count", type=int, default=5000, help="images of the largest class")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/fast_path_accuracy.json"))
     arguments = parser.parse_args()
-    if not PINNED.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PINNED})
+    pinned()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
 

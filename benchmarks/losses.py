@@ -12,14 +12,14 @@ after each step, and page faults make the same code up to five times slower.
 """
 
 import argparse
-import os
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 import torch
+from measuring import in_turns, pinned, spread
 from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,8 +28,6 @@ from lt_lightning import losses
 from lt_lightning.results import environment, write_json
 from lt_lightning.tables import show
 
-# The third keeps the profiler from reporting every start and stop.
-PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647", "KINETO_LOG_LEVEL": "99"}
 KINDS = ("sigmoid", "focal", "softmax_bce")
 REFERENCE = "torch cross entropy"
 Step = Callable[[], None]
@@ -118,22 +116,18 @@ def measure(number: int, classes: int, rounds: int, device: str) -> dict[str, di
     steps = batch.steps()
     # Small batches and launches on a GPU take less time than a clock's call measures well.
     repeats = 20 if device == "cuda" or number * classes < 100_000 else 1
-    for step in steps.values():
-        seconds(step, 3, device)
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            times[name].append(seconds(step, repeats, device))
+    candidates = {name: partial(seconds, step, repeats, device) for name, step in steps.items()}
+    times = in_turns(candidates, rounds, warm=3)
     size = batch.logits.numel() * batch.logits.element_size()
     results = {}
     for name, step in steps.items():
         ratios = [own / reference for own, reference in zip(times[name], times[REFERENCE], strict=True)]
-        low, _, high = quantiles(ratios, n=4)
+        ratio = spread(ratios)
         results[name] = {
             "milliseconds": 1000 * median(times[name]),
-            "ratio": median(ratios),
-            "ratio_quartile_1": low,
-            "ratio_quartile_3": high,
+            "ratio": ratio["median"],
+            "ratio_quartile_1": ratio["quartile_1"],
+            "ratio_quartile_3": ratio["quartile_3"],
             "peak_memory": peak_bytes(step, batch.logits) / size,
         }
     return results
@@ -161,8 +155,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/losses.json"))
     arguments = parser.parse_args()
 
-    if arguments.device == "cpu" and not PINNED.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PINNED})
+    if arguments.device == "cpu":
+        pinned(KINETO_LOG_LEVEL="99")  # the profiler otherwise reports every start and stop
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     results = {}

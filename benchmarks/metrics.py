@@ -7,27 +7,18 @@ everything interleaved: what else the machine does hits all alike, so ratios can
 """
 
 import argparse
-import os
-import statistics
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
+from measuring import PINNED, in_turns, pinned, spread
 from torch import Tensor
 from torch.nn import functional as F
 
 from lt_lightning.metrics import CalibrationError, FisherRatio, GroupAccuracy, LogitsStatistics
 from lt_lightning.results import environment, write_json
-
-PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
-
-
-def pin_malloc() -> None:
-    """Start this script again with malloc told to keep its memory, which it asks for at the start of a process."""
-    if any(os.environ.get(name) != value for name, value in PINNED.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PINNED})
 
 
 def cases(number: int, classes: int) -> dict[str, Callable[[], object]]:
@@ -57,14 +48,13 @@ def cases(number: int, classes: int) -> dict[str, Callable[[], object]]:
 
 def measure(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each function, one run each per round."""
-    found: dict[str, list[float]] = {name: [] for name in functions}
-    for turn in range(rounds + 3):  # three to warm up
-        for name, function in functions.items():
-            started = time.perf_counter()
-            function()
-            if turn >= 3:
-                found[name].append(1e3 * (time.perf_counter() - started))
-    return found
+
+    def timed(function: Callable[[], object]) -> float:
+        started = time.perf_counter()
+        function()
+        return 1e3 * (time.perf_counter() - started)
+
+    return in_turns({name: partial(timed, function) for name, function in functions.items()}, rounds, warm=3)
 
 
 def main() -> None:
@@ -83,9 +73,9 @@ def main() -> None:
         print(f"\nN = {arguments.batch_size}, K = {classes}: median ms [quartiles], and in cross entropies")
         rows = {}
         for name, values in found.items():
-            low, median, high = statistics.quantiles(values, n=4)
+            low, median, high = (spread(values)[name] for name in ("quartile_1", "median", "quartile_3"))
             # of the ratios within a round: what slows the machine down for a while slows both
-            ratio = statistics.median(value / other for value, other in zip(values, base, strict=True))
+            ratio = spread([value / other for value, other in zip(values, base, strict=True)])["median"]
             rows[name] = {"median_ms": median, "quartiles_ms": [low, high], "cross_entropies": ratio}
             print(f"  {name:40s} {median:8.3f} [{low:.3f}, {high:.3f}]  {ratio:6.2f}")
         record[f"N={arguments.batch_size}, K={classes}"] = rows
@@ -94,5 +84,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    pin_malloc()
+    pinned()
     main()

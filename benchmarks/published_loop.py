@@ -78,7 +78,7 @@ class PublishedLoop:
 
     def step(self, images: Tensor, targets: Tensor) -> None:
         """One step of cross entropy, its loss and accuracy read back."""
-        images, targets = images.to(self.device), targets.to(self.device)
+        images, targets = images.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
         logits = self.network(images)
         loss = F.cross_entropy(logits, targets)
         self.losses.update(loss.item(), len(targets))
@@ -104,7 +104,7 @@ class PublishedLoop:
         correct, total = torch.zeros(2, num_classes, dtype=torch.int64)
         with torch.no_grad():
             for images, targets in loader:
-                found = self.network(images.to(self.device)).argmax(dim=1).cpu()
+                found = self.network(images.to(self.device, non_blocking=True)).argmax(dim=1).cpu()
                 correct += torch.bincount(targets[found == targets], minlength=num_classes)
                 total += torch.bincount(targets, minlength=num_classes)
         return correct, total

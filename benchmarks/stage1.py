@@ -22,14 +22,13 @@ Without ``--root`` images are made up, of CIFAR100-LT's size at imbalance ratio 
 
 import argparse
 import json
-import os
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import timed_fit
 import torch
+from measuring import pinned
 from rich.table import Table
 from timing_stage1.data_path import data_path
 from timing_stage1.loops import MODES, WORKERS
@@ -41,7 +40,6 @@ from lt_lightning.quiet import quiet
 from lt_lightning.results import environment, write_json
 from lt_lightning.tables import show
 
-PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
 PARTS = ("a", "b", "c", "data", "processes")
 
 
@@ -95,8 +93,8 @@ def main() -> None:
     parser.add_argument("--full-epochs", type=int, help="instead of the preset's")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/stage1.json"))
     arguments = parser.parse_args()
-    if arguments.device == "cpu" and not PINNED.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PINNED})
+    if arguments.device == "cpu":
+        pinned()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.modes = arguments.modes or (list(MODES) if arguments.device == "cuda" else ["eager"])

@@ -9,13 +9,12 @@ features, all of it run, with test accuracy. Both start from one file, in one ru
 
 import argparse
 import json
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from measuring import pinned
 from published_loop import PILImages
 from stage2_methods import make
 from torch import Tensor, nn
@@ -30,7 +29,6 @@ from lt_lightning.retraining import HeadRun, train_heads
 from lt_lightning.samplers import InstanceSampler
 from lt_lightning.schedules import CosineLR
 
-PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
 EPOCHS, BATCH = 20, 64
 
 
@@ -86,8 +84,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, nargs="+", default=[1])
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/stage2_images.json"))
     arguments = parser.parse_args()
-    if any(os.environ.get(name) != value for name, value in PINNED.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PINNED})
+    pinned()
     torch.set_num_threads(arguments.threads)
 
     made = make("lort", 0, arguments)

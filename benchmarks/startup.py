@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
+from measuring import in_turns, spread
 
 import lt_lightning
 from lt_lightning.results import environment, write_json
@@ -96,14 +97,9 @@ def measure(chosen: dict[str, list[str]], rounds: int, warm_up: int) -> dict[str
         rounds: How often each is run and counted.
         warm_up: Rounds before those, in which files get into memory and modules are compiled.
     """
-    found: dict[str, list[float]] = {name: [] for name in chosen}
     with tempfile.TemporaryDirectory() as folder:
-        for turn in range(-warm_up, rounds):
-            for name, arguments in chosen.items():
-                passed = seconds(arguments, folder)
-                if turn >= 0:
-                    found[name].append(passed)
-    return found
+        candidates = {name: partial(seconds, arguments, folder) for name, arguments in chosen.items()}
+        return in_turns(candidates, rounds, warm_up)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -124,9 +120,9 @@ def main(argv: list[str] | None = None) -> None:
     rows = {}
     print(f"median seconds [quartiles] of {arguments.rounds} rounds, and in imports of Lightning")
     for name, values in found.items():
-        low, median, high = map(float, np.quantile(values, [0.25, 0.5, 0.75]))
+        low, median, high = (spread(values)[name] for name in ("quartile_1", "median", "quartile_3"))
         # of the ratios within a round: what slows the machine down for a while slows both
-        ratio = float(np.median(np.divide(values, found[YARDSTICK])))
+        ratio = spread([value / other for value, other in zip(values, found[YARDSTICK], strict=True)])["median"]
         rows[name] = {"median_seconds": median, "quartiles_seconds": [low, high], "lightning_imports": ratio}
         print(f"  {name:30s} {median:8.3f} [{low:.3f}, {high:.3f}]  {ratio:6.3f}")
     settings = {"preset": arguments.preset, "pipeline": arguments.pipeline, "rounds": arguments.rounds}

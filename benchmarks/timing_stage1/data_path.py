@@ -2,16 +2,17 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import torch
+from measuring import Timed, in_turns, spread
 from timed_fit import now
 from torch.utils.data import DataLoader, Subset
 
 from lt_lightning.data.crop_table import CropTable
 from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT
 from timing_stage1.loops import WORKERS, pil
-from timing_stage1.spread import Timed, spread
 
 
 def data_path(data: InMemoryLT, arguments: argparse.Namespace) -> dict[str, Timed]:
@@ -39,11 +40,12 @@ def data_path(data: InMemoryLT, arguments: argparse.Namespace) -> dict[str, Time
     candidates = {"batches, from a table of crops": from_table, "batches, from the images": from_images}
     candidates["PIL, in this process"] = by_pil(0)
     candidates |= {f"PIL, {workers} workers": by_pil(workers) for workers in (2, WORKERS)}
-    rates: dict[str, list[float]] = {name: [] for name in candidates}
+
+    def rate(candidate: Callable[[], int]) -> float:
+        began = now()
+        number = candidate()
+        return number / (now() - began)
+
     from_table(), from_images()
-    for _ in range(arguments.rounds):
-        for name, candidate in candidates.items():
-            began = now()
-            number = candidate()
-            rates[name].append(number / (now() - began))
+    rates = in_turns({name: partial(rate, candidate) for name, candidate in candidates.items()}, arguments.rounds)
     return {name: spread(found) for name, found in rates.items()}

@@ -5,6 +5,7 @@ from itertools import chain, cycle, islice
 from typing import Any, cast
 
 import torch
+from measuring import Timed
 from published_loop import PILImages, PublishedLoop
 from timed_fit import now
 from torch import Tensor, nn
@@ -16,7 +17,6 @@ from lt_lightning.data.crop_table import CropTable
 from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT
 from lt_lightning.heads import LinearHead
 from lt_lightning.samplers import InstanceSampler
-from timing_stage1.spread import Timed
 
 MODES = {"eager": "none", "compiled": "default", "reduce-overhead": "reduce-overhead"}
 """What ``model.compile`` is set to."""
@@ -90,8 +90,9 @@ class Published:
         made = network(name, data).to(device)
         self.loop = PublishedLoop(made, torch.optim.SGD(made.parameters(), **OPTIMIZER), device)
         self.classes, self.evaluated = data.num_classes, evaluated
-        self.train = DataLoader(pil(data, "train"), batch, shuffle=True, num_workers=WORKERS)
-        self.test = DataLoader(pil(data, "test"), 100, num_workers=WORKERS)
+        pinned = device.startswith("cuda")
+        self.train = DataLoader(pil(data, "train"), batch, shuffle=True, num_workers=WORKERS, pin_memory=pinned)
+        self.test = DataLoader(pil(data, "test"), 100, num_workers=WORKERS, pin_memory=pinned)
 
     def run(self, warm: int, steps: int) -> Timed:
         """Seconds of a step, of the first one, and of one test image."""

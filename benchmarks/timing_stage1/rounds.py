@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, cast
 
 import timed_fit
+from measuring import Timed, in_turns, spread
 
 from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT
 from timing_stage1.loops import Bare, Published
-from timing_stage1.spread import Timed, spread
 from timing_stage1.through_fit import cut_fit, through_fit
 
 TEST_IMAGES = 10_000
@@ -59,10 +59,7 @@ class Setting:
 
     def measure(self) -> dict[str, Any]:
         """All candidates in every round, then what follows from it."""
-        rounds: dict[tuple[str, str, str], list[Timed]] = {key: [] for key in self.candidates}
-        for _ in range(self.arguments.rounds):
-            for key, candidate in self.candidates.items():
-                rounds[key].append(candidate())
+        rounds = in_turns(self.candidates, self.arguments.rounds)
         rows = []
         for (part, precision, mode), timed in rounds.items():
             row: dict[str, Any] = {"part": part, "precision": precision, "mode": mode, "rounds": timed}

@@ -7,14 +7,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import timed_fit
+from measuring import Timed, in_turns, spread
 
 import lt_lightning
 from timing_stage1.loops import MODES, settings
-from timing_stage1.spread import Timed, spread
 
 
 def cut_fit(
@@ -50,18 +51,20 @@ def command(path: Path, threads: int | None) -> None:
 def over_processes(arguments: argparse.Namespace) -> dict[str, Any]:
     """Images per second of part b on one and on two CPU processes of one thread each, which share a batch."""
     name, batch = arguments.networks[0], arguments.batch_sizes[-1]
-    rates: dict[str, list[float]] = {"1": [], "2": []}
-    for _ in range(arguments.process_rounds):
-        for number, found in rates.items():
-            with tempfile.TemporaryDirectory() as folder:
-                output = Path(folder) / "clock.json"
-                config = timed_fit.configuration(name, arguments.root)
-                config["data"]["init_args"]["batch_size"] = batch
-                trainer = {"accelerator": "cpu", "devices": int(number), "precision": arguments.precisions[-1]}
-                trainer |= {"enable_progress_bar": False} | ({"strategy": "ddp"} if number == "2" else {})
-                sizes = (arguments.warm, arguments.steps, arguments.evaluated)
-                command(timed_fit.write(timed_fit.cut(config, *sizes, trainer, str(output)), Path(folder)), 1)
-                found.append(batch / json.loads(output.read_text())["step"])
+
+    def rate(number: str) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "clock.json"
+            config = timed_fit.configuration(name, arguments.root)
+            config["data"]["init_args"]["batch_size"] = batch
+            trainer = {"accelerator": "cpu", "devices": int(number), "precision": arguments.precisions[-1]}
+            trainer |= {"enable_progress_bar": False} | ({"strategy": "ddp"} if number == "2" else {})
+            sizes = (arguments.warm, arguments.steps, arguments.evaluated)
+            command(timed_fit.write(timed_fit.cut(config, *sizes, trainer, str(output)), Path(folder)), 1)
+            seconds: float = json.loads(output.read_text())["step"]
+            return batch / seconds
+
+    rates = in_turns({number: partial(rate, number) for number in ("1", "2")}, arguments.process_rounds)
     record: dict[str, Any] = {"network": name, "batch": batch, "precision": arguments.precisions[-1]}
     record["images_per_second"] = {number: spread(found) for number, found in rates.items()}
     record["2/1"] = spread([two / one for one, two in zip(rates["1"], rates["2"], strict=True)])
