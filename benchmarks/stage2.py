@@ -3,24 +3,23 @@
     python benchmarks/stage2.py --threads 2
 
 Features are made up, of CIFAR100-LT's size at imbalance ratio 100: what is timed does not depend on their values.
-Candidates are interleaved, each figure is the median of the rounds with their spread, and memory is pinned (without it
-page faults alone move fp32 twofold). Parts: (b) 64 heads, 8 learning rates × 8 weight decays; (c) LORT, 20 epochs, bare
-and through a Trainer, which takes features from the host as ``fit`` does; (d) one head of iNaturalist 2018's size,
-features memory-mapped, extrapolated from some steps.
+Candidates take turns, each figure is the median of the rounds with their quartiles, memory is pinned (without it page
+faults alone move fp32 twofold), and a GPU computes in fp32 proper, as `compare` does. Parts: (b) 64 heads, 8 learning
+rates × 8 weight decays; (c) LORT, 20 epochs, bare and through a Trainer, which takes features from the host as ``fit``
+does; (d) one head of iNaturalist 2018's size, features memory-mapped, extrapolated from some steps.
 """
 
 import argparse
 import json
-import os
 import resource
-import statistics
-import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
+from measuring import Timed, in_turns, pinned, spread
 from timed_fit import now
 from torch import Tensor
 
@@ -28,6 +27,7 @@ from lt_lightning.backbones import Identity
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Batch, LabelledImages, Split
 from lt_lightning.data.profiles import class_counts
+from lt_lightning.functional.tf32 import tf32
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import LORTLoss
 from lt_lightning.modules import RepresentationModule
@@ -37,10 +37,13 @@ from lt_lightning.retraining import HeadRun, train_heads
 from lt_lightning.samplers import InstanceSampler
 from lt_lightning.schedules import CosineLR
 
-PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
 COUNTS = class_counts("exponential", 100, 500, 100.0)
 DIM, BATCH = 512, 64
 GRID = [(1e-4 * 2**i, 1e-5 * 4**j) for i in range(8) for j in range(8)]
+IMAGES, LARGE_DIM, CLASSES = 437_513, 2048, 8142
+"""iNaturalist 2018."""
+STORED = 30_000
+"""Of its images, that are there to time with."""
 
 
 class Rows:
@@ -92,16 +95,15 @@ class RowsLT(LTDataModule):
 
 
 class MappedRows:
-    """Half-precision features in a file, as many as there are rows to time with, whose batches go to a device."""
+    """Half-precision features in a file, as many as there are to time with, whose batches go to a device."""
 
-    def __init__(self, path: Path, number: int, dim: int, classes: int, device: str) -> None:
+    def __init__(self, path: Path, device: str) -> None:
         self.device = device
-        self.features = torch.from_file(str(path), shared=True, size=number * dim, dtype=torch.float16).view(
-            number, dim
-        )
-        for first in range(0, number, 4096):
-            self.features[first : first + 4096].normal_()
-        self.targets = torch.randint(classes, (number,))
+        values = torch.from_file(str(path), shared=True, size=STORED * LARGE_DIM, dtype=torch.float16)
+        self.features = values.view(STORED, LARGE_DIM)
+        for part in self.features.split(4096):
+            part.normal_()
+        self.targets = torch.arange(STORED) % CLASSES  # a sampler needs one of each
 
     def take(self, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """One gather, raised to fp32 where the heads are."""
@@ -117,6 +119,7 @@ def through_a_trainer(rows: Rows, epochs: int, device: str) -> None:
         LinearHead,
         LORTLoss,
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=5e-4, momentum=0.9),
+        tf32=False,
     )
     trainer = Trainer(
         max_epochs=epochs,
@@ -131,28 +134,40 @@ def through_a_trainer(rows: Rows, epochs: int, device: str) -> None:
     trainer.fit(module, datamodule=RowsLT(rows))
 
 
-def large_head(batch: int, steps: int, folder: Path, device: str) -> dict[str, float]:
-    """Seconds of an epoch over 437,513 × 2048 features with 8,142 classes, extrapolated from some steps."""
-    images, dim, classes, stored = 437_513, 2048, 8142, 30_000
-    counts = class_counts("exponential", classes, 1000, 500.0)
-    rows = MappedRows(folder / "features.bin", stored, dim, classes, device)
-    head = LinearHead(dim, counts).to(device)
+def large_head(batch: int, steps: int, rows: MappedRows) -> float:
+    """Seconds of a step of a head on features of iNaturalist's size."""
+    counts = class_counts("exponential", CLASSES, 1000, 500.0)
+    head = LinearHead(LARGE_DIM, counts).to(rows.device)
     optimizer = torch.optim.SGD(head.parameters(), lr=5e-4, momentum=0.9)
     scheduler = CosineLR(optimizer)
     scheduler.set_epochs(1)
-    sampler = InstanceSampler(torch.arange(classes).repeat(stored // classes + 1)[:stored])
 
     class Some(InstanceSampler):
-        """As many images as the steps take."""
+        """As many images as the steps take; those that are there again and again."""
 
         def indices(self, epoch: int) -> Tensor:
-            return super().indices(epoch)[: steps * batch]
+            order = super().indices(epoch)
+            return order.repeat(-(-steps * batch // len(order)))[: steps * batch]
 
-    run = HeadRun(head, LORTLoss(counts).to(device), optimizer, scheduler, Some(sampler.targets), batch, 1)
+    run = HeadRun(head, LORTLoss(counts).to(rows.device), optimizer, scheduler, Some(rows.targets), batch, 1)
     began = now()
     train_heads([run], rows)
-    per_step = (now() - began) / steps
-    return {"milliseconds a step": 1000 * per_step, "seconds an epoch": per_step * images / batch}
+    return (now() - began) / steps
+
+
+def large_heads(steps: int, rounds: int, device: str) -> dict[str, dict[str, Timed]]:
+    """Milliseconds of a step and seconds of an epoch, extrapolated from it, with two batch sizes."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = MappedRows(Path(folder) / "features.bin", device)
+        candidates = {batch: partial(large_head, batch, steps, rows) for batch in (64, 512)}
+        found = in_turns(candidates, rounds, warm=1)  # the first pass allocates, and a GPU loads what it computes with
+    return {
+        f"batch {batch}": {
+            "milliseconds a step": spread([1000 * seconds for seconds in taken]),
+            "seconds an epoch": spread([seconds * IMAGES / batch for seconds in taken]),
+        }
+        for batch, taken in found.items()
+    }
 
 
 def make_run(rows: Rows, sampler: InstanceSampler, lr: float, weight_decay: float, epochs: int) -> HeadRun:
@@ -180,18 +195,16 @@ def by_autograd(runs: list[HeadRun], rows: Rows) -> None:
             run.scheduler.step()
 
 
-def rounds(candidates: dict[str, Callable[[], object]], number: int) -> dict[str, dict[str, float]]:
-    """Seconds of each candidate, interleaved."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(number):
-        for name, candidate in candidates.items():
-            began = now()
-            candidate()
-            seconds[name].append(now() - began)
-    return {
-        name: {"median": statistics.median(taken), "least": min(taken), "most": max(taken)}
-        for name, taken in seconds.items()
-    }
+def seconds_of(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, Timed]:
+    """Seconds of each candidate."""
+
+    def timed(candidate: Callable[[], object]) -> float:
+        began = now()
+        candidate()
+        return now() - began
+
+    found = in_turns({name: partial(timed, candidate) for name, candidate in candidates.items()}, rounds)
+    return {name: spread(taken) for name, taken in found.items()}
 
 
 def difference(one: list[HeadRun], other: list[HeadRun]) -> float:
@@ -200,21 +213,8 @@ def difference(one: list[HeadRun], other: list[HeadRun]) -> float:
     return max(((a - b).abs().max() / b.abs().max()).item() for a, b in pairs)
 
 
-def main() -> None:
-    """Time both parts, print them, write them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--epochs", type=int, default=20, help="of part (c); part (b) has one")
-    parser.add_argument("--heads", type=int, default=64, help="of part (b)")
-    parser.add_argument("--steps", type=int, default=24, help="of part (d); 0 leaves it out")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/stage2.json"))
-    arguments = parser.parse_args()
-    if any(os.environ.get(name) != value for name, value in PINNED.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PINNED})
-    torch.set_num_threads(arguments.threads)
-    quiet()
+def measure(arguments: argparse.Namespace) -> dict[str, object]:
+    """Every part."""
     rows, host = Rows(arguments.device), Rows("cpu")
     sampler = InstanceSampler(rows.targets.cpu())
 
@@ -229,9 +229,8 @@ def main() -> None:
         made[name] = [make_run(rows, sampler, 5e-4, 0.0, arguments.epochs)]
         return made[name]
 
-    record: dict[str, object] = {"environment": environment(arguments.device)}
-    record |= {"threads": arguments.threads, "heads": len(grid)}
-    record["b: one epoch of all heads"] = found = rounds(
+    record: dict[str, object] = {"heads": len(grid)}
+    record["b: one epoch of all heads"] = found = seconds_of(
         {
             "autograd, in turn": lambda: by_autograd(heads("autograd"), rows),
             "stacked": lambda: train_heads(heads("stacked"), rows),
@@ -240,7 +239,7 @@ def main() -> None:
     )
     record["b: ratio of medians"] = found["autograd, in turn"]["median"] / found["stacked"]["median"]
     record["b: largest relative difference of a weight"] = difference(made["stacked"], made["autograd"])
-    record["c: LORT alone"] = rounds(
+    record["c: LORT alone"] = seconds_of(
         {
             "autograd": lambda: by_autograd(one("lort, autograd"), rows),
             "feature loop": lambda: train_heads(one("lort"), rows),
@@ -249,13 +248,30 @@ def main() -> None:
         arguments.rounds,
     )
     record["c: epochs"] = arguments.epochs
-    if arguments.steps:
-        with tempfile.TemporaryDirectory() as folder:
-            record["d: 437,513 x 2048, K 8142"] = {
-                f"batch {batch}": large_head(batch, arguments.steps, Path(folder), arguments.device)
-                for batch in (64, 512)
-            }
+    steps = (400 if arguments.device.startswith("cuda") else 24) if arguments.steps is None else arguments.steps
+    if steps:
+        record["d: 437,513 x 2048, K 8142"] = large_heads(steps, arguments.rounds, arguments.device)
         record["d: peak memory of the whole run, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return record
+
+
+def main() -> None:
+    """Time both parts, print them, write them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--epochs", type=int, default=20, help="of part (c); part (b) has one")
+    parser.add_argument("--heads", type=int, default=64, help="of part (b)")
+    parser.add_argument("--steps", type=int, help="of part (d); 24, on a GPU 400; 0 leaves it out")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/stage2.json"))
+    arguments = parser.parse_args()
+    pinned()
+    torch.set_num_threads(arguments.threads)
+    quiet()
+    record = {"environment": environment(arguments.device), "threads": arguments.threads}
+    with tf32(False, torch.device(arguments.device)):
+        record |= measure(arguments)
     write_json(arguments.output, record)
     print(json.dumps(record, indent=2))
 

@@ -30,13 +30,16 @@ class Caught:
         print("Trainer", self.options["accelerator"])
 
 def caught(runs, rows):
-    features, targets = rows.take(runs[0].sampler.indices(0), 0)
-    print("head", {value.device.type for value in (runs[0].head.weight, runs[0].loss.counts, features, targets)})
+    order = runs[0].sampler.indices(0)
+    features, targets = rows.take(order, 0)
+    print("head", len(order), len(set(order.tolist())))
+    print("on", {value.device.type for value in (runs[0].head.weight, runs[0].loss.counts, features, targets)})
 
 stage2.Trainer, stage2.train_heads = Caught, caught
 stage2.through_a_trainer(stage2.Rows("cpu"), 1, "cuda")
 with tempfile.TemporaryDirectory() as folder:
-    stage2.large_head(4, 1, Path(folder), "meta")
+    stage2.STORED, stage2.CLASSES = 7, 5
+    stage2.large_head(4, 3, stage2.MappedRows(Path(folder) / "features.bin", "meta"))
 """
 
 
@@ -44,4 +47,4 @@ def test_a_device_is_what_is_timed(run_script, tmp_path: Path) -> None:
     if not SCRIPT.exists():
         pytest.skip("the scripts of the source tree are not here")
     (tmp_path / "driver.py").write_text(DRIVER)
-    assert run_script(tmp_path / "driver.py").splitlines() == ["Trainer gpu", "head {'meta'}"]
+    assert run_script(tmp_path / "driver.py").splitlines() == ["Trainer gpu", "head 12 7", "on {'meta'}"]
