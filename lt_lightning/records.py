@@ -148,6 +148,25 @@ def require_file(path: str | Path, argument: str = "checkpoint") -> None:
         )
 
 
+def require_state(path: str, contents: Mapping[str, Any]) -> None:
+    """Refuse to train on from what was saved while trained weights were tested: all of training would come again.
+
+    Args:
+        path: The checkpoint, for messages.
+        contents: Of the file.
+
+    Raises:
+        UsageError: If weights are trained, and nothing else says so.
+    """
+    epochs = int((contents.get(RECORD) or {}).get("epochs", 0))
+    if epochs and not contents.get("global_step") and not contents.get("optimizer_states"):
+        raise UsageError(
+            f"{path!r} holds weights trained for {epochs} epochs, but no state of training, as if it had been saved "
+            f"during a test: `fit` would begin again from them; give the `last.ckpt` of the run that trained them, and "
+            f"remove this file if a job has saved it."
+        )
+
+
 def model_of(contents: Mapping[Any, Any]) -> dict[str, Any] | None:
     """``class_path`` and ``init_args`` of the model in a Lightning checkpoint.
 

@@ -18,7 +18,7 @@ from lt_lightning.backbones import without_published_weights
 from lt_lightning.checkpoints import RECORD
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
-from lt_lightning.records import FROM_DATA, model_of, read_record, require_file
+from lt_lightning.records import FROM_DATA, model_of, read_record, require_file, require_state
 
 CONFIGURED = ("-c", "--config", "-h", "--help")
 """Options that leave nothing to be filled in."""
@@ -139,25 +139,6 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
             f"`ckpt_path` {path!r} was made with other settings than are given, which count{state}: {differing}."
         )
     return found
-
-
-def require_state(path: str, contents: Mapping[str, Any]) -> None:
-    """Refuse to train on from what was saved while trained weights were tested: all of training would come again.
-
-    Args:
-        path: The checkpoint, for messages.
-        contents: Of the file.
-
-    Raises:
-        UsageError: If weights are trained, and nothing else says so.
-    """
-    epochs = int((contents.get(RECORD) or {}).get("epochs", 0))
-    if epochs and not contents.get("global_step") and not contents.get("optimizer_states"):
-        raise UsageError(
-            f"{path!r} holds weights trained for {epochs} epochs, but no state of training, as if it had been saved "
-            f"during a test: `fit` would begin again from them; give the `last.ckpt` of the run that trained them, and "
-            f"remove this file if a job has saved it."
-        )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from torch import distributed
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
 from lt_lightning.modules.loop_state import run_ends, steps_after
-from lt_lightning.resuming import require_state
+from lt_lightning.records import require_state
 from lt_lightning.sigterm import Agreement, any_asked
 
 _RUN = "lt_lightning_run"

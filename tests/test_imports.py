@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "metrics": {"functional"},
     "mixing": {"losses", "seeds"},
     "data": {"augmentations", "functional", "records", "samplers", "seeds"},
-    "features": {"backbones", "data", "functional", "samplers", "seeds"},
+    "features": {"backbones", "data", "devices", "functional", "seeds"},
     "retraining": {"functional", "heads", "losses", "samplers"},
     "modules": {
         "backbones",
@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "callbacks": {"checkpoints", "data", "functional", "losses", "metrics", "modules", "results", "tables"},
     "interruption": set(),
     "sigterm": {"interruption"},
-    "slurm": {"checkpoints", "modules", "resuming", "sigterm"},
+    "slurm": {"checkpoints", "modules", "records", "sigterm"},
     "trainer_errors": set(),
     "trainer_options": set(),
     "parser_errors": {
@@ -111,6 +111,7 @@ MAY_IMPORT = {
         "checkpoints",
         "config_files",
         "data",
+        "devices",
         "features",
         "functional",
         "heads",
@@ -166,6 +167,7 @@ MAY_IMPORT = {
         "comparing",
         "config_files",
         "data",
+        "devices",
         "features",
         "functional",
         "heads",
