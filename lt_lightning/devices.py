@@ -1,5 +1,6 @@
-"""What a device is good at."""
+"""Which device to take, and what it is good at."""
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +45,27 @@ def training_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     if precision != "32-true":
         rank_zero_only(print)(f"training in {precision}; `--trainer.precision 32-true` chooses fp32", flush=True)
     return {**found, "precision": precision}
+
+
+def device_of(name: str, apple: bool = True) -> torch.device:
+    """The device of a name; of ``auto`` this process's GPU where there is one, else the processor.
+
+    Args:
+        name: As torch has it, or ``auto``.
+        apple: Whether Apple's GPU is one, too.
+    """
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda", gpu_of_process())
+    return torch.device("mps" if apple and torch.backends.mps.is_available() else "cpu")
+
+
+def gpu_of_process() -> int:
+    """Number of this process's GPU among those that it sees: its own alone, or its machine's."""
+    if "LOCAL_RANK" not in os.environ:
+        return torch.cuda.current_device()
+    return int(os.environ["LOCAL_RANK"]) % max(torch.cuda.device_count(), 1)
 
 
 def _processor_computes_in_bf16() -> bool:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lt_lightning.devices import fastest_precision
+from lt_lightning.devices import device_of, fastest_precision, gpu_of_process
 
 
 @pytest.fixture
@@ -56,3 +56,23 @@ def test_a_system_that_says_nothing_is_not_relied_on(machine, monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", fail)
     assert fastest_precision("cpu") == "32-true"
+
+
+def test_a_device_is_the_one_that_is_named(monkeypatch):
+    assert device_of("cpu") == torch.device("cpu")
+    assert device_of("meta") == torch.device("meta")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert device_of("auto") == torch.device("mps")
+    assert device_of("auto", apple=False) == torch.device("cpu")
+
+
+@pytest.mark.parametrize(("rank", "devices", "own"), [("1", 8, 1), ("3", 1, 0), ("3", 2, 1), (None, 8, 5)])
+def test_a_process_takes_a_device_that_it_sees(monkeypatch, rank, devices, own):
+    """Clusters may show each process its own device alone."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 5)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert gpu_of_process() == own

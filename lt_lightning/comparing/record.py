@@ -13,8 +13,8 @@ import torch
 
 from lt_lightning.comparing.grid import default_grid
 from lt_lightning.comparing.outcome import Comparison, Row
+from lt_lightning.devices import device_of
 from lt_lightning.drafts import draft_of
-from lt_lightning.features.processes import device_of_heads
 from lt_lightning.functional import GROUPS, group_of, prior_accuracy, shifted_priors
 from lt_lightning.results import environment, job, write_json
 
@@ -39,7 +39,7 @@ def record(found: Comparison) -> dict[str, Any]:
     sizes = group_of(counts, thresholds).sum(dim=1).tolist()
     priors = test_priors(found)
     return {
-        "environment": environment(device_of_heads(options.features.device)),
+        "environment": environment(device_of(options.features.device, apple=False)),
         "tf32": options.protocol == "paper",
         "command": shlex.join(sys.argv),
         "job": job(),

@@ -16,9 +16,10 @@ from lt_lightning.comparing.source import read_source
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
+from lt_lightning.devices import device_of
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Views
-from lt_lightning.features.processes import device_of_heads, rank_and_world_size
+from lt_lightning.features.processes import rank_and_world_size
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.contract import length_of_features
@@ -77,7 +78,7 @@ class Setup:
             self.points = points(self.methods, {}, self.parser, default=False)  # a grid without images to choose by
         refits = self.selection.allowed and data.describe_split().get("val_from") == "train"
         self.whole = data.with_held_out() if refits else None
-        self.device = device_of_heads(options.features.device)
+        self.device = device_of(options.features.device, apple=False)
         self.warnings: list[str] = []
 
     def _find_methods(self, names: str | Sequence[str]) -> list[Method]:

@@ -15,11 +15,12 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
+from lt_lightning.devices import device_of
 from lt_lightning.errors import UsageError
 from lt_lightning.features.code import code_of
 from lt_lightning.features.keys import cache_key, weights_hash
 from lt_lightning.features.memory import check_memory
-from lt_lightning.features.processes import local_rank, on_first, rank_and_world_size
+from lt_lightning.features.processes import on_first, rank_and_world_size
 from lt_lightning.features.progress import Foresight, progress_bar
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
@@ -205,7 +206,7 @@ def _fill(
 ) -> None:
     rank, world_size = rank_and_world_size()
     share = missing[rank::world_size]
-    device = _device(options.device)
+    device = device_of(options.device)
     network = deepcopy(backbone).to(device).eval()
     if options.channels_last:
         network = network.to(memory_format=torch.channels_last)
@@ -302,14 +303,6 @@ class _Blocks(Dataset[Tensor]):
 
 def _block_seed(seed: int, block: Block) -> int:
     return seed_from(seed, block.view, block.start // BLOCK)
-
-
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda", local_rank())
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def _say(split: Split, layout: Layout, found: int, seconds: float, store: Store) -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lt_lightning.devices import gpu_of_process
 from lt_lightning.errors import UsageError
 
 T = TypeVar("T")
@@ -57,27 +58,12 @@ def merge_(values: Tensor) -> None:
     """
     if not _in_group():
         return
-    on_device = torch.device("cuda", local_rank()) if dist.get_backend() == "nccl" else values.device
+    on_device = torch.device("cuda", gpu_of_process()) if dist.get_backend() == "nccl" else values.device
     for part in values:
         own = part.reshape(-1).view(torch.uint8)
         moved = own.to(on_device)
         dist.all_reduce(moved)
         own.copy_(moved)
-
-
-def local_rank() -> int:
-    """The device of this process among its machine's."""
-    if "LOCAL_RANK" not in os.environ:
-        return torch.cuda.current_device()
-    # A process may see its own device alone, or share one with others.
-    return int(os.environ["LOCAL_RANK"]) % max(torch.cuda.device_count(), 1)
-
-
-def device_of_heads(name: str) -> torch.device:
-    """Where classifiers are trained on features: the device of a name, for ``auto`` a GPU if there is one."""
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 @contextmanager
@@ -88,7 +74,7 @@ def joined_processes() -> Iterator[None]:
         return
     dist.init_process_group(backend="gloo")
     if torch.cuda.is_available():
-        torch.cuda.set_device(local_rank())
+        torch.cuda.set_device(gpu_of_process())
     try:
         yield
     finally:

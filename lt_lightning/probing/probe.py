@@ -14,9 +14,10 @@ from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.training import on_device
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
+from lt_lightning.devices import device_of
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, Features, extract
-from lt_lightning.features.processes import device_of_heads, rank_and_world_size
+from lt_lightning.features.processes import rank_and_world_size
 from lt_lightning.features.progress import progress_bar
 from lt_lightning.features.room import check_room
 from lt_lightning.functional.logistic_regression import LinearFit, fit_logistic_regression, standardization
@@ -126,7 +127,7 @@ def _fit_all(
     train: Features, class_counts: list[int], penalties: Sequence[float], options: ExtractionOptions
 ) -> dict[float, LinearHead]:
     """A head for each penalty; each fit begins where that of the next larger one has ended."""
-    device, found = device_of_heads(options.device), {}
+    device, found = device_of(options.device, apple=False), {}
     train = on_device(train, device)
     rows, start = train.values[0], None
     scaling = standardization(rows)

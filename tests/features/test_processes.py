@@ -12,9 +12,7 @@ from lt_lightning.data import DigitsLT
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, extract
 from lt_lightning.features.processes import (
-    device_of_heads,
     joined_processes,
-    local_rank,
     merge_,
     on_first,
     rank_and_world_size,
@@ -94,25 +92,7 @@ def test_a_single_process_needs_no_group():
         on_first(fail)
 
 
-def test_heads_train_where_they_are_told(monkeypatch):
-    assert device_of_heads("cpu") == torch.device("cpu")
-    assert device_of_heads("meta") == torch.device("meta")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert device_of_heads("auto") == torch.device("cpu")
-
-
 def test_one_process_joins_nothing(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with joined_processes():
         assert not torch.distributed.is_initialized()
-
-
-@pytest.mark.parametrize(("rank", "devices", "own"), [("1", 8, 1), ("3", 1, 0), ("3", 2, 1), (None, 8, 5)])
-def test_a_process_takes_a_device_that_it_sees(monkeypatch, rank, devices, own):
-    """Clusters may show each process its own device alone."""
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 5)
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    if rank is not None:
-        monkeypatch.setenv("LOCAL_RANK", rank)
-    assert local_rank() == own
