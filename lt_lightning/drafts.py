@@ -38,6 +38,8 @@ def draft_of(path: Path) -> Iterator[Path]:
 def new_file(path: Path, option: str, overwrite: bool = False) -> Iterator[Path]:
     """A draft to be written to, which then gets its name: a file that is whole, and goes over no other.
 
+    Whoever leaves no draft gets no file, but learns, before what takes long, whether there could be one.
+
     Args:
         path: The file that there is to be; its folder is made if need be.
         option: What names it, for messages.
@@ -52,7 +54,7 @@ def new_file(path: Path, option: str, overwrite: bool = False) -> Iterator[Path]
     try:
         with draft_of(path) as draft:
             yield draft
-            if not put_in_place(draft, path, overwrite):
+            if draft.exists() and not put_in_place(draft, path, overwrite):
                 raise taken
     except (OSError, RuntimeError) as error:  # torch raises the latter where a disk is full
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__

@@ -3,7 +3,6 @@
 import csv
 import os
 from collections.abc import Callable, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from lt_lightning.callbacks.gathering import gather
 from lt_lightning.data.predict_folder import UNREADABLE
-from lt_lightning.drafts import draft_of, put_in_place
+from lt_lightning.drafts import new_file
 from lt_lightning.errors import UsageError
 from lt_lightning.wording import first_few
 
@@ -80,13 +79,9 @@ class PredictionsWriter(BasePredictionWriter):
         if self.format == "parquet":
             _pyarrow()
         if trainer.is_global_zero and self.output is not None:
-            if Path(self.output).exists():
-                raise _taken(self.output)
-            try:
-                with draft_of(Path(self.output)) as draft:
-                    draft.touch()  # whoever may not write here learns it before the images are predicted
-            except OSError as error:
-                raise _unwritable(Path(self.output), error) from error
+            with new_file(Path(self.output), "output") as draft:
+                draft.touch()  # whoever may not write here learns it before the images are predicted
+                draft.unlink()
 
     def write_on_batch_end(
         self,
@@ -135,17 +130,12 @@ class PredictionsWriter(BasePredictionWriter):
             print(f"{len(skipped)} of {len(read)} images could not be read and were left out: {names}")
 
     def _write(self, rows: Rows, folder: Path) -> Path:
-        wanted = folder / f"predictions.{self.format}" if self.output is None else Path(self.output)
-        path, numbers = wanted, count(1)
-        try:
-            with draft_of(wanted) as draft:
-                _WRITERS[self.format](draft, *rows)
-                while not put_in_place(draft, path):
-                    if self.output is not None:
-                        raise _taken(self.output)
-                    path = wanted.with_name(f"predictions_{next(numbers)}.{self.format}")
-        except OSError as error:
-            raise _unwritable(wanted, error) from error
+        path, number = folder / f"predictions.{self.format}" if self.output is None else Path(self.output), 0
+        while self.output is None and path.exists():
+            number += 1
+            path = folder / f"predictions_{number}.{self.format}"
+        with new_file(path, "output") as draft:
+            _WRITERS[self.format](draft, *rows)
         return path
 
 
@@ -211,11 +201,3 @@ def _pyarrow() -> tuple[Any, Any]:
             '`pip install "lt_lightning[parquet]"`, or use csv.'
         ) from error
     return pyarrow, pyarrow.parquet
-
-
-def _taken(output: str) -> UsageError:
-    return UsageError(f"`output` {output!r} exists, and predictions go over no other file; give another name.")
-
-
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"The predictions cannot be written to {path} ({error}); give another `output`.")

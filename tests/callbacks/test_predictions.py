@@ -96,7 +96,7 @@ def test_a_named_file_is_written_once(tmp_path, trainer, digits, stage1_module, 
     before = place.read_bytes()
     run = trainer(callbacks=[PredictionsWriter(output=str(place))])
     monkeypatch.setattr(module, "predict_step", lambda *_: pytest.fail("found out too late"))
-    with pytest.raises(UsageError, match=r"`output` '.*mine.csv' exists, and predictions go over no other file"):
+    with pytest.raises(UsageError, match=r"`output` '.*mine.csv' exists, and no file is written over"):
         run.predict(module, datamodule=data)
     assert place.read_bytes() == before
 
@@ -127,7 +127,7 @@ def test_a_full_disk_is_named_and_nothing_left(tmp_path, trainer, digits, stage1
     monkeypatch.setitem(_WRITERS, "csv", full)
     data = digits()
     run = trainer(logger=logger(tmp_path), callbacks=[PredictionsWriter()])
-    with pytest.raises(UsageError, match=r"cannot be written to .*predictions.csv \(No space left on device\)"):
+    with pytest.raises(UsageError, match=r"predictions.csv' cannot be written \(No space left on device\)"):
         run.predict(stage1_module(data), datamodule=data)
     assert not list(tmp_path.glob("*predictions*"))
 
@@ -136,7 +136,7 @@ def test_a_folder_that_cannot_be_made_is_named_first(tmp_path, trainer, digits, 
     (tmp_path / "file").touch()
     data = digits()
     run = trainer(callbacks=[PredictionsWriter(output=str(tmp_path / "file" / "mine.csv"))])
-    with pytest.raises(UsageError, match=r"cannot be written to .*mine.csv"):
+    with pytest.raises(UsageError, match=r"`output` '.*mine.csv' cannot be written"):
         run.predict(stage1_module(data), datamodule=data)
 
 
@@ -149,7 +149,7 @@ def test_a_folder_that_takes_no_file_is_named_first(tmp_path, trainer, digits, s
     run = trainer(callbacks=[PredictionsWriter(output=str(tmp_path / "mine.csv"))])
     monkeypatch.setattr(module, "predict_step", lambda *_: pytest.fail("found out too late"))
     monkeypatch.setattr(Path, "touch", read_only)
-    with pytest.raises(UsageError, match=r"cannot be written to .*mine.csv \(.*Permission denied"):
+    with pytest.raises(UsageError, match=r"`output` '.*mine.csv' cannot be written \(.*Permission denied"):
         run.predict(module, datamodule=data)
 
 
