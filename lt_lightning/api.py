@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.checkpoints import to_linear
+from lt_lightning.checkpoints import UnfitHeadError, to_linear
 from lt_lightning.comparing.evaluation import accuracies, count_correct
 from lt_lightning.comparing.grid import Point, points
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
@@ -255,8 +255,8 @@ def _why_not_linear(method: Method, layer: nn.Linear, parser: SettingsParser) ->
     """Why a head has no linear form; nothing if it has one."""
     try:
         to_linear(_head(method, layer, parser))
-    except UsageError as error:
-        return str(error).partition(", so no")[0]
+    except UnfitHeadError as error:
+        return error.reason
     return ""
 
 
