@@ -114,8 +114,8 @@ def _their_layer(found: Match, num_features: int, num_classes: int, path: Path) 
 def unexpected(found: Match, classifier: Classifier) -> list[str]:
     """Tensors of the file's network that are neither the backbone's nor the classifier's.
 
-    A deeper network of the same family matches in every key of the shallower one, so these decide as well. So do layers
-    between the backbone and the classifier, where both are parts of one ``nn.Sequential``.
+    A deeper network of the same family has every key of the shallower one, and more: only these tell the two apart.
+    Layers between backbone and classifier, where all are parts of one ``nn.Sequential``, are among them.
     """
     beside = (f"{classifier.name}.", *found.copies)
     own = {memory_of(found.rest[key]) for key in classifier.keys}

@@ -68,14 +68,13 @@ def match(checkpoint: Checkpoint, backbone: nn.Module) -> Match:
 
 
 def deeper_layers(found: Match) -> list[str]:
-    """Tensors that say that the file is of a deeper network, in which the backbone matches to the last key.
+    """What the file has of a deeper network, in which every key of the backbone is found too.
 
-    A classifier, a projection head or a decoder have names of their own, or are one layer under a name that the
-    backbone has as well, such as the last of ``classifier`` in torchvision's VGG. Several layers are a deeper
-    network's.
+    A classifier, projection head or decoder is left out. It has a name of its own, or is a single layer in a part of
+    the backbone, as the last of ``classifier`` is in torchvision's VGG; several layers there are a deeper network's.
 
     Returns:
-        Keys of the file; empty if what is left over is not of the backbone's own parts.
+        Keys of the file; empty if it is of no deeper network.
     """
     taken = {key for key in found.source.tensors if key.startswith(found.prefix) and key not in found.rest}
     parts = {key.removeprefix(found.prefix).split(".")[0] for key in taken}

@@ -18,7 +18,7 @@ def training_images(split: object) -> str | None:
 
 
 def trained_on(split: object) -> Entry:
-    """The entry of a training on data that describe their split so; what is no mapping describes nothing."""
+    """The entry of a training on data with such a record of their split; its images are unknown if that is none."""
     return {"weights": "file", "train": training_images(split)}
 
 
@@ -35,11 +35,11 @@ def past_of(record: Mapping[str, Any]) -> list[Entry]:
 
 
 def origins(split: object, past: Iterable[Entry]) -> list[Entry]:
-    """What weights have been trained on, the latest first, as whoever starts from them has to record.
+    """What weights have been trained on, the latest first. Whoever starts from them has to record it.
 
     Args:
-        split: That the last training's data are described by, as a record has it.
-        past: What they had been trained on before.
+        split: Of the last training's data, as a record has it.
+        past: What they had been trained on before that.
     """
     return distinct([trained_on(split), *past])
 

@@ -35,11 +35,11 @@ class Progress:
     """What of a pipeline has finished."""
 
     folder: Path
-    """The pipeline's; elsewhere than in the first process it may be another's, and nothing is written to it."""
+    """The pipeline's. Only the first process knows it; the others hold a placeholder and never write."""
     preset: str
     """What the pipeline was begun as."""
     config: str
-    """What it was begun with, as YAML; ``config.yaml`` may have been edited."""
+    """What it was begun with, as YAML, with which ``config.yaml`` is compared: that may have been edited."""
     rows: Rows = field(default_factory=dict)
 
     @classmethod

@@ -43,8 +43,8 @@ def draw(
         rows: Of :func:`lt_lightning.report.group`.
         kinds: Keys of :data:`KINDS`.
         split: Whose figures the rows hold, ``test`` or ``val``.
-        most: Rows in one figure; of more, the first and those best on validation images are drawn, as far as that is
-            known; which they are on the images that are shown has no part in it.
+        most: Rows in one figure. Of more, the first is drawn and those that were best on validation images, as far as
+            that is known; what they are on the images that are shown has no part in the choice.
 
     Yields:
         Name of a file without its ending, figure, and labels of the rows that it leaves out.

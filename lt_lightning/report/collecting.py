@@ -67,7 +67,7 @@ def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], li
 
 
 def _of_several_checkpoints(runs: Sequence[Run]) -> list[str]:
-    """Say so where figures of different stage 1s make a mean: seeds of one, if one likes, or networks that differ."""
+    """Say so where a mean is over several stage 1s: they may be seeds of one network, or networks that differ."""
     sources: dict[tuple[Any, ...], set[str]] = {}
     for run in runs:
         if run.source:

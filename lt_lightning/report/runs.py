@@ -17,9 +17,9 @@ _CKPT_PATH = re.compile(_LINES.format("ckpt_path"), re.M)
 _OF_THE_RUN = re.compile(
     _LINES.format("seed_everything|checkpoint|ckpt_path|default_root_dir|root|output|config"), re.M
 )
-"""Lines of a ``config.yaml`` in which runs differ that are one experiment: seed and places, long ones on several.
+"""Lines of a ``config.yaml`` in which runs of one experiment may differ: the seed, and places, of one line or more.
 
-What stands below a name alone is no place, but settings of a class that has an argument so called."""
+A name with settings below it is no place: some class has an argument so called."""
 
 
 class Names(NamedTuple):
