@@ -24,7 +24,8 @@ from reproducing.training import Budget, train
 from rich.table import Table
 
 from lt_lightning import presets
-from lt_lightning.comparing import Options, compare, record
+from lt_lightning.comparing import Options, compare
+from lt_lightning.comparing.record import record
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions

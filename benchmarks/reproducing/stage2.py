@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from lt_lightning.comparing import Options, compare, record
+from lt_lightning.comparing import Options, compare
+from lt_lightning.comparing.record import record
 from lt_lightning.data import LTDataModule
 from lt_lightning.features import ExtractionOptions
 from lt_lightning.main import LTCLI

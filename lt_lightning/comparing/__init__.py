@@ -3,6 +3,5 @@
 from lt_lightning.comparing.comparison import compare
 from lt_lightning.comparing.leaderboard import leaderboard
 from lt_lightning.comparing.outcome import Comparison, Options, Row, TriedPoint
-from lt_lightning.comparing.record import record, write
 
-__all__ = ["Comparison", "Options", "Row", "TriedPoint", "compare", "leaderboard", "record", "write"]
+__all__ = ["Comparison", "Options", "Row", "TriedPoint", "compare", "leaderboard"]

@@ -14,7 +14,7 @@ from lt_lightning.comparing.comparison import compare
 from lt_lightning.comparing.files import write_all
 from lt_lightning.comparing.leaderboard import leaderboards, ordered, priors_table
 from lt_lightning.comparing.outcome import Comparison, Options
-from lt_lightning.comparing.record import test_priors
+from lt_lightning.comparing.record import under_priors
 from lt_lightning.config_files import ConfigFile
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
@@ -175,7 +175,7 @@ def _print(found: Comparison, with_priors: bool) -> None:
     for table in leaderboards(found, fits):
         show(table)
     if with_priors:
-        values = test_priors(found)
+        values = under_priors(found)
         show(priors_table({row.name: values[row.name] for row in ordered(found.rows) if row.name in values}))
 
 

@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from lt_lightning.checkpoints import UnwritableError
 from lt_lightning.comparing.outcome import Comparison
-from lt_lightning.comparing.record import write
+from lt_lightning.comparing.record import record
 from lt_lightning.comparing.saving import keep_runs, keep_winner
 from lt_lightning.comparing.settings import Plain
-from lt_lightning.drafts import write_text
+from lt_lightning.drafts import draft_of, write_text
 from lt_lightning.errors import UsageError
-from lt_lightning.results import whole_or_gone
+from lt_lightning.results import whole_or_gone, write_json
 
 
 def write_all(
@@ -34,7 +37,8 @@ def write_all(
     """
     with whole_or_gone(output) as folder:
         write_text(folder / "config.yaml", config)
-        write(found, folder)
+        _write_predictions(found, folder / "predictions.npz")
+        write_json(folder / "results.json", record(found))
     yield f"written to {folder}/results.json"
     try:
         if found.winner is not None:
@@ -47,3 +51,17 @@ def write_all(
             yield f"checkpoints of all methods and seeds written to {folder}/runs"
     except UnwritableError as error:
         raise UsageError(f"{str(error).rstrip('.')}; the results are in {folder} all the same.") from error
+
+
+def _write_predictions(found: Comparison, path: Path) -> None:
+    """Class and confidence of each test image, ``(seeds, N)`` under ``<row>.classes`` and ``<row>.confidence``."""
+    arrays = {"targets": found.test_targets.numpy().astype(np.int32)}
+    for row in found.rows:
+        if row.tests:
+            name = row.name.replace(" ", "").replace("/", "_")
+            arrays[f"{name}.classes"] = torch.stack([test.classes for test in row.tests]).numpy().astype(np.int32)
+            arrays[f"{name}.confidence"] = torch.stack([test.confidence for test in row.tests]).numpy()
+    with draft_of(path) as draft:
+        with draft.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub takes them for an option
+        draft.replace(path)

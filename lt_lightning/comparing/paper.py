@@ -124,7 +124,7 @@ def train_on_images(
     return trained, run, None if best.logits is None else _evaluate(best.logits, data, loss, best.epoch)
 
 
-def test_untrained(head: Head, loss: Loss, source: Source, data: LTDataModule, device: torch.device) -> Predictions:
+def evaluate_untrained(head: Head, loss: Loss, source: Source, data: LTDataModule, device: torch.device) -> Predictions:
     """Test a head on stage 1's backbone as it is, averaged over mirror images."""
     backbone = deepcopy(source.backbone).to(device).eval()
     head = head.to(device)

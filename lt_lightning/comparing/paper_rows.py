@@ -117,5 +117,5 @@ def _untrained(setup: Setup, point: Point) -> Trained:
 
 def _as_it_is(setup: Setup, row: Row) -> Row:
     trained = row.heads[0]
-    row.tests = [paper.test_untrained(trained.head, trained.loss, setup.source, setup.data, setup.device)]
+    row.tests = [paper.evaluate_untrained(trained.head, trained.loss, setup.source, setup.data, setup.device)]
     return row

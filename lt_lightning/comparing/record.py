@@ -1,43 +1,29 @@
-"""The files that a comparison leaves."""
+"""What ``results.json`` says of a comparison."""
 
 import shlex
 import sys
 from dataclasses import asdict
 from math import isnan
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
 import torch
 
 from lt_lightning.comparing.grid import default_grid
 from lt_lightning.comparing.outcome import Comparison, Row
 from lt_lightning.devices import device_of
-from lt_lightning.drafts import draft_of
 from lt_lightning.functional import GROUPS, group_of, prior_accuracy, shifted_priors
-from lt_lightning.results import environment, job, write_json
+from lt_lightning.results import environment, job
 
 _RESAMPLED = "images within classes, those of one image from each other; of validation images for val_to_winner"
 
 
-def write(found: Comparison, folder: Path) -> None:
-    """Write ``predictions.npz``, then ``results.json``, each whole or not at all.
-
-    Args:
-        found: What :func:`compare` returned.
-        folder: A folder of its own.
-    """
-    _write_predictions(found, folder / "predictions.npz")
-    write_json(folder / "results.json", record(found))
-
-
 def record(found: Comparison) -> dict[str, Any]:
-    """Everything that ``results.json`` says."""
+    """Plain values, for :func:`write_json`."""
     data, options = found.data, found.options
     counts, thresholds = data.class_counts, data.group_thresholds
     sizes = group_of(counts, thresholds).sum(dim=1).tolist()
-    priors = test_priors(found)
+    priors = under_priors(found)
     return {
         "environment": environment(device_of(options.features.device, apple=False)),
         "tf32": options.protocol == "paper",
@@ -92,7 +78,7 @@ def protocol(found: Comparison) -> dict[str, Any]:
     }
 
 
-def test_priors(found: Comparison) -> dict[str, dict[str, float]]:
+def under_priors(found: Comparison) -> dict[str, dict[str, float]]:
     """Accuracy of each row under forward, uniform and backward test distributions, mean over seeds."""
     distributions = shifted_priors(found.data.class_counts)
     values = {}
@@ -136,17 +122,3 @@ def _row(row: Row, priors: dict[str, float] | None, best_on_test: bool) -> dict[
 def _deviation(values: list[float]) -> float:
     """Over seeds; NaN for a group without classes, of which `stdev` makes an error in some versions of Python."""
     return float("nan") if isnan(values[0]) else stdev(values)
-
-
-def _write_predictions(found: Comparison, path: Path) -> None:
-    """Class and confidence of each test image, ``(seeds, N)`` under ``<row>.classes`` and ``<row>.confidence``."""
-    arrays = {"targets": found.test_targets.numpy().astype(np.int32)}
-    for row in found.rows:
-        if row.tests:
-            name = row.name.replace(" ", "").replace("/", "_")
-            arrays[f"{name}.classes"] = torch.stack([test.classes for test in row.tests]).numpy().astype(np.int32)
-            arrays[f"{name}.confidence"] = torch.stack([test.confidence for test in row.tests]).numpy()
-    with draft_of(path) as draft:
-        with draft.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub takes them for an option
-        draft.replace(path)

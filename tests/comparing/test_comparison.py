@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lt_lightning.backbones import SmallCNN
-from lt_lightning.comparing import record
+from lt_lightning.comparing.record import record
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from lt_lightning.comparing import record
 from lt_lightning.comparing.grid import LR_FACTORS, default_grid, points, read_grid
 from lt_lightning.comparing.methods import built_in_methods, find_methods
+from lt_lightning.comparing.record import record
 from lt_lightning.comparing.settings import Settings, SettingsParser
 from lt_lightning.errors import UsageError
 

@@ -1,11 +1,11 @@
-"""Files of a comparison."""
+"""What results.json says of a comparison."""
 
 import json
 
 import pytest
 
-from lt_lightning.comparing import record, write
-from lt_lightning.results import sha256_of
+from lt_lightning.comparing.record import record
+from lt_lightning.results import sha256_of, write_json
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Stage 1 is no worse:UserWarning",
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 def test_diverged_rows_are_written_too(run, tmp_path):
     found = run("linear,tau_norm", {"lr": [1e39]})
-    write(found, tmp_path)
+    write_json(tmp_path / "results.json", record(found))
     row = json.loads((tmp_path / "results.json").read_text())["rows"]["linear"]
     assert row["diverged"]
     assert row["validation"] == [{"point": {"lr": 1e39}, "seeds": [None], "mean": None, "diverged": True}]
@@ -45,20 +45,10 @@ def test_how_sure_the_choice_is_on_validation_images(run):
 
 def test_a_group_without_classes_has_no_spread_over_seeds(run, make_data, tmp_path):
     found = run("linear", data=make_data(group_thresholds=(3, 100)), seeds=(0, 1))
-    write(found, tmp_path)
+    write_json(tmp_path / "results.json", record(found))
     row = json.loads((tmp_path / "results.json").read_text())["rows"]["linear"]
     assert (row["mean"]["many"], row["standard_deviation"]["many"]) == (None, None)
     assert row["standard_deviation"]["all"] >= 0
-
-
-def test_a_full_disk_leaves_no_half_written_predictions(run, tmp_path, monkeypatch):
-    def fail(*_, **__):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("numpy.savez_compressed", fail)
-    with pytest.raises(OSError, match="No space left"):
-        write(run("tau_norm"), tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_checkpoint_is_known_by_its_content(run, foreign):
