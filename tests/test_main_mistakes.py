@@ -1,6 +1,9 @@
 """What fit, validate, test and predict refuse, in one sentence and before anything trains."""
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -223,3 +226,16 @@ def test_what_brings_its_weights_along_is_evaluated_without_a_checkpoint(here, t
     main(tiny("test", "RepresentationModule", "--ckpt_path=last", *kept))
     tested = json.loads((here / "runs/RepresentationModule/version_1/results.json").read_text())
     assert tested["started_from"]["path"].endswith("kept/last.ckpt")
+
+
+def test_a_folder_that_cannot_be_read_is_one_sentence(here, folder_root, monkeypatch):
+    closed, scandir = folder_root / "train" / "cat", os.scandir
+
+    def scan(path="."):
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", scan)
+    with pytest.raises(UsageError, match=r"^Permission denied: '.*cat'; choose another place, or change its rights"):
+        main(["fit", "-c", "cifar100_lt/stage1/ce", "--data", "ImageFolderLT", "--data.root", str(folder_root)])
