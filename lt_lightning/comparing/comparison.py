@@ -55,7 +55,7 @@ def _compare(setup: Setup) -> Comparison:
         rows = paper_rows(setup)
         compare_rows(setup, rows, None)
         seconds = {"features": 0.0, "training": sum(row.seconds for row in rows)}
-        return _found(setup, rows, None, {}, seconds | {"all": time.perf_counter() - started})
+        return _found(setup, rows, (None, None), {}, seconds | {"all": time.perf_counter() - started})
     features = extract_all(setup)
     extracted = time.perf_counter()
     if not setup.selection.allowed:
@@ -69,19 +69,23 @@ def _compare(setup: Setup) -> Comparison:
     trained = time.perf_counter()
     evaluate_rows(setup, rows, features)
     check_favoured(setup, rows[0], features)
-    winner = find_winner(setup, rows)
+    winner, why_none = find_winner(setup, rows)
     compare_rows(setup, rows, winner)
     compare_on_validation(setup, rows, winner, features)
     seconds = {"features": extracted - started, "training": trained - extracted}
-    return _found(setup, rows, winner, features, seconds | {"all": time.perf_counter() - started})
+    return _found(setup, rows, (winner, why_none), features, seconds | {"all": time.perf_counter() - started})
 
 
 def _found(
-    setup: Setup, rows: list[Row], winner: Row | None, features: dict[str, Features], seconds: dict[str, float]
+    setup: Setup,
+    rows: list[Row],
+    winner: tuple[Row | None, str | None],
+    features: dict[str, Features],
+    seconds: dict[str, float],
 ) -> Comparison:
     return Comparison(
         rows,
-        winner,
+        *winner,
         setup.selection,
         setup.source,
         setup.data,

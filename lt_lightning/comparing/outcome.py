@@ -197,6 +197,8 @@ class Comparison:
         rows: Of stage 1, each method, and the oracle if asked for.
         winner: The method that is best on the validation images; ``None`` where nothing is selected on them, or none
             is better there than stage 1.
+        why_no_winner: In words, for the end of a sentence; ``None`` if there is one, or the protocol chooses on test
+            images.
         selection: Whether settings were selected, and why.
         source: The checkpoint: backbone, classifier, record.
         data: What was compared on.
@@ -211,6 +213,7 @@ class Comparison:
 
     rows: list[Row]
     winner: Row | None
+    why_no_winner: str | None
     selection: Selection
     source: Source
     data: LTDataModule
@@ -225,20 +228,6 @@ class Comparison:
     def methods(self) -> list[Row]:
         """Rows of the methods that have not diverged."""
         return methods_of(self.rows)
-
-    @property
-    def without_gain(self) -> bool:
-        """Whether methods were chosen among on validation images, and none is better there than stage 1."""
-        return self.selection.allowed and self.winner is None and bool(self.methods)
-
-    @property
-    def why_no_winner(self) -> str | None:
-        """Why no method is best on validation images; ``None`` if one is, or the protocol chooses on test images."""
-        if self.winner is not None or self.selection.on_test:
-            return None
-        if self.without_gain:
-            return NO_GAIN
-        return "every method diverged" if self.selection.allowed else "without a selection there is no winner"
 
     @property
     def test_targets(self) -> Tensor:

@@ -34,18 +34,18 @@ def evaluate_rows(setup: Setup, rows: list[Row], features: dict[str, Features]) 
             row.tests.append(evaluate(logits, test.targets, loss, setup.counts, thresholds, trained.temperature))
 
 
-def find_winner(setup: Setup, rows: list[Row]) -> Row | None:
-    """The method that is best on the validation images; ``None``, with a warning, where stage 1 is as good there."""
+def find_winner(setup: Setup, rows: list[Row]) -> tuple[Row | None, str | None]:
+    """The method that is best on the validation images, or why there is none; with a warning if stage 1 is as good."""
     if not setup.selection.allowed:
-        return None
+        return None, "without a selection there is no winner"
     methods = methods_of(rows)
     best = choose([row.score for row in methods])
     if best is None:
-        return None
+        return None, "every method diverged"
     if methods[best].score <= rows[0].score:
         setup.warn(f"{NO_GAIN[0].upper()}{NO_GAIN[1:]}; the best of them is no gain.")
-        return None
-    return methods[best]
+        return None, NO_GAIN
+    return methods[best], None
 
 
 def compare_rows(setup: Setup, rows: list[Row], winner: Row | None) -> None:

@@ -47,7 +47,7 @@ def test_without_a_gain_on_validation_images_there_is_no_winner(run, foreign, tm
         found = run("ncm", {"metric": "euclidean"}, checkpoint=tmp_path / "good.pth")
     assert found.row("ncm").score <= found.rows[0].score
     assert found.winner is None
-    assert found.without_gain
+    assert found.why_no_winner == "no method is better than stage 1 on the validation images"
     assert found.row("ncm").to_winner is None
     assert record(found)["winner"] is None
 

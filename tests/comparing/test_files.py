@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lt_lightning.comparing.files import write_all
+from lt_lightning.comparing.outcome import NO_GAIN
 from lt_lightning.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -111,7 +112,7 @@ def test_it_is_said_as_well_where_every_method_has_a_file(run, make_data, here):
 
 @pytest.mark.parametrize("with_runs", [False, True])
 def test_a_method_that_is_no_gain_is_not_handed_back_as_better(found, here, with_runs):
-    none = replace(found, winner=None)
+    none = replace(found, winner=None, why_no_winner=NO_GAIN)
     lines = list(write_all(none, Path("better"), "", BACKBONE, with_runs))
     assert lines[1] == "no checkpoint is handed back, for no method is better than stage 1 on the validation images" + (
         "" if with_runs else "; `--keep_runs true` writes one of each method"
@@ -120,7 +121,7 @@ def test_a_method_that_is_no_gain_is_not_handed_back_as_better(found, here, with
     assert ("runs/linear/seed_0.ckpt" in names(here / "better/version_0")) is with_runs
 
 
-def test_where_everything_diverged_that_is_the_reason(found, here):
-    diverged = replace(found, winner=None, rows=[found.rows[0], replace(found.rows[1], heads=[], tests=[])])
-    lines = list(write_all(diverged, Path("better"), "", BACKBONE))
+@pytest.mark.filterwarnings("ignore:Training of linear diverged")
+def test_where_everything_diverged_that_is_the_reason(run, here):
+    lines = list(write_all(run("linear", {"lr": [1e39]}), Path("better"), "", BACKBONE))
     assert lines[1].startswith("no checkpoint is handed back, for every method diverged; `--keep_runs")

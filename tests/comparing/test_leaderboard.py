@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from lt_lightning.comparing.leaderboard import describe_point, leaderboard, leaderboards, ordered, priors_table
+from lt_lightning.comparing.outcome import NO_GAIN
 from lt_lightning.tables import percent, show
 
 pytestmark = pytest.mark.filterwarnings(
@@ -65,7 +66,7 @@ def test_choices_at_the_end_of_a_grid_are_marked(run):
 
 
 def test_without_a_gain_no_method_is_marked(run):
-    found = replace(run("linear,ncm", {"lr": [1e-8, 1e-7, 1e-2]}), winner=None)
+    found = replace(run("linear,ncm", {"lr": [1e-8, 1e-7, 1e-2]}), winner=None, why_no_winner=NO_GAIN)
     shown = text(leaderboard(found))
     assert "★" not in shown
     assert "− winner" not in shown
