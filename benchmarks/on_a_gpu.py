@@ -24,7 +24,7 @@ import torch
 from timing_stage1.loops import MODES
 
 HERE = Path(__file__).resolve().parent
-TESTS = ("modules/test_no_waiting.py", "modules/test_speed.py", "data/test_crop_table.py")
+TESTS = ("test_gpu.py", "modules/test_no_waiting.py", "modules/test_speed.py", "data/test_crop_table.py")
 """Files of tests that skip without a GPU."""
 
 UNFINISHED = 3
