@@ -22,10 +22,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks"
 if SCRIPTS.is_dir():
     sys.path.insert(0, str(SCRIPTS))
 else:  # they are not in the wheel
-    collect_ignore_glob = ["test_on_a_gpu.py", "test_reproduce*.py", "test_stage1*.py"]
-
-# As the scripts that measure would set it for themselves, and start again.
-PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647", "KINETO_LOG_LEVEL": "99"}
+    collect_ignore_glob = ["test_*.py"]
 
 
 def _as_main(script: Path, arguments: tuple[str, ...], folder: Path) -> None:
@@ -33,9 +30,11 @@ def _as_main(script: Path, arguments: tuple[str, ...], folder: Path) -> None:
         with (folder / name).open("w") as file:
             os.dup2(file.fileno(), number)
     multiprocessing.set_start_method(None, force=True)  # of its own processes: whatever Python's is
-    os.environ |= PINNED
     sys.argv = [str(script), *arguments]
     sys.path.insert(0, str(SCRIPTS))
+    from measuring import PINNED
+
+    os.environ |= PINNED | {"KINETO_LOG_LEVEL": "99"}  # as scripts would set it for themselves, and start again
     runpy.run_path(str(script), run_name="__main__")
 
 

@@ -40,8 +40,6 @@ STEPS = [
 @pytest.fixture(scope="module")
 def found(run_script, cifar100_root, tmp_path_factory):
     """What each step says, the configurations, and the file that is left."""
-    if not (FOLDER / "best_ablation.py").exists():
-        pytest.skip("the scripts of the source tree are not here")
     here = tmp_path_factory.mktemp("ablation")
     options = ["--root", str(cifar100_root), "--over", str(OVERLAY), "--runs", str(here / "runs")]
     options += ["--methods", "tau_norm,logit_adjustment", "--stage2-seeds", "1", "--views", "2"]

@@ -1,14 +1,10 @@
 import json
 from pathlib import Path
 
-import pytest
-
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "stage2.py"
 
 
 def test_heads_trained_together_equal_heads_trained_alone(run_script, tmp_path: Path) -> None:
-    if not SCRIPT.exists():
-        pytest.skip("the scripts of the source tree are not here")
     output = tmp_path / "stage2.json"
     options = ["--rounds", "1", "--epochs", "1", "--heads", "4", "--steps", "0", "--threads", "1"]
     run_script(SCRIPT, *options, "--output", str(output))
@@ -44,7 +40,5 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def test_a_device_is_what_is_timed(run_script, tmp_path: Path) -> None:
-    if not SCRIPT.exists():
-        pytest.skip("the scripts of the source tree are not here")
     (tmp_path / "driver.py").write_text(DRIVER)
     assert run_script(tmp_path / "driver.py").splitlines() == ["Trainer gpu", "head 12 7", "on {'meta'}"]
