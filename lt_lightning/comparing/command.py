@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
@@ -27,6 +28,8 @@ from lt_lightning.results import check_writable
 from lt_lightning.resuming import with_backbone
 from lt_lightning.tables import fits, show
 
+_READ_APART = {"seeds", "features"}
+
 
 def main(argv: Sequence[str]) -> None:
     """Run a comparison.
@@ -44,18 +47,8 @@ def main(argv: Sequence[str]) -> None:
     # Those of the checkpoint take the place of all that the backbone could fetch, unless a part is enough.
     with nullcontext() if config.allow_partial else without_published_weights():
         made = parser.instantiate_classes(config)
-    options = Options(
-        seeds=_seeds(config.seeds),
-        views=config.views,
-        batch_size=config.batch_size or 0,
-        unseen=config.unseen,
-        oracle=config.oracle,
-        draws=config.draws,
-        allow_partial=config.allow_partial,
-        checkpoint_class_names=config.checkpoint_class_names,
-        features=made.features,
-        protocol=config.protocol,
-    )
+    told = {key.name: config[key.name] for key in fields(Options) if key.name not in _READ_APART}
+    options = Options(seeds=_seeds(config.seeds), features=made.features, **told)
     if config.keep_runs and config.protocol == "paper":
         raise UsageError(
             "`keep_runs` true cannot go with `protocol` paper, whose epochs are chosen on test images; train what you "
@@ -112,54 +105,12 @@ def build_parser() -> LightningArgumentParser:
         default="0",
         help="Each method trains once with each, such as 0,1,2; figures are means over them.",
     )
-    parser.add_argument(
-        "--protocol",
-        type=Literal["validation", "paper"],
-        default="validation",
-        help="`validation` chooses settings on validation images; `paper` trains on images and reports the best epoch "
-        "of the best seed on test images, as papers do, which is comparable with such figures alone.",
-    )
-    parser.add_argument(
-        "--views",
-        type=int | Literal["all", "published"],
-        default="published",
-        help="Augmented versions of each training image to compute features from: `published` takes as many as the "
-        "longest method has epochs, 1 takes the image as it is, `all` every crop and mirror image of a small one.",
-    )
-    parser.add_argument(
-        "--batch_size", type=int | None, default=None, help="Images per step; by default each method's own."
-    )
-    parser.add_argument(
-        "--unseen",
-        type=bool,
-        default=False,
-        help="Say `true` if you know that stage 1 has not seen the validation images; needed where the checkpoint does "
-        "not record its training images.",
-    )
-    parser.add_argument(
-        "--oracle",
-        type=bool | None,
-        default=None,
-        help="Whether a linear head is trained on the balanced set that the tail was cut from, to show what a "
-        "classifier could gain; by default if there is such a set.",
-    )
+    parser.add_class_arguments(Options, None, skip=_READ_APART)
     parser.add_argument(
         "--test_priors",
         type=bool,
         default=False,
         help="Whether to show accuracy for long-tailed test sets as well, along and against the training set.",
-    )
-    parser.add_argument(
-        "--draws", type=int, default=2000, help="Resampled test sets from which the bootstrap takes its intervals."
-    )
-    parser.add_argument(
-        "--allow_partial", type=bool, default=False, help="Whether the checkpoint may lack a part of the backbone."
-    )
-    parser.add_argument(
-        "--checkpoint_class_names",
-        type=list[str] | None,
-        default=None,
-        help="Class of each row of the checkpoint's classifier; by default in the data's order.",
     )
     parser.add_argument(
         "--keep_runs", type=bool, default=False, help="Whether to write a checkpoint of each method and seed."

@@ -27,31 +27,32 @@ class Options:
 
     Attributes:
         seeds: Of first weights, of the order of images and, the first of them, of augmentation.
-        views: How many draws of the training augmentation the features are made of; ``published`` makes as many as the
-            longest method has epochs, so that each epoch of each method shows another one.
-        batch_size: Images per step, for all methods; 0 leaves each method its own.
-        unseen: Whether you know that stage 1 has not seen the validation images, where no record can tell.
-        oracle: Whether a linear head is trained on the balanced pool that the tail was cut from; ``None`` does so
-            where there is such a pool.
-        draws: Test sets drawn by the bootstrap.
-        allow_partial: Whether the checkpoint may fill a part of the backbone only.
-        checkpoint_class_names: Names of the checkpoint's classes in the order of its classifier's rows.
+        protocol: ``validation`` chooses settings on validation images; ``paper`` trains on images, batch normalisation
+            in training mode, tests with mirror images after every epoch, and reports the best epoch of the best seed
+            on test images, as papers do, which is comparable with such figures alone.
+        views: Augmented versions of each training image to compute features from: ``published`` takes as many as the
+            longest method has epochs, 1 takes the image as it is, ``all`` every crop and mirror image of a small one.
+        batch_size: Images per step; by default each method's own.
+        unseen: Say ``true`` if you know that stage 1 has not seen the validation images; needed where the checkpoint
+            does not record its training images.
+        oracle: Whether a linear head is trained on the balanced set that the tail was cut from, to show what a
+            classifier could gain; by default if there is such a set.
+        draws: Resampled test sets from which the bootstrap takes its intervals.
+        allow_partial: Whether the checkpoint may lack a part of the backbone.
+        checkpoint_class_names: Class of each row of the checkpoint's classifier; by default in the data's order.
         features: How features are computed and kept.
-        protocol: ``validation`` as :func:`compare` says; ``paper`` trains each method with its own settings on images,
-            batch normalisation in training mode, tests it with mirror images after every epoch, and reports the best
-            epoch of the best seed: figures that others chose on test images compare with those alone.
     """
 
     seeds: Sequence[int] = (0,)
+    protocol: Literal["validation", "paper"] = "validation"
     views: Views | Literal["published"] = "published"
-    batch_size: int = 0
+    batch_size: int | None = None
     unseen: bool = False
     oracle: bool | None = None
     draws: int = 2000
     allow_partial: bool = False
     checkpoint_class_names: list[str] | None = None
     features: ExtractionOptions = field(default_factory=ExtractionOptions)
-    protocol: Literal["validation", "paper"] = "validation"
 
     def __post_init__(self) -> None:
         if self.protocol not in ("validation", "paper"):
@@ -60,8 +61,10 @@ class Options:
             raise UsageError(f"`seeds` must be different numbers of at least 0, but got {list(self.seeds)}.")
         if isinstance(self.views, int) and self.views < 1:
             raise UsageError(f'`views` must be 1, a larger number, "all" or "published", but got {self.views}.')
-        if self.batch_size < 0:
-            raise UsageError(f"`batch_size` must be at least 1, or 0 for each method's own, but got {self.batch_size}.")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(
+                f"`batch_size` must be at least 1, but got {self.batch_size}; leave it out for each method's own."
+            )
         if self.draws < 1:
             raise UsageError(f"`draws` must be at least 1, but got {self.draws}.")
 

@@ -1,15 +1,15 @@
 """``lt-lightning compare`` from end to end."""
 
 import json
-import warnings
+from dataclasses import fields
 
 import numpy as np
 import pytest
-import torch
 
 from lt_lightning import cli
-from lt_lightning.comparing import command
+from lt_lightning.comparing import Options, command
 from lt_lightning.errors import UsageError
+from tests.two_processes import command_in_two_processes
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
@@ -131,24 +131,11 @@ def test_a_pool_is_needed_for_an_oracle(foreign, folder_root):
         command.main(["compare", *options, "--methods=tau_norm", "--oracle=true"])
 
 
-def _in_a_process(rank, place, arguments, folder):
-    import os
-
-    warnings.simplefilter("ignore")
-    os.chdir(folder)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
-    from lightning.pytorch.utilities import rank_zero_only
-
-    rank_zero_only.rank = rank
-    command.main([*arguments, "--methods=lort,focal", "--oracle=false", "--views=2"])
-    torch.distributed.destroy_process_group()
-
-
 @pytest.mark.slow
-def test_two_processes_give_what_one_gives(arguments, here, tmp_path):
-    command.main([*arguments, "--methods=lort,focal", "--oracle=false", "--views=2"])
-    given = (tmp_path / "meeting", arguments, here)
-    torch.multiprocessing.start_processes(_in_a_process, given, nprocs=2, start_method="forkserver")
+def test_two_processes_give_what_one_gives(arguments, here):
+    line = [*arguments, "--methods=lort,focal", "--oracle=false", "--views=2"]
+    command.main(line)
+    command_in_two_processes(command.main, line, here)
     assert sorted(path.name for path in (here / "better").iterdir()) == ["version_0", "version_1"]
     one, two = (_without_times(results(here / f"better/version_{number}")) for number in (0, 1))
     assert one == two
@@ -206,3 +193,10 @@ def test_a_reader_that_has_gone_costs_no_results(arguments, here, monkeypatch):
     with pytest.raises(SystemExit):
         cli.main([*arguments, "--methods=tau_norm"])
     assert (here / "better/version_0/results.json").is_file()
+
+
+def test_options_are_those_of_python():
+    config = command.build_parser().parse_args(["--checkpoint=a.pth", "--backbone=SmallCNN", "--data=DigitsLT"])
+    for option in fields(Options):
+        if option.name not in ("seeds", "features"):
+            assert config[option.name] == option.default

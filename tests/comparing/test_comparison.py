@@ -161,7 +161,7 @@ def test_our_own_checkpoint_allows_images_held_out_of_the_pool(run, stage1, digi
         ({"seeds": (0, 0)}, "`seeds` must be different numbers"),
         ({"views": 0}, "`views` must be 1"),
         ({"draws": 0}, "`draws` must be at least 1"),
-        ({"batch_size": -1}, "`batch_size` must be at least 1"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1, but got 0; leave it out"),
         ({"methods": "lort", "grid": {"delta": "2"}}, r"`delta` must lie in \[0, 1\]"),
         ({"methods": "lort", "grid": {"delta": "much"}}, "`methods` lort: .*delta"),
     ],
