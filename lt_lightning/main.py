@@ -23,8 +23,8 @@ from lt_lightning.parser_errors import instantiation_sentences, sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import weights_of, with_checkpoint, with_model
-from lt_lightning.sigterm import EndsTogether, sigterm_interrupts
-from lt_lightning.slurm import BetweenBatches, digest_of, folder_of_job, require_own, saved_by_this_job
+from lt_lightning.sigterm import Signals, sigterm_interrupts
+from lt_lightning.slurm import digest_of, folder_of_job, require_own, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.trainer_options import TrainerOptions
 from lt_lightning.whole_checkpoints import WholeCheckpoints
@@ -224,7 +224,7 @@ class LTCLI(LightningCLI):
             kwargs["logger"] = [CSVLogger(root)]  # which writes nothing in a trial, but callbacks may ask for one
         if options.wants_no_files:
             self.save_config_callback = None  # it would write into the current folder
-        self.trainer_defaults["callbacks"] = [*self._callbacks(options, root), BetweenBatches(run), EndsTogether()]
+        self.trainer_defaults["callbacks"] = [*self._callbacks(options, root), Signals(run)]
         trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one of the user's
             trainer.strategy.checkpoint_io = WholeCheckpoints()

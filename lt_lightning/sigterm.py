@@ -1,21 +1,28 @@
-"""SIGTERM, as schedulers send it: training ends after a batch, in all processes after the same one."""
+"""Signals of schedulers: SIGTERM, by which training ends, and the one at which SLURM puts a job back into its queue."""
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 
 from lt_lightning.interruption import unwind
+from lt_lightning.modules.loop_state import run_ends, steps_after
+from lt_lightning.slurm import RUN, run_in, saved_in
 
 BATCHES = 4
 """Processes ask each other once in so many batches, and hear the answer as many later."""
+
+_SAVE, _END = 0, 1
+"""What a process is asked to do: to save and put its job back, or to end."""
 
 
 @contextmanager
@@ -31,8 +38,162 @@ def sigterm_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt from error
 
 
+class Signals(Callback):
+    """Save or end between batches, in several processes after the same one, whichever of them got the signal.
+
+    Args:
+        run: What is trained, by :func:`digest_of`, for the job that goes on.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self._saving = False
+        self._begin_anew()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Forget an earlier run."""
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._asked = [False, False]
+        """What signals have asked of this process."""
+        self._agreed = [False, False]
+        """What all of several processes know that one was asked."""
+        self._agreement: Agreement | None = None
+        self._put_back: Callable[..., Any] | None = None
+        """The Trainer's own handler, which saves and puts the job back."""
+        self._has_saved = False
+
+    # A Trainer would save wherever the signal finds it: within a batch, which would be shown twice; between batches of
+    # one step, whose gradients no checkpoint holds; or within a validation, which would be left out.
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Have a job's signal wait for the first step."""
+        self._stand_before(trainer, partial(self._note, _SAVE))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Note signals from here on."""
+        self._stand_before(trainer, partial(self._note, _SAVE))
+        if trainer.world_size == 1 or not distributed.is_initialized():
+            return  # SIGTERM ends one process as Lightning has it
+        self._agreement = Agreement(trainer.strategy.root_device)
+        # Lightning's first process tells the others in every batch and waits for its device; a signal that comes in the
+        # meantime is taken for another message, and all wait for ever.
+        cast(Any, trainer.fit_loop.epoch_loop)._broadcast_sigterm_tensor = self._end_if_agreed
+        _on_sigterm(partial(self._note, _END))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
+        """Save, unless the step or a validation is still to come or the epoch ends."""
+        if self._agreement is not None:
+            self._agree(self._agreement.reached(self._asked))
+        if not self._is_due or not steps_after(trainer, args[2]) or trainer.is_last_batch:
+            return
+        if not run_ends(trainer) and not _validates_after(trainer, args[2]):
+            self._save(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Save what waited for the last epoch's end."""
+        if trainer.global_step and self._put_back is not None:
+            self._ask(trainer)
+            if self._is_due:
+                self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Ask once more, while processes are still joined."""
+        if self._agreement is not None:
+            self._ask(trainer)
+            self._end_if_agreed()
+            _on_sigterm(unwind)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Save what came at the end; remove what was saved before, or else the job's next run would begin with it."""
+        if self._is_due:
+            self._save(trainer)
+        elif not self._has_saved and SLURMEnvironment.detect() and trainer.is_global_zero:
+            for path in saved_in(Path(trainer.default_root_dir)):
+                if run_in(path) == self.run:
+                    path.unlink(missing_ok=True)
+
+    # Evaluation has nothing to lose: it ends at once. Nor is anything saved, as training would begin again from weights
+    # without its state.
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Heed signals at once, but for a validation amid training."""
+        if trainer.state.fn != "fit":
+            self._heed_at_once(trainer)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Heed signals at once."""
+        self._heed_at_once(trainer)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Heed signals at once."""
+        self._heed_at_once(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Note whose state this is, where it is the job's."""
+        if not self._saving:
+            return
+        checkpoint[RUN] = self.run
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+        for count in (epochs["total"], epochs["current"]):
+            count["ready"] = count["started"]  # an epoch that is about to begin would be left out, as if it had ended
+
+    def _heed_at_once(self, trainer: Trainer) -> None:
+        _on_sigterm(unwind)
+        self._stand_before(trainer, partial(self._only_put_back, trainer))
+
+    def _stand_before(self, trainer: Trainer, handler: Callable[[int, Any], None]) -> None:
+        environment = cast(Any, trainer)._accelerator_connector.cluster_environment
+        if not isinstance(environment, SLURMEnvironment) or not environment.auto_requeue:
+            return
+        number = environment.requeue_signal
+        found = None if number is None else signal.getsignal(number)
+        if callable(found) and threading.current_thread() is threading.main_thread():
+            self._put_back = self._put_back or found
+            signal.signal(cast(int, number), handler)  # a Trainer puts back what was there before it
+
+    def _note(self, what: int, number: int, frame: Any) -> None:  # noqa: ARG002
+        self._asked[what] = True
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether the job is to be put back, which all processes say alike."""
+        return self._asked[_SAVE] if self._agreement is None else self._agreed[_SAVE]
+
+    def _ask(self, trainer: Trainer) -> None:
+        if self._agreement is not None:
+            self._agree(any_asked(self._asked, trainer.strategy.root_device)())
+
+    def _agree(self, answer: Sequence[bool]) -> None:
+        self._agreed = [before or now for before, now in zip(self._agreed, answer, strict=True)]
+
+    def _end_if_agreed(self) -> None:
+        if self._agreed[_END]:
+            raise SIGTERMException
+
+    def _save(self, trainer: Trainer) -> None:
+        environment = cast(Any, trainer)._accelerator_connector.cluster_environment
+        self._saving = self._has_saved = True
+        try:
+            cast(Callable[..., Any], self._put_back)(environment.requeue_signal, None)
+        finally:
+            self._saving = False
+        # What came meanwhile has been heeded; what comes later is another signal, as of a job that was not put back.
+        self._asked[_SAVE] = self._agreed[_SAVE] = False
+        if self._agreement is not None:  # which may have asked already
+            self._agreement = Agreement(trainer.strategy.root_device)
+
+    def _only_put_back(self, trainer: Trainer, number: int, frame: Any) -> None:
+        cast(Any, trainer).save_checkpoint = lambda *_: None  # of this Trainer alone, until the handler has returned
+        try:
+            cast(Callable[..., Any], self._put_back)(number, frame)
+        finally:
+            del cast(Any, trainer).save_checkpoint
+
+
 class Agreement:
-    """Whether any of several processes was asked to end, which all of them learn at the same place.
+    """What any of several processes was asked, which all of them learn at the same place.
 
     Args:
         device: Of this process.
@@ -41,101 +202,58 @@ class Agreement:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._batches = 0
-        self._answer: Callable[[], bool] | None = None
+        self._answer: Callable[[], list[bool]] | None = None
 
-    def reached(self, asked: bool) -> bool:
-        """Whether any was asked by the last round of questions; all processes are to call this equally often.
+    def reached(self, asked: Sequence[bool]) -> list[bool]:
+        """What any was asked by the last round of questions; all processes are to call this equally often.
 
         Args:
-            asked: Whether this process was.
+            asked: What this process was.
         """
         self._batches += 1
         if self._batches % BATCHES:
-            return False
-        if self._answer is not None and self._answer():
-            self._answer = None
-            return True
+            return [False] * len(asked)
+        answer = [False] * len(asked) if self._answer is None else self._answer()
         self._answer = any_asked(asked, self._device)
-        return False
+        return answer
 
 
-class EndsTogether(Callback):
-    """Have processes that train together end together, whichever of them got the signal.
-
-    Lightning's first process tells the others in every batch, and waits for its device to do so, which costs a GPU its
-    queue of work. What comes in its handler meanwhile is taken for another message, and all wait for ever. One process
-    that trains alone ends as Lightning has it; of one that evaluates Lightning would note the signal and go on.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Stand in the place of the Trainer's way."""
-        if trainer.world_size == 1 or not distributed.is_initialized():
-            return
-        self._asked, agreement = False, Agreement(trainer.strategy.root_device)
-
-        def before_batch() -> None:
-            if agreement.reached(self._asked):
-                raise SIGTERMException
-
-        cast(Any, trainer.fit_loop.epoch_loop)._broadcast_sigterm_tensor = before_batch
-        _on_sigterm(self._note)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Heed what came in the last batches."""
-        if trainer.world_size > 1 and distributed.is_initialized():
-            if any_asked(self._asked, trainer.strategy.root_device)():
-                raise SIGTERMException
-            _on_sigterm(unwind)
-
-    # Whoever evaluates has nothing to lose.
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Leave at once, but for a validation amid training."""
-        if trainer.state.fn != "fit":
-            _on_sigterm(unwind)
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Leave at once."""
-        _on_sigterm(unwind)
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Leave at once."""
-        _on_sigterm(unwind)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        self._asked = True
-
-
-def any_asked(asked: bool, device: torch.device) -> Callable[[], bool]:
-    """Ask all processes whether one was asked to end, without waiting for the device.
+def any_asked(asked: Sequence[bool], device: torch.device) -> Callable[[], list[bool]]:
+    """Ask all processes what any of them was asked, without waiting for the device.
 
     Args:
-        asked: Whether this one was.
+        asked: What this one was.
         device: Of this process.
 
     Returns:
         The answer, to be called for when it has come.
     """
-    flag = torch.full((1,), int(asked), device=device)
-    distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
+    flags = torch.stack([torch.full((), int(one), device=device) for one in asked])
+    distributed.all_reduce(flags, op=distributed.ReduceOp.MAX)
     if device.type != "cuda":
-        return lambda: bool(flag.item())
-    answer = torch.empty(1, dtype=flag.dtype, pin_memory=True)
-    answer.copy_(flag, non_blocking=True)
+        return lambda: [bool(flag) for flag in flags.tolist()]
+    answer = torch.empty(len(asked), dtype=flags.dtype, pin_memory=True)
+    answer.copy_(flags, non_blocking=True)
     copied = cast(Any, torch.cuda).Event()
     copied.record()
 
-    def wait() -> bool:
+    def wait() -> list[bool]:
         copied.synchronize()
-        return bool(answer.item())
+        return [bool(flag) for flag in answer.tolist()]
 
     return wait
 
 
-def _on_sigterm(handler: Callable[[int, FrameType | None], None]) -> None:
+def _validates_after(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a validation follows a batch within an epoch, as far as batches tell."""
+    every = trainer.val_check_batch
+    if every is None or every == float("inf"):  # in minutes, or at the end of an epoch of unknown length
+        return False
+    of_all = trainer.check_val_every_n_epoch is None
+    return ((trainer.fit_loop.total_batch_idx if of_all else batch_idx) + 1) % every == 0
+
+
+def _on_sigterm(handler: Callable[[int, Any], None]) -> None:
     """Have a handler for as long as the Trainer runs, which puts back at its end what was there before."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)

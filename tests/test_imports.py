@@ -59,8 +59,8 @@ MAY_IMPORT = {
     },
     "callbacks": {"checkpoints", "data", "functional", "losses", "metrics", "modules", "results", "tables"},
     "interruption": set(),
-    "sigterm": {"interruption"},
-    "slurm": {"checkpoints", "modules", "records", "sigterm"},
+    "sigterm": {"interruption", "modules", "slurm"},
+    "slurm": {"checkpoints", "records"},
     "trainer_errors": set(),
     "trainer_options": set(),
     "parser_errors": {
