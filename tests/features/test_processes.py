@@ -18,6 +18,7 @@ from lt_lightning.features.processes import (
     rank_and_world_size,
     wait_for_all,
 )
+from tests.two_processes import join
 
 ASKED = (("train", 1), ("train", 3), ("train", "all"), ("test", 1))
 
@@ -26,7 +27,7 @@ def in_a_process(rank, folder):
     """Extracts as one of two processes, and leaves what it has found and said."""
     path = folder / f"said-{rank}.txt"
     with path.open("w") as said, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+        join(rank, folder)
         backbone, data = SmallCNN(8), DigitsLT()
         backbone.load_state_dict(torch.load(folder / "weights.pt"))
         found = {}

@@ -1,5 +1,3 @@
-import multiprocessing
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from lt_lightning.losses import (
     Loss,
 )
 from lt_lightning.losses.reduction import cross_entropy, weighted_mean
+from tests.two_processes import in_two_processes
 
 COUNTS = [90, 20, 4]
 WEIGHT = [0.1, 0.7, 2.2]
@@ -51,10 +50,8 @@ def classifier() -> torch.nn.Linear:
 Results = tuple[list[torch.Tensor], list[list[torch.Tensor]]]
 
 
-def work(rank: int, folder: Path) -> Results:
+def work(rank: int) -> Results:
     """One of two processes: training values and gradients of its uneven share of the joint batch."""
-    store, patience = f"file://{folder / 'store'}", timedelta(seconds=90)
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=patience)
     features, targets = joint_batch()
     share = slice(0, 5) if rank == 0 else slice(5, 8)
     values, gradients = [], []
@@ -71,25 +68,11 @@ def work(rank: int, folder: Path) -> Results:
     if rank == 0:  # would hang if evaluation waited for the other process
         with torch.no_grad():
             values.append(LOSSES[0](classifier()(features[share]), targets[share]))
-    dist.destroy_process_group()
     return values, gradients
 
 
-def leave(folder: Path) -> None:
-    """The other process."""
-    torch.save(work(1, folder), folder / "1.pt")
-
-
 def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path) -> None:
-    worker = multiprocessing.get_context("forkserver").Process(target=leave, args=(tmp_path,), daemon=True)
-    worker.start()
-    try:
-        (*values_0, evaluation), gradients_0 = work(0, tmp_path)
-        worker.join(timeout=90)
-        assert worker.exitcode == 0
-    finally:
-        worker.kill()
-    values_1, gradients_1 = torch.load(tmp_path / "1.pt")
+    ((*values_0, evaluation), gradients_0), (values_1, gradients_1) = in_two_processes(work, tmp_path)
     features, targets = joint_batch()
     for i, loss in enumerate(LOSSES):
         model = classifier()

@@ -1,7 +1,5 @@
 """One-vs-all losses on two processes with uneven shares of a batch give what one process gives on all of it."""
 
-import multiprocessing
-from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from lt_lightning.losses import (
     Loss,
     SoftSelectionLogisticLoss,
 )
+from tests.two_processes import in_two_processes
 
 COUNTS = [90, 20, 4]
 WEIGHT = [0.1, 0.7, 2.2]
@@ -70,10 +69,8 @@ def train(loss: Loss, share: slice, processes: int) -> Trained:
     return found
 
 
-def work(rank: int, folder: Path) -> list[Trained]:
+def work(rank: int) -> list[Trained]:
     """What one of two processes finds."""
-    store, patience = f"file://{folder / 'store'}", timedelta(seconds=90)
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=patience)
     share = slice(0, 5) if rank == 0 else slice(5, 8)
     found = [train(loss, share, 2) for loss in losses()]
     if rank == 0:  # would hang if evaluation waited for the other process
@@ -81,25 +78,11 @@ def work(rank: int, folder: Path) -> list[Trained]:
             for loss in losses():
                 features, targets = joint_batch(0)
                 assert bool(loss(classifier()(features), targets).isfinite())
-    dist.destroy_process_group()
     return found
 
 
-def leave(folder: Path) -> None:
-    """The other process."""
-    torch.save(work(1, folder), folder / "1.pt")
-
-
 def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path) -> None:
-    worker = multiprocessing.get_context("forkserver").Process(target=leave, args=(tmp_path,), daemon=True)
-    worker.start()
-    try:
-        of_0 = work(0, tmp_path)
-        worker.join(timeout=90)
-        assert worker.exitcode == 0
-    finally:
-        worker.kill()
-    of_1 = torch.load(tmp_path / "1.pt")
+    of_0, of_1 = in_two_processes(work, tmp_path)
     alone = [train(loss, slice(0, 8), 1) for loss in losses()]
     for both, other, one in zip(of_0, of_1, alone, strict=True):
         for key in ("values", "gradients", "state"):

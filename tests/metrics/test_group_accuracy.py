@@ -1,19 +1,17 @@
 import json
 import math
-import multiprocessing
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics import Metric
 
 from lt_lightning.errors import UsageError
 from lt_lightning.metrics import GroupAccuracy, LogitsStatistics
+from tests.two_processes import in_two_processes
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden.json").read_text())
 LOGITS, TARGETS = torch.tensor(GOLDEN["logits"], dtype=torch.float64), torch.tensor(GOLDEN["targets"])
@@ -167,36 +165,21 @@ def test_updates_alternate_with_inference_mode(kind: type[Metric]) -> None:
     torch.testing.assert_close(metric.compute(), one.compute(), equal_nan=True)
 
 
-def work(rank: int, folder: Path) -> tuple[Any, ...]:
+def work(rank: int) -> tuple[Any, ...]:
     """One of two processes: both metrics on an uneven share."""
-    store, patience = f"file://{folder / 'store'}", timedelta(seconds=90)
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=patience)
     share = slice(0, 150) if rank == 0 else slice(150, None)
     accuracy, statistics = GroupAccuracy(COUNTS), LogitsStatistics(COUNTS)
     for metric in (accuracy, statistics):
         metric.update(LOGITS[share], TARGETS[share])
     results = (accuracy.compute(), statistics.compute(), accuracy.counts(), accuracy.per_class())
     assert accuracy.total.sum() == len(LOGITS[share])  # its own share again
-    dist.destroy_process_group()
     return results
 
 
-def leave(folder: Path) -> None:
-    """The other process."""
-    torch.save(work(1, folder), folder / "1.pt")
-
-
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    worker = multiprocessing.get_context("forkserver").Process(target=leave, args=(tmp_path,), daemon=True)
-    worker.start()
-    try:
-        here = work(0, tmp_path)
-        worker.join(timeout=90)
-        assert worker.exitcode == 0
-    finally:
-        worker.kill()
+    both = in_two_processes(work, tmp_path)
     one, statistics = fed(slice(None)), LogitsStatistics(COUNTS)
     statistics.update(LOGITS, TARGETS)
     expected = (one.compute(), statistics.compute(), one.counts(), one.per_class())
-    for found in (here, torch.load(tmp_path / "1.pt")):
+    for found in both:
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=0, equal_nan=True)

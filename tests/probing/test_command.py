@@ -1,8 +1,6 @@
 """``lt-lightning probe`` from end to end."""
 
 import json
-import os
-import warnings
 
 import pytest
 import torch
@@ -11,6 +9,7 @@ from lt_lightning import checkpoints, cli
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT
 from lt_lightning.probing import command
+from tests.two_processes import command_in_two_processes
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Stage 1 is no worse:UserWarning",
@@ -216,22 +215,10 @@ def test_class_counts_and_names_are_the_datas(probed):
     assert record.input_shape == (1, 8, 8)
 
 
-def _in_a_process(rank, place, arguments, folder):
-    warnings.simplefilter("ignore")
-    os.chdir(folder)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
-    from lightning.pytorch.utilities import rank_zero_only
-
-    rank_zero_only.rank = rank
-    command.main(arguments)
-    torch.distributed.destroy_process_group()
-
-
 @pytest.mark.slow
-def test_two_processes_leave_what_one_leaves(arguments, here, tmp_path):
+def test_two_processes_leave_what_one_leaves(arguments, here):
     command.main(arguments)
-    given = (tmp_path / "meeting", arguments, here)
-    torch.multiprocessing.start_processes(_in_a_process, given, nprocs=2, start_method="forkserver")
+    command_in_two_processes(command.main, arguments, here)
     assert sorted(path.name for path in (here / "runs/probe").iterdir()) == ["version_0", "version_1"]
     one, two = (results(here / f"runs/probe/version_{number}") for number in (0, 1))
     for split in ("val", "test"):
