@@ -1,4 +1,4 @@
-"""Warnings of what makes figures of a comparison say less than they seem to."""
+"""Warnings where figures of a comparison mean less than they seem to."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from lt_lightning.functional.reordering import recall_if_reordered
 from lt_lightning.wording import first_few
 
 _CLEAR = 0.2
-"""Gain in recall that no mistake of a classifier in the right order is taken for."""
+"""Gain in recall above which classes seem to stand in another order; in the right one mistakes give less."""
 _ENOUGH = 5
 """Validation images of a class: with fewer one image moves its accuracy by 25 points or more."""
 
@@ -54,7 +54,7 @@ def check_tested(setup: Setup) -> None:
 
 
 def check_validated(setup: Setup) -> None:
-    """Warn of classes with few validation images, and of those without one, for whose sake nothing is chosen.
+    """Warn of classes with few validation images, and of those with none, which have no say in any choice.
 
     Where validation images are what a long tail left of a pool, the largest classes have none by design; the record
     names them.
@@ -81,9 +81,9 @@ def check_validated(setup: Setup) -> None:
 
 
 def check_order(setup: Setup, features: dict[str, Features]) -> None:
-    """Warn where stage 1 would know the training images much better if its classes were others.
+    """Warn where stage 1 would be right about many more training images if its rows stood for other classes.
 
-    A foreign file seldom names them, and methods that start from its classifier then learn from a wrong one.
+    A foreign file seldom names its classes. In a wrong order its classifier is a wrong start for every method.
     """
     train, names = features["train"], setup.data.class_names
     said = torch.cat([top_class(part) for part in predict_parts(setup.stage1.head, train, setup.device)])
@@ -116,9 +116,9 @@ def check_memorised(setup: Setup, features: dict[str, Features]) -> None:
 
 
 def check_favoured(setup: Setup, stage1: Row, features: dict[str, Features]) -> None:
-    """Warn where stage 1 knows the validation images clearly better than the test images, once these are tested.
+    """Warn, after the test, where stage 1 is clearly better on validation images than on test images.
 
-    Nothing is said where no settings are selected on them.
+    Nothing is said where validation images choose no settings.
 
     Args:
         setup: What is compared.

@@ -23,8 +23,8 @@ times less (docs/compare.md).
 
 _TAUS = (1.0, 0.25, 0.5, 0.75, 1.25, 1.5, 1.75, 2.0)
 _TRAINING_FREE: tuple[Grid, ...] = ({"tau": list(_TAUS)}, {"metric": ["cosine", "euclidean"], "centre": [False, True]})
-"""Of the default grid, for heads without training that have these arguments: as many points as learning rates, or all
-that there are."""
+"""Of the default grid, for heads that are not trained and have these arguments. There are as many points as learning
+rates, or all that there can be."""
 
 _OF_OPTIMIZER = ("lr", "weight_decay", "momentum")
 _NO_KEYS = ("weight", "reduction")  # of a loss: values that no grid of numbers can give

@@ -19,7 +19,7 @@ from lt_lightning.features.progress import progress_bar
 from lt_lightning.retraining import portions
 
 KEPT_BYTES = 2**32
-"""Weights of heads that wait for their scores. 64 heads of 8142 × 2048; a default comparison has more for each seed."""
+"""Weights of heads that wait for their scores: 64 of 8142 × 2048. A default comparison has more, for each seed."""
 
 _Features = dict[str, Features]
 """By name, as :func:`extract_all` gives them."""

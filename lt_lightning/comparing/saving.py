@@ -17,8 +17,8 @@ from lt_lightning.modules import save_retrained
 def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Iterator[str]:
     """Write the winner, trained with the first seed.
 
-    In the checkpoint's own format where that can take its head; and, unless that is a Lightning checkpoint of ours, as
-    one, which ``test``, ``predict`` and ``export`` load.
+    In the checkpoint's own format, if that can hold its head; and as a Lightning checkpoint for ``test``, ``predict``
+    and ``export``, unless the first file is one.
 
     Args:
         found: What :func:`compare` returned; it has a winner.

@@ -1,4 +1,4 @@
-"""What a user's own code says, as far as features depend on it."""
+"""A user's own code, as far as features depend on it."""
 
 import ast
 import hashlib
@@ -19,7 +19,7 @@ _KNOWN = {"torch", "lightning", "lt_lightning", "builtins"} | set(sys.stdlib_mod
 """Packages whose code is not looked at: FORMAT of :mod:`lt_lightning.features.keys` changes where ours does."""
 
 _MODULES = frozenset(vars(nn.Module()))  # every module's own: mode, hooks, tensors
-_OF_DATA = {"trainer", "sampler", "train_sampler"}  # which decide of no input
+_OF_DATA = {"trainer", "sampler", "train_sampler"}  # which change no input
 _LONGEST = 1000  # longer lists are images or their names, not parts of a transform
 
 

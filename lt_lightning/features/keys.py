@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 FORMAT = 2
-"""Version of blocks, draws and file layout; a change makes files of earlier versions others'."""
+"""Version of blocks, draws and file layout; after a change files of earlier versions are not found."""
 
 
 def weights_hash(module: nn.Module) -> str:

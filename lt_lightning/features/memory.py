@@ -36,7 +36,7 @@ def check_memory(layouts: Sequence[Layout]) -> None:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process may still take, by machine and by control group; ``None`` where nobody tells."""
+    """Bytes that this process may still take, by machine and by control group; ``None`` if neither says."""
     found = [free for free in (_of_machine(), _of_group()) if free is not None]
     return min(found, default=None)
 

@@ -1,4 +1,4 @@
-"""How far something has come, for whoever looks on."""
+"""Progress bars, and how long an extraction will take."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ def progress_bar(title: str, total: int | None, shown: bool) -> Iterator[Callabl
 
     Args:
         title: What is going on.
-        total: Steps until the end; ``None`` where nobody knows.
+        total: Steps until the end; ``None`` if unknown.
         shown: Whether a bar is wanted.
 
     Yields:
@@ -35,7 +35,7 @@ def progress_bar(title: str, total: int | None, shown: bool) -> Iterator[Callabl
 
 
 class Foresight:
-    """Says once, after the first seconds, how long an extraction will be, if long; who can wait need not guess.
+    """Says once, after the first seconds, how long an extraction will take, if that is long.
 
     Args:
         title: What is going on.

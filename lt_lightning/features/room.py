@@ -21,8 +21,7 @@ Wanted = tuple[LTDataModule, Split, Views]
 def check_room(backbone: Backbone, wanted: Sequence[Wanted], seed: int, options: ExtractionOptions) -> None:
     """Refuse features that together are more than memory or the cache's disk can hold.
 
-    Each extraction looks for itself, but the last one would find no room only after the others have run, maybe for
-    hours.
+    Each extraction checks for itself too, but the last one does so when the others have run, maybe for hours.
 
     Args:
         backbone: As for :func:`extract`, also the others.
@@ -49,7 +48,7 @@ def check_room(backbone: Backbone, wanted: Sequence[Wanted], seed: int, options:
 
 
 def _free(folder: Path) -> int | None:
-    """Bytes free where the folder is or will be; ``None`` where nobody tells, as of one that may not be looked into."""
+    """Bytes free where the folder is or will be; ``None`` if the system does not say, as of a folder without access."""
     with suppress(OSError):
         return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
     return None

@@ -1,4 +1,4 @@
-"""Images that are there twice; where one is a training and one a test image, figures come out too good."""
+"""Images that are there twice: if one is a training and one a test image, figures are too good."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

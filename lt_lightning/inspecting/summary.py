@@ -1,4 +1,4 @@
-"""How images are spread over classes, and what of that a user should know before training."""
+"""How many images each class has, and what a user should know of that before training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ STACK_BYTES = 2**30
 """Elsewhere: weights of a stack, or its logits of a batch. 16 heads of 8142 × 2048, all where they are small."""
 
 ROUND_BYTES = 2**32
-"""Weights of heads that train at the same time, which take twice as much again meanwhile: 64 heads of 8142 × 2048."""
+"""Weights of heads that train at the same time, 64 of 8142 × 2048; training takes twice as much in addition."""
 
 
 class _Autograd:
