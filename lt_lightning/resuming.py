@@ -21,7 +21,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.records import FROM_DATA, model_of, read_record, require_file, require_state
 
 CONFIGURED = ("-c", "--config", "-h", "--help")
-"""Options that leave nothing to be filled in."""
+"""With one of these options nothing is filled in."""
 
 _OF_IMAGES = ("image_size", "resize", "mean", "std")
 """Arguments of data whose images are files."""
@@ -60,7 +60,7 @@ def with_backbone(arguments: Sequence[str]) -> list[str]:
     """A command line with the backbone of the checkpoint of ours that it names, where no backbone was typed.
 
     Args:
-        arguments: Command and options; as they are where the checkpoint is anybody's and cannot say what it is of.
+        arguments: Command and options; returned unchanged if the checkpoint is not ours, as it names no backbone.
     """
     path = value_of(arguments, "--checkpoint")
     if path is None or not Path(path).is_file():
@@ -72,7 +72,7 @@ def with_backbone(arguments: Sequence[str]) -> list[str]:
 
 
 def _with_option(arguments: Sequence[str], option: str, value: object) -> list[str]:
-    """The same with an option more, in front of single arguments of it, which hold."""
+    """Add an option in front of the single arguments of it that were typed, so that those override it."""
     place = next((n for n, word in enumerate(arguments) if word.startswith(f"{option}.")), len(arguments))
     return [*arguments[:place], f"{option}={json.dumps(value)}", *arguments[place:]]
 
@@ -83,7 +83,7 @@ def is_given(arguments: Sequence[str], option: str) -> bool:
 
 
 def value_of(arguments: Sequence[str], option: str) -> str | None:
-    """The last value of an option, in either way of typing it."""
+    """The last value of an option, typed as ``--option value`` or ``--option=value``."""
     found = None
     for word, following in zip_longest(arguments, arguments[1:]):
         if word == option:

@@ -24,7 +24,7 @@ _MAY_DIFFER = {
     *(f"trainer.{option}" for option in ("default_root_dir", "enable_progress_bar", "logger")),
     *(f"data.init_args.{option}" for option in ("num_workers", "root")),
 }
-"""What says where a run starts from, on which devices and into which folder, which may be others when it goes on."""
+"""Options that may change when a run goes on: where it starts from, its devices and its folders."""
 
 
 def digest_of(command: str | None, config: Mapping[str, Any]) -> str:
@@ -47,8 +47,8 @@ def digest_of(command: str | None, config: Mapping[str, Any]) -> str:
 def folder_of_job(parent: Path, run: str) -> Path | None:
     """The folder of one of this job's runs, the same each time that it starts; ``None`` outside a job.
 
-    Under SLURM a Trainer looks into its root folder for what an interrupted run has saved, and begins ``fit`` and
-    ``test`` with it, whosever it is. The current folder, which is that otherwise, is one for all jobs.
+    Under SLURM a Trainer begins ``fit`` and ``test`` with whatever an interrupted run has saved in its root folder, be
+    it another one. By default all jobs would have the same root folder, the current one.
 
     Args:
         parent: Of the job's runs.
@@ -62,7 +62,7 @@ def _name() -> str:
 
 
 def saved_in(folder: Path) -> list[Path]:
-    """What Trainers with this root folder have saved when their job's time was over, the latest last."""
+    """What Trainers with this root folder have saved at the end of their job's time, the latest last."""
     return sorted(folder.glob("hpc_ckpt_*.ckpt"), key=lambda path: (len(path.name), path.name))
 
 
@@ -71,7 +71,7 @@ def saved_by_this_job(trainer: Trainer, given: str) -> bool:
 
     Args:
         trainer: That is to train.
-        given: Value of ``--ckpt_path``; a file that is newer goes before, as a script may name the last of all.
+        given: Value of ``--ckpt_path``, which a script may set to its latest checkpoint; a newer file is preferred.
     """
     folder = Path(str(trainer.default_root_dir))
     own = int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0 or folder.parent.name == _name()
@@ -103,7 +103,7 @@ def require_own(trainer: Trainer, run: str) -> None:
 
 
 def run_in(path: Path) -> object:
-    """Of which run a file is that a job has saved; ``None`` where it does not say."""
+    """The digest of the run that has saved a file; ``None`` where the file does not say."""
     try:
         return open_safely(path).get(RUN)
     except UsageError:  # half a file

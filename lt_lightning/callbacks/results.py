@@ -54,7 +54,7 @@ class ResultsWriter(Callback):
         self._earlier: Mapping[str, Any] = {}
 
     def take_over(self, earlier: Mapping[str, Any]) -> None:
-        """Have the record of a test keep what that of the training says, where another process has done that.
+        """Keep in a test's record what the training's says, if the training ran in an earlier process.
 
         Args:
             earlier: What the run's ``results.json`` holds.
@@ -164,7 +164,7 @@ class ResultsWriter(Callback):
         """Everything ``results.json`` says of a run."""
         data = getattr(trainer, "datamodule", None)
         fitted = "fit" in self.seconds
-        sampler = getattr(data, "train_sampler", None) if fitted else None  # data may be anybody's, and others' before
+        sampler = getattr(data, "train_sampler", None) if fitted else None  # a data module of one's own may have none
         describe = getattr(data, "describe_augmentation", None)
         callbacks = cast(Any, trainer).callbacks
         config = folder / "config.yaml"
