@@ -46,17 +46,6 @@ def signals_as_they_were() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-TINY = (
-    "--model.backbone=SmallCNN",
-    "--model.backbone.num_features=8",
-    "--data=DigitsLT",
-    "--data.batch_size=64",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.accelerator=cpu",
-    "--trainer.precision=32-true",  # not what the machine is fastest in
-)
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """An optional folder of real data beside the checkout; a public clone has none, and tests that read it skip."""
@@ -71,16 +60,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, where relative output goes."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def tiny() -> Callable[..., list[str]]:
-    """Arguments of a command on the digits with a network of 8 features: a second or less on one core."""
-
-    def arguments(command: str, model: str, *more: str) -> list[str]:
-        return [command, f"--model={model}", *TINY, *more]
-
-    return arguments
 
 
 @pytest.fixture(scope="session")

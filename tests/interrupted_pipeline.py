@@ -5,13 +5,12 @@ import signal
 from pathlib import Path
 
 import pytest
-import yaml
+import tiny_pipeline
 from lightning.pytorch import Callback
+from short_runs import BACKBONE
 
 from lt_lightning import pipeline
 from lt_lightning.errors import UsageError
-
-BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8}}
 
 
 class Stops(Callback):
@@ -37,18 +36,12 @@ def stage(kind, epochs, *callbacks, **init_args):
 
 def write(here, stage1=(), lort=(), tau_norm=()):
     """A plan of three stages, with callbacks of theirs."""
-    plan = {
-        "output": "runs/tiny",
-        "trainer": {"accelerator": "cpu", "enable_progress_bar": False, "precision": "32-true"},
-        "data": {"class_path": "DigitsLT", "init_args": {"batch_size": 64}},
-        "stage1": stage("RepresentationModule", 3, *stage1),
-        "stage2": {
-            "lort": stage("RetrainModule", 2, *lort, loss="LORTLoss"),
-            "tau_norm": stage("RetrainModule", 1, *tau_norm, head="TauNormHead"),
-        },
-    }
-    (here / "tiny.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
-    return ["pipeline", "-c", "tiny.yaml"]
+    return tiny_pipeline.write(
+        here,
+        stage("RepresentationModule", 3, *stage1),
+        lort=stage("RetrainModule", 2, *lort, loss="LORTLoss"),
+        tau_norm=stage("RetrainModule", 1, *tau_norm, head="TauNormHead"),
+    )
 
 
 @pytest.fixture

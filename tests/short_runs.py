@@ -13,6 +13,18 @@ from lt_lightning.data.base import Split
 from lt_lightning.modules import RepresentationModule, RetrainModule
 from lt_lightning.quiet import quiet
 
+BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8}}
+"""Of all short runs, as YAML has it."""
+
+TINY = (
+    "--model.backbone=SmallCNN",
+    "--model.backbone.num_features=8",
+    "--data=DigitsLT",
+    "--data.batch_size=64",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.accelerator=cpu",
+    "--trainer.precision=32-true",  # not what the machine is fastest in
+)
 QUIET = {
     "accelerator": "cpu",
     "logger": False,
@@ -21,6 +33,16 @@ QUIET = {
     "enable_model_summary": False,
     "use_distributed_sampler": False,
 }
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., list[str]]:
+    """Arguments of a command on the digits with a network of 8 features: a second or less on one core."""
+
+    def arguments(command: str, model: str, *more: str) -> list[str]:
+        return [command, f"--model={model}", *TINY, *more]
+
+    return arguments
 
 
 @pytest.fixture

@@ -14,21 +14,12 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from short_runs import BACKBONE, TINY
 
 from lt_lightning import cli
 from lt_lightning.callbacks.averaging import TRAINING_WEIGHTS
 
 TWO = ("--trainer.devices=2", "--trainer.strategy=ddp")
-DIGITS = (
-    "--model.backbone=SmallCNN",
-    "--model.backbone.num_features=8",
-    "--data=DigitsLT",
-    "--data.batch_size=64",
-    "--trainer.accelerator=cpu",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.precision=32-true",
-)
-BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8}}
 
 pytestmark = pytest.mark.slow
 
@@ -152,7 +143,7 @@ def in_turn(tmp_path_factory, stage1):
     (here / "photos").mkdir()
     Image.new("L", (8, 8), 7).save(here / "photos/00.png")
     (here / "script.py").write_text(IN_TURN)
-    model = ("--model=RepresentationModule", *DIGITS, *TWO)
+    model = ("--model=RepresentationModule", *TINY, *TWO)
     trained = "--ckpt_path=out/RepresentationModule/version_0/checkpoints/last.ckpt"
     photos = ("--data=PredictFolder", "--data.root=photos", "--data.num_workers=0", "--top_k=1")
     commands = {
@@ -160,7 +151,7 @@ def in_turn(tmp_path_factory, stage1):
         "test": ["test", *model, trained],
         "predict": ["predict", *model, trained, "--data.eval_batch_size=33"],
         "class means": ["test", *class_means(stage1), *TWO],
-        "one image": ["predict", trained, *photos, "--output=photos.csv", *DIGITS[4:], *TWO],
+        "one image": ["predict", trained, *photos, "--output=photos.csv", *TINY[4:], *TWO],
     }
     *printed, rest = shell(here, sys.executable, "script.py", json.dumps([*commands.values()])).split("END\n")
     assert rest == ""  # the other process says nothing
@@ -170,7 +161,7 @@ def in_turn(tmp_path_factory, stage1):
 def class_means(stage1):
     """The options of a head that is made from the features of all training images."""
     head = ("--model.head=NCMHead", "--model.head.centre=true", f"--model.checkpoint={stage1}")
-    return "--model=RetrainModule", *head, *DIGITS
+    return "--model=RetrainModule", *head, *TINY
 
 
 def test_every_image_is_tested_and_predicted_once(in_turn):
@@ -250,7 +241,7 @@ def array_task(here, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
 
     def run(*options):
-        script = ["bash", str(CLUSTER / "slurm.sh"), *DIGITS, *options]
+        script = ["bash", str(CLUSTER / "slurm.sh"), *TINY, *options]
         with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as started:
             try:
                 while started.poll() is None:

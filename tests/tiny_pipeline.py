@@ -1,6 +1,7 @@
 """A pipeline on the digits that takes seconds."""
 
 import yaml
+from short_runs import BACKBONE
 
 TINY = {
     "output": "runs/tiny",
@@ -10,13 +11,12 @@ TINY = {
     "stage1": {
         "model": {
             "class_path": "RepresentationModule",
-            "init_args": {"backbone": {"class_path": "SmallCNN", "init_args": {"num_features": 8}}},
+            "init_args": {"backbone": BACKBONE},
         },
         "trainer": {"max_epochs": 2},
     },
     "stage2": {},
 }
-BACKBONE = {"class_path": "SmallCNN", "init_args": {"num_features": 8}}
 
 
 def retrain(epochs=1, **init_args):
@@ -24,7 +24,7 @@ def retrain(epochs=1, **init_args):
     return {"model": model, "trainer": {"max_epochs": epochs}}
 
 
-def write(here, **stage2):
+def write(here, stage1=TINY["stage1"], **stage2):
     path = here / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY | {"stage2": stage2}, sort_keys=False))
+    path.write_text(yaml.safe_dump(TINY | {"stage1": stage1, "stage2": stage2}, sort_keys=False))
     return ["pipeline", "-c", str(path)]
