@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from lt_lightning.backbones import SmallCNN
+from lt_lightning.comparing import comparison
 from lt_lightning.comparing.record import record
+from lt_lightning.comparing.rows import method_rows
 from lt_lightning.errors import UsageError
+from lt_lightning.functional.tf32 import tf32
 from lt_lightning.heads import LinearHead
 
 pytestmark = pytest.mark.filterwarnings(
@@ -90,6 +93,24 @@ def test_equals_plain_training(run, make_data):
             torch.nn.functional.cross_entropy(logits, features.targets[indices], label_smoothing=delta).backward()
             optimizer.step()
     torch.testing.assert_close(row.heads[0].head.weight, head.weight)
+
+
+@pytest.mark.filterwarnings("ignore:Please use the new API settings to control TF32")  # torch 2.9, to whoever asks
+def test_heads_are_trained_without_tf32(monkeypatch, run):
+    """Whatever the process had allowed before, as a ``fit`` on a GPU does; no GPU is needed to look."""
+    gpu, asked = torch.device("cuda"), []
+
+    def rows(*given):
+        asked.append(torch.get_float32_matmul_precision())
+        return method_rows(*given)
+
+    monkeypatch.setattr(comparison, "method_rows", rows)
+    monkeypatch.setattr(comparison, "tf32", lambda allowed, _: tf32(allowed, gpu))
+    with tf32(True, gpu):
+        found = run("tau_norm")
+        assert torch.get_float32_matmul_precision() == "high"
+    assert asked == ["highest"]
+    assert record(found)["tf32"] is False
 
 
 def test_without_unseen_images_nothing_is_selected(run, make_data):
