@@ -30,7 +30,7 @@ from lt_lightning.pipeline import interrupted, progress
 from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
 from lt_lightning.results import claim_folder, environment, job
-from lt_lightning.sigterm import sigterm_interrupts
+from lt_lightning.signals import sigterm_interrupts
 from lt_lightning.tables import accuracy_table, show
 
 
