@@ -16,11 +16,11 @@ from lt_lightning.functional.logits import top_class
 from lt_lightning.functional.margins import elm_margins, ldam_margins, maximum_margins, scale_with_margin
 from lt_lightning.functional.precision import at_least_fp32, linear
 from lt_lightning.functional.priors import class_balanced_weights, frequency_factors, generalized_weights, log_prior
+from lt_lightning.functional.sample_weights import focal_factor, influence
 from lt_lightning.functional.selection import hard_selection_loss, hard_selection_softmax_loss, soft_selection_loss
 from lt_lightning.functional.shifted import prior_accuracy, shifted_priors
 from lt_lightning.functional.smoothing import label_aware_smoothing, smoothed_cross_entropy
 from lt_lightning.functional.temperature import fit_temperature
-from lt_lightning.functional.wrongness import focal_factor, influence
 
 __all__ = [
     "GROUPS",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from lt_lightning.errors import check_at_least_0
-from lt_lightning.functional.wrongness import focal_factor
+from lt_lightning.functional.sample_weights import focal_factor
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.reduction import Reduction, cross_entropy
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lt_lightning.errors import UsageError, check_above_0, check_at_least_0
 from lt_lightning.functional.precision import at_least_fp32
-from lt_lightning.functional.wrongness import focal_factor, influence
+from lt_lightning.functional.sample_weights import focal_factor, influence
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.reduction import Reduction, cross_entropy
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from lt_lightning.functional import focal_factor, influence
-from lt_lightning.functional.wrongness import wrongness
+from lt_lightning.functional.sample_weights import wrongness
 
 
 @settings(max_examples=20)
