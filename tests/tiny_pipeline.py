@@ -24,7 +24,7 @@ def retrain(epochs=1, **init_args):
     return {"model": model, "trainer": {"max_epochs": epochs}}
 
 
-def write(here, stage1=TINY["stage1"], **stage2):
+def write(here, first=TINY["stage1"], **stage2):
     path = here / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY | {"stage1": stage1, "stage2": stage2}, sort_keys=False))
+    path.write_text(yaml.safe_dump(TINY | {"stage1": first, "stage2": stage2}, sort_keys=False))
     return ["pipeline", "-c", str(path)]
