@@ -106,6 +106,7 @@ class InMemoryLT(LTDataModule, ABC):
     def _forget(self) -> None:
         super()._forget()
         self._hashes: dict[Split, str] = {}
+        self._of_pool: dict[Split, InMemoryImages | None] = {}
         self._repeated = 0
         self._table: CropTable | None = None
 
@@ -139,9 +140,10 @@ class InMemoryLT(LTDataModule, ABC):
         """Load a split; training and validation images are decoded in one pass."""
         if split == "test":
             return self._load_test()
-        train, val = self._load_pool()
-        self._splits |= {"train": train, "val": val}
-        return train if split == "train" else val
+        if not self._of_pool:
+            train, val = self._load_pool()
+            self._of_pool = {"train": train, "val": val}
+        return self._of_pool[split]
 
     def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
         """Crop and flip (while training), then :meth:`finish`: ``(B, C, H, W)``, fp32."""
@@ -235,7 +237,8 @@ class InMemoryLT(LTDataModule, ABC):
     def describe_split(self) -> dict[str, Any]:
         """What was asked for, what came of it, and the pixel hashes of the splits loaded so far."""
         counts = self.class_counts
-        val = self._splits.get("val")
+        loaded = {**self._of_pool, **self._splits}
+        val = loaded.get("val")
         return {
             "dataset": self.facts.name,
             "profile": self.profile,
@@ -246,7 +249,7 @@ class InMemoryLT(LTDataModule, ABC):
             "val_per_class": self.val_per_class if self.val_from in ("unused", "pool") else None,
             "val_fraction": self.val_fraction if self.val_from == "train" else None,
             "val_repeats_left_out": self._repeated,
-            "sizes": super().describe_split(),
+            "sizes": {name: len(images) for name, images in loaded.items() if images is not None},
             "hashes": dict(self._hashes),
             "hash_of": "pixels",
             "classes_without_validation": [] if val is None else classes_without(val.targets, len(counts)),
@@ -279,6 +282,9 @@ class InMemoryLT(LTDataModule, ABC):
         source = self.open_source()
         labels = source.labels("train")
         check_labels(labels, len(self.facts.class_names), f"The training set of {self.facts.name}")
+        if self.profile == "complete":
+            found = torch.bincount(labels, minlength=len(self.facts.pool_counts)).tolist()
+            profiles.check_complete(found, self.facts.pool_counts, self.facts.name)
         chosen = split_pool(
             labels, self._wanted_counts(), self.val_from, self.val_per_class, self.val_fraction, self.subset
         )

@@ -63,7 +63,7 @@ class MNISTLT(PublicSetLT):
         variant: ``mnist`` (digits), ``fashion`` (clothes) or ``kmnist`` (Japanese characters).
         root: Folder with ``train-*.parquet`` and ``test-*.parquet`` (there, in ``<set name>/`` or in ``data/``), or the
             folder that torchvision downloads into.
-        download: Whether to download into ``root``, in torchvision's layout, when neither is there.
+        download: Whether to download into ``root``, in torchvision's layout, what is missing there.
         imbalance_ratio: Images of the largest class over those of the smallest; not used by ``none``, ``complete``.
         profile: Shape of the tail: ``exponential``, ``step`` or ``none``; ``complete`` cuts nothing off, so that each
             class has the images it was published with, be they equal in number or not.

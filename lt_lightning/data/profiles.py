@@ -74,3 +74,22 @@ def complete_counts(published: Sequence[int], held_out: int) -> list[int]:
             f"it has {min(published)}; choose a smaller one."
         )
     return [count - held_out for count in published]
+
+
+def check_complete(found: Sequence[int], published: Sequence[int], name: str) -> None:
+    """Refuse files that are not the whole set, or more than it.
+
+    Args:
+        found: Images that the files have of each class, ``(K,)``.
+        published: Images of each class in the set, ``(K,)``.
+        name: Of the set.
+
+    Raises:
+        UsageError: If a class has fewer images, or more.
+    """
+    for label, (have, want) in enumerate(zip(found, published, strict=True)):
+        if have != want:
+            raise UsageError(
+                f"`data.profile` complete takes all {want} images of class {label} of {name}, but the files have "
+                f"{have}; use the set as published, or another profile."
+            )

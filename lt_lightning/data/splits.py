@@ -90,7 +90,7 @@ def split_pool(
             held_out = f" beside the {val_per_class} held out for validation" if val_from == "pool" else ""
             raise UsageError(
                 f"The pool has {have} images of class {label}{held_out}, but {want} are wanted; give all files of the "
-                f"set, or choose a larger `imbalance_ratio` or a `max_count` of at most {min(found)}."
+                f"set, or choose a larger `imbalance_ratio` or a smaller `max_count`."
             )
 
     if subset != "first":

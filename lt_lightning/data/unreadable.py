@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -97,6 +98,8 @@ def find_unreadable(root: Path, paths: Sequence[str], read: Callable[[Path], obj
     key = _key(root, paths)
     if key not in _FOUND:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or home.expanded("~/.cache"))
+        if not cache.is_absolute():  # there is no home folder
+            cache = Path(tempfile.gettempdir())
         file = cache / "lt_lightning" / "unreadable" / f"{key}.json"
         with locked_if_possible(file.with_suffix(".lock")):
             known = _remembered(file, paths)

@@ -68,6 +68,19 @@ def test_train_and_val_are_read_in_one_pass(monkeypatch):
     assert reads == [("train", 35 + 6), ("test", 12)]
 
 
+def test_a_load_of_ones_own_makes_every_split():
+    class Inverted(ThreeLT):
+        def load(self, split):
+            found = super().load(split)
+            found.images = 255 - found.images
+            return found
+
+    for first, then in (("train", "val"), ("val", "train")):
+        data, plain = Inverted(imbalance_ratio=4), ThreeLT(imbalance_ratio=4)
+        for split in (first, then):
+            assert torch.equal(data.split(split).images, 255 - plain.split(split).images)
+
+
 def test_without_validation_images_there_is_no_validation_split():
     data = ThreeLT(imbalance_ratio=4, val_from="none")
     data.setup("fit")
@@ -105,8 +118,12 @@ def test_a_complete_set_trains_on_all_that_is_not_held_out(val_from, counts):
 
 
 def test_a_part_is_not_taken_for_the_complete_set():
-    with pytest.raises(UsageError, match=r"The pool has 19 images of class 0, but 20 are wanted; give all files"):
-        made_of(57)(profile="complete").setup("fit")
+    for images, message in (
+        (57, "all 20 images of class 0 of three, but .* 19"),
+        (60, "all 19 images of class 1 .* 20"),
+    ):
+        with pytest.raises(UsageError, match=f"complete takes {message}; use the set as published"):
+            made_of(images)(profile="complete").setup("fit")
 
 
 def test_an_explicit_largest_count_is_kept_whatever_is_held_out():
@@ -191,12 +208,12 @@ def test_impossible_profiles_are_refused_before_loading():
     [
         (
             {"max_count": 30},
-            r"The pool has 20 images of class 0, but 30 are wanted; .* a `max_count` of at most 20\.",
+            r"The pool has 20 images of class 0, but 30 are wanted; .* or a smaller `max_count`\.",
         ),
         (
             {"max_count": 20, "val_from": "pool", "val_per_class": 5},
-            r"The pool has 15 images of class 0 beside the 5 held out for validation, but 20 are wanted; .* a "
-            r"`max_count` of at most 15\.",
+            r"The pool has 15 images of class 0 beside the 5 held out for validation, but 20 are wanted; give "
+            r"all files of the set",
         ),
     ],
 )

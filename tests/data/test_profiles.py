@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_lightning.data.profiles import class_counts, complete_counts
+from lt_lightning.data.profiles import check_complete, class_counts, complete_counts
 from lt_lightning.errors import UsageError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_profiles.json").read_text())
@@ -39,6 +39,7 @@ def test_no_profile_means_equal_counts():
 def test_a_complete_set_keeps_its_counts():
     assert complete_counts((5, 7, 4), 0) == [5, 7, 4]
     assert complete_counts((5, 7, 4), 3) == [2, 4, 1]
+    check_complete([5, 7, 4], (5, 7, 4), "three")
 
 
 def test_a_complete_set_keeps_an_image_of_each_class():
