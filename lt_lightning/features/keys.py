@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-FORMAT = 2
+FORMAT = 3
 """Version of blocks, draws and file layout; after a change files of earlier versions are not found."""
 
 

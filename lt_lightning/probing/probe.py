@@ -112,11 +112,12 @@ def probe(
     features = {name: extract(backbone, data, name, options=options) for name in wanted}
     extracted = time.perf_counter()
     train, val = features["train"], features.get("val")
-    fitted = _fit_all(train, data.class_counts, penalties, options)
-    tried = [TriedPenalty(l2, _score(head, val, data)) for l2, head in fitted.items()]
-    best = choose([each.score for each in tried]) or 0
-    head = fitted[tried[best].l2]
-    evaluation: dict[str, dict[str, Any]] = {name: _evaluate(head, features[name], data) for name in wanted[1:]}
+    with tf32(False, device_of(options.device, apple=False)):
+        fitted = _fit_all(train, data.class_counts, penalties, options)
+        tried = [TriedPenalty(l2, _score(head, val, data)) for l2, head in fitted.items()]
+        best = choose([each.score for each in tried]) or 0
+        head = fitted[tried[best].l2]
+        evaluation: dict[str, dict[str, Any]] = {name: _evaluate(head, features[name], data) for name in wanted[1:]}
     records: dict[str, dict[str, Any]] = {name: each.record for name, each in features.items()}
     seconds = {"features": extracted - started, "fit": time.perf_counter() - extracted}
     device = head.weight.device
@@ -132,7 +133,7 @@ def _fit_all(
     rows, start = train.values[0], None
     scaling = standardization(rows)
     bar = progress_bar(f"fitting {len(penalties)} penalties", len(penalties), options.progress)
-    with tf32(False, device), bar as advance:
+    with bar as advance:
         for l2 in sorted(penalties, reverse=True):
             start = fit_logistic_regression(rows, train.targets, len(class_counts), l2, start, scaling, device)
             found[l2] = _head(start, class_counts)
