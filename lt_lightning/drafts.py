@@ -56,7 +56,7 @@ def new_file(path: Path, option: str, overwrite: bool = False) -> Iterator[Path]
             yield draft
             if draft.exists() and not put_in_place(draft, path, overwrite):
                 raise taken
-    except (OSError, RuntimeError) as error:  # torch raises the latter where a disk is full
+    except OSError as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UnwritableError(
             f"`{option}` {str(path)!r} cannot be written ({reason}); make room or choose another folder."

@@ -79,7 +79,7 @@ def hand_back(
     if isinstance(record := contents.get(RECORD), MutableMapping):
         if split is not None:
             record["past"] = distinct([trained_on(split), *past_of(record)], trained_on(record.get("split")))
-        record["selection"] = selection
+        record["selection"] = selection or "unknown: nobody has said how the new layer was chosen"
     write_new(path, source.path.stat().st_size, lambda draft: _save(contents, source.path, draft))
     return f"{path}: {source.path.name} with a new classifier '{classifier.name}'" + "".join(f"; {n}" for n in notes)
 
@@ -130,12 +130,23 @@ def to_linear(head: Head) -> nn.Linear:
         layer = head.to_linear()
     except UsageError as error:
         raise UnfitHeadError(str(error).rstrip("."), f", so no linear layer can stand for it; {_INSTEAD}.") from error
-    if not head.linear_form_holds():
+    ours = type(head).__module__.partition(".")[0] == "lt_lightning"
+    if not ours and not _agree(head, layer):
         raise UnfitHeadError(
-            f"`{type(head).__name__}` predicts in its own way, but has inherited its `to_linear`",
-            f", so no linear layer can stand for it: define that method as well; or {_INSTEAD}.",
+            f"`{type(head).__name__}` predicts something else than its `to_linear`",
+            f", so no linear layer can stand for it: define that method for these predictions; or {_INSTEAD}.",
         )
     return layer
+
+
+@torch.inference_mode()
+def _agree(head: Head, layer: nn.Linear) -> bool:
+    """Whether a head predicts what a layer does, tried on a few random features."""
+    features = torch.randn(8, head.in_features, generator=torch.Generator().manual_seed(0)).to(layer.weight)
+    training = head.training
+    wanted, given = head.eval().predict(features), layer(features)
+    head.train(training)
+    return bool((wanted - given).abs().max() <= 1e-3 * wanted.abs().max().clamp_min(1))
 
 
 def _finite_layer(head: Head | nn.Linear, source: Path) -> nn.Linear:

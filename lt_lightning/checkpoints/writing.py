@@ -25,4 +25,7 @@ def write_new(path: Path, size: int, write: Callable[[Path], None]) -> None:
                 f"`output` {str(path)!r} needs {size / 1e6:.3g} MB, but {free / 1e6:.3g} MB are free; make room or "
                 f"choose another folder."
             )
-        write(draft)
+        try:
+            write(draft)
+        except RuntimeError as error:  # torch's, where a disk is full
+            raise OSError(str(error)) from error

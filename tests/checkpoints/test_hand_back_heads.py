@@ -19,7 +19,8 @@ def test_our_own_checkpoint_comes_back_as_one(tmp_path, stage1, tiny, here):
         key for key in before["state_dict"] if not torch.equal(before["state_dict"][key], after["state_dict"][key])
     }
     assert changed == {"head.weight", "head.bias"}
-    assert {**before["lt_lightning"], "selection": None} == after["lt_lightning"]
+    assert after["lt_lightning"].pop("selection") == "unknown: nobody has said how the new layer was chosen"
+    assert before["lt_lightning"] == after["lt_lightning"]
     main(tiny("test", "RepresentationModule", f"--ckpt_path={tmp_path / 'better.ckpt'}"))
     assert list(here.rglob("results.json"))
 
@@ -98,13 +99,23 @@ class Whole(Doubled):
         return layer
 
 
+class Forgetful(Whole):
+    """Predicts with a shift that its own layer lacks."""
+
+    def predict(self, features):
+        return self(features) + torch.arange(self.num_classes)
+
+
 def test_a_head_that_predicts_otherwise_than_its_layer_is_refused(backbone, network, tmp_path):
     torch.save(network(backbone), tmp_path / "theirs.pth")
     found, classifier = read(tmp_path / "theirs.pth", backbone)
-    with pytest.raises(UsageError, match="`Doubled` predicts in its own way, but has inherited its `to_linear`"):
-        checkpoints.hand_back(found, classifier, Doubled(8, COUNTS), tmp_path / "better.pth")
+    for head in (Doubled(8, COUNTS), Forgetful(8, COUNTS)):
+        name = type(head).__name__
+        with pytest.raises(UsageError, match=f"`{name}` predicts something else than its `to_linear`, so no linear"):
+            checkpoints.hand_back(found, classifier, head, tmp_path / "better.pth")
     head = Whole(8, COUNTS)
     checkpoints.hand_back(found, classifier, head, tmp_path / "better.pth")
+    assert head.training
     _, again = read(tmp_path / "better.pth", backbone)
     torch.testing.assert_close(again.weight, 2 * head.weight.detach())
 
