@@ -22,6 +22,13 @@ from lt_lightning.errors import UsageError
 yaml.SafeDumper.add_representer(Interval, lambda dumper, value: dumper.represent_str(str(value.value)))
 
 
+class _Quoting(yaml.SafeDumper):
+    """Puts all text into quotes. PyYAML has none around ``1e4``, which jsonargparse takes for a number."""
+
+
+_Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
 class ConfigFile(ActionConfigFile):
     """``-c`` of every command: a configuration file with all that it stacks, or the name of a preset."""
 
@@ -41,7 +48,7 @@ def apply_settings(parser: ArgumentParser, cfg: Namespace, dest: str, path: str,
     if not isinstance(settings, Mapping):
         raise UsageError(f"`--config` {path!r} holds no settings but {settings!r}.")
     with Path_fr(path).relative_path_context():
-        ActionConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump(settings, sort_keys=False))
+        ActionConfigFile.apply_config(parser, cfg, dest, yaml.dump(settings, Dumper=_Quoting, sort_keys=False))
     cfg[dest][-1] = path  # jsonargparse took it for settings without a file
     _expand(cfg)
 

@@ -172,9 +172,10 @@ def _load_stacked(name: str, path: Path, above: tuple[Path, ...]) -> Any:
 
 def _read(path: Path) -> Any:
     import yaml  # here, so that names are looked up with the standard library alone
+    from jsonargparse import get_loader  # for which 1e-3 is a number, unlike for PyYAML
 
     try:
-        return yaml.safe_load(_read_text(path))
+        return get_loader("yaml")(_read_text(path))
     except yaml.YAMLError as error:
         raise UsageError(f"`--config` {str(path)!r} is not valid YAML: {' '.join(str(error).split())}.") from error
 

@@ -36,6 +36,25 @@ def test_values_at_any_depth(here, at_home):
     assert found.nothing is None
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+def test_text_stays_text_and_numbers_numbers(here, stacked):
+    parser = ArgumentParser()
+    parser.add_argument("--config", action=ConfigFile)
+    parser.add_argument("--folder", type=str)
+    parser.add_argument("--names", type=list[str])
+    parser.add_argument("--either", type=str | float)
+    parser.add_argument("--rate", type=float)
+    parser.add_argument("--anything", type=dict)
+    text = (
+        "folder: '1e4'\nnames: ['1e5', '2', 'no']\neither: '12e4'\nrate: 1e-3\nanything: {1: 1e-3, day: '2026-11-22'}\n"
+    )
+    (here / "these.yaml").write_text(text)
+    (here / "those.yaml").write_text("stack: these.yaml\n")
+    found = parser.parse_args([f"--config={'those' if stacked else 'these'}.yaml"])
+    assert (found.folder, found.names, found.either, found.rate) == ("1e4", ["1e5", "2", "no"], "12e4", 1e-3)
+    assert found.anything == {1: 1e-3, "day": "2026-11-22"}
+
+
 def test_compare(here, at_home):
     (here / "base.yaml").write_text("checkpoint: ~/model.pth\nbackbone: SmallCNN\ndata: {class_path: CIFAR10LT}\n")
     (here / "these.yaml").write_text("stack: base.yaml\noutput: ~/better\nfeatures: {cache: ~/cache}\n")
