@@ -145,7 +145,7 @@ class LTModule(LightningModule):
     def features(self, images: Tensor) -> Tensor:
         """Features of images, ``(N, C, H, W)`` to ``(N, D)``."""
         images = images.to(cast(torch.dtype, self.dtype))  # a trainer of precision "bf16-true" or "64-true" sets it
-        if images.ndim == 4:  # features in the place of images are kept out of the record
+        if images.ndim == 4:  # data of one's own may hold vectors
             self.input_shape = tuple(images.shape[1:])
             # No copy where the data come so; where they come otherwise, a network would take on their format.
             layout = torch.channels_last if self.channels_last else torch.contiguous_format

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lt_lightning.backbones import Backbone
 from lt_lightning.errors import UsageError
@@ -120,8 +121,13 @@ def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -
             f"`{key}` must be what makes one, such as the class `{type(factory).__name__}` or a functools.partial of "
             f"it, but got one that is made already."
         )
+    begins = f"must begin its `__init__` with `super().__init__{takes}`, that of its base class."
     try:
         made = factory(*arguments)
+    except AttributeError as error:
+        if "before Module.__init__() call" not in str(error):
+            raise
+        raise UsageError(f"`{key}`, or a module in it, {begins}") from error
     except TypeError as error:
         if not _by_the_call(error):
             raise
@@ -129,9 +135,12 @@ def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -
             raise UsageError(f"{error}: a base class, or one of your own that lacks this method.") from error
         raise UsageError(f"`{key}` is made from {takes}, in this order, but {error}.") from error
     if not hasattr(made, "num_classes"):
+        raise UsageError(f"`{key}` {type(made).__name__} {begins}")
+    tensors = made.named_parameters() if isinstance(made, nn.Module) else ()
+    if unknown := [name for name, tensor in tensors if is_lazy(tensor)]:
         raise UsageError(
-            f"`{key}` {type(made).__name__} must begin its `__init__` with `super().__init__{takes}`, that of its base "
-            f"class."
+            f"`{key}` {type(made).__name__} has parameters whose shape only a first batch would tell "
+            f"({', '.join(unknown)}); give them their shape in `__init__`, by an argument if need be."
         )
     return made
 
@@ -156,6 +165,11 @@ def _try_out(head: Head, loss: Loss, num_features: int, num_classes: int) -> Non
                 f"`model.loss` {type(loss).__name__} gives a value without a gradient, so nothing could be trained; "
                 f"compute it from the logits with torch's operations, without `detach`, `item` or `torch.no_grad`."
             )
+    if loss.weight is not None and not heeds_weights(loss):
+        raise UsageError(
+            f"`model.loss` {type(loss).__name__} is given a `weight` for each class, but does not look at it; leave it "
+            f"out, or have the loss end in `self.reduce(losses, targets)`."
+        )
 
 
 def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str, shape: torch.Size) -> Tensor | None:

@@ -1,11 +1,15 @@
 """Stage 1: learning a representation."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import nn
 
 from lt_lightning.backbones import Backbone
+from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.mixing import Draws, Mixed, Mixing, NoMixing
@@ -78,11 +82,24 @@ class RepresentationModule(LTModule):
         self.mixing.check(self.loss)
 
     def setup(self, stage: str) -> None:
-        """Warn of images that published weights are not used to."""
+        """Warn of images that published weights are not used to; refuse an average that would come too late."""
         super().setup(stage)
         if stage == "fit":
+            _check_average_is_kept(self)
             check_published(self.backbone, self._data())
 
     def mix(self, batch: Batch, batch_idx: int) -> Mixed:
         """Mix pairs of images; what is drawn follows from run, epoch and batch, so a resumed run draws the same."""
         return self.mixing.mix(*batch, Draws.at(run_seed(), self.current_epoch, batch_idx, self.global_rank))
+
+
+def _check_average_is_kept(module: LTModule) -> None:
+    """Refuse SWA without batch normalisation: it puts the average in after the last checkpoint and validation."""
+    if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
+        return
+    for callback in cast(Any, module.trainer).callbacks:
+        if isinstance(callback, StochasticWeightAveraging):
+            raise UsageError(
+                f"`trainer.callbacks` {type(callback).__name__} averages weights without batch normalisation only "
+                f"after the last checkpoint and validation, which would not be of the average; use `WeightEMA`."
+            )

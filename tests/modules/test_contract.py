@@ -240,7 +240,7 @@ def test_a_head_that_autocast_alone_would_round_is_taken():
         assert module(torch.zeros(2, 1, 8, 8)).dtype == torch.float32
 
 
-def test_class_weights_that_a_loss_forgets_are_noticed():
+def test_class_weights_that_a_loss_forgets_are_not_taken():
     class Heeding(Loss):
         def forward(self, logits, targets, features=None):
             return self.reduce(F.cross_entropy(logits, targets, reduction="none"), targets)
@@ -248,6 +248,9 @@ def test_class_weights_that_a_loss_forgets_are_noticed():
     assert heeds_weights(Heeding(COUNTS))
     assert not heeds_weights(Mean(COUNTS))
     assert heeds_weights(CrossEntropyLoss(COUNTS))
+    RepresentationModule(COUNTS, SmallCNN(), loss=lambda counts: Heeding(counts, weight=[1.0, 2.0, 3.0, 4.0]))
+    with pytest.raises(UsageError, match=r"`model.loss` Mean is given a `weight` .* but does not look at it"):
+        RepresentationModule(COUNTS, SmallCNN(), loss=lambda counts: Mean(counts, weight=[1.0, 2.0, 3.0, 4.0]))
 
 
 def test_backbones_give_what_they_announce():
@@ -270,16 +273,38 @@ def test_backbones_give_what_they_announce():
         RepresentationModule(COUNTS, module.backbone)
 
 
+class TooEarly(Head):
+    def __init__(self, in_features: int, class_counts: list[int]) -> None:
+        self.layer = nn.Linear(in_features, len(class_counts))
+
+    def forward(self, features):
+        return self.layer(features)
+
+
 class Forgetful(Mean):
     def __init__(self, class_counts: list[int]) -> None:
         self.scale = 2.0
 
 
 def test_parts_begin_with_their_base():
+    with pytest.raises(UsageError, match=r"`model.head`, .* must begin its `__init__` with `super\(\).__init__\(in_"):
+        make_parts(6, COUNTS, TooEarly, Mean)
     with pytest.raises(
         UsageError, match=r"`model.loss` Forgetful must begin .* with `super\(\).__init__\(class_counts\)`"
     ):
         make_parts(6, COUNTS, Mine, Forgetful)
+
+
+def test_shapes_are_known_before_the_first_batch():
+    class Lazy(Mine):
+        def __init__(self, in_features: int, class_counts: list[int]) -> None:
+            super().__init__(in_features, class_counts)
+            self.inner = nn.LazyLinear(3)
+
+    with pytest.raises(
+        UsageError, match=r"`model.head` Lazy has parameters .* \(inner.weight, inner.bias\); give them"
+    ):
+        make_parts(6, COUNTS, Lazy, Mean)
 
 
 def test_a_part_that_is_made_already_is_refused():

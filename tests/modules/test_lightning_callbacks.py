@@ -1,4 +1,4 @@
-"""Lightning's own callbacks beside a frozen backbone, and one that comes later."""
+"""Lightning's own callbacks beside modules of ours."""
 
 import pytest
 import torch
@@ -9,8 +9,18 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
 )
 
+from lt_lightning.backbones import Identity
+from lt_lightning.data import DigitsLT
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import NCMHead
+from lt_lightning.heads import LinearHead, NCMHead
+from lt_lightning.modules import RepresentationModule
+
+
+class FlatDigits(DigitsLT):
+    """Digits as vectors, for a network without batch normalisation."""
+
+    def to_input(self, images, training, generator):
+        return super().to_input(images, training, generator).flatten(1)
 
 
 def standing(parameters):
@@ -67,6 +77,21 @@ def test_a_frozen_backbone_is_not_touched(trainer, digits, stage2_module, callba
     data = digits()
     with pytest.raises(UsageError, match=sentence):
         trainer(callbacks=[callback()]).fit(stage2_module(data), datamodule=data)
+
+
+def test_weights_are_averaged_where_there_is_batch_normalisation(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data)
+    run = trainer(max_epochs=2, callbacks=[StochasticWeightAveraging(0.01, swa_epoch_start=1)])
+    run.fit(module, datamodule=data)
+    assert module.epochs_trained == 3  # the last one collects statistics
+
+
+def test_an_average_that_comes_too_late_is_refused(trainer):
+    data = FlatDigits(batch_size=64)
+    module = RepresentationModule(data.class_counts, Identity(64), head=LinearHead)
+    with pytest.raises(UsageError, match=r"only after the last checkpoint .* use `WeightEMA`"):
+        trainer(callbacks=[StochasticWeightAveraging(0.01)]).fit(module, datamodule=data)
 
 
 @pytest.mark.filterwarnings("ignore:The provided params to be frozen already exist:UserWarning")  # batch normalisation
