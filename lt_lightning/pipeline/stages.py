@@ -49,6 +49,7 @@ class Pipeline:
     def __init__(
         self, parser: LightningArgumentParser, config: Namespace, methods: Sequence[str], preset: str = "pipeline"
     ) -> None:
+        self.data_arguments = set(vars(config.data.get("init_args", Namespace())))
         self.text = parser.dump(config, skip_validation=True)  # it comes from the parser; validating takes seconds
         self.plan: dict[str, Any] = yaml.safe_load(self.text)
         self.plan["trainer"] |= training_defaults(self.plan["trainer"])
@@ -129,6 +130,12 @@ class Pipeline:
         part = self._part(name)
         data = {**self.plan["data"], "init_args": {**self.plan["data"].get("init_args", {})}}
         own = {key: part[key] for key in OF_STAGES if part.get(key) is not None}
+        for key in own.keys() - self.data_arguments:
+            kind = str(data["class_path"]).rpartition(".")[2]
+            raise UsageError(
+                f"`{_where(name)}.{key}` is given, but `data` {kind} has no argument `{key}` that it could replace; "
+                f"remove it."
+            )
         if own.get("augmentation") == NO_AUGMENTATION:
             own["augmentation"] = "NoAugmentation"
         data["init_args"] |= own
@@ -148,10 +155,9 @@ class Pipeline:
     def _check_augmentation(self, name: str, stage: LTCLI) -> None:
         """Refuse an augmentation of a stage whose data take one, but show none that it could replace."""
         if self._part(name).get("augmentation") is not None and stage.datamodule.describe_augmentation() is None:
-            where = name if name == STAGE1 else f"stage2.{name}"
             raise UsageError(
-                f"`{where}.augmentation` is given, but `data` {type(stage.datamodule).__name__} has no attribute "
-                f"`augmentation` that it could replace; remove it."
+                f"`{_where(name)}.augmentation` is given, but `data` {type(stage.datamodule).__name__} has no "
+                f"attribute `augmentation` that it could replace; remove it."
             )
 
     # -- training ----------------------------------------------------------------------------------------------------
@@ -236,6 +242,11 @@ def show_results(record: Mapping[str, Any], folder: Path) -> None:
 
 def _trains(model: LTModule) -> bool:
     return not isinstance(model, RetrainModule) or model.trains
+
+
+def _where(name: str) -> str:
+    """The key of a stage."""
+    return name if name == STAGE1 else f"stage2.{name}"
 
 
 def _check_stage(stage: LTCLI) -> None:

@@ -170,7 +170,8 @@ def test_the_best_epochs_head_is_kept_and_training_goes_on(setup):
     best.on_train_epoch_end(None, module)
     assert module.training
     norms = [layer for layer in module.backbone.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
-    assert norms and all(layer.training for layer in norms)
+    assert norms
+    assert all(layer.training for layer in norms)
     weight = module.head.weight.detach().clone()
     best.on_train_epoch_end(None, module)  # as good as the first epoch, and later
     module.head.weight.data.fill_(torch.nan)

@@ -171,7 +171,10 @@ class Hidden(DigitsLT):
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        ("Fixed", "augmentation"),  # as any argument that data do not take
+        (
+            "Fixed",
+            r"`stage2\.bad\.augmentation` is given, but `data` Fixed has no argument `augmentation`.*; remove it",
+        ),
         (
             "Hidden",
             r"`stage2\.bad\.augmentation` is given, but `data` Hidden has no attribute `augmentation`.*; remove it",
