@@ -49,7 +49,8 @@ class Pipeline:
     def __init__(
         self, parser: LightningArgumentParser, config: Namespace, methods: Sequence[str], preset: str = "pipeline"
     ) -> None:
-        self.data_arguments = set(vars(config.data.get("init_args", Namespace())))
+        options = config.data.get("init_args")
+        self.data_arguments = set() if options is None else set(vars(options))
         self.text = parser.dump(config, skip_validation=True)  # it comes from the parser; validating takes seconds
         self.plan: dict[str, Any] = yaml.safe_load(self.text)
         self.plan["trainer"] |= training_defaults(self.plan["trainer"])
