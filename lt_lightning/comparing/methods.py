@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_lightning import presets
-from lt_lightning.comparing.settings import OPTIMIZER, Plain, SettingsParser
+from lt_lightning.comparing.settings import UNSAID, Plain, SettingsParser
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
@@ -120,7 +120,7 @@ def _settings_of(config: Any, name: str) -> Plain:
             f"`methods` {name} is a configuration of {kind or 'no model'}, not of stage 2's RetrainModule."
         )
     arguments, data = _arguments(model), _arguments(config.get("data"))
-    plain = {"optimizer": OPTIMIZER} | {key: arguments[key] for key in _PARTS if key in arguments}
+    plain = UNSAID | {key: arguments[key] for key in _PARTS if key in arguments}
     plain |= {key: data[key] for key in ("sampler", "batch_size") if key in data}
     trainer = config.get("trainer") or {}
     lost = next((key for key in _LEFT_OUT if trainer.get(key) and (key, trainer[key]) != _NEUTRAL), None)

@@ -26,8 +26,11 @@ from lt_lightning.schedules import CosineLR, check_inner_lengths
 Plain = dict[str, Any]
 """Settings as a YAML file has them."""
 
-OPTIMIZER: Plain = {"class_path": "torch.optim.SGD", "init_args": {"lr": 5e-4, "momentum": 0.9}}
-"""The one of :class:`RetrainModule` where nothing is said, spelt out for grids to vary."""
+UNSAID: Plain = {
+    "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 5e-4, "momentum": 0.9}},
+    "lr_scheduler": {"class_path": "lt_lightning.schedules.CosineLR"},
+}
+"""What :class:`RetrainModule` has where nothing is said, spelt out for grids to vary and for jsonargparse to make."""
 
 
 @dataclass(frozen=True)
