@@ -8,6 +8,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,13 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    """SHA-256 of a file's bytes, 64 hexadecimal digits; of one that has not changed they are read once."""
+    found = path.stat()
+    return _sha256_of(path.resolve(), found.st_size, found.st_mtime_ns)
+
+
+@cache
+def _sha256_of(path: Path, *_: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):

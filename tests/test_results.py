@@ -1,5 +1,6 @@
 """Run folders and results files."""
 
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning.errors import UsageError
-from lt_lightning.results import check_writable, claim_folder, environment, give_back_folder, job, write_json
+from lt_lightning.results import check_writable, claim_folder, environment, give_back_folder, job, sha256_of, write_json
 
 
 def test_folders_of_earlier_runs_are_kept(tmp_path):
@@ -116,3 +117,12 @@ def test_a_job_says_where_it_ran(monkeypatch):
     assert (found["slurm_job_id"], found["slurm_array_task_id"]) == ("712", "3")
     assert "slurm_array_job_id" not in found
     assert found["host"]
+
+
+def test_a_hash_follows_the_file(tmp_path):
+    path = tmp_path / "weights"
+    found = []
+    for content in (b"a", b"a", b"bc"):
+        path.write_bytes(content)
+        found.append(sha256_of(path))
+    assert found == [hashlib.sha256(content).hexdigest() for content in (b"a", b"a", b"bc")]

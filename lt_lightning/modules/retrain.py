@@ -234,7 +234,8 @@ class RetrainModule(LTModule):
         self.past = [*source.origins, *(past_when_made(self.backbone) if self.allow_partial else [])]
         with check_kept(self.head):
             start_head(self.head, self.loss, classifier.weight, classifier.bias)
-        self.stage1 = file_and_hash(self.checkpoint)
+        if not rank_zero_only.rank:  # type: ignore[attr-defined]  # which alone writes it down
+            self.stage1 = file_and_hash(self.checkpoint)
         _say(f"{checkpoints.report(found, classifier, extra)} given to {type(self.head).__name__}")
 
     def start_from_features(self) -> None:
