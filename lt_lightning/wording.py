@@ -1,4 +1,4 @@
-"""Lists, sizes, times and settings in the words of a sentence."""
+"""Lists, sizes and times in the words of a sentence; classes and their settings by name."""
 
 import inspect
 import math
@@ -27,6 +27,11 @@ def numbers(values: Sequence[object], wrong: Sequence[int], most: int = 10) -> s
 def class_path(part: object) -> str:
     """Where the class of a part is imported from: ``lt_lightning.heads.LinearHead``."""
     return f"{type(part).__module__}.{type(part).__qualname__}"
+
+
+def is_ours(kind: type) -> bool:
+    """Whether a class comes with this package, and so keeps the contract."""
+    return kind.__module__.partition(".")[0] == "lt_lightning"
 
 
 def plain_settings(part: object) -> dict[str, bool | int | float | str]:

@@ -17,7 +17,7 @@ from lt_lightning.checkpoints.reading import RECORD, Place, memory_of, read, ten
 from lt_lightning.checkpoints.writing import write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
-from lt_lightning.wording import some
+from lt_lightning.wording import is_ours, some
 
 _INSTEAD = "hand it back as a Lightning checkpoint, which `lt-lightning test` and `predict` load"
 
@@ -130,8 +130,7 @@ def to_linear(head: Head) -> nn.Linear:
         layer = head.to_linear()
     except UsageError as error:
         raise UnfitHeadError(str(error).rstrip("."), f", so no linear layer can stand for it; {_INSTEAD}.") from error
-    ours = type(head).__module__.partition(".")[0] == "lt_lightning"
-    if not ours and not _agree(head, layer):
+    if not is_ours(type(head)) and not _agree(head, layer):
         raise UnfitHeadError(
             f"`{type(head).__name__}` predicts something else than its `to_linear`",
             f", so no linear layer can stand for it: define that method for these predictions; or {_INSTEAD}.",
@@ -144,9 +143,12 @@ def _agree(head: Head, layer: nn.Linear) -> bool:
     """Whether a head predicts what a layer does, tried on a few random features."""
     features = torch.randn(8, head.in_features, generator=torch.Generator().manual_seed(0)).to(layer.weight)
     training = head.training
-    wanted, given = head.eval().predict(features), layer(features)
-    head.train(training)
-    return bool((wanted - given).abs().max() <= 1e-3 * wanted.abs().max().clamp_min(1))
+    try:
+        wanted, given = head.eval().predict(features), layer(features)
+    finally:
+        head.train(training)
+    # Of logits that are sums of large numbers: TF32 and half precision have three digits.
+    return bool((wanted - given).abs().max() <= 5e-3 * wanted.abs().max().clamp_min(1))
 
 
 def _finite_layer(head: Head | nn.Linear, source: Path) -> nn.Linear:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError, checked_counts
-from lt_lightning.wording import settings_of
+from lt_lightning.wording import is_ours, settings_of
 
 
 class Head(nn.Module, ABC):
@@ -118,10 +118,11 @@ class Head(nn.Module, ABC):
         """Whether :meth:`to_linear` is meant for this head's predictions, not inherited from one that has others.
 
         Of this package's heads it is. One of your own that defines :meth:`forward` or :meth:`predict` defines its layer
-        too, in the same class or in one derived from it.
+        too, in the same class or in one derived from it. Nothing of it is run, as this is asked after every evaluation;
+        before a layer goes into a file, ``checkpoints.to_linear`` tries whether it is right.
         """
         for kind in type(self).__mro__:
-            if kind.__module__.partition(".")[0] == "lt_lightning" or "to_linear" in vars(kind):
+            if is_ours(kind) or "to_linear" in vars(kind):
                 return True
             if "forward" in vars(kind) or "predict" in vars(kind):
                 return False

@@ -13,6 +13,7 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
+from lt_lightning.wording import is_ours
 
 Part = TypeVar("Part")
 
@@ -38,7 +39,7 @@ def make_parts(
         _made("model.head", "(in_features, class_counts)", head, num_features, class_counts),
         _made("model.loss", "(class_counts)", loss, class_counts),
     )
-    if not all(map(is_ours, made)):
+    if not all(is_ours(type(part)) for part in made):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             _try_out(*made, num_features, len(class_counts))
     return made
@@ -90,7 +91,7 @@ def heeds_weights(loss: Loss) -> bool:
     Args:
         loss: Left as it is. It is tried out on a few logits; where it fails on these, the answer is yes.
     """
-    if is_ours(loss) or loss.num_classes < 2:
+    if is_ours(type(loss)) or loss.num_classes < 2:
         return True
     generator = torch.Generator().manual_seed(0)
     targets = torch.arange(4) % loss.num_classes
@@ -102,11 +103,6 @@ def heeds_weights(loss: Loss) -> bool:
             tried.set_weight(weight)
             values.append(tried(*batch))
     return len(values) < 2 or not torch.equal(*values)
-
-
-def is_ours(part: nn.Module) -> bool:
-    """Whether a part comes with this package, and so keeps the contract."""
-    return type(part).__module__.partition(".")[0] == "lt_lightning"
 
 
 def device_of(*parts: nn.Module) -> torch.device:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
-from lt_lightning.modules.contract import device_of, is_ours
+from lt_lightning.modules.contract import device_of
+from lt_lightning.wording import is_ours
 
 
 def start_head(head: Head, loss: Loss, weight: Tensor, bias: Tensor | None) -> None:
@@ -54,7 +55,7 @@ def check_kept(head: Head) -> Iterator[None]:
         UsageError: If the state does not fit, or the copy predicts something else.
     """
     copies: list[Head] = []
-    if not is_ours(head):
+    if not is_ours(type(head)):
         with suppress(Exception):
             copies = [deepcopy(head)]
     yield
