@@ -27,7 +27,7 @@ from lt_lightning.backbones import Identity
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Batch, LabelledImages, Split
 from lt_lightning.data.profiles import class_counts
-from lt_lightning.functional.tf32 import tf32
+from lt_lightning.devices.tf32 import tf32
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import LORTLoss
 from lt_lightning.modules import RepresentationModule

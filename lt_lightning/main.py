@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lt_lightning import callbacks, presets
 from lt_lightning.config_files import ConfigFile, SaveConfig
 from lt_lightning.data import LTDataModule
-from lt_lightning.devices import training_defaults
+from lt_lightning.devices.choice import training_defaults
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule, RepresentationModule, RetrainModule

@@ -271,7 +271,7 @@ def test_help_is_without_lightnings_second_table(capsys):
     [(["--trainer.precision=null"], "bf16-mixed"), (["--trainer.precision=32-true"], "32-true")],
 )
 def test_training_is_in_the_precision_the_device_is_fastest_in(monkeypatch, here, capsys, tiny, options, expected):
-    monkeypatch.setattr("lt_lightning.devices.fastest_precision", lambda accelerator: "bf16-mixed")
+    monkeypatch.setattr("lt_lightning.devices.choice.fastest_precision", lambda accelerator: "bf16-mixed")
     main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
     (path,) = here.rglob("results.json")
     assert json.loads(path.read_text())["environment"]["precision"] == expected

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.selecting import selection_of
 from lt_lightning.checkpoints import RECORD
-from lt_lightning.functional.clock import device_time
+from lt_lightning.devices.clock import device_time
 from lt_lightning.modules import LTModule, RepresentationModule
 from lt_lightning.results import environment, file_and_hash, job, sha256_of, write_json
 from lt_lightning.tables import accuracy_table, show

@@ -13,8 +13,8 @@ from lt_lightning.comparing.rows import method_rows, oracle_row, stage1_row
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.testing import compare_on_validation, compare_rows, evaluate_rows, find_winner
 from lt_lightning.data import LTDataModule
+from lt_lightning.devices.tf32 import tf32
 from lt_lightning.features import Features
-from lt_lightning.functional.tf32 import tf32
 
 
 def compare(

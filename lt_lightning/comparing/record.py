@@ -11,7 +11,7 @@ import torch
 
 from lt_lightning.comparing.grid import default_grid
 from lt_lightning.comparing.outcome import Comparison, Row
-from lt_lightning.devices import device_of
+from lt_lightning.devices.choice import device_of
 from lt_lightning.functional import GROUPS, group_of, prior_accuracy, shifted_priors
 from lt_lightning.results import environment, job
 

@@ -16,7 +16,7 @@ from lt_lightning.comparing.source import read_source
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
-from lt_lightning.devices import device_of
+from lt_lightning.devices.choice import device_of
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Views
 from lt_lightning.features.processes import rank_and_world_size

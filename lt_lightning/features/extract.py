@@ -15,7 +15,8 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
-from lt_lightning.devices import device_of
+from lt_lightning.devices.choice import device_of
+from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError
 from lt_lightning.features.code import code_of
 from lt_lightning.features.keys import cache_key, weights_hash
@@ -25,7 +26,6 @@ from lt_lightning.features.progress import Foresight, progress_bar
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
 from lt_lightning.functional.precision import outside_autocast
-from lt_lightning.functional.tf32 import tf32
 from lt_lightning.seeds import seed_from
 
 _MOST_VIEWS = 100  # up to which features of more draws than are asked for are looked for

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lt_lightning.devices import gpu_of_process
+from lt_lightning.devices.choice import gpu_of_process
 from lt_lightning.errors import UsageError
 
 T = TypeVar("T")

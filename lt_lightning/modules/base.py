@@ -15,8 +15,8 @@ from torch.optim import Optimizer
 from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.checkpoints import RECORD, Entry
+from lt_lightning.devices.tf32 import Setting, allow_tf32, put_back
 from lt_lightning.errors import checked_counts
-from lt_lightning.functional.tf32 import Setting, allow_tf32, put_back
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.mixing import Mixed

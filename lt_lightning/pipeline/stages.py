@@ -20,7 +20,7 @@ from lt_lightning.callbacks.load_test_images import LoadTestImagesFirst
 from lt_lightning.callbacks.selecting import selection_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
-from lt_lightning.devices import training_defaults
+from lt_lightning.devices.choice import training_defaults
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI

@@ -14,14 +14,14 @@ from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.training import on_device
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
-from lt_lightning.devices import device_of
+from lt_lightning.devices.choice import device_of
+from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, Features, extract
 from lt_lightning.features.processes import rank_and_world_size
 from lt_lightning.features.progress import progress_bar
 from lt_lightning.features.room import check_room
 from lt_lightning.functional.logistic_regression import LinearFit, fit_logistic_regression, standardization
-from lt_lightning.functional.tf32 import tf32
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.contract import length_of_features

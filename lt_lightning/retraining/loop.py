@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import torch
 
-from lt_lightning.functional.clock import device_time
+from lt_lightning.devices.clock import device_time
 from lt_lightning.retraining.portions import portions
 from lt_lightning.retraining.runs import FeatureRows, HeadRun
 from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key

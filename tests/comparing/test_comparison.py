@@ -9,8 +9,8 @@ from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import comparison
 from lt_lightning.comparing.record import record
 from lt_lightning.comparing.rows import method_rows
+from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.tf32 import tf32
 from lt_lightning.heads import LinearHead
 
 pytestmark = pytest.mark.filterwarnings(

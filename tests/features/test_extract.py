@@ -10,11 +10,11 @@ import torch
 from lt_lightning.augmentations import Augmentation, AutoAugment, Cutout, NoAugmentation
 from lt_lightning.backbones import Backbone, ResNet20, SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
+from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, extract, progress
 from lt_lightning.features.extract import _block_seed
 from lt_lightning.features.views import BLOCK, Block
-from lt_lightning.functional.tf32 import tf32
 from tests.one_device import OneDevice
 
 

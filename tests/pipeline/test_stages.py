@@ -233,7 +233,7 @@ def test_mistakes_in_stage2_stop_before_stage1(here, stage2, sentence):
 
 
 def test_stages_train_in_the_precision_the_device_is_fastest_in(here, monkeypatch, capsys):
-    monkeypatch.setattr("lt_lightning.devices.fastest_precision", lambda accelerator: "bf16-mixed")
+    monkeypatch.setattr("lt_lightning.devices.choice.fastest_precision", lambda accelerator: "bf16-mixed")
     pipeline.main([*write(here, lort=retrain(loss="LORTLoss")), "--trainer.precision=null"])
     folder = here / "runs/tiny/version_0"
     used = [json.loads((folder / name / "results.json").read_text())["environment"] for name in ("stage1", "lort")]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lt_lightning.devices import device_of, fastest_precision, gpu_of_process
+from lt_lightning.devices.choice import device_of, fastest_precision, gpu_of_process
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from lt_lightning.functional.tf32 import allow_tf32, put_back, tf32
+from lt_lightning.devices.tf32 import allow_tf32, put_back, tf32
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 

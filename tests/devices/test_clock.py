@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from lt_lightning.functional.clock import device_time
+from lt_lightning.devices.clock import device_time
 
 
 @pytest.mark.parametrize(("kind", "waits"), [("cuda", True), ("cpu", False), ("meta", False)])
