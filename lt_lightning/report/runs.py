@@ -13,10 +13,11 @@ METRICS = ("all", "many", "medium", "few", "micro", "top3", "top5", "harmonic", 
 """Figures that are reported, in order, where runs have them."""
 
 _LINES = r"^( *)(?:{}):(?: .*\n(?:\1 +.*\n)*|\n)"
-_CKPT_PATH = re.compile(_LINES.format("ckpt_path"), re.M)
-_OF_THE_RUN = re.compile(
-    _LINES.format("seed_everything|checkpoint|ckpt_path|default_root_dir|root|output|config"), re.M
-)
+_PLACES = "ckpt_path|default_root_dir|root|output|config"
+_REPEATED = re.compile(_LINES.format(_PLACES), re.M)
+"""Lines in which a run may differ from one that it repeats: places."""
+
+_OF_THE_RUN = re.compile(_LINES.format(f"seed_everything|checkpoint|{_PLACES}"), re.M)
 """Lines of a ``config.yaml`` in which runs of one experiment may differ: the seed, and places, of one line or more.
 
 A name with settings below it is no place: some class has an argument so called."""
@@ -158,7 +159,8 @@ def _run(
     network = (record.get("stage1") or {}).get("sha256", "")
     # What training went on from is its own, as of a job that was interrupted.
     weights = "" if "fit" in record.get("seconds", {}) else (record.get("started_from") or {}).get("sha256", "")
-    identity = f"{config or path} {network} {weights}"
+    again = config if record["seed"] is not None else ""  # without a seed no run repeats another
+    identity = f"{again or path} {network} {weights}"
     return Run(path, names, protocol, identity, record["seed"], _numbers(figures), detail, checkpoint=network)
 
 
@@ -230,12 +232,12 @@ def _data(record: Mapping[str, Any]) -> str:
 
 
 def _settings(config: Path) -> tuple[str, str]:
-    """Hashes of a configuration: of all but the name of what it goes on from, and without what is the run's own."""
+    """Hashes of a configuration: of what a run has in common with one that repeats it, and with one of another seed."""
     try:
         text = config.read_text(encoding="utf-8")
     except OSError:
         return "", ""
-    return _short_hash(_CKPT_PATH.sub("", text)), _short_hash(_OF_THE_RUN.sub("", text))
+    return _short_hash(_REPEATED.sub("", text)), _short_hash(_OF_THE_RUN.sub("", text))
 
 
 def _short_hash(text: str) -> str:

@@ -18,6 +18,17 @@ def test_a_repeated_run_counts_once_the_last_one(write, run, rows_of, here):
     assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
 
 
+@pytest.mark.parametrize(("seed", "runs"), [(0, 1), (None, 2)])
+def test_a_run_of_the_same_seed_in_another_folder_is_the_same_run(write, run, rows_of, seed, runs):
+    """An array job that forgets to pass its seed leaves a hundred equal runs, and no spread."""
+    for name in ("a", "b"):
+        config = f"seed_everything: {seed}\ntrainer:\n  default_root_dir: {name}\n"
+        write(name, run(0.5, seed=seed), config)
+    (row,), notes = rows_of(".")
+    assert len(row.runs) == runs
+    assert len(notes) == 2 - runs
+
+
 @pytest.mark.parametrize("key", ["started_from", "stage1"])
 def test_runs_on_files_of_one_name_repeat_each_other_only_where_the_files_are_equal(write, run, rows_of, key):
     for name, value, content in (("a", 0.4, "1"), ("b", 0.6, "2"), ("c", 0.6, "2")):
