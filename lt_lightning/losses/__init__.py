@@ -13,6 +13,7 @@ from lt_lightning.losses.logistic import HardSelectionLogisticLoss, LogisticLoss
 from lt_lightning.losses.margin import ELMLoss, LDAMLoss, MaximumMarginLDAMLoss
 from lt_lightning.losses.prior import BalancedSoftmaxLoss, LogitAdjustedLoss, VectorScalingLoss
 from lt_lightning.losses.reweight import GeneralizedReweightLoss
+from lt_lightning.losses.seesaw import SeesawLoss
 from lt_lightning.losses.smoothing import LabelAwareSmoothingLoss, LORTLoss
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "LogitAdjustedLoss",
     "Loss",
     "MaximumMarginLDAMLoss",
+    "SeesawLoss",
     "SoftSelectionLogisticLoss",
     "VectorScalingLoss",
 ]

@@ -45,6 +45,8 @@ SOFTMAX: dict[str, Factory] = {
     "hs_sr": losses.HardSelectionSoftmaxLoss,
     "hs_sr_half": partial(losses.HardSelectionSoftmaxLoss, m=50.0),
     "grw": losses.GeneralizedReweightLoss,
+    "seesaw": losses.SeesawLoss,
+    "seesaw_without_floor": partial(losses.SeesawLoss, floor=0.0),
 }
 ALL: dict[str, Factory] = SOFTMAX | {
     "vs": losses.VectorScalingLoss,  # a class's factor scales a common shift, too
@@ -89,8 +91,11 @@ def test_every_public_loss_is_here() -> None:
     assert {getattr(losses, name) for name in losses.__all__} == here | {Loss}
 
 
-# MM-LDAM's margin depends on the logits but is no part of the graph.
-@pytest.mark.parametrize("name", sorted(ALL.keys() - {"mm_ldam"}))
+# Their margins and factors depend on the logits but are no part of the graph.
+DETACHED = {"mm_ldam", "seesaw", "seesaw_without_floor"}
+
+
+@pytest.mark.parametrize("name", sorted(ALL.keys() - DETACHED))
 def test_gradients(name: str) -> None:
     logits, targets = batch(scale=0.5)
     logits.requires_grad_()
@@ -102,7 +107,7 @@ ONCE = {"lmsce", "lr", "hs_lr", "hs_lr_half", "ss_lr", "ss_lr_50", "lgl_inr", "e
 }
 
 
-@pytest.mark.parametrize("name", sorted(ALL.keys() - ONCE - {"mm_ldam"}))
+@pytest.mark.parametrize("name", sorted(ALL.keys() - ONCE - DETACHED))
 def test_second_derivatives(name: str) -> None:
     logits, targets = batch(scale=0.5)
     step = 1e-5 * torch.linspace(-1, 1, 30, dtype=torch.float64).view(6, 5)
@@ -308,6 +313,8 @@ def test_no_sample_of_positive_weight_gives_zero(name: str) -> None:
         (partial(losses.VectorScalingLoss, gamma=0.0), True),
         (partial(losses.VectorScalingLoss, tau=0.0), True),
         (partial(losses.VectorScalingLoss, gamma=0.0, tau=0.0), False),
+        (losses.SeesawLoss, True),
+        (partial(losses.SeesawLoss, p=0.0), False),
         (losses.LabelAwareSmoothingLoss, False),
         (losses.GeneralizedReweightLoss, True),
         (partial(losses.GeneralizedReweightLoss, rho=0.0), False),

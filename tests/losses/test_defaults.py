@@ -25,6 +25,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "LogisticLoss": {},
     "LogitAdjustedLoss": {"tau": 1.0},
     "MaximumMarginLDAMLoss": {"max_margin": 0.5, "scale": 30.0, "gamma": 1.1},
+    "SeesawLoss": {"p": 0.8, "q": 2.0, "floor": 0.01},
     "SoftSelectionLogisticLoss": {"r": 2.0, "beta": 10.0, "alpha": None},
     "VectorScalingLoss": {"gamma": 0.05, "tau": 0.75},
 }
