@@ -29,13 +29,29 @@ def test_a_run_of_the_same_seed_in_another_folder_is_the_same_run(write, run, ro
     assert len(notes) == 2 - runs
 
 
+@pytest.mark.parametrize("key", ["checkpoint", "config", "output", "root", "seed_everything"])
+def test_an_own_parts_argument_of_a_places_name_is_a_setting(write, run, rows_of, key):
+    for value in ("small", "large"):
+        model = f"model:\n  init_args:\n    backbone:\n      init_args:\n        {key}: {value}\n"
+        write(value, run(0.5, seed=0), f"seed_everything: 0\n{model}")
+    rows, notes = rows_of(".")
+    assert (len(rows), notes) == (2, [])
+
+
+def test_a_configuration_that_cannot_be_read_repeats_none(write, run, rows_of):
+    for name in ("a", "b"):
+        write(name, run(0.5, seed=0), "a: [\n")
+    (row,), notes = rows_of(".")
+    assert (len(row.runs), notes) == (2, [])
+
+
 @pytest.mark.parametrize("key", ["started_from", "stage1"])
 def test_runs_on_files_of_one_name_repeat_each_other_only_where_the_files_are_equal(write, run, rows_of, key):
     for name, value, content in (("a", 0.4, "1"), ("b", 0.6, "2"), ("c", 0.6, "2")):
         write(
             name,
             run(value, **{key: {"path": "last.ckpt", "sha256": 64 * content}}),
-            "model:\n  checkpoint: last.ckpt\n",
+            "model:\n  init_args:\n    checkpoint: last.ckpt\n",
         )
     (row,), notes = rows_of(".")
     assert sorted(found.figures["all"] for found in row.runs) == [0.4, 0.6]

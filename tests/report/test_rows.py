@@ -12,7 +12,7 @@ def sizes(row):
 
 def test_seeds_of_one_experiment_make_a_row(write, run, rows_of):
     for seed, value in enumerate((0.4, 0.5, 0.6)):
-        config = f"seed_everything: {seed}\nmodel:\n  checkpoint: stage1_{seed}.ckpt\n  lr: 0.1\n"
+        config = f"seed_everything: {seed}\nmodel:\n  init_args:\n    checkpoint: stage1_{seed}.ckpt\n    lr: 0.1\n"
         write(f"runs/version_{seed}", run(value, seed=seed), config)
     (row,), notes = rows_of("runs")
     assert notes == []
