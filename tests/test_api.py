@@ -142,6 +142,23 @@ def test_only_settings_that_can_be_put_back_are_tried(model, images):
     assert result.model[4].weight.shape == (4, 12)
 
 
+def test_a_head_of_ones_own_that_trains_nothing_leaves_nothing_to_choose(model, images, tmp_path, monkeypatch):
+    (tmp_path / "own_tau.py").write_text(
+        "from lt_lightning.heads import TauNormHead\n"
+        "class Narrow(TauNormHead):\n"
+        "    def __init__(self, in_features: int, class_counts: list[int], tau: float = 0.5) -> None:\n"
+        "        super().__init__(in_features, class_counts, tau)\n"
+        "        if not 0 < tau <= 1:\n"
+        "            raise ValueError('tau must lie in (0, 1]')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    train, select = [images[0].tensors], [images[1].tensors]
+    for given, expected in (({}, 0.5), ({"tau": 0.3}, 0.3)):
+        result = lt_lightning.retrain(model, train, method="own_tau.Narrow", select_loader=select, **given)
+        assert result.head.tau == expected
+        assert [tried.values for tried in result.tried] == [{}]
+
+
 def test_images_that_choose_must_not_have_been_seen(model, images):
     train = [images[0].tensors]
     with pytest.raises(UsageError, match="`select_loader` is `train_loader`; give images that the model has not been"):

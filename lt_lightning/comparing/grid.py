@@ -23,8 +23,8 @@ times less (docs/compare.md).
 
 _TAUS = (1.0, 0.25, 0.5, 0.75, 1.25, 1.5, 1.75, 2.0)
 _TRAINING_FREE: tuple[Grid, ...] = ({"tau": list(_TAUS)}, {"metric": ["cosine", "euclidean"], "centre": [False, True]})
-"""Of the default grid, for heads that are not trained and have these arguments. There are as many points as learning
-rates, or all that there can be."""
+"""Of the default grid, for heads of this package that are not trained and have these arguments; a method's own values
+come first, among them or not. There are as many points as learning rates, or all that there can be."""
 
 _OF_OPTIMIZER = ("lr", "weight_decay", "momentum")
 _NO_KEYS = ("weight", "reduction")  # of a loss: values that no grid of numbers can give
@@ -86,7 +86,10 @@ def points(methods: Sequence[Method], grid: Grid, parser: SettingsParser, defaul
 
 
 def default_grid() -> dict[str, dict[str, list[Any]]]:
-    """What the default grid is, for a record: ``lr`` in times a method's own; each method takes what it has of it."""
+    """What the default grid is, for a record: ``lr`` in times a method's own; each method takes what it has of it.
+
+    Where nothing trains a method's own values are tried as well.
+    """
     found: Grid = {"lr": list(LR_FACTORS)}
     for grid in _TRAINING_FREE:
         found |= deepcopy(grid)
@@ -94,10 +97,20 @@ def default_grid() -> dict[str, dict[str, list[Any]]]:
 
 
 def _default(method: Method, keys: Mapping[str, tuple[str, str]], parser: SettingsParser) -> Grid:
-    if "lr" in keys:
-        rate = parser.arguments(method.plain, method.name)["optimizer"]["lr"]
-        return {"lr": [float(f"{rate * factor:.6g}") for factor in LR_FACTORS]}
-    return next((grid for grid in _TRAINING_FREE if set(grid) <= set(keys)), {})
+    arguments = parser.arguments(method.plain, method.name)
+    if "optimizer.lr" in keys:
+        rate = arguments["optimizer"]["lr"]
+        key = "lr" if "lr" in keys else "optimizer.lr"  # a loss or head of one's own may have one too
+        return {key: [float(f"{rate * factor:.6g}") for factor in LR_FACTORS]}
+    if method.trains or "head" in parser.from_elsewhere(method.plain, method.name):
+        return {}  # what a head of one's own calls `tau` may be anything
+    grid = next((grid for grid in _TRAINING_FREE if set(grid) <= set(keys)), {})
+    return {key: _first(arguments["head"][key], values) for key, values in grid.items()}
+
+
+def _first(own: Any, values: list[Any]) -> list[Any]:
+    """The values, a method's own before all others, so that it wins ties."""
+    return [own, *(value for value in values if value != own)]
 
 
 def _keys(arguments: Mapping[str, Plain], trains: bool) -> dict[str, tuple[str, str]]:

@@ -33,6 +33,10 @@ UNSAID: Plain = {
 """What :class:`RetrainModule` has where nothing is said, spelt out for grids to vary and for jsonargparse to make."""
 
 
+_CLASSES = ("head", "loss", "optimizer", "lr_scheduler")
+_KNOWN = ("lt_lightning.", "torch.optim.SGD", "torch.optim.sgd.SGD")
+
+
 @dataclass(frozen=True)
 class Settings:
     """One method with all its constants: what :class:`RetrainModule`, trainer and data are told elsewhere.
@@ -153,3 +157,9 @@ class SettingsParser:
             arguments = getattr(getattr(checked, part), "init_args", None)
             found[part] = dict(vars(arguments)) if arguments is not None else {}
         return found
+
+    def from_elsewhere(self, plain: Mapping[str, Any], name: str) -> list[str]:
+        """Which of head, loss, optimiser and schedule are no classes of this package; plain SGD counts as one."""
+        checked = self.check(plain, name).method
+        paths = {part: getattr(getattr(checked, part), "class_path", None) for part in _CLASSES}
+        return [part for part, path in paths.items() if path and not path.startswith(_KNOWN)]

@@ -42,6 +42,62 @@ def test_every_method_has_as_many_points_by_default():
     assert sorted(point["tau"] for point in found["tau_norm"]) == [0.25 * step for step in range(1, 9)]
 
 
+def tried_of(tmp_path, head):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"head: {head}\n")
+    return made(str(path), {})["mine"]
+
+
+@pytest.mark.parametrize("head", ["TauNormHead", "LogitAdjustmentHead"])
+def test_a_strength_of_ones_own_is_tried_before_the_others(tmp_path, head):
+    usual = [1.0, 0.25, 0.5, 0.75, 1.25, 1.5, 1.75, 2.0]
+    assert [point["tau"] for point in tried_of(tmp_path, head)] == usual
+    assert [p["tau"] for p in tried_of(tmp_path, f"{{class_path: {head}, init_args: {{tau: 4}}}}")] == [4.0, *usual]
+    half = tried_of(tmp_path, f"{{class_path: {head}, init_args: {{tau: 0.5}}}}")
+    assert [point["tau"] for point in half] == [0.5, 1.0, 0.25, 0.75, 1.25, 1.5, 1.75, 2.0]
+    assert default_grid()["default"]["tau"] == usual
+
+
+def test_a_metric_of_ones_own_is_tried_before_the_others(tmp_path):
+    head = "{class_path: NCMHead, init_args: {metric: euclidean, centre: true}}"
+    assert [tuple(point.values()) for point in tried_of(tmp_path, head)] == [
+        ("euclidean", True),
+        ("euclidean", False),
+        ("cosine", True),
+        ("cosine", False),
+    ]
+
+
+@pytest.fixture
+def own_heads(tmp_path, monkeypatch):
+    (tmp_path / "own_taus.py").write_text(
+        "from lt_lightning.heads import LinearHead, TauNormHead\n"
+        "class Counted(TauNormHead):\n"
+        "    def __init__(self, in_features: int, class_counts: list[int], tau: int = 1) -> None:\n"
+        "        super().__init__(in_features, class_counts, tau)\n"
+        "class Narrow(TauNormHead):\n"
+        "    def __init__(self, in_features: int, class_counts: list[int], tau: float = 0.07) -> None:\n"
+        "        super().__init__(in_features, class_counts, tau)\n"
+        "        if not 0 < tau <= 1:\n"
+        "            raise ValueError('tau must lie in (0, 1]')\n"
+        "class Rated(LinearHead):\n"
+        "    def __init__(self, in_features: int, class_counts: list[int], lr: float = 2, tau: float = 1) -> None:\n"
+        "        super().__init__(in_features, class_counts)\n"
+        "        self.lr = lr\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_head_of_ones_own_that_trains_nothing_runs_once(own_heads):
+    """What it calls ``tau`` may be of another type, or range."""
+    assert made("own_taus.Counted,own_taus.Narrow", {}) == {"Counted": [{}], "Narrow": [{}]}
+    assert made("own_taus.Narrow", {"tau": "0.1,0.2"}) == {"Narrow": [{"tau": 0.1}, {"tau": 0.2}]}
+
+
+def test_the_default_rates_are_the_optimizers(own_heads):
+    assert made("own_taus.Rated", {})["Rated"][:2] == [{"optimizer.lr": 0.01}, {"optimizer.lr": 3e-5}]
+
+
 def test_a_configuration_without_an_optimizer_varies_that_of_fit(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("model: {class_path: RetrainModule, init_args: {loss: FocalLoss}}")
