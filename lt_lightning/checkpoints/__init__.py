@@ -6,9 +6,10 @@ by comparing keys, not listed.
 """
 
 from lt_lightning.checkpoints.class_order import class_order
-from lt_lightning.checkpoints.classifier import Classifier, find_classifier, unexpected
+from lt_lightning.checkpoints.classifier import Classifier, find_classifier
 from lt_lightning.checkpoints.hand_back import UnfitHeadError, hand_back, hand_back_file, to_linear
 from lt_lightning.checkpoints.head_record import head_record
+from lt_lightning.checkpoints.leftovers import unexpected
 from lt_lightning.checkpoints.matching import Match, deeper_layers, match
 from lt_lightning.checkpoints.past import (
     PUBLISHED,

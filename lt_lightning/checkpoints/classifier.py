@@ -1,6 +1,5 @@
 """The linear classifier in a checkpoint, as it acts."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -18,8 +17,6 @@ from lt_lightning.wording import some
 _NAMES = {"fc", "linear", "classifier", "head", "heads", "last_linear", "output", "logits"}
 # Factors of a class's logit: classifier-balancing's and ours, MiSLAS's.
 FACTORS = ("scales", "learned_norm")
-# Tensors of losses and metrics, which Lightning modules keep beside their network.
-_NO_LAYER = re.compile(r"^(module\.|model\.)*\w*(criterion|loss|loss_fn|loss_function|metrics?|accuracy|acc)\.")
 
 
 @dataclass(frozen=True)
@@ -111,33 +108,6 @@ def _their_layer(found: Match, num_features: int, num_classes: int, path: Path) 
     return _note_company(_note_unknown_head(_scaled(plain, found.rest), found), found.rest)
 
 
-def unexpected(found: Match, classifier: Classifier) -> list[str]:
-    """Tensors of the file's network that are neither the backbone's nor the classifier's.
-
-    A deeper network of the same family has every key of the shallower one, and more: only these tell the two apart.
-    Layers between backbone and classifier, where all are parts of one ``nn.Sequential``, are among them.
-    """
-    beside = (f"{classifier.name}.", *found.copies)
-    own = {memory_of(found.rest[key]) for key in classifier.keys}
-    return [
-        key
-        for key, tensor in found.rest.items()
-        if (key.startswith(found.prefix) or _feeds(key, tensor, classifier))
-        and memory_of(tensor) not in own
-        and not key.startswith(beside)
-        and not _NO_LAYER.search(key)
-    ]
-
-
-def _feeds(key: str, tensor: Tensor, classifier: Classifier) -> bool:
-    """Whether a tensor is of an earlier layer of the classifier's own sequence, as wide as its input is."""
-    sequence, _, place = classifier.name.rpartition(".")
-    if not (sequence and place.isdigit() and key.startswith(f"{sequence}.")):
-        return False
-    number = key.removeprefix(f"{sequence}.").partition(".")[0]
-    return number.isdigit() and int(number) < int(place) and tensor.shape[:1] == classifier.weight.shape[1:]
-
-
 def _without_aliases(keys: list[str], rest: dict[str, Tensor]) -> list[str]:
     """One key for each tensor, the first: a layer that a module has under two names is one layer."""
     first = {memory_of(rest[key]): key for key in reversed(keys)}
@@ -148,13 +118,14 @@ def _likeliest(keys: list[str], prefix: str) -> list[str]:
     """Of several weights those nearest to the backbone, then those with a classifier's usual name."""
     if len(keys) < 2:
         return keys
-    near = [_shared_start(key.split("."), prefix.split(".")) for key in keys]
+    near = [shared_start(key.split("."), prefix.split(".")) for key in keys]
     nearest = [key for key, depth in zip(keys, near, strict=True) if depth == max(near)]
     named = [key for key in nearest if _NAMES & set(key.split("."))]
     return named or nearest
 
 
-def _shared_start(one: Sequence[str], other: Sequence[str]) -> int:
+def shared_start(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many parts two names have in common before they differ."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 

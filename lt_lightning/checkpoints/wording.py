@@ -8,13 +8,14 @@ from lt_lightning.checkpoints.reading import memory_of
 from lt_lightning.wording import some
 
 
-def report(found: Match, classifier: Classifier | None, extra: Sequence[str] = ()) -> str:
+def report(found: Match, classifier: Classifier | None, extra: Sequence[str] = (), given_to: str = "") -> str:
     """One line: file and form, tensors matched, what did not, and the classifier.
 
     Args:
         found: A backbone held against the file.
         classifier: The classifier found in what was left over; ``None`` where the backbone alone was wanted.
         extra: Tensors that neither has a use for, as :func:`unexpected` lists them.
+        given_to: Name of the head that gets the classifier; empty if none does.
     """
     if found.missing or found.misshapen or extra:
         matched = explain_mismatch(found, extra)
@@ -28,6 +29,7 @@ def report(found: Match, classifier: Classifier | None, extra: Sequence[str] = (
         bias = "with" if classifier.bias is not None else "no"
         line += f"; classifier '{classifier.name}' ({rows} classes × {columns} features, {bias} bias)"
         line += f", {classifier.note}" if classifier.note else ""
+        line += f" given to {given_to}" if given_to else ""
     used = {memory_of(found.rest[key]) for key in (classifier.keys if classifier else ())}  # under all their names
     aside = [
         key

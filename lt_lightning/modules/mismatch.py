@@ -28,7 +28,12 @@ def mismatch_error(
     """
     names = fitting_backbones(lambda candidate: _fits(source, candidate, num_classes), source.tensors)
     advice = "it fits none of the backbones known here"
-    if found.tensors:
+    if extra and num_classes is not None and not (found.missing or found.misshapen):
+        advice += (
+            f"; give one of your own that has these layers too, or the whole module to `lt_lightning.retrain`; if what "
+            f"the classifier gets does not pass through them, set `{group}allow_partial` to true to leave them aside"
+        )
+    elif found.tensors:
         advice += f"; set `{group}allow_partial` to true to load what matches"
     if names:
         advice = f"it fits {' or '.join(_beside(name, backbone) for name in names)}"

@@ -236,7 +236,7 @@ class RetrainModule(LTModule):
             start_head(self.head, self.loss, classifier.weight, classifier.bias)
         if not rank_zero_only.rank:  # type: ignore[attr-defined]  # which alone writes it down
             self.stage1 = file_and_hash(self.checkpoint)
-        _say(f"{checkpoints.report(found, classifier, extra)} given to {type(self.head).__name__}")
+        _say(checkpoints.report(found, classifier, extra, type(self.head).__name__))
 
     def start_from_features(self) -> None:
         """Hand the head the features of all training images, as evaluation sees them, and say so.

@@ -46,3 +46,5 @@ def test_layers_that_nobody_uses_are_named(backbone, network, in_memory):
     found = checkpoints.match(in_memory(tensors), backbone)
     line = checkpoints.report(found, checkpoints.find_classifier(found, 8, 10, found.source.path))
     assert line.endswith("with bias); left aside: 'neck.weight'")
+    given = checkpoints.report(found, checkpoints.find_classifier(found, 8, 10, found.source.path), (), "LWSHead")
+    assert given.endswith("with bias) given to LWSHead; left aside: 'neck.weight'")

@@ -46,3 +46,17 @@ def test_of_a_network_that_nobody_knows_a_part_may_be_enough():
     assert str(error).endswith(
         "it fits none of the backbones known here; set `allow_partial` to true to load what matches."
     )
+
+
+def test_of_layers_before_the_classifier_it_is_said_what_takes_them_too():
+    tensors = {f"net.{key}": tensor for key, tensor in ResNet20().state_dict().items()}
+    tensors |= {"neck.weight": torch.zeros(64, 64), "fc.weight": torch.zeros(10, 64)}
+    source = Checkpoint(Path("other.pth"), tensors, "made")
+    found = checkpoints.match(source, ResNet20())
+    extra = checkpoints.unexpected(found, checkpoints.find_classifier(found, 64, 10, source.path))
+    said = str(mismatch_error(source, found, extra, ResNet20(), 10, ""))
+    assert said.endswith(
+        "1 unexpected: 'neck.weight'); it fits none of the backbones known here; give one of your own that has these "
+        "layers too, or the whole module to `lt_lightning.retrain`; if what the classifier gets does not pass through "
+        "them, set `allow_partial` to true to leave them aside."
+    )

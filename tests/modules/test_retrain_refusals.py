@@ -144,6 +144,23 @@ def test_a_file_of_more_than_the_backbone_is_loaded_on_request(tmp_path, trainer
     assert "1 unexpected: " in capsys.readouterr().out
 
 
+def test_a_layer_between_backbone_and_classifier_is_not_left_aside_unasked(
+    tmp_path, trainer, digits, stage2_module, capsys
+):
+    tensors = {f"encoder.{key}": tensor for key, tensor in SmallCNN(8).state_dict().items()}
+    tensors |= {"neck.weight": torch.eye(8).flip(0), "classifier.weight": torch.randn(10, 8)}
+    torch.save({"state_dict": tensors}, tmp_path / "x.pth")
+    data = digits()
+    with pytest.raises(
+        UsageError, match=r"1 unexpected: 'neck.weight'\); .* the whole module to `lt_lightning.retrain`"
+    ):
+        trainer().validate(stage2_module(data, tmp_path / "x.pth"), datamodule=data, verbose=False)
+    module = stage2_module(data, tmp_path / "x.pth", allow_partial=True)
+    trainer().validate(module, datamodule=data, verbose=False)
+    assert torch.equal(module.head.weight, tensors["classifier.weight"])
+    assert "1 unexpected: 'neck.weight'" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_rows_are_put_in_the_class_order_of_the_data(tmp_path, trainer, digits, stage2_module, given):
     data, names = digits(), list("9876543210")

@@ -1,0 +1,90 @@
+"""Layers between backbone and classifier are told from branches of their own."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lt_lightning import checkpoints
+from lt_lightning.backbones import SmallCNN
+
+NORM = {f"{name}": (8,) for name in ("weight", "bias", "running_mean", "running_var")}
+
+
+@pytest.fixture
+def left_over(backbone, in_memory):
+    """What is unexpected in a network with a backbone `net`, a classifier and more, given by names and shapes."""
+
+    def make(more, start="", classifier="classifier."):
+        tensors = {f"{start}net.{key}": value for key, value in backbone.state_dict().items()}
+        tensors |= {f"{start}{key}": torch.ones(shape) for key, shape in more.items()}
+        tensors[f"{start}{classifier}weight"] = torch.ones(10, 8)
+        found = checkpoints.match(in_memory(tensors), backbone)
+        return checkpoints.unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x")))
+
+    return make
+
+
+def test_hidden_layers_behind_the_backbone_are_unexpected(in_memory):
+    backbone = SmallCNN(8)
+    tensors = {**backbone.state_dict(), "fc.0.weight": torch.ones(8, 8), "fc.2.weight": torch.ones(10, 8)}
+    found = checkpoints.match(in_memory(tensors), backbone)
+    classifier = checkpoints.find_classifier(found, 8, 10, Path("x"))
+    assert classifier.name == "fc.2"
+    assert checkpoints.unexpected(found, classifier) == ["fc.0.weight"]
+
+
+def test_layers_before_it_in_its_sequence_are_unexpected_outside_the_backbones_prefix_too(backbone, in_memory):
+    tensors = {f"net.{key}": value for key, value in backbone.state_dict().items()}
+    tensors |= {"fc.0.weight": torch.ones(8, 8), "fc.1.bias": torch.ones(8), "fc.3.weight": torch.ones(10, 8)}
+    tensors |= {"fc.4.weight": torch.ones(10), "aux.0.weight": torch.ones(8, 8), "aux.2.weight": torch.ones(4, 8)}
+    found = checkpoints.match(in_memory(tensors), backbone)
+    classifier = checkpoints.find_classifier(found, 8, 10, Path("x"))
+    assert checkpoints.unexpected(found, classifier) == ["fc.0.weight", "fc.1.bias"]
+
+
+@pytest.mark.parametrize("start", ["", "module."])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {"neck.weight": (8, 8), "neck.bias": (8,)},
+        {"neck.0.weight": (32, 8), "neck.0.bias": (32,), "neck.2.weight": (8, 32), "neck.2.bias": (8,)},
+        {f"bnneck.{name}": shape for name, shape in NORM.items()},
+        {"bnneck.running_mean": (8,), "bnneck.running_var": (8,)},
+        {"norm.weight": (8,), "norm.bias": (8,)},
+        {"neck.bias": (8,), "neck.parametrizations.weight.original0": (8, 1)}
+        | {"neck.parametrizations.weight.original1": (8, 8)},
+        {"neck.conv.weight": (8, 8, 1, 1)} | {f"neck.bn.{name}": shape for name, shape in NORM.items()},
+        {"attention.in_proj_weight": (24, 8), "attention.out_proj.weight": (8, 8), "attention.out_proj.bias": (8,)},
+    ],
+)
+def test_a_part_that_ends_as_wide_as_the_classifiers_input_is_unexpected(left_over, start, layers):
+    assert left_over(layers, start) == [f"{start}{key}" for key in layers]
+
+
+def test_two_layers_side_by_side_end_in_one(left_over):
+    assert left_over({"first.weight": (32, 8), "second.weight": (8, 32)}) == ["second.weight"]
+
+
+def test_a_layer_within_the_classifiers_module_is_one(left_over):
+    layers = {"head.norm.weight": (8,), "head.norm.bias": (8,)}
+    assert left_over(layers, classifier="head.fc.") == list(layers)
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        {"projector.0.weight": (8, 8), "projector.0.bias": (8,), "projector.2.weight": (4, 8)},  # contrastive losses
+        {"auxiliary.weight": (10, 8), "auxiliary.bias": (10,)},
+        {"rotation.weight": (4, 8)},
+        {"experts.0.weight": (8, 10)},  # a cosine classifier
+        {"centers": (10, 8), "centers_8": (8, 8)},
+        {"queue": (8, 64), "queue_ptr": (1,)},
+        {"prototypes.weight": (300, 8)},
+        {"momentum_projector.weight": (8, 8)},
+        {"ema.neck.weight": (8, 8)},
+        {"train_loss.weight": (8,), "scale": ()},
+    ],
+)
+def test_a_branch_of_its_own_is_left_aside(left_over, branch):
+    assert left_over(branch) == []
