@@ -38,6 +38,6 @@ def class_order(theirs: Sequence[str], ours: Sequence[str], path: Path) -> list[
         raise UsageError(
             f"`class_names` of `checkpoint` {str(path)!r} are not the data's: {some(only_theirs) or 'none'} only in "
             f"the checkpoint ({len(theirs)} classes), {some(only_ours) or 'none'} only in the data ({len(ours)}); "
-            f"{advice}."
+            f"{advice}, or the data's names in the order of its rows as `checkpoint_class_names`."
         )
     return [rows[name] for name in ours]

@@ -91,7 +91,6 @@ def read(path: str | Path) -> Checkpoint:
         form = "PyTorch state dict" + (f" under {'.'.join(envelope)!r}" if envelope else "")
     record = _mapping(contents.get(RECORD))
     arguments = _mapping(contents.get("hyper_parameters"))
-    names = (holder.get("class_names") for holder in (contents, arguments, record))
     return Checkpoint(
         path=path,
         tensors=tensors,
@@ -99,9 +98,7 @@ def read(path: str | Path) -> Checkpoint:
         class_counts=record.get("class_counts"),
         split=_mapping(record.get("split")),
         past=past_of(record),
-        class_names=next(
-            (list(map(str, value)) for value in names if value and isinstance(value, (list, tuple))), None
-        ),
+        class_names=_class_names(contents, arguments, record),
         transform=_mapping(record.get("transform")),
         head=(_mapping(arguments.get("head")) or _mapping(record.get("head")) or None) if record else None,
         places=places,
@@ -142,6 +139,21 @@ def _weights(contents: Mapping[Any, Any]) -> tuple[tuple[str, ...], list[tuple[P
             return envelope, [(envelope + place, tensor) for place, tensor in tensors_in(own)]
         envelope, node = (*envelope, name), node[name]
     return envelope, []
+
+
+def _class_names(contents: Mapping[Any, Any], *records: Mapping[str, Any]) -> list[str] | None:
+    """Names in the order of the rows: ours, else what torchvision's folders of images have, ``classes`` or numbers."""
+    for holder in (contents, *records):
+        if (names := holder.get("class_names")) and isinstance(names, list | tuple):
+            return list(map(str, names))
+    numbers, names = _mapping(contents.get("class_to_idx")), contents.get("classes")
+    if numbers and all(type(number) is int for number in numbers.values()):  # a bool is no number here
+        by_row = sorted(numbers, key=numbers.__getitem__)
+        if [numbers[name] for name in by_row] == list(range(len(by_row))):
+            return list(map(str, by_row))
+    if names and isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+        return list(names)
+    return None
 
 
 def _mapping(value: object) -> dict[str, Any]:

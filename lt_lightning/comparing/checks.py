@@ -1,5 +1,9 @@
 """Warnings where figures of a comparison mean less than they seem to."""
 
+import json
+import shlex
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -12,11 +16,13 @@ from lt_lightning.data.splits import classes_without
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
 from lt_lightning.functional import top_class
-from lt_lightning.functional.reordering import recall_if_reordered
+from lt_lightning.functional.reordering import likeliest_order, recall_if_reordered
 from lt_lightning.wording import first_few
 
 _CLEAR = 0.2
 """Gain in recall above which classes seem to stand in another order; in the right one mistakes give less."""
+_MOST_NAMES = 100
+"""Classes whose order is said in full."""
 _ENOUGH = 5
 """Validation images of a class: with fewer one image moves its accuracy by 25 points or more."""
 
@@ -80,23 +86,38 @@ def check_validated(setup: Setup) -> None:
         )
 
 
-def check_order(setup: Setup, features: dict[str, Features]) -> None:
+def check_order(setup: Setup, features: dict[str, Features]) -> bool:
     """Warn where stage 1 would be right about many more training images if its rows stood for other classes.
 
-    A foreign file seldom names its classes. In a wrong order its classifier is a wrong start for every method.
+    A foreign file seldom names its classes. In a wrong order its classifier is a wrong start for every method, and a
+    better one in its place would give images the names of others.
+
+    Returns:
+        Whether nothing speaks against the order.
     """
     train, names = features["train"], setup.data.class_names
     said = torch.cat([top_class(part) for part in predict_parts(setup.stage1.head, train, setup.device)])
     plain, renamed, meant = recall_if_reordered(said, train.targets, len(setup.counts))
     if renamed - plain <= _CLEAR:
-        return
+        return True
     moved = [(names[row], names[one]) for row, one in enumerate(meant.tolist()) if row != one]
     shown = first_few([f"{theirs!r} meant {ours!r}" for theirs, ours in moved], most=3)
     setup.warn(
         f"The checkpoint's classes seem to stand in another order than the data's: stage 1 is right about "
         f"{100 * plain:.1f} % of the training images, mean over classes, but would be about {100 * renamed:.1f} % if "
-        f"{shown}; name its classes in the order of its rows by `checkpoint_class_names`."
+        f"{shown}; name its classes in the order of its rows by `checkpoint_class_names`"
+        f"{_suggestion(names, said, train.targets)}."
     )
+    return False
+
+
+def _suggestion(names: Sequence[str], said: Tensor, targets: Tensor) -> str:
+    """The likeliest order as an option to paste, unless it is too long or names are no names."""
+    if not len(set(names)) == len(names) <= _MOST_NAMES:
+        return ""
+    order = [str(names[label]) for label in likeliest_order(said, targets, len(names)).tolist()]
+    option = shlex.quote(json.dumps(order, ensure_ascii=False))
+    return f"; as far as training images tell, --checkpoint_class_names {option}"
 
 
 def check_memorised(setup: Setup, features: dict[str, Features]) -> None:

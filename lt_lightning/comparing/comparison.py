@@ -7,7 +7,7 @@ from typing import Any
 from lt_lightning.backbones import Backbone
 from lt_lightning.comparing.checks import check_favoured, check_memorised, check_order, check_tested, check_validated
 from lt_lightning.comparing.extraction import extract_all
-from lt_lightning.comparing.outcome import Comparison, Options, Row
+from lt_lightning.comparing.outcome import OTHER_ORDER, Comparison, Options, Row
 from lt_lightning.comparing.paper_rows import paper_rows
 from lt_lightning.comparing.rows import method_rows, oracle_row, stage1_row
 from lt_lightning.comparing.setup import Setup
@@ -61,7 +61,7 @@ def _compare(setup: Setup) -> Comparison:
     if not setup.selection.allowed:
         aside = " The values of `grid` are left aside." if setup.grid else ""
         setup.warn(setup.selection.reason + aside)
-    check_order(setup, features)
+    in_order = check_order(setup, features)
     check_memorised(setup, features)
     rows = [stage1_row(setup, features), *method_rows(setup, features)]
     if setup.pool is not None:
@@ -69,7 +69,7 @@ def _compare(setup: Setup) -> Comparison:
     trained = time.perf_counter()
     evaluate_rows(setup, rows, features)
     check_favoured(setup, rows[0], features)
-    winner, why_none = find_winner(setup, rows)
+    winner, why_none = find_winner(setup, rows) if in_order else (None, OTHER_ORDER)
     compare_rows(setup, rows, winner)
     compare_on_validation(setup, rows, winner, features)
     seconds = {"features": extracted - started, "training": trained - extracted}

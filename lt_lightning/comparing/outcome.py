@@ -19,6 +19,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, Features, Views
 
 NO_GAIN = "no method is better than stage 1 on the validation images"
+OTHER_ORDER = "the checkpoint's classes seem to stand in another order than the data's"
 
 
 @dataclass(frozen=True)

@@ -27,16 +27,47 @@ def recall_if_reordered(predicted: Tensor, targets: Tensor, num_classes: int) ->
     return recalls[0], recalls[1], _meant(predicted, targets, num_classes)
 
 
+def likeliest_order(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:
+    """What each predicted class seems to mean where no two mean the same.
+
+    Of all pairs those go first in which the predicted class gets the largest share of the other's images. Classes that
+    are left over mean themselves, or what else is left over.
+
+    Args:
+        predicted: Class predicted for each sample, ``(N,)``, int64.
+        targets: Class of each sample, ``(N,)``, int64.
+        num_classes: K.
+
+    Returns:
+        A permutation, ``(K,)``, int64.
+    """
+    target, said, share = _shares(predicted, targets, num_classes)
+    best, itself = share.argsort(descending=True, stable=True), list(range(num_classes))
+    meant: dict[int, int] = {}
+    taken: set[int] = set()
+    for row, label in zip([*said[best].tolist(), *itself], [*target[best].tolist(), *itself], strict=True):
+        if row not in meant and label not in taken:
+            meant[row] = label
+            taken.add(label)
+    left = iter(label for label in itself if label not in taken)
+    return torch.tensor([meant[row] if row in meant else next(left) for row in itself])
+
+
 def _meant(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:
-    # Pairs that occur: a table of all would have K × K entries.
-    pairs, number = torch.unique(targets * num_classes + predicted, return_counts=True)
-    target, said = pairs // num_classes, pairs % num_classes
-    share = number.double() / torch.bincount(targets, minlength=num_classes)[target]
-    share += 1e-9 * (target == said)  # of equals itself
+    target, said, share = _shares(predicted, targets, num_classes)
     largest = share.new_zeros(num_classes).scatter_reduce_(0, said, share, "amax")
     first = share == largest[said]
     meant = torch.arange(num_classes)
     return meant.scatter_reduce_(0, said[first], target[first], "amin", include_self=False)
+
+
+def _shares(predicted: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs of a class and what is predicted for it, with the share of its samples, of equal ones itself the larger."""
+    # Pairs that occur: a table of all would have K × K entries.
+    pairs, number = torch.unique(targets * num_classes + predicted, return_counts=True)
+    target, said = pairs // num_classes, pairs % num_classes
+    share = number.double() / torch.bincount(targets, minlength=num_classes)[target]
+    return target, said, share + 1e-9 * (target == said)
 
 
 def _mean_recall(predicted: Tensor, targets: Tensor, num_classes: int) -> float:

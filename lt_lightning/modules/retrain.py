@@ -56,7 +56,7 @@ class RetrainModule(LTModule):
         allow_changed_data: Whether the checkpoint may have been trained on other class counts or another split.
         allow_partial: Whether the checkpoint may fill a part of the backbone only; what it lacks stays as it was made.
         checkpoint_class_names: Names of the checkpoint's classes in the order of its classifier's rows, where the file
-            does not say them under ``class_names``. Rows are put in the data's order.
+            does not say them under ``class_names``, ``class_to_idx`` or ``classes``. Rows are put in the data's order.
 
     Raises:
         UsageError: If head and loss do not go together, a part does not keep its side of the contract, or ``bn_mode``

@@ -33,7 +33,8 @@ def test_a_permutation_is_undone(pair):
         (
             ["cat", "dog", "emu"],
             ["cat", "dog", "yak"],
-            r"'x' are not the data's: 'emu' only in the checkpoint \(3 classes\), 'yak' only in the data \(3\); give",
+            r"'x' are not the data's: 'emu' only in the checkpoint \(3 classes\), 'yak' only in the data \(3\); give "
+            r"the data it was trained on, or the data's names in the order of its rows as `checkpoint_class_names`\.$",
         ),
         (["cat"], ["cat", "dog"], r"none only in the checkpoint \(1 classes\), 'dog' only in the data \(2\)"),
         (["cat", "dog"], ["0", "1"], r"'0', '1' only in the data \(2\); name the data's classes, which have numbers"),

@@ -1,6 +1,7 @@
 """Classes in another order, validation images that stage 1 has learnt, and classes without test images are said."""
 
 import re
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options
 from lt_lightning.comparing.checks import check_favoured, check_memorised, check_order, check_validated
+from lt_lightning.comparing.command import build_parser
 from lt_lightning.comparing.evaluation import Predictions
 from lt_lightning.comparing.leaderboard import leaderboard
 from lt_lightning.comparing.methods import STAGE1
@@ -37,12 +39,32 @@ def test_another_order_is_said_with_what_to_do(setup):
         rf"; name its classes in the order of its rows by `checkpoint_class_names`"
     )
     with pytest.warns(UserWarning, match=expected):
-        check_order(setup, as_said(setup, lambda said: (said + 1) % 10))
+        assert not check_order(setup, as_said(setup, lambda said: (said + 1) % 10))
     assert len(setup.warnings) == 1
 
 
+def test_the_likeliest_order_is_ready_to_be_pasted(setup, monkeypatch):
+    names = ["old oak", "fox's", *setup.data.class_names[2:]]
+    monkeypatch.setattr(type(setup.data), "class_names", names)
+    with pytest.warns(UserWarning, match="as far as training images tell, --checkpoint_class_names '"):
+        check_order(setup, as_said(setup, lambda said: (said + 1) % 10))
+    *_, option, given = shlex.split(setup.warnings[0].rpartition("tell, ")[2].removesuffix("."))
+    config = build_parser().parse_args(
+        ["--checkpoint=a.pth", "--backbone=SmallCNN", "--data=DigitsLT", f"{option}={given}"]
+    )
+    assert config.checkpoint_class_names == [*names[1:], names[0]]
+
+
+def test_of_many_names_or_of_names_that_are_none_no_list_is_printed(setup, monkeypatch):
+    for names, most in ((["one"] * 10, 100), (setup.data.class_names, 9)):
+        monkeypatch.setattr(type(setup.data), "class_names", names)
+        monkeypatch.setattr("lt_lightning.comparing.checks._MOST_NAMES", most)
+        with pytest.warns(UserWarning, match=r"of its rows by `checkpoint_class_names`\.$"):
+            check_order(setup, as_said(setup, lambda said: (said + 1) % 10))
+
+
 def test_the_same_order_and_a_classifier_that_knows_nothing_are_no_reason(setup):
-    check_order(setup, as_said(setup, lambda said: said))
+    assert check_order(setup, as_said(setup, lambda said: said))
     check_order(setup, as_said(setup, lambda said: torch.where(said > 5, 0, said)))
     shuffled = torch.randperm(400, generator=torch.Generator().manual_seed(1))
     check_order(setup, as_said(setup, lambda said: said[shuffled]))
@@ -58,14 +80,17 @@ def test_a_comparison_records_it(run, foreign, tmp_path, make_data):
     weights = {"fc.weight": layer.weight.detach().flip(0), "fc.bias": layer.bias.detach().flip(0)}
     torch.save({"state_dict": {**contents["state_dict"], **weights}}, tmp_path / "turned.pth")
     with pytest.warns(UserWarning, match="seem to stand in another order"):
-        turned = run("tau_norm", checkpoint=tmp_path / "turned.pth")
+        turned = run("tau_norm,ncm", checkpoint=tmp_path / "turned.pth")
     assert any("another order" in warning for warning in turned.warnings)
+    assert turned.winner is None
+    assert turned.why_no_winner == "the checkpoint's classes seem to stand in another order than the data's"
     in_order = run(
-        "tau_norm",
+        "tau_norm,ncm",
         checkpoint=tmp_path / "turned.pth",
         checkpoint_class_names=make_data().class_names[::-1],
     )
     assert not any("another order" in warning for warning in in_order.warnings)
+    assert in_order.why_no_winner != turned.why_no_winner
 
 
 def features_of(rows, targets):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lt_lightning.functional.reordering import recall_if_reordered
+from lt_lightning.functional.reordering import likeliest_order, recall_if_reordered
 
 
 def imbalanced(seed):
@@ -62,3 +62,18 @@ def test_classes_without_samples_count_nothing():
     plain, renamed, meant = recall_if_reordered(torch.tensor([2, 2, 2, 2]), torch.tensor([0, 0, 0, 0]), 3)
     assert (plain, renamed) == (0.0, 1.0)
     assert meant.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("order", [[1, 2, 3, 4, 5, 0], [0, 2, 1, 4, 3, 5]])
+def test_the_likeliest_order_is_the_true_one_under_noise(order):
+    targets, generator = imbalanced(0)
+    noise = torch.rand(len(targets), generator=generator) < 0.2
+    predicted = torch.where(noise, 0, torch.tensor(order)[targets])
+    assert likeliest_order(predicted, targets, 6)[torch.tensor(order)].tolist() == list(range(6))
+
+
+def test_no_two_classes_mean_the_same_and_what_is_never_predicted_means_what_is_left():
+    targets = torch.tensor([0, 0, 1, 1, 1, 2, 3])
+    predicted = torch.tensor([1, 1, 0, 0, 1, 1, 0])
+    # 1 is predicted for all of class 0, and for all of class 2; 0 for all of class 3.
+    assert likeliest_order(predicted, targets, 5).tolist() == [3, 0, 2, 1, 4]
