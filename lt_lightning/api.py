@@ -14,6 +14,7 @@ from lt_lightning.comparing.evaluation import accuracies, count_correct
 from lt_lightning.comparing.grid import Point, points
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
 from lt_lightning.comparing.outcome import TriedPoint
+from lt_lightning.comparing.rehearsal import rehearse
 from lt_lightning.comparing.selection import choose, memorised
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.training import Stage1, Trained, train
@@ -140,8 +141,7 @@ def retrain(
     )
 
     device = device_of(model)
-    bias = bias_of(layer)
-    stage1 = Stage1(layer.weight.detach().float(), None if bias is None else bias.float())
+    stage1 = _stage1(layer)
     heads = train(wanted, [seed], features, features, stage1, counts, parser, device)
     head_before = LinearHead(layer.in_features, counts).to(device)
     head_before.init_from(stage1.weight, stage1.bias)
@@ -265,7 +265,7 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
     if "," in name or name == "all":
         raise UsageError(f"`method` must be one method, but got {name!r}; choose from {', '.join(built_in_methods())}.")
     try:
-        (found,) = find_methods(name, _ones(layer), parser)
+        (found,) = find_methods(name, _ones(layer), parser, layer.in_features)
         useless = next((key for key in _OF_TRAINING if key in settings and not found.trains), None)
         if useless is not None:
             raise UsageError(
@@ -276,6 +276,7 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
         grid = {key: [value] for key, value in settings.items() if key not in _OF_TRAINING}
         (point,) = points([found], grid, parser, default=False)[found.name]
         _head(point.method, layer, parser)
+        rehearse([point], _stage1(layer), _ones(layer), parser, layer.weight.device)
     except UsageError as error:  # said of lists of methods and of grids
         raise UsageError(str(error).replace("`methods`", "`method`").replace("`grid.", "`")) from error
     return point
@@ -288,6 +289,11 @@ def _head(method: Method, layer: nn.Linear, parser: SettingsParser) -> Head:
     if method.trains:
         settings.training(head, loss)
     return head
+
+
+def _stage1(layer: nn.Linear) -> Stage1:
+    bias = bias_of(layer)
+    return Stage1(layer.weight.detach().float(), None if bias is None else bias.float())
 
 
 def _ones(layer: nn.Linear) -> list[int]:

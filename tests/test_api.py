@@ -159,6 +159,27 @@ def test_a_head_of_ones_own_that_trains_nothing_leaves_nothing_to_choose(model, 
         assert [tried.values for tried in result.tried] == [{}]
 
 
+def test_a_loss_that_does_not_fit_is_found_before_images_pass_through(model, images, tmp_path, monkeypatch, capsys):
+    (tmp_path / "own_centres.py").write_text(
+        "import torch\n"
+        "from lt_lightning.losses import Loss\n"
+        "class Centres(Loss):\n"
+        "    def __init__(self, class_counts: list[int], num_features: int = 64) -> None:\n"
+        "        super().__init__(class_counts)\n"
+        "        self.centres = torch.nn.Parameter(torch.zeros(len(class_counts), num_features))\n"
+        "    def forward(self, logits, targets, features=None):\n"
+        "        away = (features - self.centres[targets]).square().mean()\n"
+        "        return torch.nn.functional.cross_entropy(logits, targets) + away\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    train = [images[0].tensors]
+    assert lt_lightning.retrain(model, train, method="own_centres.Centres", num_features=12, epochs=1).before is None
+    monkeypatch.setattr(api, "_features", lambda *_: pytest.fail("too late"))
+    with pytest.raises(RuntimeError, match="must match the size") as error:
+        lt_lightning.retrain(model, train, method="own_centres.Centres")
+    assert "in method 'Centres'" in ("".join(getattr(error.value, "__notes__", [])) or capsys.readouterr().err)
+
+
 def test_images_that_choose_must_not_have_been_seen(model, images):
     train = [images[0].tensors]
     with pytest.raises(UsageError, match="`select_loader` is `train_loader`; give images that the model has not been"):

@@ -56,7 +56,9 @@ def built_in_methods() -> list[str]:
     return [name for name in names if not name.startswith(_NOT_METHODS)]
 
 
-def find_methods(wanted: str | Sequence[str], class_counts: list[int], parser: SettingsParser) -> list[Method]:
+def find_methods(
+    wanted: str | Sequence[str], class_counts: list[int], parser: SettingsParser, num_features: int = 1
+) -> list[Method]:
     """The methods of a list.
 
     Args:
@@ -64,6 +66,7 @@ def find_methods(wanted: str | Sequence[str], class_counts: list[int], parser: S
             stage-2 preset (``imagenet_lt/lort``), of a YAML file like one, or the import path of a head or a loss.
         class_counts: Training images per class.
         parser: Makes the parts.
+        num_features: Length D of a feature vector, which a head of one's own may be particular about.
 
     Raises:
         UsageError: If a name is not known, comes twice, or its parts do not go together.
@@ -84,7 +87,8 @@ def find_methods(wanted: str | Sequence[str], class_counts: list[int], parser: S
             )
         if method.name in found:
             raise UsageError(f"`methods` names {method.name!r} twice; name each method once.")
-        head, _ = parser.make(method.plain, method.name).parts(1, class_counts)
+        length = num_features if "head" in parser.from_elsewhere(method.plain, method.name) else 1
+        head, _ = parser.make(method.plain, method.name).parts(length, class_counts)
         trains = any(parameter.requires_grad for parameter in head.parameters())
         found[method.name] = replace(method, trains=trains, given=name)
     return list(found.values())

@@ -16,6 +16,7 @@ from lt_lightning.comparing.training import Trained
 from lt_lightning.features import extract
 from lt_lightning.features.progress import progress_bar
 from lt_lightning.modules.starting import start_head
+from lt_lightning.retraining import naming
 from lt_lightning.tables import percent
 from lt_lightning.wording import duration
 
@@ -86,10 +87,9 @@ def _train(setup: Setup, row: Row, point: Point, on_epoch: Callable[[int], None]
     """Train with every seed, and keep the best in the row."""
     settings = setup.parser.make(point.method.plain, point.method.name)
     channels_last = setup.options.features.channels_last
-    found = [
-        paper.train_on_images(point, seed, settings, setup.source, setup.data, setup.device, channels_last, on_epoch)
-        for seed in setup.options.seeds
-    ]
+    given = (settings, setup.source, setup.data, setup.device, channels_last, on_epoch)
+    with naming(row.name):
+        found = [paper.train_on_images(point, seed, *given) for seed in setup.options.seeds]
     row.runs = [run for _, run, _ in found]
     row.seconds = sum(run.seconds for run in row.runs)
     best = choose([float("nan") if test is None else test.figures["accuracy"]["all"] for *_, test in found])

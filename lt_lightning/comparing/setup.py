@@ -10,6 +10,7 @@ from lt_lightning.comparing import paper
 from lt_lightning.comparing.grid import Point, points, read_grid
 from lt_lightning.comparing.methods import STAGE1, Method, find_methods
 from lt_lightning.comparing.outcome import Options
+from lt_lightning.comparing.rehearsal import rehearse
 from lt_lightning.comparing.selection import Selection, may_select
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.source import read_source
@@ -67,9 +68,10 @@ class Setup:
         self.counts = data.class_counts
         self.parser = SettingsParser()
         self.grid = read_grid(grid)
-        self.methods = self._find_methods(methods)
+        num_features = length_of_features(backbone)
+        self.methods = self._find_methods(methods, num_features)
         self.points = points(self.methods, self.grid, self.parser, default=not self.on_images)
-        self._check_points(length_of_features(backbone))
+        self._check_points(num_features)
         self.pool = self._balanced_pool()
         self._check_images()
         self.source = read_source(checkpoint, backbone, data, options.checkpoint_class_names, options.allow_partial)
@@ -79,19 +81,26 @@ class Setup:
         refits = self.selection.allowed and data.describe_split().get("val_from") == "train"
         self.whole = data.with_held_out() if refits else None
         self.device = device_of(options.features.device, apple=False)
+        first = [tried[0] for tried in self.points.values()]
+        rehearse(first, self.source.classifier, self.counts, self.parser, self.device)
         self.warnings: list[str] = []
 
-    def _find_methods(self, names: str | Sequence[str]) -> list[Method]:
-        found = find_methods(names, self.counts, self.parser)
+    def _find_methods(self, names: str | Sequence[str], num_features: int) -> list[Method]:
+        found = find_methods(names, self.counts, self.parser, num_features)
         size = self.options.batch_size
         return [method.with_settings(batch_size=size) for method in found] if size else found
 
     def _check_points(self, num_features: int) -> None:
-        """Make all that will train, the first of each method at its size: of 8,142 classes each takes seconds."""
+        """Make all that will train, the first of each method at its size: of 8,142 classes each takes seconds.
+
+        A head of one's own may be particular about its size, and has it always.
+        """
         for tried in self.points.values():
             for place, point in enumerate(tried):
-                settings = self.parser.make(point.method.plain, point.method.name)
-                parts = settings.parts(1 if place else num_features, self.counts)
+                plain, name = point.method.plain, point.method.name
+                settings = self.parser.make(plain, name)
+                whole = place == 0 or "head" in self.parser.from_elsewhere(plain, name)
+                parts = settings.parts(num_features if whole else 1, self.counts)
                 if point.method.trains:
                     settings.training(*parts)
 

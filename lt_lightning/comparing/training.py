@@ -12,7 +12,7 @@ from lt_lightning.features import Features
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules.starting import check_kept, start_head
-from lt_lightning.retraining import HeadRun, train_heads
+from lt_lightning.retraining import HeadRun, naming, train_heads
 from lt_lightning.samplers import EpochSampler
 
 _MOST_OF_DEVICE = 0.5  # of its free memory; more features than that stay where they are
@@ -112,27 +112,29 @@ def train(
     for point in points:
         method = point.method
         settings = parser.make(method.plain, method.name)
-        for seed in seeds if method.trains else seeds[:1]:
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)
-                head, loss = settings.parts(stage1.weight.shape[1], class_counts)
-            head, loss = head.to(device), loss.to(device)
-            with check_kept(head):
-                start_head(head, loss, stage1.weight, stage1.bias)
-                if head.needs_features:
-                    whole = whole or _whole(plain, device)
-                    head.init_from_features(*whole)
-            trained = Trained(point, seed, head.eval(), loss.eval())
-            found.append(trained)
-            if not method.trains:
-                continue
-            trained.epochs = settings.epochs
-            which = (as_text(method.plain.get("sampler")), seed, settings.epochs)
-            if which not in samplers:
-                samplers[which] = settings.sampler(plain.targets, seed)
-                samplers[which].set_epochs(settings.epochs)
-            moved_by = settings.training(head, loss)
-            runs.append(HeadRun(head, loss, *moved_by, samplers[which], settings.batch_size, settings.epochs))
+        with naming(method.name):
+            for seed in seeds if method.trains else seeds[:1]:
+                with torch.random.fork_rng(devices=[]):
+                    torch.default_generator.manual_seed(seed)
+                    head, loss = settings.parts(stage1.weight.shape[1], class_counts)
+                head, loss = head.to(device), loss.to(device)
+                with check_kept(head):
+                    start_head(head, loss, stage1.weight, stage1.bias)
+                    if head.needs_features:
+                        whole = whole or _whole(plain, device)
+                        head.init_from_features(*whole)
+                trained = Trained(point, seed, head.eval(), loss.eval())
+                found.append(trained)
+                if not method.trains:
+                    continue
+                trained.epochs = settings.epochs
+                which = (as_text(method.plain.get("sampler")), seed, settings.epochs)
+                if which not in samplers:
+                    samplers[which] = settings.sampler(plain.targets, seed)
+                    samplers[which].set_epochs(settings.epochs)
+                moved_by = settings.training(head, loss)
+                length = (settings.batch_size, settings.epochs)
+                runs.append(HeadRun(head, loss, *moved_by, samplers[which], *length, name=method.name))
     whole = None  # what trains may need the room
     train_heads(runs, ShownRows(features, device), on_epoch)
     for trained, run in zip((trained for trained in found if trained.epochs), runs, strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import torch
 
 from lt_lightning.devices.clock import device_time
+from lt_lightning.retraining.naming import naming
 from lt_lightning.retraining.portions import portions
 from lt_lightning.retraining.runs import FeatureRows, HeadRun
 from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
@@ -30,18 +31,20 @@ class _Autograd:
 
     def step(self, features: torch.Tensor, targets: torch.Tensor) -> None:
         run = self.run
-        with torch.enable_grad():
-            loss = run.loss(run.head(features), targets, features)
-        run.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        run.optimizer.step()
-        if run.head.project_every == "step":
-            run.head.project_()
+        with naming(run.name):
+            with torch.enable_grad():
+                loss = run.loss(run.head(features), targets, features)
+            run.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            run.optimizer.step()
+            if run.head.project_every == "step":
+                run.head.project_()
 
     def end_epoch(self) -> None:
-        if self.run.head.project_every == "epoch":
-            self.run.head.project_()
-        self.run.scheduler.step()
+        with naming(self.run.name):
+            if self.run.head.project_every == "epoch":
+                self.run.head.project_()
+            self.run.scheduler.step()
 
     def write_back(self) -> None:
         self.run.head.eval()
@@ -71,6 +74,20 @@ def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_epoch: Callab
             _train(teams, features, on_epoch)
 
 
+def try_step(run: HeadRun, features: torch.Tensor, targets: torch.Tensor) -> None:
+    """Move one head by a batch and end its epoch, by autograd, to see whether it can be moved.
+
+    Args:
+        run: Head and loss are changed, as in training, and left in evaluation mode.
+        features: ``(B, D)``, on the device of the head.
+        targets: ``(B,)``, int64, likewise.
+    """
+    mover = _Autograd([run])
+    mover.step(features, targets)
+    mover.end_epoch()
+    mover.write_back()
+
+
 def _train(teams: Sequence[_Team], features: FeatureRows, on_epoch: Callable[[int], None] | None) -> None:
     """Train heads that see the same batches at the same time."""
     movers = [kind(runs) for kind, runs in teams]
@@ -79,7 +96,8 @@ def _train(teams: Sequence[_Team], features: FeatureRows, on_epoch: Callable[[in
     began = device_time(device)
     spent = [0.0] * len(movers)
     for epoch in range(first.epochs):
-        order = first.sampler.indices(epoch)
+        with naming(first.name):
+            order = first.sampler.indices(epoch)
         for indices in torch.split(order, first.batch_size):
             rows, targets = features.take(indices, epoch)
             for place, mover in enumerate(movers):

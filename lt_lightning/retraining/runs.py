@@ -31,6 +31,7 @@ class HeadRun:
         sampler: Order of images; runs that share one object share their batches.
         batch_size: Images per step.
         epochs: Length of training.
+        name: Of its method, for an error in a part of one's own.
         seconds: Filled in by training: this head's share of the time that its batches took.
     """
 
@@ -41,4 +42,5 @@ class HeadRun:
     sampler: EpochSampler
     batch_size: int
     epochs: int
+    name: str = ""
     seconds: float = 0.0

@@ -1,5 +1,6 @@
 """Heads of many settings and seeds."""
 
+import pytest
 import torch
 
 from lt_lightning.comparing import training
@@ -69,6 +70,19 @@ def test_a_loss_of_ones_own_trains_along(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (found,) = trained("own_temperature.Temperature", {"lr": [0.1]}, [0])
     assert found.loss.scale.item() > 1.01  # the images can be told apart, the better the longer
+
+
+def test_an_error_in_a_part_of_ones_own_names_the_method(tmp_path, monkeypatch, capsys):
+    (tmp_path / "own_failure.py").write_text(
+        "from lt_lightning.heads import LinearHead\n"
+        "class Late(LinearHead):\n"
+        "    def project_(self):\n"
+        "        raise KeyError('scale')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyError, match="scale") as error:
+        trained("lort,own_failure.Late", {"lr": [0.1]}, [0])
+    assert "in method 'Late'" in ("".join(getattr(error.value, "__notes__", [])) or capsys.readouterr().err)
 
 
 def test_means_are_of_images_without_augmentation():

@@ -1,0 +1,126 @@
+"""Parts of one's own that cannot train, found before images pass through the network."""
+
+import pytest
+import torch
+
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.comparing import Options
+from lt_lightning.comparing.rehearsal import rehearse
+from lt_lightning.comparing.setup import Setup
+from lt_lightning.errors import UsageError
+from lt_lightning.retraining import naming
+
+PARTS = """
+import torch
+from torch.nn import functional as F
+from lt_lightning.heads import LinearHead, TauNormHead
+from lt_lightning.losses import Loss
+
+DRAWN = []
+
+class Centres(Loss):
+    def __init__(self, class_counts: list[int], num_features: int = 5) -> None:
+        super().__init__(class_counts)
+        self.centres = torch.nn.Parameter(torch.zeros(len(class_counts), num_features))
+    def forward(self, logits, targets, features=None):
+        return F.cross_entropy(logits, targets) + (features - self.centres[targets]).square().mean()
+
+class Particular(Loss):
+    def forward(self, logits, targets, features=None):
+        DRAWN.append(len(features))
+        if len(features) < 20:
+            raise RuntimeError("too few")
+        if not (features.sum(1) == 1).all():
+            raise ValueError("features must sum to 1")
+        return F.cross_entropy(logits, targets)
+
+class NoBias(LinearHead):
+    def init_from(self, weight, bias):
+        super().init_from(weight, bias.no_such_thing)
+
+class Groups(LinearHead):
+    def __init__(self, in_features: int, class_counts: list[int]) -> None:
+        super().__init__(in_features, class_counts)
+        self.norm = torch.nn.GroupNorm(4, in_features)
+    def forward(self, features):
+        return super().forward(self.norm(features))
+
+class Wrong(TauNormHead):
+    def forward(self, features):
+        return super().forward(features) @ torch.zeros(3, 3)
+
+class Forgetful(LinearHead):
+    def init_from(self, weight, bias):
+        super().init_from(weight, bias)
+        self.start = weight.clone()
+    def forward(self, features):
+        return super().forward(features) + (features @ self.start.T if hasattr(self, "start") else 0)
+"""
+
+
+@pytest.fixture
+def setup(foreign, make_data, tmp_path, monkeypatch):
+    (tmp_path / "own_parts.py").write_text(PARTS)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(methods):
+        return Setup(str(foreign), SmallCNN(8, in_channels=3), make_data(), methods, {}, Options())
+
+    return make
+
+
+def said(error, capsys):
+    return "".join(getattr(error.value, "__notes__", [])) or capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("Centres", RuntimeError), ("NoBias", AttributeError), ("Wrong", RuntimeError)],
+)
+def test_what_fails_names_its_method_and_keeps_its_traceback(setup, capsys, name, kind):
+    with pytest.raises(kind) as error:
+        setup(f"lort,own_parts.{name}")
+    assert "own_parts.py" in {str(entry.path).rpartition("/")[2] for entry in error.traceback}
+    assert f"in method '{name}'" in said(error, capsys)
+
+
+def test_an_optimizer_that_wants_a_closure_is_found(setup, tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text("optimizer: {class_path: torch.optim.LBFGS, init_args: {lr: 0.1}}\n")
+    with pytest.raises(TypeError, match="closure") as error:
+        setup([str(path)])
+    assert "in method 'mine'" in said(error, capsys)
+
+
+def test_a_broken_contract_is_a_sentence_that_names_the_method(setup):
+    with pytest.raises(UsageError, match=r"^`methods` Forgetful: `model.head` Forgetful keeps what it starts from"):
+        setup("own_parts.Forgetful")
+
+
+def test_values_of_features_are_not_judged_and_batches_are_as_long_as_in_training(setup):
+    setup("own_parts.Particular")
+    import own_parts
+
+    assert max(own_parts.DRAWN) == 64
+
+
+def test_a_head_may_be_particular_about_its_length(setup):
+    assert len(setup("own_parts.Groups").points["Groups"]) == 8
+
+
+def test_it_leaves_no_trace(setup):
+    found = setup("own_parts.Groups")
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    classifier = found.source.classifier
+    before = classifier.weight.clone()
+    torch.manual_seed(0)
+    rehearse(found.points["Groups"][:1], classifier, found.counts, found.parser, found.device)
+    assert torch.equal(classifier.weight, before)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_sentence_stays_as_it_is():
+    with pytest.raises(UsageError) as error, naming("mine"):
+        raise UsageError("`x` is wrong.")
+    assert not getattr(error.value, "__notes__", [])
