@@ -55,6 +55,8 @@ class Checkpoint:
     """What the file records of how evaluation images became input."""
     head: dict[str, Any] | None = None
     """``class_path`` and ``init_args`` of the head, if the file is one of ours."""
+    selection: str | None = None
+    """What its classifier was chosen by, if it was and the file is one of ours: ``val: lort of compare``."""
     places: dict[str, Place] = field(default_factory=dict)
     """Where in the file each of ``tensors`` stands."""
 
@@ -101,6 +103,7 @@ def read(path: str | Path) -> Checkpoint:
         class_names=_class_names(contents, arguments, record),
         transform=_mapping(record.get("transform")),
         head=(_mapping(arguments.get("head")) or _mapping(record.get("head")) or None) if record else None,
+        selection=record.get("selection"),
         places=places,
     )
 

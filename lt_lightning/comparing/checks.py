@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lt_lightning.comparing.evaluation import count_correct, predict_parts
 from lt_lightning.comparing.outcome import Row
-from lt_lightning.comparing.selection import favoured, memorised
+from lt_lightning.comparing.selection import BY_PENALTY, favoured, memorised
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.splits import classes_without
@@ -83,6 +83,20 @@ def check_validated(setup: Setup) -> None:
         setup.warn(
             f"{len(missing)} of {len(names)} classes have no validation image, so settings and the winner are chosen "
             f"without regard to them: {first_few(missing)}; add images of theirs."
+        )
+
+
+def check_chosen(setup: Setup) -> None:
+    """Warn where validation images have chosen stage 1's classifier, as in a file that a comparison handed back.
+
+    Nothing is said of what `probe` makes: no file comes before it, and few penalties are tried.
+    """
+    chosen = setup.source.selection or ""
+    if setup.selection.allowed and chosen.startswith("val:") and chosen != BY_PENALTY:
+        setup.warn(
+            f"The classifier of `checkpoint` {setup.source.path!r} was itself chosen by validation images ({chosen}): "
+            f"if they are these, its accuracy on them is the best of several, and methods are held against it; start "
+            f"from the file that it was made from."
         )
 
 

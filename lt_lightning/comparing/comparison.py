@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.comparing.checks import check_favoured, check_memorised, check_order, check_tested, check_validated
+from lt_lightning.comparing.checks import (
+    check_chosen,
+    check_favoured,
+    check_memorised,
+    check_order,
+    check_tested,
+    check_validated,
+)
 from lt_lightning.comparing.extraction import extract_all
 from lt_lightning.comparing.outcome import OTHER_ORDER, Comparison, Options, Row
 from lt_lightning.comparing.paper_rows import paper_rows
@@ -50,6 +57,7 @@ def compare(
 def _compare(setup: Setup) -> Comparison:
     check_tested(setup)
     check_validated(setup)
+    check_chosen(setup)
     started = time.perf_counter()
     if setup.on_images:
         rows = paper_rows(setup)

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from lt_lightning.checkpoints import PUBLISHED, Entry, training_images
 
+BY_PENALTY = "val: the penalty"
+"""What `probe` records of a classifier whose penalty validation images have chosen."""
+
 _APART = ("source", "unused")
 """Values of ``val_from`` whose images no training on the same source has shown."""
 

@@ -25,6 +25,7 @@ class Source:
         split: What it records of the data that it was trained on; empty for a foreign file.
         past: What its weights had been trained on before, the latest first.
         sha256: Of the file's bytes: another one may have its name.
+        selection: What its classifier was chosen by, as it records it; ``None`` where it does not.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Source:
     split: dict[str, Any]
     past: list[Entry]
     sha256: str
+    selection: str | None = None
 
     @property
     def origins(self) -> list[Entry]:
@@ -67,4 +69,5 @@ def read_source(
     source = checkpoints.read(path)
     classifier = Stage1(layer.weight.detach(), bias)
     digest = sha256_of(source.path)
-    return Source(path, module.backbone, classifier, source.class_counts, source.split, source.past, digest)
+    said = (source.class_counts, source.split, source.past)
+    return Source(path, module.backbone, classifier, *said, digest, source.selection)

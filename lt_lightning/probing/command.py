@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning.backbones import Backbone, without_published_weights
 from lt_lightning.comparing.leaderboard import EDGE
+from lt_lightning.comparing.selection import BY_PENALTY
 from lt_lightning.config_files import ConfigFile
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.network_input import input_shape, say_how_images_are_prepared
@@ -155,7 +156,7 @@ def _show_and_write(
 
 
 def _selection(found: Probe) -> str:
-    return "val: the penalty" if len(found.tried) > 1 else "none: the penalty was given"
+    return BY_PENALTY if len(found.tried) > 1 else "none: the penalty was given"
 
 
 def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: str | None) -> dict[str, Any]:

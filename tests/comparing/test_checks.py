@@ -2,22 +2,27 @@
 
 import re
 import shlex
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
 
 from lt_lightning.backbones import SmallCNN
-from lt_lightning.comparing import Options
-from lt_lightning.comparing.checks import check_favoured, check_memorised, check_order, check_validated
+from lt_lightning.comparing import Options, compare
+from lt_lightning.comparing.checks import check_chosen, check_favoured, check_memorised, check_order, check_validated
 from lt_lightning.comparing.command import build_parser
 from lt_lightning.comparing.evaluation import Predictions
 from lt_lightning.comparing.leaderboard import leaderboard
 from lt_lightning.comparing.methods import STAGE1
 from lt_lightning.comparing.outcome import Row
+from lt_lightning.comparing.selection import BY_PENALTY
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
-from lt_lightning.features import Features
+from lt_lightning.features import ExtractionOptions, Features
+from lt_lightning.heads import LinearHead
+from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.modules import save_retrained
 
 
 @pytest.fixture
@@ -91,6 +96,44 @@ def test_a_comparison_records_it(run, foreign, tmp_path, make_data):
     )
     assert not any("another order" in warning for warning in in_order.warnings)
     assert in_order.why_no_winner != turned.why_no_winner
+
+
+@pytest.mark.parametrize(
+    ("selection", "allowed", "said"),
+    [
+        ("val: lort of compare", True, True),
+        ("val: my search", True, True),
+        ("val: lort of compare", False, False),
+        ("unselected: lort of compare", True, False),
+        (BY_PENALTY, True, False),
+        (None, True, False),
+    ],
+)
+def test_a_stage_1_that_validation_images_have_chosen_is_said(setup, selection, allowed, said):
+    setup.source = replace(setup.source, selection=selection)
+    setup.selection = replace(setup.selection, allowed=allowed)
+    with pytest.warns(UserWarning, match="start from the file that it was made from") if said else nullcontext():
+        check_chosen(setup)
+    assert [f"chosen by validation images ({selection}): if they are" in one for one in setup.warnings] == [True] * said
+
+
+@pytest.mark.filterwarnings("ignore:No method is better", "ignore:Stage 1 is no worse")
+def test_a_second_comparison_on_what_the_first_handed_back_says_so(stage1, digits, tmp_path):
+    data, backbone = digits(), SmallCNN(8)
+    save_retrained(
+        tmp_path / "better.ckpt",
+        str(stage1),
+        backbone,
+        LinearHead(8, data.class_counts),
+        CrossEntropyLoss(data.class_counts),
+        data,
+        0,
+        selection="val: linear of compare",
+    )
+    features = ExtractionOptions(progress=False, device="cpu")
+    options = Options(oracle=False, views=1, draws=50, unseen=True, features=features)
+    with pytest.warns(UserWarning, match=r"was itself chosen by validation images \(val: linear of compare\)"):
+        compare(str(tmp_path / "better.ckpt"), SmallCNN(8), digits(), "tau_norm", None, options)
 
 
 def features_of(rows, targets):
