@@ -3,7 +3,7 @@
 The program takes images ``(N, C, H, W)``, fp32 in [0, 1], any N, cut to the size that its description names, and
 gives probabilities ``(N, K)``. Normalisation is inside, so whoever calls it only divides pixels by 255. Class names,
 pre-processing, version and the checkpoint's SHA-256 are in the file, and in a JSON file beside it. Before a file gets
-its name, its outputs are held against those of the module.
+its name, its outputs and the logits inside are held against those of the module.
 """
 
 from lt_lightning.export.command import export, main

@@ -85,5 +85,7 @@ def export(
     description = describe(record, image, program)
     for path in paths:
         difference = write(program, path, description, overwrite)
-        print(f"{path} written: its outputs differ from the checkpoint's by {difference:.1e} at most")
+        print(
+            f"{path} written: its outputs differ from the checkpoint's by {difference:.1e} of the largest logit at most"
+        )
     return paths

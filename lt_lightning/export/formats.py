@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -27,6 +27,11 @@ class Format:
     """Writes a program with its description, and gives back what the file computes."""
     packages: tuple[str, ...] = ()
     """That it needs beside torch."""
+    logits_of: Callable[[Path], Callable[[Tensor], Tensor] | None] | None = None
+    """Reads a file that gives probabilities, and gives back what it takes the softmax or the sigmoid of.
+
+    Gives ``None`` for a file that ends otherwise.
+    """
 
     def missing(self) -> list[str]:
         """Packages that it needs and that are not installed."""
@@ -62,23 +67,49 @@ def _write_program(program: torch.export.ExportedProgram, path: Path, descriptio
 
 
 def _write_onnx(program: torch.export.ExportedProgram, path: Path, description: dict[str, Any]) -> Any:
-    onnxruntime = import_module("onnxruntime")
     output = description["output"]["name"]
     made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=[INPUT], output_names=[output])
     assert made is not None
     for key, value in description.items():
         made.model.metadata_props[key] = value if isinstance(value, str) else json.dumps(value)
     made.save(str(path))
+    return _session(str(path), output)
+
+
+def _logits_of_program(path: Path) -> Callable[[Tensor], Tensor] | None:
+    module = torch.export.load(path).module()
+    end = cast(torch.fx.GraphModule, module).graph.output_node()
+    last = cast(torch.fx.Node, cast(Any, end.args[0])[0])
+    if last.target not in (torch.ops.aten.softmax.int, torch.ops.aten.sigmoid.default):
+        return None
+    end.args = ((last.args[0],),)
+    cast(torch.fx.GraphModule, module).recompile()
+    return module
+
+
+def _logits_of_onnx(path: Path) -> Callable[[Tensor], Tensor] | None:
+    onnx = import_module("onnx")
+    model = onnx.load(str(path))
+    (output,) = model.graph.output
+    (last,) = (node for node in model.graph.node if output.name in node.output)
+    if last.op_type not in ("Softmax", "Sigmoid"):
+        return None
+    model.graph.output.append(onnx.ValueInfoProto(name=last.input[0]))
+    return _session(model.SerializeToString(), last.input[0])
+
+
+def _session(model: str | bytes, output: str) -> Callable[[Tensor], Tensor]:
+    onnxruntime = import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run([output], {INPUT: images.numpy()})[0])
 
 
 FORMATS = {
-    ".onnx": Format(_write_onnx, ("onnx", "onnxscript", "onnxruntime")),
-    ".pt2": Format(_write_program),
+    ".onnx": Format(_write_onnx, ("onnx", "onnxscript", "onnxruntime"), _logits_of_onnx),
+    ".pt2": Format(_write_program, logits_of=_logits_of_program),
 }
 """By the end of a file's name."""
 

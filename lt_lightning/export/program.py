@@ -38,14 +38,26 @@ class Program(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, K)``, in fp32."""
-        return self._outputs(lambda inputs: self.head.predict(self.backbone(inputs)), images)
+        logits = self._over_temperature(self._by_parts, images)
+        return logits * self.loss.logit_scale if self.logits else self.loss.probabilities(logits)
 
-    def by_module(self, images: Tensor) -> Tensor:
-        """The same outputs by the module itself, whose ``forward`` may do more than its backbone and head."""
-        return self._outputs(self._module[0], images)
+    def scaled_logits(self, images: Tensor, by_module: bool = False) -> Tensor:
+        """The logits that outputs are or, unless the loss has a way of its own, are the softmax or sigmoid of.
 
-    def _outputs(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        Args:
+            images: ``(N, C, H, W)``.
+            by_module: Whether the module itself is asked, whose ``forward`` may do more than its backbone and head.
+
+        Returns:
+            ``(N, K)``, times the loss's scale and over the temperature.
+        """
+        network = self._module[0] if by_module else self._by_parts
+        return self._over_temperature(network, images) * self.loss.logit_scale
+
+    def _by_parts(self, inputs: Tensor) -> Tensor:
+        return self.head.predict(self.backbone(inputs))
+
+    def _over_temperature(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         if self.normalizes:
             images = (images - self.mean) / self.std
-        logits = network(images) / self.temperature
-        return logits * self.loss.logit_scale if self.logits else self.loss.probabilities(logits)
+        return network(images) / self.temperature

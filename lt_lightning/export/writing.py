@@ -2,21 +2,21 @@
 
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lt_lightning.drafts import put_in_place
 from lt_lightning.errors import UsageError
+from lt_lightning.export.agreement import Function, differences, relative
 from lt_lightning.export.formats import FORMATS, traced
 from lt_lightning.export.program import Program
 from lt_lightning.results import write_json
 
 TOLERANCE = 1e-4
-"""Largest difference between a program's outputs and the module's that is let through."""
+"""Largest of the :func:`~lt_lightning.export.agreement.differences` of a program and its module that is let through."""
 
 _BATCHES = (1, 2, 7)
 """Sizes of the batches of random images on which they are compared."""
@@ -32,7 +32,7 @@ def write(program: Program, path: Path, description: dict[str, Any], overwrite: 
         overwrite: Whether a file of that name, and the JSON file beside it, are replaced.
 
     Returns:
-        The largest difference between an output and the module's, over random images.
+        The largest difference from the module, over random images, in units of its largest logit.
 
     Raises:
         UsageError: If the difference is above :data:`TOLERANCE`, the network takes no such images, gives numbers that
@@ -56,12 +56,13 @@ def _write(program: Program, path: Path, description: dict[str, Any], overwrite:
             warnings.simplefilter("ignore")  # torch warns of its own parts
             _check_outputs(program, shape)
             run = form.write(traced(program, shape), draft, description)
-            difference = _difference(program, run, shape)
-        if len(list(Path(folder).iterdir())) > 1:  # torch parts weights of more than 1.5 GB from an ONNX program
-            raise UsageError(
-                f"`output` {str(path)!r} is not written: the network's weights are too large for one such file; "
-                f"write a .pt2 file."
-            )
+            if len(list(Path(folder).iterdir())) > 1:  # torch parts weights of more than 1.5 GB from an ONNX program
+                raise UsageError(
+                    f"`output` {str(path)!r} is not written: the network's weights are too large for one such file; "
+                    f"write a .pt2 file."
+                )
+            logits = None if program.logits or form.logits_of is None else form.logits_of(draft)
+            difference = _difference(program, run, logits, shape)
         if not difference <= TOLERANCE:
             raise UsageError(
                 f"`output` {str(path)!r} is not written: its outputs would differ from the checkpoint's by "
@@ -78,7 +79,8 @@ def _check_outputs(program: Program, shape: Sequence[int]) -> None:
     """Find what no program could mend: images that are not taken, outputs that are no numbers or not the module's."""
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     try:
-        outputs, expected = program(images), program.by_module(images)
+        outputs = program(images)
+        by_parts, by_module = (program.scaled_logits(images, whole) for whole in (False, True))
     except Exception as error:  # whatever a backbone of the user's own does
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
@@ -90,23 +92,19 @@ def _check_outputs(program: Program, shape: Sequence[int]) -> None:
             f"`checkpoint` gives outputs that are infinite or not a number with `temperature` "
             f"{program.temperature}; give one whose weights are finite, or a `temperature` nearer to 1."
         )
-    if outputs.shape != expected.shape or not float((outputs - expected).abs().max()) <= TOLERANCE:
+    if not relative(by_module, by_parts) <= TOLERANCE:
         raise UsageError(
             "`checkpoint` has a module whose `forward` gives something else than its head on its backbone's features, "
             "which is all that a program holds; do what it does besides in the backbone or the head."
         )
 
 
-def _difference(program: Program, run: Callable[[Tensor], Tensor], shape: Sequence[int]) -> float:
+def _difference(program: Program, run: Function, logits: Function | None, shape: Sequence[int]) -> float:
+    """The first difference that is not let through, else the largest."""
     generator = torch.Generator().manual_seed(0)
-    worst = 0.0
-    for size in _BATCHES:
-        images = torch.rand(size, *shape, generator=generator)
-        expected, found = program(images), run(images)
-        if found.shape != expected.shape or not bool(expected.isfinite().all()):
-            return float("inf")
-        worst = max(worst, float((found - expected).abs().max()))
-    return worst
+    batches = (torch.rand(size, *shape, generator=generator) for size in _BATCHES)
+    found = [difference for images in batches for difference in differences(program, run, logits, images)]
+    return next((difference for difference in found if not difference <= TOLERANCE), max(found))
 
 
 def check_paths(paths: Sequence[Path], overwrite: bool) -> None:

@@ -1,12 +1,17 @@
 """What keeps a program from being written."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lt_lightning import export
 from lt_lightning.errors import UsageError
 from lt_lightning.export import formats
+from lt_lightning.heads import LinearHead
+from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss
 from lt_lightning.modules import RepresentationModule
+from lt_lightning.records import read_record
 
 
 def test_other_outputs_than_the_modules_are_refused(here, stage1, monkeypatch):
@@ -18,6 +23,83 @@ def test_other_outputs_than_the_modules_are_refused(here, stage1, monkeypatch):
     with pytest.raises(UsageError, match=r"differ from the checkpoint's by 2.0e-04, more than 1e-04"):
         export.export(str(stage1), "model.pt2")
     assert list(here.iterdir()) == []
+
+
+def exchanged(program):
+    """The same program with the first two rows of its classifier exchanged; its module stays."""
+    weight = program.state_dict["head.weight"]
+    other = torch.nn.Parameter(weight[[1, 0, *range(2, len(weight))]], requires_grad=False)
+    program.state_dict["head.weight"] = other
+    return program
+
+
+def test_outputs_that_are_no_numbers_are_not_near_the_modules(here, stage1, monkeypatch):
+    wrong = formats.Format(lambda program, path, description: lambda images: program.module()(images) * float("nan"))
+    monkeypatch.setitem(formats.FORMATS, ".pt2", wrong)
+    with pytest.raises(UsageError, match="differ from the checkpoint's by nan"):
+        export.export(str(stage1), "model.pt2")
+    assert list(here.iterdir()) == []
+
+
+class Halved(CrossEntropyLoss):
+    """A loss that makes something of its own of logits."""
+
+    def probabilities(self, logits):
+        return super().probabilities(logits) / 2
+
+
+def sure(stage1, counts, loss, factor, logits=False):
+    """A program whose classifier was trained in bf16 and has weights so large that it is sure of everything."""
+    record = read_record(stage1)
+    module = export.rebuild(record)
+    module.head = LinearHead(module.backbone.num_features, counts)
+    module.loss = loss
+    torch.manual_seed(3)
+    module.head.weight.data = torch.randn(len(counts), module.backbone.num_features).bfloat16().float() * factor
+    program = export.Program(module, record.pre_processing(), 1.0, logits).eval().requires_grad_(False)
+    return program, export.describe(record, record.pre_processing(), program)
+
+
+@pytest.mark.parametrize(
+    ("form", "loss", "num_classes", "logits"),
+    [
+        *[(form, loss, 10, False) for form in (".onnx", ".pt2") for loss in ("softmax", "sigmoid")],
+        *[(".pt2", "softmax", *case) for case in ((2, False), (8142, False), (8142, True))],
+    ],
+)
+def test_exchanged_classes_are_seen_in_a_checkpoint_that_is_sure_of_everything(
+    here, stage1, monkeypatch, form, loss, num_classes, logits
+):
+    for package in formats.FORMATS[form].packages:
+        pytest.importorskip(package)
+    counts, path = [5] * num_classes, here / f"model{form}"
+    made = CrossEntropyLoss(counts) if loss == "softmax" else ClassBalancedLoss(counts, kind="sigmoid")
+    program, description = sure(stage1, counts, made, 1e5, logits)
+    if not logits:
+        probabilities = program(torch.rand(7, 1, 8, 8))
+        assert float(((probabilities == 0) | (probabilities == 1)).float().mean()) > 0.9
+    right = formats.FORMATS[form]
+    wrong = replace(right, write=lambda program, *rest: right.write(exchanged(program), *rest))
+    monkeypatch.setitem(formats.FORMATS, form, wrong)
+    with pytest.raises(UsageError, match="is not written: its outputs would differ from the checkpoint's by"):
+        export.write(program, path, description)
+    assert list(here.iterdir()) == []
+    monkeypatch.setitem(formats.FORMATS, form, right)
+    assert export.write(program, path, description) < 1e-5
+    assert path.is_file()
+
+
+def test_probabilities_of_a_losss_own_are_compared_as_logarithms(here, stage1, monkeypatch):
+    program, description = sure(stage1, [5] * 10, Halved([5] * 10), 60.0)
+    probabilities = program(torch.rand(7, 1, 8, 8))
+    assert 0 < float(probabilities[:, :2].max()) < 1e-6
+    right = formats.FORMATS[".pt2"]
+    wrong = replace(right, write=lambda program, *rest: right.write(exchanged(program), *rest))
+    monkeypatch.setitem(formats.FORMATS, ".pt2", wrong)
+    with pytest.raises(UsageError, match="is not written: its outputs would differ from the checkpoint's by"):
+        export.write(program, here / "model.pt2", description)
+    monkeypatch.setitem(formats.FORMATS, ".pt2", right)
+    assert export.write(program, here / "model.pt2", description) < 1e-5
 
 
 @pytest.mark.parametrize("kind", [OSError, RuntimeError])
@@ -80,4 +162,14 @@ def test_a_forward_of_ones_own_is_not_left_out_unsaid(here, stage1, monkeypatch)
     monkeypatch.setattr(RepresentationModule, "forward", lambda module, images: forward(module, images.flip(-1)))
     with pytest.raises(UsageError, match=r"has a module whose `forward` gives something else than its head"):
         export.export(str(stage1), "model.pt2")
+    assert list(here.iterdir()) == []
+
+
+def test_a_forward_of_ones_own_is_seen_in_a_checkpoint_that_is_sure_of_everything(here, stage1, monkeypatch):
+    forward = RepresentationModule.forward
+    others = [0, 2, 1, *range(3, 10)]
+    monkeypatch.setattr(RepresentationModule, "forward", lambda module, images: forward(module, images)[:, others])
+    program, description = sure(stage1, [5] * 10, CrossEntropyLoss([5] * 10), 1e5)
+    with pytest.raises(UsageError, match=r"has a module whose `forward` gives something else than its head"):
+        export.write(program, here / "model.pt2", description)
     assert list(here.iterdir()) == []
