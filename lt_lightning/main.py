@@ -23,8 +23,9 @@ from lt_lightning.parser_errors import instantiation_sentences, sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import weights_of, with_checkpoint, with_model
+from lt_lightning.same_run import digest_of
 from lt_lightning.signals import Signals, sigterm_interrupts
-from lt_lightning.slurm import digest_of, folder_of_job, require_own, saved_by_this_job
+from lt_lightning.slurm import folder_of_job, require_own, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.trainer_options import TrainerOptions
 from lt_lightning.whole_checkpoints import WholeCheckpoints

@@ -11,7 +11,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.backbones import without_published_weights
@@ -28,8 +29,18 @@ _OF_IMAGES = ("image_size", "resize", "mean", "std")
 
 _FOUND_BY_LIGHTNING = ("best", "last", "hpc")
 
-_PLACES = ("checkpoint",)
-"""Arguments that may differ without another result: a stage-1 file is not read again."""
+_MAY_DIFFER = ("checkpoint", "eval_batch_size", "num_workers", "root")
+"""Arguments of a model or of data that may differ without another result: a stage-1 file is not read again."""
+
+_OF_STEPS = (
+    "accumulate_grad_batches",
+    "gradient_clip_algorithm",
+    "gradient_clip_val",
+    "limit_train_batches",
+    "overfit_batches",
+    "precision",
+)
+"""Options of a Trainer that change what a step learns. A longer training is one's purpose in going on."""
 
 
 def with_model(arguments: Sequence[str]) -> list[str]:
@@ -69,6 +80,21 @@ def with_backbone(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     backbone = (model_of(open_safely(Path(path))) or {}).get("init_args", {}).get("backbone")
     return list(arguments) if backbone is None else _with_option(arguments, "--backbone", backbone)
+
+
+def with_images(parser: ArgumentParser, config: Namespace, typed: Namespace, path: str) -> Namespace:
+    """Fill in how images are prepared from the checkpoint of ours that a command without a model starts from.
+
+    Args:
+        parser: Of the command.
+        config: The whole configuration, defaults included.
+        typed: What was typed, or stood in a file of ``-c``, and nothing else.
+        path: The checkpoint; one that is not ours says nothing, and one that is missing is refused later.
+    """
+    contents = open_safely(Path(path)) if Path(path).is_file() else {}
+    data = _data_as_recorded(config.data, typed.data, contents)
+    filled: Namespace = config if data is None else parser.parse_object({"data": data}, config)
+    return filled
 
 
 def _with_option(arguments: Sequence[str], option: str, value: object) -> list[str]:
@@ -132,11 +158,14 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
     arguments = {key: value for key, value in model["init_args"].items() if key not in FROM_DATA}
     of_file = parser.parse_object({command: {"model": {**model, "init_args": arguments}}}, config)
     found: Namespace = parser.parse_object({command: {"model": wanted}}, of_file)
-    differing = _differences(of_file[command].model, found[command].model)
-    if differing:
+    differing = [_differences("model", of_file[command].model, found[command].model)]
+    if command == "fit":
+        differing += _differences_of_run(parser, found, Path(path).parent.parent / "config.yaml")
+    if any(differing):
         state = "; optimizers and schedules go on as they were left there" if command == "fit" else ""
         rank_zero_warn(
-            f"`ckpt_path` {path!r} was made with other settings than are given, which count{state}: {differing}."
+            f"`ckpt_path` {path!r} was made with other settings than are given, which count{state}: "
+            f"{', '.join(filter(None, differing))}."
         )
     return found
 
@@ -155,31 +184,66 @@ def weights_of(path: str | None) -> Iterator[None]:
 def _with_transform(
     parser: ArgumentParser, config: Namespace, typed: Namespace, command: str, contents: Mapping[str, Any]
 ) -> Namespace:
-    """Prepare images as the checkpoint's were, but for what was typed, where the data can be told how."""
+    data = _data_as_recorded(config[command].data, typed[command].data, contents)
+    filled: Namespace = config if data is None else parser.parse_object({command: {"data": data}}, config)
+    return filled
+
+
+def _data_as_recorded(data: Namespace, given: Namespace, contents: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Data that prepare images as a checkpoint's were, but for what was typed; ``None`` where they cannot be told."""
     there = (contents.get(RECORD) or {}).get("transform") or {}
-    data, given = config[command].data, typed[command].data
     options, chosen = (dict(one.get("init_args") or {}) for one in (data, given))
     if not set(_OF_IMAGES) <= there.keys() & options.keys():
-        return config
+        return None
     # Who types one of both sizes means another scale.
     sizes = [] if {"image_size", "resize"} & chosen.keys() else ["image_size", "resize"]
     found = {key: there[key] for key in (*sizes, "mean", "std") if key not in chosen}
-    prepared = {"class_path": data.class_path, "init_args": {**chosen, **found}}
-    filled: Namespace = parser.parse_object({command: {"data": prepared}}, config)
-    return filled
+    return {"class_path": data.class_path, "init_args": {**chosen, **found}}
 
 
 def _is_found_by_lightning(path: str) -> bool:
     return path in _FOUND_BY_LIGHTNING or "://" in path or path.startswith("registry:")
 
 
-def _differences(there: Namespace, here: Namespace) -> str:
+def _differences_of_run(parser: ArgumentParser, config: Namespace, earlier: Path) -> Iterator[str]:
+    """Settings of data and steps that were given otherwise than to the run that training goes on from, in words.
+
+    A job's configuration may be edited before it is submitted again; a model's settings its checkpoint holds.
+    """
+    try:
+        there = yaml.safe_load(earlier.read_text(encoding="utf-8"))
+        kept = {option: there["trainer"][option] for option in (*_OF_STEPS, "callbacks")}
+        parts = {"seed_everything": there["seed_everything"], "trainer": kept, "data": there["data"]}
+        recorded = parser.parse_object({"fit": parts}, config).fit
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, ArgumentError):
+        return  # the file was moved away from its run, or is none of ours
+    given = config.fit
+    if recorded.seed_everything != given.seed_everything:
+        yield f"`seed_everything` {given.seed_everything} (there {recorded.seed_everything})"
+    steps = (_of_steps(part.trainer) for part in (recorded, given))
+    yield _differences("trainer", *steps)
+    yield _differences("data", recorded.data, given.data)
+
+
+def _of_steps(trainer: Namespace) -> dict[str, Any]:
+    """What a Trainer's options say of steps, callbacks of this package in words; others may do nothing but watch."""
+    callbacks = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
+    ours = [one for one in callbacks if one is not None and one.class_path.startswith("lt_lightning.")]
+    schedules = ", ".join(f"{one.class_path.rpartition('.')[2]}({_arguments(one)})" for one in ours) or "none"
+    return {**{option: trainer[option] for option in _OF_STEPS}, "callbacks": schedules}
+
+
+def _arguments(part: Namespace) -> str:
+    return ", ".join(f"{name}={value}" for name, value in dict(part.get("init_args") or {}).items())
+
+
+def _differences(part: str, there: Namespace | Mapping[str, Any], here: Namespace | Mapping[str, Any]) -> str:
     """Arguments that were given otherwise, in words."""
     recorded, given = dict(there.items()), dict(here.items())
     return ", ".join(
-        f"`model.{key.replace('init_args.', '')}` {value} (there {recorded[key]})"
+        f"`{part}.{key.replace('init_args.', '')}` {value} (there {recorded[key]})"
         for key, value in given.items()
-        if key in recorded and _plain(recorded[key]) != _plain(value) and key.rpartition(".")[2] not in _PLACES
+        if key in recorded and _plain(recorded[key]) != _plain(value) and key.rpartition(".")[2] not in _MAY_DIFFER
     )
 
 

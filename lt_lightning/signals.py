@@ -16,7 +16,8 @@ from torch import distributed
 
 from lt_lightning.interruption import unwind
 from lt_lightning.modules.loop_state import run_ends, steps_after
-from lt_lightning.slurm import RUN, run_in, saved_in
+from lt_lightning.same_run import RUN
+from lt_lightning.slurm import run_in, saved_in
 
 BATCHES = 4
 """Processes ask each other once in so many batches, and hear the answer as many later."""
@@ -131,10 +132,10 @@ class Signals(Callback):
         self._heed_at_once(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Note whose state this is, where it is the job's."""
+        """Note whose state this is; what is saved amid an epoch is to go on with that epoch."""
+        checkpoint[RUN] = self.run
         if not self._saving:
             return
-        checkpoint[RUN] = self.run
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
         for count in (epochs["total"], epochs["current"]):
             count["ready"] = count["started"]  # an epoch that is about to begin would be left out, as if it had ended

@@ -1,11 +1,7 @@
 """Where a job that SLURM puts back into its queue keeps what it goes on from."""
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
@@ -13,35 +9,7 @@ from lightning.pytorch import Trainer
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
 from lt_lightning.records import require_state
-
-RUN = "lt_lightning_run"
-"""Where what a job has saved says of which run it is, by :func:`digest_of`."""
-
-_MAY_DIFFER = {
-    "config",
-    "ckpt_path",
-    *(f"trainer.{option}" for option in ("accelerator", "devices", "num_nodes", "strategy")),
-    *(f"trainer.{option}" for option in ("default_root_dir", "enable_progress_bar", "logger")),
-    *(f"data.init_args.{option}" for option in ("num_workers", "root")),
-}
-"""Options that may change when a run goes on: where it starts from, its devices and its folders."""
-
-
-def digest_of(command: str | None, config: Mapping[str, Any]) -> str:
-    """Eight digits that tell a job's runs apart, the same each time that the job starts.
-
-    Args:
-        command: ``fit``, ``validate``, ``test`` or ``predict``; ``None`` for a stage of a pipeline.
-        config: All options of it, as plain values.
-    """
-
-    def kept(part: object, start: str) -> object:
-        if not isinstance(part, Mapping):
-            return part
-        return {key: kept(value, f"{start}{key}.") for key, value in part.items() if start + key not in _MAY_DIFFER}
-
-    text = json.dumps([command, kept(config, "")], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+from lt_lightning.same_run import RUN
 
 
 def folder_of_job(parent: Path, run: str) -> Path | None:

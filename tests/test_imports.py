@@ -13,13 +13,14 @@ import pytest
 import lt_lightning
 
 PACKAGE = Path(lt_lightning.__file__).parent
-ANYONE = {"errors", "drafts", "home", "wording"}
+ANYONE = {"errors", "drafts", "home", "same_run", "wording"}
 MAY_IMPORT = {
     "errors": set(),
     "drafts": set(),
     "whole_checkpoints": set(),
     "devices": set(),
     "home": set(),
+    "same_run": set(),
     "wording": set(),
     "config_files": {"presets"},
     "cli": {"quiet", "version"},

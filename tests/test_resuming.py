@@ -201,3 +201,32 @@ def test_a_comparisons_backbone_is_the_checkpoints_unless_typed(stage1, tmp_path
     torch.save({"weight": torch.zeros(2)}, foreign)
     for path in (foreign, tmp_path / "nowhere.pth"):
         assert with_backbone(["compare", "--checkpoint", str(path)]) == ["compare", "--checkpoint", str(path)]
+
+
+@pytest.fixture
+def begun(here, tiny):
+    """The checkpoint of a run that trained for an epoch."""
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", "--trainer.default_root_dir=begun"))
+    (saved,) = here.rglob("last.ckpt")
+    return saved
+
+
+def test_an_edited_configuration_is_said_when_training_goes_on(begun, tiny):
+    options = ["--trainer.max_epochs=2", f"--ckpt_path={begun}"]
+    edited = ["--data.flip=true", "--seed_everything=1", "--trainer.gradient_clip_val=0.5", "--data.num_workers=0"]
+    edited += ["--trainer.callbacks=DRW", "--trainer.callbacks.start=0.6", "--trainer.callbacks+=LearningRateMonitor"]
+    with pytest.warns(UserWarning, match="was made with other settings than are given") as found:
+        main(tiny("fit", "RepresentationModule", *options, *edited))
+    (said,) = (str(one.message) for one in found if "other settings" in str(one.message))
+    assert said.endswith(
+        "as they were left there: `seed_everything` 1 (there 0), `trainer.gradient_clip_val` 0.5 (there None), "
+        "`trainer.callbacks` DRW(start=0.6, beta=0.9999) (there none), `data.flip` True (there False)."
+    )
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+def test_nothing_is_said_where_nothing_was_edited_or_nobody_knows(begun, tiny, lacking):
+    config = begun.parent.parent / "config.yaml"
+    config.write_text("trainer: 1\n") if lacking else None
+    options = ["--trainer.max_epochs=2", f"--ckpt_path={begun}", "--trainer.devices=1", "--data.eval_batch_size=32"]
+    main(tiny("fit", "RepresentationModule", *options, *(["--data.flip=true"] if lacking else [])))

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback
 
 from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI, main
-from lt_lightning.slurm import digest_of
+from lt_lightning.same_run import digest_of
 
 TASK = {"NTASKS": "1", "JOB_ID": "7", "JOB_NAME": "mine", "PROCID": "0", "LOCALID": "0"}
 
@@ -165,6 +165,7 @@ def test_what_a_job_saved_before_the_checkpoint_that_it_is_given_is_left(job, ti
     assert json.loads(path.read_text())["started_from"]["path"].endswith("newest.ckpt")
 
 
+@pytest.mark.filterwarnings("ignore:.*`data.batch_size` 32:UserWarning")
 @pytest.mark.parametrize(("more", "left"), [((), False), (("--data.batch_size=32",), True)])
 def test_what_a_job_saved_is_removed_when_its_own_training_has_come_past_it(job, tiny, stage1, interrupted, more, left):
     options = ("--trainer.max_epochs=3", f"--trainer.default_root_dir={job}", TIME_IS_OVER)

@@ -18,6 +18,7 @@ from lt_lightning.checkpoints import RECORD
 from lt_lightning.devices.clock import device_time
 from lt_lightning.modules import LTModule, RepresentationModule
 from lt_lightning.results import environment, file_and_hash, job, sha256_of, write_json
+from lt_lightning.same_run import RUN
 from lt_lightning.tables import accuracy_table, show
 
 _OF_TRAINING = ("started_from", "sampler", "augmentation", "training_images_per_second")
@@ -51,6 +52,8 @@ class ResultsWriter(Callback):
         """Images and seconds of each epoch of training, the run's first step left out."""
         self._loaded: str | None = None
         """What chose the weights of the checkpoint that was loaded."""
+        self._run: str | None = None
+        """Which run of ``fit`` they are of."""
         self._earlier: Mapping[str, Any] = {}
 
     def take_over(self, earlier: Mapping[str, Any]) -> None:
@@ -63,7 +66,7 @@ class ResultsWriter(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Start the clock."""
-        self._started, self._loaded = time.perf_counter(), None
+        self._started, self._loaded, self._run = time.perf_counter(), None, None
         if stage == "fit":
             self._epochs = []
             for part in ("first_step", "first_epoch"):
@@ -89,12 +92,14 @@ class ResultsWriter(Callback):
 
     def _note_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            self.started_from = file_and_hash(trainer.ckpt_path or getattr(pl_module, "checkpoint", None))
+            found = file_and_hash(trainer.ckpt_path or getattr(pl_module, "checkpoint", None))
+            self.started_from = found if found is None or self._run is None else {**found, "run": self._run}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Note what chose the weights."""
+        """Note what chose the weights, and which run has trained them."""
         chosen = (checkpoint.get(RECORD) or {}).get("selection")  # where it was written without a trainer
         self._loaded = chosen or selection_of(checkpoint.get("callbacks") or {}, str(trainer.ckpt_path))
+        self._run = None if chosen else checkpoint.get(RUN)  # else the classifier is another one's
 
     def selection(self, trainer: Trainer) -> str:
         """Whether the weights are the last epoch's or were chosen on validation images, and by what."""

@@ -1,22 +1,19 @@
 """What one ``results.json`` says: figures of a run, of a pipeline's stages, or of the methods that were compared."""
 
-import copy
-import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lt_lightning.same_run import PLACES, short_hash, without
+
 METRICS = ("all", "many", "medium", "few", "micro", "top3", "top5", "harmonic", "geometric", "worst", "ece")
 """Figures that are reported, in order, where runs have them."""
 
-_PLACES = ("ckpt_path", "config", "output", "trainer.default_root_dir", "data.init_args.root")
-"""Keys of a ``config.yaml`` in which a run may differ from one that it repeats."""
-
-_OF_THE_RUN = (*_PLACES, "seed_everything", "model.init_args.checkpoint")
-"""Keys in which runs of one experiment may differ."""
+_OF_THE_RUN = (*PLACES, "seed_everything", "model.init_args.checkpoint")
+"""Options in which runs of one experiment may differ."""
 
 
 class Names(NamedTuple):
@@ -109,7 +106,7 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
     elif split in record["evaluation"]:
         method = " + ".join(str(record[part]) for part in ("head", "loss"))
         config, settings = _settings(path.parent / "config.yaml")
-        hashes = config, _short_hash(f"{settings} {record['selection']}")  # of one checkpoint there may be other heads
+        hashes = config, short_hash(f"{settings} {record['selection']}")  # of one checkpoint there may be other heads
         yield _run(record, path, method, record["evaluation"][split], path.parent, hashes)
 
 
@@ -153,8 +150,11 @@ def _run(
     detail = _detail(record, evaluation, bins=bins, history=folder / "metrics.csv")
     # A checkpoint's name says little: another file may have had it, or have it in another folder.
     network = (record.get("stage1") or {}).get("sha256", "")
-    # What training went on from is its own, as of a job that was interrupted.
-    weights = "" if "fit" in record.get("seconds", {}) else (record.get("started_from") or {}).get("sha256", "")
+    weights = ""  # what training went on from is its own, as of a job that was interrupted
+    if "fit" not in record.get("seconds", {}):
+        start = record.get("started_from") or {}
+        # Files of equal weights differ: Lightning writes into them in which folder they lie.
+        weights = f"{start['run']} {record['epochs']}" if "run" in start else start.get("sha256", "")
     again = config if record["seed"] is not None else ""  # without a seed no run repeats another
     identity = f"{again or path} {network} {weights}"
     return Run(path, names, protocol, identity, record["seed"], _numbers(figures), detail, checkpoint=network)
@@ -184,7 +184,7 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
         if row.get("selection") == "val":
             # Methods have tried parts of a grid, by which `default` alone is told from another.
             tried = [one["point"] for one in row.get("validation") or []] or record.get("grid")
-        settings = _short_hash(json.dumps([tried, record["backbone"], _unchosen(row)], sort_keys=True))
+        settings = short_hash([tried, record["backbone"], _unchosen(row)])
         names = Names(_data(record), "compare", name, settings)
         if "best_on_test" in row:  # one figure that no mean may be taken of
             detail = _detail(record, row["seeds"][0])
@@ -236,21 +236,4 @@ def _settings(config: Path) -> tuple[str, str]:
         settings = yaml.load(config.read_text(encoding="utf-8"), Loader=loader)
     except (OSError, ValueError, yaml.YAMLError):
         return "", ""
-    return _hash_without(settings, _PLACES), _hash_without(settings, _OF_THE_RUN)
-
-
-def _hash_without(settings: Any, keys: Sequence[str]) -> str:
-    """Hash of settings but for some keys, with dots for those that lie deeper."""
-    rest = copy.deepcopy(settings)
-    for key in keys:
-        *above, last = key.split(".")
-        place = rest
-        for name in above:
-            place = place.get(name) if isinstance(place, dict) else None
-        if isinstance(place, dict):
-            place.pop(last, None)
-    return _short_hash(json.dumps(rest, sort_keys=True, default=str))
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return short_hash(without(settings, PLACES)), short_hash(without(settings, _OF_THE_RUN))

@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lt_lightning import report
 from lt_lightning.callbacks import ResultsWriter
+from lt_lightning.main import main
 from lt_lightning.modules import RetrainModule
 
 
@@ -59,3 +60,16 @@ def test_seeds_that_are_fitted_then_tested_are_of_their_stage1(leave, digits, st
         (row,), notes = rows_of(folder, split=split)
         assert "| 2 × 2 |" in report.to_markdown([row], split)
         assert notes == []
+
+
+def test_a_seed_that_was_submitted_again_counts_once_on_whatever_devices(here, tiny, rows_of):
+    """Two files of equal weights differ: Lightning writes into them in which folder they lie."""
+    for folder, seed, devices in (("a", 0, "auto"), ("b", 1, "auto"), ("c", 0, "1")):
+        options = ("--trainer.max_epochs=1", f"--seed_everything={seed}", f"--trainer.devices={devices}")
+        main(tiny("fit", "RepresentationModule", *options, f"--trainer.default_root_dir=fits/{folder}"))
+        (saved,) = Path("fits", folder).rglob("last.ckpt")
+        main(tiny("test", "RepresentationModule", f"--ckpt_path={saved}", f"--trainer.default_root_dir=tests/{folder}"))
+    for folder, split in (("fits", "val"), ("tests", "test")):
+        (row,), notes = rows_of(folder, split=split)
+        assert "| 2 |" in report.to_markdown([row], split)
+        assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
