@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from lt_lightning.callbacks.averaging import WeightEMA
 from lt_lightning.errors import UsageError
@@ -15,6 +18,23 @@ from lt_lightning.functional.precision import widest_float
 from lt_lightning.losses import Loss
 from lt_lightning.metrics import LearningPropertyResidual
 from lt_lightning.modules import LTModule
+
+_TOLERANCE = 0.02  # of a logit's move: heads that compute in bfloat16 have two digits
+
+
+@dataclass(frozen=True)
+class _Bias:
+    """A parameter that is added to the logits, times a constant for each class.
+
+    Attributes:
+        values: ``(K,)``.
+        slopes: The constants, ``(K,)``: 1, or a half where a head divides its logits by a temperature of 2.
+        weight_decay: Of the optimiser.
+    """
+
+    values: Tensor
+    slopes: Tensor
+    weight_decay: float
 
 
 class LearningProperty(Callback):
@@ -30,10 +50,15 @@ class LearningProperty(Callback):
 
     ``results.json`` gets it as ``diagnostics.learning_property``: ``residual`` per class, in [-1, 1], above 0 where the
     class's logit is still too low; ``many``, ``medium``, ``few``: mean of its size over the group; ``bias``: whether
-    there is a bias that trains (the property rests on it), and how much it is decayed.
+    there is a bias that trains (the property rests on it), and how much it is decayed. A bias is what adds the same to
+    a class's logit for all features, whatever a head calls it. Where several parameters do, or a head cannot be tried,
+    both are ``None`` and no decay is taken into account.
 
     Raises:
         UsageError: When training starts, if the loss gives none per sample.
+
+    Warns:
+        UserWarning: If the bias cannot be told.
     """
 
     def __init__(self) -> None:
@@ -85,21 +110,33 @@ class LearningProperty(Callback):
                 gradients, number = _gradients(module, images, targets)
                 residual.update(gradients)
                 divisor = divisor + number
+        biases = _find_biases(trainer, module)
         module.train(training)
-        bias, weight_decay = _decayed_bias(trainer, module)
-        if bias is None or weight_decay == 0:
-            values = residual.compute()
-        else:
+        if biases is not None and len(biases) == 1 and biases[0].weight_decay != 0:
+            (bias,) = biases
             divisor = trainer.strategy.reduce(divisor, reduce_op="sum")
-            wide = widest_float(bias.device)
-            values = residual.with_decay(weight_decay * divisor.to(wide) * bias.detach().to(wide))
+            wide = widest_float(bias.values.device)
+            pull = bias.weight_decay * divisor.to(wide) * bias.values.to(wide)
+            values = residual.with_decay(pull / bias.slopes.to(wide))
+        else:
+            values = residual.compute()
         masks = group_of(module.class_counts, module.group_thresholds).to(values.device)
         sizes = group_means(values.abs(), masks).tolist()
         self.diagnostics["learning_property"] = {
             "residual": values.tolist(),
             **dict(zip(GROUPS, sizes, strict=True)),
-            "bias": {"trains": bias is not None, "weight_decay": weight_decay},
+            "bias": _said_of(biases, type(module.head).__name__),
         }
+
+
+def _said_of(biases: list[_Bias] | None, head: str) -> dict[str, Any]:
+    if biases is None or len(biases) > 1:
+        why = "which cannot be tried" if biases is None else f"where {len(biases)} parameters act as one"
+        rank_zero_warn(
+            f"`LearningProperty` cannot tell the bias of `{head}`, {why}; weight decay is left out of its residual."
+        )
+        return {"trains": None, "weight_decay": None}
+    return {"trains": bool(biases), "weight_decay": biases[0].weight_decay if biases else 0.0}
 
 
 def _gradients(module: LTModule, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,14 +153,36 @@ def _gradients(module: LTModule, images: Tensor, targets: Tensor) -> tuple[Tenso
     return gradients, torch.where(mean > 0, total.detach() / mean, len(targets))
 
 
-def _decayed_bias(trainer: Trainer, module: LTModule) -> tuple[Tensor | None, float]:
-    """The head's bias, if it trains, and its weight decay."""
-    bias = getattr(module.head, "bias", None)
-    if isinstance(bias, Tensor) and bias.requires_grad:
-        for group in (group for optimizer in trainer.optimizers for group in optimizer.param_groups):
-            if any(parameter is bias for parameter in group["params"]):
-                return bias, float(group.get("weight_decay", 0.0))
-    return None, 0.0
+def _find_biases(trainer: Trainer, module: LTModule) -> list[_Bias] | None:
+    """What trains in the head and is a bias of its logits by what it does; ``None`` if a head cannot be tried."""
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    decays = {id(parameter): float(group.get("weight_decay", 0.0)) for group in groups for parameter in group["params"]}
+    found = []
+    for name, parameter in module.head.named_parameters():
+        if parameter.requires_grad and parameter.numel() == len(module.class_counts) and id(parameter) in decays:
+            try:
+                slopes = _slopes(module.head, name, parameter, module.backbone.num_features)
+            except Exception:  # of one's own, which takes only what training gave it; the run's results are to be kept
+                return None
+            if slopes is not None:
+                found.append(_Bias(parameter.detach().reshape(-1), slopes, decays[id(parameter)]))
+    return found
+
+
+@torch.no_grad()
+def _slopes(head: nn.Module, name: str, parameter: Tensor, num_features: int) -> Tensor | None:
+    """How much each logit moves with its entry of a parameter, ``(K,)``; ``None`` unless for all features alike."""
+    features = torch.randn(4, num_features, generator=torch.Generator().manual_seed(0)).abs().to(parameter.device)
+    logits = at_least_fp32(head(features))
+    size = 1 + logits.abs().max()  # else rounding would hide it
+    moves = []
+    for steps in (torch.ones(parameter.numel()), torch.linspace(0.5, 1, parameter.numel())):
+        changed = (parameter + size * steps.to(parameter.device).view_as(parameter)).to(parameter.dtype)
+        step = (at_least_fp32(changed) - at_least_fp32(parameter)).reshape(-1)
+        moves.append((functional_call(head, {name: changed}, (features,)) - logits) / step)
+    slopes: Tensor = moves[0].mean(dim=0)
+    alike = all(bool(((move - slopes).abs() <= _TOLERANCE * slopes.abs()).all()) for move in moves)
+    return slopes if alike and bool((slopes != 0).all()) else None
 
 
 @contextmanager

@@ -7,12 +7,14 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.loggers import CSVLogger
 
+from lt_lightning import functional
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.callbacks import DRW, LearningProperty, ResultsWriter, WeightEMA
 from lt_lightning.data import ImageFolderLT
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import class_balanced_weights
 from lt_lightning.functional.learning_property import gradient_sides, relative_residual
+from lt_lightning.heads import Head
 from lt_lightning.losses import CrossEntropyLoss
 from tests.gradients import logit_gradients
 
@@ -61,6 +63,103 @@ def test_a_converged_classifier_is_at_rest(trainer, digits, stage2_module):
     residual = callback.diagnostics["learning_property"]["residual"]
     assert max(map(abs, residual)) < 0.05
     assert not module.backbone.training
+
+
+class Divided(Head):
+    """The shortest head of docs/extend.md: its bias has another name, and acts on the logits by a half."""
+
+    def __init__(self, in_features, class_counts, temperature=2.0):
+        super().__init__(in_features, class_counts)
+        self.temperature = temperature
+        self.linear = torch.nn.Linear(in_features, self.num_classes)
+
+    def forward(self, features):
+        return functional.linear(features, self.linear.weight, self.linear.bias) / self.temperature
+
+    def init_from(self, weight, bias):
+        with torch.no_grad():
+            self.linear.weight.copy_(weight)
+            self.linear.bias.copy_(bias)
+
+
+class Twice(Divided):
+    """Has two biases, of which one is a row."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.offset = torch.nn.Parameter(torch.zeros(1, self.num_classes))
+
+    def forward(self, features):
+        return super().forward(features) + self.offset
+
+
+class OfTheImage(Divided):
+    """Its temperature is the image's, so that no constant is added to its logits."""
+
+    def forward(self, features):
+        return super().forward(features) / (1 + features.square().mean(dim=1, keepdim=True))
+
+
+class Scaled(Divided):
+    """Has no bias, but as many scales, and a layer with a bias that is as long."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.linear.bias.requires_grad_(False)
+        self.scales = torch.nn.Parameter(torch.ones(self.num_classes))
+        self.inner = torch.nn.Linear(in_features, self.num_classes)
+        self.outer = torch.nn.Linear(self.num_classes, self.num_classes, bias=False)
+
+    def forward(self, features):
+        return super().forward(features) * self.scales + self.outer(self.inner(features).relu())
+
+
+class Untried(Divided):
+    """Takes four images nowhere but in training."""
+
+    def forward(self, features):
+        if len(features) == 4:
+            raise RuntimeError("four")
+        return super().forward(features)
+
+
+def test_a_bias_is_what_acts_as_one(trainer, digits, stage2_module):
+    """At rest with what pulls at it counted in, divided by the temperature."""
+    data = digits(crop_padding=0, batch_size=276)
+    optimizer = {"optimizer": lambda p: torch.optim.SGD(p, lr=1.0, momentum=0.9, weight_decay=0.03)}
+    module, callback = stage2_module(data, head=Divided, **optimizer), LearningProperty()
+    options = {"max_epochs": 150, "limit_val_batches": 0, "log_every_n_steps": 1000}
+    trainer(callbacks=[callback], **options).fit(module, datamodule=data)
+    found = callback.diagnostics["learning_property"]
+    assert found["bias"] == {"trains": True, "weight_decay": 0.03}
+    assert max(map(abs, found["residual"])) < 0.02
+    logits, targets = training_logits(module, data)
+    sides = gradient_sides(logit_gradients(logits, targets), torch.float64)
+    assert relative_residual(sides).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("head", [OfTheImage, Scaled])
+def test_what_does_not_act_as_a_bias_is_none(trainer, digits, stage1_module, head):
+    data, callback = digits(), LearningProperty()
+    optimizer = {"optimizer": lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=0.1)}
+    trainer(callbacks=[callback]).fit(stage1_module(data, head=head, **optimizer), datamodule=data)
+    assert callback.diagnostics["learning_property"]["bias"] == {"trains": False, "weight_decay": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("head", "why"), [(Twice, "where 2 parameters act as one"), (Untried, "which cannot be tried")]
+)
+def test_a_bias_that_cannot_be_told_is_said(trainer, digits, stage1_module, head, why):
+    data, callback = digits(), LearningProperty()
+    optimizer = {"optimizer": lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=0.1)}
+    module = stage1_module(data, head=head, **optimizer)
+    with pytest.warns(UserWarning, match=f"`LearningProperty` cannot tell the bias of `{head.__name__}`, {why}"):
+        trainer(callbacks=[callback]).fit(module, datamodule=data)
+    found = callback.diagnostics["learning_property"]
+    assert found["bias"] == {"trains": None, "weight_decay": None}
+    logits, targets = training_logits(module, data)
+    expected = relative_residual(gradient_sides(logit_gradients(logits, targets), torch.float64))
+    assert found["residual"] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-5)
 
 
 def test_images_on_disk_are_shown_whole(folder_root, trainer, stage1_module):
