@@ -25,7 +25,7 @@ from lt_lightning.interruption import interruptible
 from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import check_writable
-from lt_lightning.resuming import with_backbone
+from lt_lightning.resuming import with_backbone, with_images
 from lt_lightning.tables import fits, show
 
 _READ_APART = {"seeds", "features"}
@@ -40,7 +40,9 @@ def main(argv: Sequence[str]) -> None:
     quiet()
     parser = build_parser()
     with sentences("compare"):
-        config = parser.parse_args(with_backbone(argv)[1:])
+        words = with_backbone(argv)[1:]
+        config = parser.parse_args(words)
+        config = with_images(parser, config, parser.parse_args(words, defaults=False), config.checkpoint)
     output = Path(config.output)
     checkpoint = Path(config.checkpoint)
     check_writable(output, checkpoint.stat().st_size if checkpoint.is_file() else 0)

@@ -5,6 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import yaml
 
 from lt_lightning import cli
 from lt_lightning.comparing import Options, command
@@ -161,6 +162,27 @@ def test_the_backbone_of_our_own_checkpoint_need_not_be_typed(stage1, here):
     first, second = (results(here / f"runs/compare/version_{number}") for number in (0, 1))
     assert first["rows"]["tau_norm"]["mean"] == second["rows"]["tau_norm"]["mean"]
     assert "SmallCNN" in (here / "runs/compare/version_0/config.yaml").read_text()
+
+
+def prepared(folder):
+    found = yaml.safe_load((folder / "config.yaml").read_text())["data"]["init_args"]
+    return found["image_size"], found.get("resize"), found["mean"]
+
+
+@pytest.mark.filterwarnings("ignore:.* of 3 classes have no validation image", "ignore:Nothing is selected")
+def test_images_are_prepared_as_our_own_checkpoints_but_for_what_is_typed(here, tiny, folder_root):
+    of_data = ["--data=ImageFolderLT", f"--data.root={folder_root}", "--data.num_workers=0"]
+    sizes = ("--data.image_size=16", "--data.resize=18", "--data.mean=[0.1,0.2,0.3]", "--trainer.max_epochs=1")
+    trained = [word for word in tiny("fit", "RepresentationModule", *sizes) if word != "--data=DigitsLT"]
+    cli.main([trained[0], *of_data, *trained[1:], "--model.backbone.in_channels=3"])
+    (checkpoint,) = here.rglob("last.ckpt")
+    options = ["--methods=tau_norm", "--views=1", "--draws=50", "--features.progress=false", "--features.device=cpu"]
+    line = ["compare", f"--checkpoint={checkpoint}", *of_data, *options]
+    command.main([*line, "--output=same"])
+    assert prepared(here / "same/version_0") == (16, 18, [0.1, 0.2, 0.3])
+    with pytest.warns(UserWarning, match=r"otherwise than those of `checkpoint` .*: `data.image_size` 14 \(there 16\)"):
+        command.main([*line, "--output=other", "--data.image_size=14"])
+    assert prepared(here / "other/version_0") == (14, None, [0.1, 0.2, 0.3])
 
 
 def test_no_published_weights_are_fetched_where_the_checkpoint_has_them_all(arguments, here, monkeypatch):
