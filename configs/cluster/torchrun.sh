@@ -4,7 +4,9 @@
 #   NPROC=8 configs/cluster/torchrun.sh fit -c cifar100_lt/stage1/ce --data.root data
 #   NNODES=2 NPROC=8 HEAD=node01:29500 configs/cluster/torchrun.sh fit -c …       # the same line on both nodes
 #
-# Batch sizes count the images of a step over all processes, so figures do not change with their number.
+# Batch sizes count the images of a step over all processes, whose number they must be a multiple of. Each process draws its
+# own crops and has the batch statistics of its own images (--trainer.sync_batchnorm true joins these on GPUs), so figures
+# differ by as much as between seeds.
 set -euo pipefail
 
 NPROC=${NPROC:-2}       # processes on each node: its GPUs, or 1 to a few on a CPU

@@ -20,14 +20,14 @@ class ClassBalancedLoss(Loss):
     """Class-balanced loss: weights ``(1 - β) / (1 - β^n)``, scaled to sum to K, on one of four losses.
 
     - ``softmax``: cross entropy, weighted mean.
-    - ``sigmoid``: binary cross entropy of each class, mean over N·K; its gradients are K times smaller than those of a
-      sum over classes, so learning rates are about K times larger.
+    - ``sigmoid``: binary cross entropy of each class, mean over N·K. The paper's code sums over classes, so its learning
+      rates are to be multiplied by about K.
     - ``focal``: the same with the focal factor ``(1 - p_t)^γ``, summed over classes, mean over N.
     - ``softmax_bce``: binary cross entropy of softmax probabilities, mean over N·K, as widespread ports have it.
 
     The weights are its class weights: `DRW`, which would replace them, is refused. Only ``softmax`` divides by their
-    sum; the other kinds divide by N, as the paper's code does. Those are differentiable once: a backward pass with
-    ``create_graph=True`` is refused.
+    sum, as torch's weighted cross entropy does; the other kinds divide by N, as the paper's code does for all its
+    kinds. Those are differentiable once: a backward pass with ``create_graph=True`` is refused.
 
     Args:
         class_counts: Training images per class, length K.

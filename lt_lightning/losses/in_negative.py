@@ -16,7 +16,8 @@ class LGLINRLoss(OneVsAllLoss):
 
     Each class k's sigmoid has a positive term, the mean loss over class k's samples, and a negative term: the mean
     losses over the samples of each other class, weighted by the softmax over those classes of β times their mean
-    probability for k. It sums over classes without a factor 1/K, so its scale grows with K.
+    probability for k. It sums over classes without a factor 1/K, so its scale grows with K. The gradient flows through
+    the weights, too, as in the published code.
 
     What depends on the batch: all means are over the batch's samples of a class, a class that the batch lacks has no
     positive term and is nobody's negative class, and so value and gradient change with the batch size and, under
