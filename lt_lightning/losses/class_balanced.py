@@ -20,7 +20,7 @@ class ClassBalancedLoss(Loss):
     """Class-balanced loss: weights ``(1 - β) / (1 - β^n)``, scaled to sum to K, on one of four losses.
 
     - ``softmax``: cross entropy, weighted mean.
-    - ``sigmoid``: binary cross entropy of each class, mean over N·K. The paper's code sums over classes, so its learning
+    - ``sigmoid``: binary cross entropy of each class, mean over N·K. The paper's code sums over classes: its learning
       rates are to be multiplied by about K.
     - ``focal``: the same with the focal factor ``(1 - p_t)^γ``, summed over classes, mean over N.
     - ``softmax_bce``: binary cross entropy of softmax probabilities, mean over N·K, as widespread ports have it.
