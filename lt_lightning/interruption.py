@@ -5,9 +5,12 @@ Whatever it was doing has cleaned up behind itself by then.
 
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from lt_lightning.errors import UsageError, refusal
 
@@ -16,7 +19,8 @@ from lt_lightning.errors import UsageError, refusal
 def interruptible(remains: str, on_sigterm: bool = True) -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM, as schedulers send it, and a full disk and the like, into one sentence.
 
-    SIGTERM alone would end the process at once, with drafts of files left behind; here it unwinds as Ctrl-C does.
+    SIGTERM alone would end the process at once, with drafts of files left behind; here it unwinds as Ctrl-C does. A
+    worker process that SIGTERM has ended counts as well: schedulers send it to all processes at once.
 
     Args:
         remains: What the interruption leaves and what to do, the second half of the sentence.
@@ -32,9 +36,15 @@ def interruptible(remains: str, on_sigterm: bool = True) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
+        # Loaders in the frames' variables let go of their workers: none is to end later, when that is heard again.
+        traceback.clear_frames(error.__traceback__)
         raise UsageError(f"Interrupted: {remains}") from error
     except SystemExit as error:  # what a Trainer makes of it
         if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        raise UsageError(f"Interrupted: {remains}") from error
+    except RuntimeError as error:  # what torch makes of a worker's end
+        if not _tells_of_sigterm(error):
             raise
         raise UsageError(f"Interrupted: {remains}") from error
     except OSError as error:
@@ -46,8 +56,45 @@ def interruptible(remains: str, on_sigterm: bool = True) -> Iterator[None]:
         if owns_signals:
             for number, handler in before.items():  # a Trainer leaves Ctrl-C without effect
                 signal.signal(number, handler)
+            _hear_of_children()
 
 
 def unwind(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """A handler of signals that does what Ctrl-C does."""
+    """A handler of signals that does what Ctrl-C does.
+
+    From here on a child's end raises nothing: torch would have the end of a worker, which the signal reaches too, break
+    into the clearing up.
+    """
+    found = signal.getsignal(_CHILD) if _CHILD is not None else None
+    if callable(found):
+        signal.signal(_CHILD, _Unheard(found))
     raise KeyboardInterrupt
+
+
+_CHILD: Any = getattr(signal, "SIGCHLD", None)
+"""By which a process hears that a child has ended; Windows has none."""
+
+
+@dataclass(frozen=True)
+class _Unheard:
+    """Stands in for a handler."""
+
+    handler: Any
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        pass
+
+
+def _hear_of_children() -> None:
+    found = signal.getsignal(_CHILD) if _CHILD is not None else None
+    while isinstance(found, _Unheard):
+        found = found.handler
+        signal.signal(_CHILD, found)
+
+
+def _tells_of_sigterm(error: BaseException | None) -> bool:
+    while error is not None:
+        if "DataLoader worker" in str(error) and "killed by signal: Terminated" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
