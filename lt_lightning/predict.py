@@ -4,12 +4,14 @@ The model need not be typed: ``--ckpt_path last.ckpt`` alone brings the one that
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning.callbacks import PredictionsWriter, TemperatureScaling
+from lt_lightning.drafts import new_file
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI
 from lt_lightning.resuming import CONFIGURED, is_given, value_of, with_model
@@ -80,6 +82,14 @@ class PredictCLI(LTCLI):
             default=1.0,
             help='Divides the logits; "auto" fits it on the validation images of the data.',
         )
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse an output that exists before any image is listed."""
+        super().before_instantiate_classes()
+        output = self._get(self.config, "output")
+        if output is not None and Path(output).exists():
+            with new_file(Path(output), "output"):
+                pass  # never reached: it refuses in the words of whoever writes the file at the end
 
     def writing_callbacks(self) -> list[Callback]:
         """What sets the temperature and writes the file."""

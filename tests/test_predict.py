@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from lt_lightning import cli
-from lt_lightning.data import DigitsLT
+from lt_lightning.data import DigitsLT, PredictFolder
 from lt_lightning.errors import UsageError
 from lt_lightning.predict import complete, main
 
@@ -139,3 +139,13 @@ def test_a_folder_needs_no_class_and_the_checkpoint_may_be_called_as_elsewhere(h
     cli.main(["predict", "--checkpoint", str(stage1), *options])
     assert len(rows_of(here / "found.csv")) == 12
     assert complete(["predict", "--data.root=x", "-c", "mine.yaml"]) == ["predict", "--data.root=x", "-c", "mine.yaml"]
+
+
+def test_an_output_that_exists_is_refused_before_any_image_is_listed(here, stage1, photos, monkeypatch):
+    folder, _ = photos
+    (here / "found.csv").write_text("mine")
+    monkeypatch.setattr(PredictFolder, "load", lambda *_: pytest.fail("images were listed"))
+    options = [f"--data.root={folder}", "--data.num_workers=0", "--output=found.csv", *ON_CPU]
+    with pytest.raises(UsageError, match=r"`output` 'found.csv' exists, and no file is written over"):
+        main(["predict", f"--ckpt_path={stage1}", *options])
+    assert (here / "found.csv").read_text() == "mine"

@@ -1,8 +1,9 @@
 """Long-tailed images as folders, one per class."""
 
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,7 +27,8 @@ class ImageFolderLT(ImageFilesLT):
 
     Classes are numbered by their names in sorted order, as torchvision's ``ImageFolder`` does. The tail is what is
     found. Names that start with a dot are passed over, and so are files whose names end otherwise than torchvision's
-    ``IMG_EXTENSIONS``: ``.gif`` or ``.heic``, for instance. Images beside the class folders are warned of.
+    ``IMG_EXTENSIONS``: ``.gif`` or ``.heic``, for instance. Images beside the class folders are warned of. Images are
+    taken as stored, whatever their EXIF orientation says, as torchvision does.
 
     Args:
         root: Folder that holds ``train``, and ``val`` and ``test`` where there are any.
@@ -122,10 +124,7 @@ class ImageFolderLT(ImageFilesLT):
         _warn_of_unsorted(folder)
         unknown = sorted(set(found) - set(labels))
         if unknown:
-            raise UsageError(
-                f"{folder} has the class folder {unknown[0]}, which {Path(self.root) / 'train'} has not; use the same "
-                f"names in both."
-            )
+            raise _unknown_class(unknown[0], folder, self.class_names, Path(self.root) / "train")
         paths, targets = [], []
         for name in found:
             members = images_below(folder / name)
@@ -139,6 +138,17 @@ class ImageFolderLT(ImageFilesLT):
         if not paths:
             raise UsageError(f"{folder} has no class folders; put the images into {folder}/<class>/ or remove it.")
         return FileList(paths, torch.tensor(targets))
+
+
+def _unknown_class(name: str, folder: Path, known: Sequence[str], train: Path) -> UsageError:
+    form = unicodedata.normalize("NFC", name)
+    alike = next((other for other in known if unicodedata.normalize("NFC", other) == form), None)
+    if alike is None:
+        return UsageError(f"{folder} has the class folder {name}, which {train} has not; use the same names in both.")
+    return UsageError(
+        f"{folder} has the class folder {name}, which {train} has in another Unicode form of the same letters "
+        f"({name!a} and {alike!a}), as names copied from macOS are; rename it to the very name in {train}."
+    )
 
 
 def _subfolders(folder: Path) -> list[str]:

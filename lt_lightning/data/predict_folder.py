@@ -79,6 +79,7 @@ class PredictFolder(LTDataModule):
     Classes, their counts and how images are prepared come from a checkpoint of this package: photographs are resized
     and cropped as ``ImageFolderLT`` does for tests; where training images were kept in memory (32×32, for instance),
     the shorter side becomes that size. Files that ``ImageFolderLT`` passes over are so here too, and counted.
+    Images are taken as stored, whatever their EXIF orientation says, as torchvision does.
 
     Args:
         root: Folder of the images.

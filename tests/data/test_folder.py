@@ -209,6 +209,15 @@ def test_a_class_that_never_trains_is_named(folder_root):
         ImageFolderLT(root=str(folder_root)).setup("test")
 
 
+def test_a_name_in_another_unicode_form_is_told_from_its_like(folder_root):
+    """As of a folder that was copied from macOS."""
+    (folder_root / "train" / "bee").rename(folder_root / "train" / "b\xe4r")
+    (folder_root / "test" / "bee").rename(folder_root / "test" / "ba\u0308r")
+    forms = r"has in another Unicode form of the same letters \('ba\\u0308r' and 'b\\xe4r'\), .*; rename it to the very"
+    with pytest.raises(UsageError, match=forms):
+        ImageFolderLT(root=str(folder_root)).setup("test")
+
+
 def test_held_out_training_images_are_put_back(folder_root):
     data = ImageFolderLT(root=str(folder_root), val_from="train", num_workers=0)
     assert sum(data.class_counts) < 15
