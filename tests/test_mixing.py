@@ -104,6 +104,18 @@ def test_cutmix_covers_all_places_and_half_the_batches_by_default():
     assert all(mixed_at(CutMix(probability=1.0), step).partners is not None for step in range(50))
 
 
+def test_a_rectangle_has_the_proportions_of_its_image():
+    whole = 0
+    for step in range(100):
+        images = mixed_at(CutMix(probability=1.0), step, height=8, width=32).images
+        changed = (images != batch(height=8, width=32)[0]).any(1).any(0)
+        rows, columns = changed.any(1), changed.any(0)
+        if rows.any() and not (rows[[0, -1]].any() or columns[[0, -1]].any()):  # no edge has cut it off
+            assert int(columns.sum()) // 4 == int(rows.sum())
+            whole += 1
+    assert whole > 10
+
+
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_shares_follow_the_beta_distribution(alpha):
     shares = torch.tensor([mixed_at(Mixup(alpha), step, height=1, width=1).share for step in range(2000)])

@@ -220,7 +220,7 @@ def test_the_clock_of_training_waits_for_a_gpu(monkeypatch):
 
     monkeypatch.setattr("lt_lightning.callbacks.results.time.perf_counter", lambda: clock[0])
     monkeypatch.setattr(torch.cuda, "synchronize", finish)
-    writer, run = ResultsWriter(), SimpleNamespace(world_size=1)
+    writer, run = ResultsWriter(), SimpleNamespace(world_size=2)
     module = SimpleNamespace(device=torch.device("cuda", 0))
     writer.on_train_epoch_start(run, module)
     for _ in range(3):
@@ -228,6 +228,7 @@ def test_the_clock_of_training_waits_for_a_gpu(monkeypatch):
     writer.on_train_epoch_end(run, module)
     assert writer.seconds == {"first_step": 1.5, "first_epoch": 3.0}
     assert clock[0] == 3.0  # once for the first step and once for the epoch
+    assert writer._epochs == [(16, 1.5)]  # images of both processes, in two steps after the first
 
 
 def test_only_training_counts_and_of_it_what_a_first_epoch_compiles_apart(

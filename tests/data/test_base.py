@@ -306,6 +306,17 @@ def test_undistorted_batches_show_each_image_once_over_all_processes(monkeypatch
         next(made.undistorted_batches("val", torch.device("cpu")))
 
 
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_processes_predict_shares_that_have_no_image_in_common(monkeypatch, world_size):
+    data = Made([1], {"train": [0], "test": [0] * 7})
+    shares = []
+    for rank in range(world_size):
+        monkeypatch.setattr(data, "_process", lambda rank=rank: (rank, world_size))
+        shares.append(list(data.predict_dataloader().sampler))
+    assert sorted(index for share in shares for index in share) == list(range(7))
+    assert all(share == sorted(share) for share in shares)
+
+
 @pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True)])
 def test_memory_is_pinned_for_runs_on_a_gpu_alone(monkeypatch, made, device, pinned):
     """Pinning begins to use a GPU, also where a run on the CPU should leave it to others."""

@@ -176,6 +176,21 @@ def test_training_images_can_be_shown_as_evaluation_shows_them(folder_root):
     assert without.undistorted("val") is None
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_other_images_are_shown_as_they_are(folder_root, split):
+    data = ImageFolderLT(root=str(folder_root), image_size=8, crop_padding=2, num_workers=0)
+    images = data.split(split)
+    plain = eval_transform(8, 9)
+    shown = images.__getitems__([0, 1])[0]
+    assert torch.equal(shown, torch.stack([plain(read_rgb(folder_root / path)) for path in images.paths[:2]]))
+
+
+def test_a_validation_knows_which_images_were_trained_on(folder_root):
+    data = ImageFolderLT(root=str(folder_root))
+    data.setup("validate")
+    assert set(data.describe_split()["hashes"]) == {"train", "val"}
+
+
 @pytest.mark.parametrize("padding", [0, 2])
 def test_training_images_are_moved_instead_of_resized_if_asked(folder_root, padding):
     torch.manual_seed(0)

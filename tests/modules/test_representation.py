@@ -1,5 +1,7 @@
 """Stage 1."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -53,13 +55,19 @@ def test_images_that_published_weights_are_not_used_to_are_said(trainer, digits,
         trainer().fit(module, datamodule=data)
 
 
-def test_images_are_mixed_anew_for_each_seed_and_batch(monkeypatch, digits, stage1_module):
+def test_images_are_mixed_anew_for_each_seed_epoch_batch_and_process(monkeypatch, digits, stage1_module):
     module = stage1_module(digits(), mixing=Mixup)
     images, targets = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(8)
 
-    def share(seed, batch):
-        monkeypatch.setenv("PL_GLOBAL_SEED", str(seed))
-        return module.mix((images, targets), batch).share
+    def mixed(run=0, epoch=0, batch=0, rank=0):
+        monkeypatch.setenv("PL_GLOBAL_SEED", str(run))
+        module.trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank)
+        found = module.mix((images, targets), batch)
+        return found.share, tuple(found.partners.tolist())
 
-    assert share(0, 0) == share(0, 0)
-    assert len({share(0, 0), share(1, 0), share(0, 1)}) == 3
+    assert mixed() == mixed()
+    others = [mixed(**{name: 1}) for name in ("run", "epoch", "batch", "rank")]
+    shares, orders = zip(mixed(), *others, strict=True)
+    assert len(set(orders)) == 5
+    assert len(set(shares[:4])) == 4
+    assert shares[4] == shares[0]  # the processes of a run share it
