@@ -78,12 +78,12 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path, description: 
 
 def _logits_of_program(path: Path) -> Callable[[Tensor], Tensor] | None:
     module = torch.export.load(path).module()
-    end = cast(torch.fx.GraphModule, module).graph.output_node()
+    end = module.graph.output_node()
     last = cast(torch.fx.Node, cast(Any, end.args[0])[0])
     if last.target not in (torch.ops.aten.softmax.int, torch.ops.aten.sigmoid.default):
         return None
     end.args = ((last.args[0],),)
-    cast(torch.fx.GraphModule, module).recompile()
+    module.recompile()
     return module
 
 
