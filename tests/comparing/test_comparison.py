@@ -63,6 +63,8 @@ def test_selection_never_looks_at_test_images(run, make_data):
     test.images = 255 - test.images
     after = run("linear,ncm", data=data, seeds=(0, 1))
     assert choices(before) == choices(after)
+    fitted = [[head.temperature for row in found.rows for head in row.heads] for found in (before, after)]
+    assert fitted[0] == fitted[1]
     assert before.winner.name == after.winner.name
     assert before.winner.values("all") != after.winner.values("all")
 

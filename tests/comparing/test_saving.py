@@ -6,9 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lt_lightning.comparing import TriedPoint
+from lt_lightning.backbones import SmallCNN
+from lt_lightning.checkpoints import read
+from lt_lightning.comparing import Options, TriedPoint, compare
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.saving import keep_runs, keep_winner
+from lt_lightning.features import ExtractionOptions
 from lt_lightning.modules import RetrainModule
 
 pytestmark = pytest.mark.filterwarnings(
@@ -90,6 +93,19 @@ def test_a_winner_trained_once_more_records_what_it_was_trained_on(run, make_dat
     whole.split("train")
     assert record["split"]["hashes"]["train"] == whole.describe_split()["hashes"]["train"]
     assert record["epochs"] == found.winner.heads[0].epochs == 20
+
+
+def test_a_layer_handed_back_records_what_it_was_trained_once_more_on(stage1, digits, tmp_path):
+    """In a checkpoint of ours, so that no later comparison selects on images that the layer was trained on."""
+    quiet = ExtractionOptions(progress=False, device="cpu")
+    options = Options(views=1, unseen=True, oracle=False, draws=10, features=quiet)
+    found = compare(str(stage1), SmallCNN(8), digits(val_from="train"), "tau_norm", {"tau": [1.0]}, options)
+    found.winner = found.row("tau_norm")  # whether it is a gain is of no matter here
+    list(keep_winner(found, tmp_path, "SmallCNN"))
+    whole = digits(val_from="none")
+    whole.split("train")
+    past = [entry["train"] for entry in read(tmp_path / "better_last.ckpt").past]
+    assert past == [whole.describe_split()["hashes"]["train"]]
 
 
 def test_rows_of_the_users_file_stay_in_the_order_that_the_user_has_said(run, foreign, make_data, tmp_path):

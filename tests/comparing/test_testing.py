@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from lt_lightning.functional import paired_bootstrap
+from lt_lightning.comparing.evaluation import predict
+from lt_lightning.functional import fit_temperature, paired_bootstrap
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
@@ -58,4 +59,6 @@ def test_probabilities_of_no_known_likelihood_are_not_scaled(run, tmp_path, monk
     known, unknown = (found.row(name).tests[0].figures for name in ("tau_norm", "Halved"))
     assert (unknown["temperature"], unknown["ece_scaled"]) == (None, None)
     assert known["ece_scaled"] is not None
+    val, head = found.features["val"], found.row("tau_norm").heads[0].head
+    assert known["temperature"] == fit_temperature(predict(head, val, torch.device("cpu")), val.targets)
     assert unknown["ece"] is not None
