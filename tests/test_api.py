@@ -105,6 +105,9 @@ def test_methods_that_fold_are_put_back(model, images, method):
         )
     again = lt_lightning.retrain(model, batches, method=method, seed=1)
     torch.testing.assert_close(again.model[4].weight, result.model[4].weight, rtol=0, atol=0)
+    other = lt_lightning.retrain(model, batches, method=method, seed=2)
+    draws_nothing = method in ("tau_norm", "logit_adjustment")
+    assert torch.equal(other.model[4].weight, result.model[4].weight) == draws_nothing
 
 
 def test_settings_reach_their_parts(model, images):
@@ -197,6 +200,12 @@ def test_a_worse_layer_is_said(model, images):
     assert result.after["all"] < result.before["all"] - 0.01
     with pytest.warns(UserWarning, match=r"on the images of `select_loader` worse: .*; try another method\.$"):
         lt_lightning.retrain(model, train, select_loader=others, **tight)
+
+
+def test_a_loss_of_less_than_a_point_is_not_said():
+    api._warn_if_worse("lort", {"all": 0.5}, {"all": 0.495}, "val_loader")  # a warning would be an error
+    with pytest.warns(UserWarning, match=r"worse: 48\.0 %, and 50\.0 % with the layer as it was"):
+        api._warn_if_worse("lort", {"all": 0.5}, {"all": 0.48}, "val_loader")
 
 
 @pytest.mark.parametrize(

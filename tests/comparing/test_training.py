@@ -47,6 +47,12 @@ def test_a_seed_gives_the_same_head_in_any_company():
     assert among.point.values == {"lr": 0.1}
 
 
+def test_first_weights_are_those_of_the_seed():
+    first, second, again = (trained("crt", {"lr": [0.0]}, [seed])[0].head.weight for seed in (3, 4, 3))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
 def test_heads_made_from_features_share_them(monkeypatch):
     given = []
     monkeypatch.setattr(NCMHead, "init_from_features", lambda _, features, targets: given.append((features, targets)))
@@ -104,6 +110,10 @@ def test_rows_are_those_of_the_epochs_view():
 def test_divergence_is_seen():
     found = trained("lort", {"lr": [float("inf"), 0.1]}, [0])
     assert [head.diverged for head in found] == [True, False]
+    (ncm,) = trained("ncm", {}, [0])
+    assert not ncm.diverged
+    ncm.head.means[0, 0] = torch.nan  # a buffer, which nothing has trained
+    assert ncm.diverged
 
 
 def test_seeds_of_heads_do_not_reach_the_callers_draws():
@@ -121,8 +131,9 @@ def test_runs_share_batches_with_those_of_the_same_sampler_seed_and_length_alone
     for name, sampler in (("plain", "InstanceSampler"), ("progressive", "ProgressiveSampler")):
         for epochs in (3, 5):
             (tmp_path / f"{name}_{epochs}.yaml").write_text(f"sampler: {sampler}\nepochs: {epochs}\n")
-    trained([str(path) for path in sorted(tmp_path.iterdir())], {"lr": [0.1, 1.0]}, [0, 1])
+    found = trained([str(path) for path in sorted(tmp_path.iterdir())], {"lr": [0.1, 1.0]}, [3, 4])
     assert len(runs) == 16
+    assert [run.sampler.seed for run in runs] == [head.seed for head in found] == [3, 4] * 8
     assert len({id(run.sampler) for run in runs}) == 8
     for run in runs:
         if isinstance(run.sampler, ProgressiveSampler):
