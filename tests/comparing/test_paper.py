@@ -84,7 +84,9 @@ def test_best_epoch_of_the_best_seed(arguments, here, capsys):
 
 
 def test_one_epoch_is_that_of_fit(arguments, here, foreign):
-    (here / "short.yaml").write_text("epochs: 1\nbatch_size: 8\noptimizer: {init_args: {lr: 0.1}}\n")
+    (here / "short.yaml").write_text(
+        "epochs: 1\nbatch_size: 8\nsampler: ClassBalancedSampler\noptimizer: {init_args: {lr: 0.1}}\n"
+    )
     cli.main([*arguments, "--methods=short.yaml", "--features.progress=false"])
     model = ["=RetrainModule", f".checkpoint={foreign}", ".bn_mode=train", ".flip_average=true"]
     model += [".backbone=SmallCNN", ".backbone.num_features=8", ".backbone.in_channels=3"]
@@ -93,6 +95,7 @@ def test_one_epoch_is_that_of_fit(arguments, here, foreign):
     common += ["--trainer.precision=32-true"]  # as `compare` trains; not what the machine is fastest in
     common += [f"--model{option}" for option in model]
     common += [*(word for word in arguments if word.startswith("--data")), "--data.batch_size=8"]
+    common += ["--data.sampler=ClassBalancedSampler"]
     cli.main(["fit", *common])
     ckpt = next((here / "runs").rglob("last.ckpt"))
     cli.main(["test", *common, f"--ckpt_path={ckpt}"])
@@ -186,6 +189,20 @@ def test_class_means_are_made_from_features(run):
     found = run("ncm", views="published", features=quiet, protocol="paper").row("ncm").heads[0].head
     expected = run("ncm", {"metric": [found.metric], "centre": [found.centre]}).row("ncm").heads[0].head
     torch.testing.assert_close(found.means, expected.means, rtol=1e-4, atol=1e-5)
+
+
+def test_what_trains_nothing_is_tested_on_images_and_their_mirror_images(run):
+    quiet = ExtractionOptions(progress=False, device="cpu")
+    found = run("tau_norm", views="published", features=quiet, protocol="paper")
+    ((images, _),) = found.data.undistorted_batches("test", torch.device("cpu"))
+    for row in found.rows:
+        with torch.no_grad():
+            plain, mirrored = (
+                row.heads[0].head.predict(found.source.backbone(shown)) for shown in (images, images.flip(-1))
+            )
+        expected, classes = ((plain + mirrored) / 2).softmax(dim=1).max(dim=1)
+        torch.testing.assert_close(row.tests[0].confidence, expected)
+        assert torch.equal(row.tests[0].classes, classes)
 
 
 def test_nothing_is_held_out_of_the_training_images(foreign, make_data):
