@@ -51,12 +51,16 @@ def test_one_pass_judges_all_heads(monkeypatch):
     """Linear heads in shared products, others by themselves, over several parts of the images."""
     monkeypatch.setattr(evaluation, "ROWS", 40)
     monkeypatch.setattr(evaluation, "_ENTRIES", 2 * 40 * 3)
-    features = Features(torch.randn(1, 90, 4, generator=torch.Generator().manual_seed(0)), TARGETS)
+    values = torch.randn(1, 90, 4, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    values[0, 0, 0] = values[0, 85, 1] = 2
+    features = Features(values, TARGETS)
     heads = [kind(4, COUNTS).eval() for kind in (LinearHead, CosineHead, MaxNormHead, LinearHead, TauNormHead)]
     broken = LinearHead(4, COUNTS).eval()
     torch.nn.init.constant_(broken.bias, torch.inf)
-    found = count_correct([*heads, broken], features, torch.device("cpu"))
-    assert found[-1] is None
+    early, late = (LinearHead(4, COUNTS).eval() for _ in range(2))  # in one product
+    early.weight.data[:, 0] = late.weight.data[:, 1] = 3e38  # infinite for an image of the first part, or of the last
+    found = count_correct([*heads, broken, early, late], features, torch.device("cpu"))
+    assert found[-3:] == [None] * 3
     for head, correct in zip(heads, found, strict=False):
         classes = head.predict(features.values[0]).argmax(dim=1)
         assert correct.tolist() == torch.bincount(TARGETS[classes == TARGETS], minlength=3).tolist()

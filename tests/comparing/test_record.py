@@ -1,10 +1,14 @@
 """What results.json says of a comparison."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from lt_lightning.comparing.record import record
+from lt_lightning.comparing.evaluation import Predictions
+from lt_lightning.comparing.outcome import Row
+from lt_lightning.comparing.record import record, under_priors
 from lt_lightning.results import sha256_of, write_json
 
 pytestmark = pytest.mark.filterwarnings(
@@ -49,6 +53,17 @@ def test_a_group_without_classes_has_no_spread_over_seeds(run, make_data, tmp_pa
     row = json.loads((tmp_path / "results.json").read_text())["rows"]["linear"]
     assert (row["mean"]["many"], row["standard_deviation"]["many"]) == (None, None)
     assert row["standard_deviation"]["all"] >= 0
+
+
+def test_under_other_priors_figures_are_means_over_seeds():
+    tests = [
+        Predictions(torch.empty(0), torch.empty(0), {"per_class": {"accuracy": x}}) for x in ([1.0, 0.0], [0.5, 1.0])
+    ]
+    row = Row("lort", "val", None, [], [], tests)
+    found = under_priors(SimpleNamespace(data=SimpleNamespace(class_counts=[9, 1]), rows=[row]))["lort"]
+    assert found["uniform"] == pytest.approx((0.5 + 0.75) / 2)
+    assert found["forward-50"] == pytest.approx((50 / 51 + 26 / 51) / 2)
+    assert found["backward-50"] == pytest.approx((1 / 51 + 50.5 / 51) / 2)
 
 
 def test_the_checkpoint_is_known_by_its_content(run, foreign):

@@ -51,11 +51,13 @@ def test_what_diverges_when_it_is_trained_once_more_has_no_figures(run, make_dat
 
 @pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning")
 def test_heads_train_on_the_views_shown_and_are_made_from_plain_features(run, make_data, monkeypatch):
-    original, given = rows.train, []
+    original, given, seconds = rows.train, [], []
 
     def train(points, seeds, shown, plain, *rest):
         given.append((shown, plain))
-        return original(points, seeds, shown, plain, *rest)
+        heads = original(points, seeds, shown, plain, *rest)
+        seconds.extend(head.seconds for head in heads)
+        return heads
 
     monkeypatch.setattr(rows, "train", train)
     found = run("lort", {"lr": [0.1]}, data=make_data(val_from="train"), unseen=True, views=2)
@@ -64,6 +66,7 @@ def test_heads_train_on_the_views_shown_and_are_made_from_plain_features(run, ma
         ("shown", "train"),
         ("whole_shown", "whole"),
     ]
+    assert found.row("lort").seconds == pytest.approx(sum(seconds))  # of both trainings
 
 
 @pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning")
@@ -87,6 +90,21 @@ def test_what_diverges_with_its_own_settings_has_no_figures(run, make_data, tmp_
     (tmp_path / "wild.yaml").write_text("epochs: 2\noptimizer: {init_args: {lr: 1.0e+39}}\n")
     with pytest.warns(UserWarning, match="Training of wild diverged with every setting"):
         row = run(str(tmp_path / "wild.yaml"), data=make_data(val_from="none")).row("wild")
+    assert (row.heads, row.tests) == ([], [])
+
+
+@pytest.mark.filterwarnings("ignore:Nothing is selected:UserWarning")
+def test_a_method_that_diverges_with_one_seed_has_no_figures(run, make_data, monkeypatch):
+    original = rows.train
+
+    def train(*arguments):
+        heads = original(*arguments)
+        heads[1].head.weight.data.fill_(torch.nan)
+        return heads
+
+    monkeypatch.setattr(rows, "train", train)
+    with pytest.warns(UserWarning, match="Training of lort diverged with every setting"):
+        row = run("lort", data=make_data(val_from="none"), seeds=(0, 1)).row("lort")
     assert (row.heads, row.tests) == ([], [])
 
 
