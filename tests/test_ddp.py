@@ -3,11 +3,12 @@
 Most of the time of a process goes into importing torch and Lightning, so that commands share processes where they can.
 """
 
+import csv
 import json
 import os
+import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,11 @@ def results(path: Path):
     return json.loads((path / "results.json").read_text())
 
 
+def losses_of_epochs(path: Path) -> list[float]:
+    with (path / "metrics.csv").open(newline="") as file:
+        return [float(found) for row in csv.DictReader(file) if (found := row["train/loss_epoch_end"])]
+
+
 def retrain(**init_args):
     return {"class_path": "RetrainModule", "init_args": {"backbone": BACKBONE, **init_args}}
 
@@ -68,7 +74,10 @@ def plan(here):
     (here / "per_process.py").write_text(PER_PROCESS)
     average = {"class_path": "WeightEMA", "init_args": {"decay": 0.9}}
     data = {"batch_size": 64, "crop_padding": 0, "eval_batch_size": 48}
-    weighted = {"class_path": "ClassBalancedLoss", "init_args": {"kind": "softmax"}}
+    weighted = {
+        "loss": {"class_path": "ClassBalancedLoss", "init_args": {"kind": "softmax"}},
+        "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01, "weight_decay": 0.1}},
+    }
     content = {
         "output": "runs/two",
         "trainer": {"accelerator": "cpu", "enable_progress_bar": False, "precision": "32-true"},
@@ -78,7 +87,10 @@ def plan(here):
             "trainer": {"max_epochs": 1, "callbacks": [average, {"class_path": "per_process.PerProcess"}]},
         },
         "stage2": {
-            "weighted": {"model": retrain(loss=weighted), "trainer": {"max_epochs": 2, "callbacks": [average]}},
+            "weighted": {
+                "model": retrain(**weighted),
+                "trainer": {"max_epochs": 2, "callbacks": [average, {"class_path": "LearningProperty"}]},
+            },
             "tau_norm": {"model": retrain(head="TauNormHead")},
         },
     }
@@ -115,11 +127,16 @@ def test_pipeline_on_two_processes(plan):
         torch.testing.assert_close(average, alone["state_dict"][name], rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(training, alone[TRAINING_WEIGHTS][name], rtol=1e-4, atol=1e-6)
         assert not torch.allclose(average, training, rtol=1e-4, atol=1e-6)
+    records = [results(path) for path in (folder / "weighted", single)]
     for key in ("correct", "total"):
-        assert (
-            results(folder / "weighted")["evaluation"]["val"]["per_class"][key]
-            == results(single)["evaluation"]["val"]["per_class"][key]
-        )
+        of_two, of_one = (record["evaluation"]["val"]["per_class"][key] for record in records)
+        assert of_two == of_one
+    of_two, of_one = (record["diagnostics"]["learning_property"] for record in records)
+    assert of_two["bias"] == of_one["bias"] == {"trains": True, "weight_decay": 0.1}
+    assert of_two["residual"] == pytest.approx(of_one["residual"], rel=1e-4, abs=1e-6)
+    of_two, of_one = (losses_of_epochs(path) for path in (folder / "weighted", single))
+    assert len(of_two) == 2
+    assert of_two == pytest.approx(of_one, rel=1e-4)
 
 
 # -- one command after another -----------------------------------------------------------------------------------------
@@ -149,7 +166,7 @@ def in_turn(tmp_path_factory, stage1):
     commands = {
         "fit": ["fit", *model, "--trainer.max_epochs=1", "--trainer.default_root_dir=out"],
         "test": ["test", *model, trained],
-        "predict": ["predict", *model, trained, "--data.eval_batch_size=33"],
+        "predict": ["predict", *model, trained, "--data.eval_batch_size=33", "--temperature=auto"],
         "class means": ["test", *class_means(stage1), *TWO],
         "one image": ["predict", trained, *photos, "--output=photos.csv", *TINY[4:], *TWO],
     }
@@ -185,6 +202,18 @@ def test_class_means_are_those_of_one_process(in_turn, here, stage1, capsys):
     assert correct[0] == correct[1]
 
 
+def test_a_temperature_is_fitted_on_the_images_of_all_processes(in_turn, here, capsys):
+    trained = f"--ckpt_path={in_turn[0] / 'out/RepresentationModule/version_0/checkpoints/last.ckpt'}"
+    cli.main(["predict", "--model=RepresentationModule", *TINY, trained, "--temperature=auto", "--trainer.devices=1"])
+    said = [
+        re.findall(r"temperature (\S+), fitted on (\d+) validation images", printed)
+        for printed in (in_turn[1]["predict"], capsys.readouterr().out)
+    ]
+    ((two, images),), ((one, of_one),) = said
+    assert images == of_one == "200"
+    assert float(two) == pytest.approx(float(one), rel=1e-3)
+
+
 def test_a_process_without_an_image_comes_to_the_end(in_turn):
     folder, printed = in_turn
     assert printed["one image"].count("1 predictions written to") == 1
@@ -215,69 +244,3 @@ def test_the_torchrun_script(plan, monkeypatch):
         ["bash", CLUSTER / "torchrun.sh", "fit"], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr.startswith("torchrun.sh: error: `HEAD` is not set")) == (2, True)
-
-
-# In place of `lt-lightning`: the test's own process does the command, while the script waits.
-HAND_OVER = """#!/usr/bin/env bash
-printf '%s\\0' "$@" >asked.part
-mv asked.part asked
-until [[ -f done ]]; do sleep 0.05; done
-rm done
-"""
-
-
-@pytest.fixture
-def array_task(here, monkeypatch):
-    """Runs task 3 of an array of two presets and two seeds with some options; gives what the script says."""
-    (here / "bin").mkdir()
-    command = here / "bin/lt-lightning"
-    command.write_text(HAND_OVER)
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{here / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    (here / "mine.yaml").write_text(yaml.safe_dump({"model": "RepresentationModule", "trainer": {"max_epochs": 2}}))
-    settings = {"PRESETS": "other mine.yaml", "SEEDS": "0 5", "NAME": "array", "SLURM_ARRAY_TASK_ID": "3"}
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-
-    def run(*options):
-        script = ["bash", str(CLUSTER / "slurm.sh"), *TINY, *options]
-        with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as started:
-            try:
-                while started.poll() is None:
-                    if (here / "asked").exists():
-                        words = (here / "asked").read_text().split("\0")[:-1]
-                        (here / "asked").unlink()
-                        cli.main(words)
-                        (here / "done").touch()
-                    time.sleep(0.02)
-            finally:
-                started.kill()
-            return started.returncode, started.stdout.read()
-
-    return run
-
-
-def test_the_array_script_trains_tests_and_goes_on(array_task, here, monkeypatch):
-    assert array_task("--trainer.max_epochs=1") == (0, "")
-    folder = here / "runs/array/mine/seed_5"
-    assert (folder / "done").is_file()
-    records = [json.loads(path.read_text()) for path in sorted(folder.rglob("results.json"))]
-    assert [(record["seed"], record["epochs"], list(record["evaluation"])) for record in records] == [
-        (5, 1, ["val"]),
-        (5, 1, ["test"]),
-    ]
-    assert array_task() == (0, "runs/array/mine/seed_5 is done\n")
-    (folder / "done").unlink()  # as if its time had been over after the first epoch
-    assert array_task("--trainer.max_epochs=2") == (0, "")
-    epochs = {json.loads(path.read_text())["epochs"] for path in folder.rglob("results.json")}
-    assert epochs == {1, 2}
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
-    status, said = array_task()
-    assert status == 2
-    assert "2 presets × 2 seeds are tasks 0 to 3; give `--array=0-3`" in said
-
-
-@pytest.mark.parametrize("script", sorted(CLUSTER.glob("*.sh")), ids=lambda path: path.name)
-def test_scripts_are_sound(script):
-    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
