@@ -14,6 +14,7 @@ from lightning.pytorch import Callback
 from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI, main
 from lt_lightning.same_run import digest_of
+from lt_lightning.slurm import saved_in
 
 TASK = {"NTASKS": "1", "JOB_ID": "7", "JOB_NAME": "mine", "PROCID": "0", "LOCALID": "0"}
 
@@ -113,6 +114,12 @@ def test_where_a_run_runs_does_not_tell_it_from_another():
 
     assert digest() == digest(devices=4, folder="mine", root="data", workers=8, ckpt_path="last.ckpt")
     assert len({digest(), digest(size=32), digest(command="test")}) == 3
+
+
+def test_the_tenth_file_of_a_job_comes_after_its_ninth(tmp_path):
+    for number in (10, 9, 1):
+        (tmp_path / f"hpc_ckpt_{number}.ckpt").touch()
+    assert [path.stem for path in saved_in(tmp_path)] == ["hpc_ckpt_1", "hpc_ckpt_9", "hpc_ckpt_10"]
 
 
 def test_stages_of_a_pipeline_have_folders_of_their_own(job):

@@ -40,16 +40,35 @@ main(sys.argv[1:])
     ],
 )
 def test_processes_of_a_job_save_together(here, tiny, at, batch_size, more):
-    """Whichever of them gets the signal, and when; also in the last steps, and soon where a step has many batches."""
+    """Whichever of them gets the signal, and when; also in the last steps, and soon where a step has many batches.
+
+    A job that goes on within an epoch shows what is left of it: both end alike, as the first goes on here, too.
+    """
+    two = ("--trainer.devices=2", "--trainer.num_nodes=1", "--trainer.strategy=ddp")
+    words = tiny(
+        "fit", "RepresentationModule", f"--data.batch_size={batch_size}", "--trainer.max_epochs=2", *two, *more
+    )
+    said = job_of_two(here, words, at)
+    assert [text.count("put back") for text in said] == [1, 0]
+    (saved,) = here.rglob("hpc_ckpt_*.ckpt")
+    steps = torch.load(saved, weights_only=True)["global_step"]
+    if not more:
+        assert 4 < steps <= 16 if at[0] == "4" else steps == 18
+        return
+    assert steps == 3  # in the fifth batch; asked of all after the eighth, and heard after the twelfth
+    assert [text.count("put back") for text in job_of_two(here, words, at)] == [0, 0]
+    whole, resumed = (torch.load(path, weights_only=True) for path in sorted(here.rglob("last.ckpt")))
+    assert whole["global_step"] == resumed["global_step"] == 18
+    assert all(torch.equal(whole["state_dict"][key], value) for key, value in resumed["state_dict"].items())
+
+
+def job_of_two(here, words, at):
+    """Has two tasks do a command, with a signal at a step of each; gives what either says."""
     (here / "tasks.py").write_text(TWO_TASKS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     layout = TASK | {"NODELIST": "localhost"}
-    two = ("--trainer.devices=2", "--trainer.num_nodes=1", "--trainer.strategy=ddp")
-    words = tiny(
-        "fit", "RepresentationModule", f"--data.batch_size={batch_size}", "--trainer.max_epochs=2", *two, *more
-    )
     started = []
     for rank in range(2):
         names = {
@@ -65,10 +84,4 @@ def test_processes_of_a_job_save_together(here, tiny, at, batch_size, more):
         for process in started:
             process.kill()
     assert [process.returncode for process in started] == [0, 0], said
-    assert [text.count("put back") for text in said] == [1, 0]
-    (saved,) = here.rglob("hpc_ckpt_*.ckpt")
-    steps = torch.load(saved, weights_only=True)["global_step"]
-    if more:  # in the fifth batch; asked of all after the eighth, and heard after the twelfth
-        assert steps == 3
-    else:
-        assert 4 < steps <= 16 if at[0] == "4" else steps == 18
+    return said
