@@ -11,13 +11,14 @@ from functools import cache
 
 import pytest
 import torch
+from public_metrics import METRICS
 from torch import Tensor, nn
 from torch._subclasses import fake_impls
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lt_lightning import heads, losses, metrics
+from lt_lightning import heads, losses
 from lt_lightning.backbones import ResNet20
 from lt_lightning.comparing import training
 from lt_lightning.data.crop_table import CropTable
@@ -27,7 +28,7 @@ from lt_lightning.functional import augment
 from lt_lightning.functional.precision import widest_float
 from lt_lightning.modules import RepresentationModule
 from lt_lightning.retraining.runs import HeadRun
-from lt_lightning.retraining.slopes import slopes_of
+from lt_lightning.retraining.slopes import slopes_key, slopes_of
 from lt_lightning.retraining.slopes.autograd import AutogradSlopes
 from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
 from lt_lightning.samplers import InstanceSampler
@@ -133,24 +134,20 @@ def test_heads(kind):
         assert head(features).device == head.predict(features).device == GPU
 
 
-METRICS = {
-    "GroupAccuracy": lambda: metrics.GroupAccuracy(COUNTS, (4, 30), top_k=(2,)),
-    "LogitsStatistics": lambda: metrics.LogitsStatistics(COUNTS),
-    "CalibrationError": lambda: metrics.CalibrationError(COUNTS),
-}
+def figures_of(computed):
+    return list(computed.values()) if isinstance(computed, dict) else [computed]
 
 
-@pytest.mark.parametrize("make", METRICS.values(), ids=METRICS)
-def test_metrics(make, monkeypatch):
-    metric = make()
+@pytest.mark.parametrize(("make", "feed"), METRICS.values(), ids=METRICS)
+def test_metrics(make, feed, monkeypatch):
+    metric = make(4)
     with FakeTensorMode(), torch.no_grad():
         logits, targets, _ = batch()
         moved(metric)
-        metric.update(logits, targets)  # reads nothing
+        feed(metric, logits, targets)  # reads nothing
         with reading(monkeypatch):
-            found = metric.compute()
-        values = found.values() if isinstance(found, dict) else found
-        assert {value.device for value in values if isinstance(value, Tensor)} == {GPU}
+            found = figures_of(metric.compute())
+        assert {value.device for value in found if isinstance(value, Tensor)} == {GPU}
 
 
 class NoFloat64(TorchDispatchMode):
@@ -194,17 +191,16 @@ def test_losses_without_float64(kind, without_float64):
             loss.probabilities(logits)
 
 
-@pytest.mark.parametrize("make", METRICS.values(), ids=METRICS)
-def test_metrics_without_float64(make, without_float64, monkeypatch):
-    metric = narrow(make())
+@pytest.mark.parametrize(("make", "feed"), METRICS.values(), ids=METRICS)
+def test_metrics_without_float64(make, feed, without_float64, monkeypatch):
+    metric = narrow(make(4))
     with FakeTensorMode(), torch.no_grad():
         moved(metric)
         with NoFloat64():
             logits, targets, _ = batch()
-            metric.update(logits, targets)
+            feed(metric, logits, targets)
             with reading(monkeypatch):
-                computed = metric.compute()
-    figures = computed.values() if isinstance(computed, dict) else [computed]
+                figures = figures_of(metric.compute())
     assert all(figure.device.type == "cuda" and figure.dtype != torch.float64 for figure in figures)
 
 
@@ -216,7 +212,8 @@ def run_of(head, loss):
 
 
 TRAINED = [kind for kind in HEADS if any(value.requires_grad for value in kind(6, COUNTS).parameters())]
-BY_HAND = [kind for kind in LOSSES if type(slopes_of([kind(COUNTS)], torch.zeros(1))) is not AutogradSlopes]
+STACKED = [kind for kind in LOSSES if slopes_key(kind(COUNTS)) is not None]
+BY_HAND = [kind for kind in STACKED if type(slopes_of([kind(COUNTS)], torch.zeros(1))) is not AutogradSlopes]
 """Those whose slopes take no autograd, which wants a real GPU."""
 
 

@@ -1,45 +1,32 @@
 """What every streaming metric keeps to."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from public_metrics import COUNTS, METRICS, Feed, Make
 from torchmetrics import Metric
 
+from lt_lightning import metrics
 from lt_lightning.errors import UsageError
-from lt_lightning.metrics import (
-    CalibrationError,
-    FisherRatio,
-    GroupAccuracy,
-    LearningPropertyResidual,
-    LogitsStatistics,
-)
+from lt_lightning.metrics import CalibrationError, GroupAccuracy, LogitsStatistics
 
-COUNTS = [500, 230, 101, 100, 60, 20, 19, 3]
 K, N = len(COUNTS), 90
 LOGITS = torch.randn(N, K, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TARGETS = torch.randint(K - 1, (N,), generator=torch.Generator().manual_seed(1))
 
-Feed = Callable[[Any, Tensor, Tensor], None]
+each = pytest.mark.parametrize(("make", "feed"), METRICS.values(), ids=METRICS)
+with_targets = pytest.mark.parametrize("name", sorted(METRICS.keys() - {"LearningPropertyResidual"}))
 
 
-def pair(metric: Any, values: Tensor, targets: Tensor) -> None:
-    metric.update(values, targets)
+def test_every_public_metric_is_here() -> None:
+    public = {name: getattr(metrics, name) for name in metrics.__all__}
+    assert {name for name, one in public.items() if inspect.isclass(one) and issubclass(one, Metric)} == set(METRICS)
 
 
-CASES: dict[str, tuple[Callable[[int], Metric], Feed]] = {
-    "accuracy": (lambda k: GroupAccuracy((COUNTS * k)[:k]), pair),
-    "logits": (lambda k: LogitsStatistics((COUNTS * k)[:k]), pair),
-    "calibration": (lambda k: CalibrationError((COUNTS * k)[:k]), lambda m, z, y: m.update(z.softmax(1), y)),
-    "fisher": (lambda k: FisherRatio(k, K), lambda m, z, y: m.update(z[:, :K], y)),
-    "residual": (LearningPropertyResidual, lambda m, z, y: m.update(z)),
-}
-each = pytest.mark.parametrize(("make", "feed"), CASES.values(), ids=CASES)
-
-
-def fed(make: Callable[[int], Metric], feed: Feed, *batches: slice) -> Metric:
+def fed(make: Make, feed: Feed, *batches: slice) -> Metric:
     metric = make(K)
     for batch in batches:
         feed(metric, LOGITS[batch], TARGETS[batch])
@@ -51,7 +38,7 @@ def same(one: Metric, other: Metric) -> None:
 
 
 @each
-def test_batches_add_up_and_halves_merge(make: Callable[[int], Metric], feed: Feed) -> None:
+def test_batches_add_up_and_halves_merge(make: Make, feed: Feed) -> None:
     one = fed(make, feed, slice(None))
     same(one, fed(make, feed, slice(0, 1), slice(1, 40), slice(40, 40), slice(40, None)))
     left, right = fed(make, feed, slice(0, 31)), fed(make, feed, slice(31, None))
@@ -60,7 +47,7 @@ def test_batches_add_up_and_halves_merge(make: Callable[[int], Metric], feed: Fe
 
 
 @each
-def test_states_are_sums_of_few_numbers_per_class(make: Callable[[int], Metric], feed: Feed) -> None:
+def test_states_are_sums_of_few_numbers_per_class(make: Make, feed: Feed) -> None:
     metric, k = make(4000), 4000
     feed(metric, torch.zeros(3, k), torch.tensor([0, 3999, 5]))
     assert all(reduce is not None and reduce.__name__ == "dim_zero_sum" for reduce in metric._reductions.values())
@@ -68,7 +55,7 @@ def test_states_are_sums_of_few_numbers_per_class(make: Callable[[int], Metric],
 
 
 @each
-def test_no_update_waits_for_the_host(make: Callable[[int], Metric], feed: Feed) -> None:
+def test_no_update_waits_for_the_host(make: Make, feed: Feed) -> None:
     # A tensor on the meta device has no values: anything that read one would raise.
     metric = make(K).to("meta")
     feed(metric, torch.empty(5, K, device="meta"), torch.zeros(5, dtype=torch.int64, device="meta"))
@@ -76,7 +63,7 @@ def test_no_update_waits_for_the_host(make: Callable[[int], Metric], feed: Feed)
 
 
 @each
-def test_updates_alternate_with_inference_mode(make: Callable[[int], Metric], feed: Feed) -> None:
+def test_updates_alternate_with_inference_mode(make: Make, feed: Feed) -> None:
     metric = make(K)
     with torch.inference_mode():
         metric.reset()
@@ -88,7 +75,7 @@ def test_updates_alternate_with_inference_mode(make: Callable[[int], Metric], fe
 
 
 @each
-def test_sums_stay_in_fp64_and_reset_forgets(make: Callable[[int], Metric], feed: Feed) -> None:
+def test_sums_stay_in_fp64_and_reset_forgets(make: Make, feed: Feed) -> None:
     metric = fed(make, feed, slice(0, 50)).to(torch.bfloat16)
     metric.half()
     same(metric, fed(make, feed, slice(0, 50)))
@@ -99,7 +86,7 @@ def test_sums_stay_in_fp64_and_reset_forgets(make: Callable[[int], Metric], feed
 
 
 @each
-def test_state_survives_a_checkpoint(make: Callable[[int], Metric], feed: Feed) -> None:
+def test_state_survives_a_checkpoint(make: Make, feed: Feed) -> None:
     metric, other = fed(make, feed, slice(0, 50)), make(K)
     for each_of_them in (metric, other):
         each_of_them.persistent(True)
@@ -108,17 +95,17 @@ def test_state_survives_a_checkpoint(make: Callable[[int], Metric], feed: Feed) 
         assert torch.equal(state, other.metric_state[name])
 
 
-@pytest.mark.parametrize("name", sorted(CASES.keys() - {"residual"}))  # which takes no targets
+@with_targets
 def test_targets_of_another_shape_or_type_are_refused(name: str) -> None:
-    make, feed = CASES[name]
+    make, feed = METRICS[name]
     for wrong in (TARGETS[:1], TARGETS[:3], TARGETS.unsqueeze(1), TARGETS.double(), TARGETS.int()):
         with pytest.raises(UsageError, match=r"^`targets` must hold the class of each of 90 samples, \(90,\)"):
             feed(make(K), LOGITS, wrong)
 
 
-@pytest.mark.parametrize("name", sorted(CASES.keys() - {"residual"}))
+@with_targets
 def test_no_class_is_counted_as_another(name: str) -> None:
-    make, feed = CASES[name]
+    make, feed = METRICS[name]
     for wrong in (TARGETS - 1, TARGETS + K):
         with pytest.raises((IndexError, RuntimeError), match="out of"):
             feed(make(K), LOGITS, wrong)

@@ -51,29 +51,6 @@ def test_counts_and_group_sizes() -> None:
     assert fed().group_sizes == {"many": 3, "medium": 3, "few": 2}
 
 
-def test_batches_add_up() -> None:
-    one, many = fed(slice(None)), fed(slice(0, 1), slice(1, 150), slice(150, 150), slice(150, None))
-    assert all(torch.equal(a, b) for a, b in zip(one.counts(), many.counts(), strict=True))
-
-
-@pytest.mark.parametrize("kind", [GroupAccuracy, LogitsStatistics])
-def test_merged_metrics_equal_one(kind: type[Metric]) -> None:
-    one, left, right = (kind(COUNTS) for _ in range(3))
-    one.update(LOGITS, TARGETS)
-    left.update(LOGITS[:70], TARGETS[:70])
-    right.update(LOGITS[70:], TARGETS[70:])
-    left.merge_state(right)
-    for name, value in one.compute().items():
-        torch.testing.assert_close(left.compute()[name], value, rtol=1e-12, atol=0, equal_nan=True)
-
-
-def test_reset_forgets() -> None:
-    metric = fed(slice(0, 50))
-    metric.reset()
-    metric.update(LOGITS[50:], TARGETS[50:])
-    assert metric.counts()[1].sum().item() == 150
-
-
 @settings(max_examples=30)
 @given(st.integers(2, 6), st.integers(1, 40), st.integers(0, 10_000))
 def test_sums_written_out(k: int, n: int, seed: int) -> None:
@@ -138,31 +115,6 @@ def test_other_thresholds() -> None:
 def test_logits_of_another_shape_are_refused(kind: type[Metric], shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match=r"`logits` must have shape \(N, 8\), but got \(4"):
         kind(COUNTS).update(torch.zeros(shape), torch.zeros(4, dtype=torch.int64))
-
-
-@pytest.mark.parametrize("kind", [GroupAccuracy, LogitsStatistics])
-def test_no_update_waits_for_the_host(kind: type[Metric]) -> None:
-    # A tensor on the meta device has no values: anything that read one would raise.
-    metric = kind(COUNTS).to("meta")
-    metric.update(torch.empty(5, 8, device="meta"), torch.zeros(5, dtype=torch.int64, device="meta"))
-    assert all(state.device.type == "meta" for state in metric.metric_state.values())
-
-
-@pytest.mark.parametrize("kind", [GroupAccuracy, LogitsStatistics])
-def test_state_is_a_few_numbers_per_class(kind: type[Metric]) -> None:
-    metric = kind([5] * 8142)
-    metric.update(torch.zeros(3, 8142), torch.tensor([0, 8141, 5]))
-    assert sum(state.numel() for state in metric.metric_state.values()) <= 9 * 8142
-
-
-@pytest.mark.parametrize("kind", [GroupAccuracy, LogitsStatistics])
-def test_updates_alternate_with_inference_mode(kind: type[Metric]) -> None:
-    metric, one = kind(COUNTS), kind(COUNTS)
-    with torch.inference_mode():
-        metric.update(LOGITS[:9], TARGETS[:9])
-    metric.update(LOGITS[9:], TARGETS[9:])
-    one.update(LOGITS, TARGETS)
-    torch.testing.assert_close(metric.compute(), one.compute(), equal_nan=True)
 
 
 def work(rank: int) -> tuple[Any, ...]:
