@@ -209,15 +209,27 @@ class Training(LightningModule):
 def test_what_the_page_refuses_beside_that():
     _, rows = table("Refused as well")
     refused = {
-        "reduction: none": lambda: stage1(partial(CrossEntropyLoss, reduction="none")),
-        "NCMHead": lambda: RepresentationModule(COUNTS, SmallCNN(4), head=NCMHead),
-        "DeferredLoss": lambda: DeferredLoss(1, EqualizationLossV2).check(stage1(CrossEntropyLoss), 3),
-        "Mixup": lambda: Mixup().check(EqualizationLossV2(COUNTS)),
+        "reduction: none": (
+            lambda: stage1(partial(CrossEntropyLoss, reduction="none")),
+            'CrossEntropyLoss cannot be trained with `reduction` "none": a step needs one number',
+        ),
+        "NCMHead": (
+            lambda: RepresentationModule(COUNTS, SmallCNN(4), head=NCMHead),
+            "NCMHead and `model` RepresentationModule do not go together: the head is made from the features",
+        ),
+        "DeferredLoss": (
+            lambda: DeferredLoss(1, EqualizationLossV2).check(stage1(CrossEntropyLoss), 3),
+            "EqualizationLossV2 of `DeferredLoss` and .* do not go together: the first keeps a state",
+        ),
+        "Mixup": (
+            lambda: Mixup().check(EqualizationLossV2(COUNTS)),
+            "Mixup and `model.loss` EqualizationLossV2 do not go together: the loss keeps account of the classes",
+        ),
     }
     assert len(rows) == len(refused)
-    for (part, *_), (name, make) in zip(rows, refused.items(), strict=True):
+    for (part, *_), (name, (make, sentence)) in zip(rows, refused.items(), strict=True):
         assert name in part
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError, match=sentence):
             make()
     with pytest.raises(UsageError, match="`DRW` and `NCMHead` would both"):
         DRW().check(Training(), 3)
