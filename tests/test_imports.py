@@ -246,29 +246,23 @@ def test_public_names_arrive_when_used():
         lt_lightning.Nothing  # noqa: B018
 
 
-def test_parts_arrive_when_used():
-    program = (
-        "import sys, lt_lightning\n"
-        "assert 'torch' not in sys.modules\n"
-        "print(lt_lightning.losses.LDAMLoss([5, 3]), 'metrics' in dir(lt_lightning))\n"
-        "assert lt_lightning.export.write\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert re.fullmatch(r"LDAMLoss\(num_classes=2, .*\) True\n", done.stdout)
-
-
-def test_commands_import_no_heavy_package_that_lightning_does_not():
+def test_parts_arrive_when_used_and_bring_no_heavy_package_that_lightning_does_not():
     heavy = ("joblib", "onnx", "onnxruntime", "pyarrow", "safetensors", "sklearn", "timm", "torchvision.transforms.v2")
     program = (
-        "import json, sys\n"
+        "import json, sys, lt_lightning\n"
+        "assert 'torch' not in sys.modules\n"
         "import lightning.pytorch.cli\n"
         "known = set(sys.modules)\n"
-        "import lt_lightning.comparing.command, lt_lightning.export, lt_lightning.pipeline, lt_lightning.predict\n"
+        "print(lt_lightning.losses.LDAMLoss([5, 3]), 'metrics' in dir(lt_lightning))\n"
+        "assert lt_lightning.export.write\n"
+        "import lt_lightning.comparing.command, lt_lightning.pipeline, lt_lightning.predict\n"
         "import lt_lightning.probing.command\n"
         "print(json.dumps(sorted(set(sys.modules) - known)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    ours = json.loads(done.stdout.splitlines()[-1])
+    arrived, ours = done.stdout.splitlines()
+    assert re.fullmatch(r"LDAMLoss\(num_classes=2, .*\) True", arrived)
+    ours = json.loads(ours)
     assert "lt_lightning.main" in ours
     assert [name for name in ours if name in heavy] == []
 
