@@ -225,7 +225,8 @@ class LTCLI(LightningCLI):
             kwargs["logger"] = [CSVLogger(root)]  # which writes nothing in a trial, but callbacks may ask for one
         if options.wants_no_files:
             self.save_config_callback = None  # it would write into the current folder
-        self.trainer_defaults["callbacks"] = [*self._callbacks(options, root), Signals(run)]
+        signals = Signals(run, seeded=seed is not None and seed is not False)
+        self.trainer_defaults["callbacks"] = [*self._callbacks(options, root), signals]
         trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one of the user's
             trainer.strategy.checkpoint_io = WholeCheckpoints()

@@ -29,8 +29,9 @@ _OF_IMAGES = ("image_size", "resize", "mean", "std")
 
 _FOUND_BY_LIGHTNING = ("best", "last", "hpc")
 
-_MAY_DIFFER = ("checkpoint", "eval_batch_size", "num_workers", "root")
-"""Arguments of a model or of data that may differ without another result: a stage-1 file is not read again."""
+_MAY_DIFFER = ("checkpoint", "eval_batch_size", "num_workers", "root", *_OF_IMAGES)
+"""Arguments of a model or of data that may differ without another result, as a stage-1 file is not read again; or that
+the module holds against what the checkpoint says."""
 
 _OF_STEPS = (
     "accumulate_grad_batches",
@@ -41,6 +42,9 @@ _OF_STEPS = (
     "precision",
 )
 """Options of a Trainer that change what a step learns. A longer training is one's purpose in going on."""
+
+_SCHEDULES = ("DRW", "DeferredLoss", "LinearWarmup", "WeightEMA")
+"""Callbacks that change what is learnt; others watch."""
 
 
 def with_model(arguments: Sequence[str]) -> list[str]:
@@ -92,7 +96,7 @@ def with_images(parser: ArgumentParser, config: Namespace, typed: Namespace, pat
         path: The checkpoint; one that is not ours says nothing, and one that is missing is refused later.
     """
     contents = open_safely(Path(path)) if Path(path).is_file() else {}
-    data = _data_as_recorded(config.data, typed.data, contents)
+    data = _data_as_recorded(config.data, typed.data, contents, {})
     filled: Namespace = config if data is None else parser.parse_object({"data": data}, config)
     return filled
 
@@ -144,7 +148,8 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
         )
     if command == "fit":
         require_state(path, contents)
-    config = _with_transform(parser, config, typed, command, contents)
+    earlier = _run_of(Path(path)) if command == "fit" else {}
+    config = _with_transform(parser, config, typed, command, contents, earlier)
     model = model_of(contents)
     if model is None:  # made in Python, or somebody else's: it cannot say what it is made of
         return config
@@ -160,7 +165,7 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
     found: Namespace = parser.parse_object({command: {"model": wanted}}, of_file)
     differing = [_differences("model", of_file[command].model, found[command].model)]
     if command == "fit":
-        differing += _differences_of_run(parser, found, Path(path).parent.parent / "config.yaml")
+        differing += _differences_of_run(parser, found, earlier)
     if any(differing):
         state = "; optimizers and schedules go on as they were left there" if command == "fit" else ""
         rank_zero_warn(
@@ -182,16 +187,28 @@ def weights_of(path: str | None) -> Iterator[None]:
 
 
 def _with_transform(
-    parser: ArgumentParser, config: Namespace, typed: Namespace, command: str, contents: Mapping[str, Any]
+    parser: ArgumentParser,
+    config: Namespace,
+    typed: Namespace,
+    command: str,
+    contents: Mapping[str, Any],
+    earlier: Mapping[str, Any],
 ) -> Namespace:
-    data = _data_as_recorded(config[command].data, typed[command].data, contents)
+    data = _data_as_recorded(config[command].data, typed[command].data, contents, earlier)
     filled: Namespace = config if data is None else parser.parse_object({command: {"data": data}}, config)
     return filled
 
 
-def _data_as_recorded(data: Namespace, given: Namespace, contents: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Data that prepare images as a checkpoint's were, but for what was typed; ``None`` where they cannot be told."""
-    there = (contents.get(RECORD) or {}).get("transform") or {}
+def _data_as_recorded(
+    data: Namespace, given: Namespace, contents: Mapping[str, Any], earlier: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Data that prepare images as a checkpoint's were, but for what was typed; ``None`` where they cannot be told.
+
+    What the run's own configuration left to the data is left to them again: a run that goes on is to have the same.
+    """
+    of_run = (earlier.get("data") or {}).get("init_args") or {}
+    recorded = (contents.get(RECORD) or {}).get("transform") or {}
+    there = recorded | {key: of_run[key] for key in _OF_IMAGES if key in recorded and key in of_run}
     options, chosen = (dict(one.get("init_args") or {}) for one in (data, given))
     if not set(_OF_IMAGES) <= there.keys() & options.keys():
         return None
@@ -205,18 +222,28 @@ def _is_found_by_lightning(path: str) -> bool:
     return path in _FOUND_BY_LIGHTNING or "://" in path or path.startswith("registry:")
 
 
-def _differences_of_run(parser: ArgumentParser, config: Namespace, earlier: Path) -> Iterator[str]:
+def _run_of(path: Path) -> Mapping[str, Any]:
+    """The configuration of the run that has saved a checkpoint, while that lies in its folder; else nothing."""
+    folder = path.resolve().parent
+    try:
+        found = yaml.safe_load((folder.parent / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return found if folder.name == "checkpoints" and isinstance(found, Mapping) else {}
+
+
+def _differences_of_run(parser: ArgumentParser, config: Namespace, earlier: Mapping[str, Any]) -> Iterator[str]:
     """Settings of data and steps that were given otherwise than to the run that training goes on from, in words.
 
-    A job's configuration may be edited before it is submitted again; a model's settings its checkpoint holds.
+    A job's configuration may be edited before it is submitted again. A model's settings, and how images are prepared,
+    the checkpoint itself holds.
     """
     try:
-        there = yaml.safe_load(earlier.read_text(encoding="utf-8"))
-        kept = {option: there["trainer"][option] for option in (*_OF_STEPS, "callbacks")}
-        parts = {"seed_everything": there["seed_everything"], "trainer": kept, "data": there["data"]}
+        kept = {option: earlier["trainer"][option] for option in (*_OF_STEPS, "callbacks")}
+        parts = {"seed_everything": earlier["seed_everything"], "trainer": kept, "data": earlier["data"]}
         recorded = parser.parse_object({"fit": parts}, config).fit
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, ArgumentError):
-        return  # the file was moved away from its run, or is none of ours
+    except (KeyError, TypeError, ArgumentError):
+        return  # nobody knows, or it is none of ours
     given = config.fit
     if recorded.seed_everything != given.seed_everything:
         yield f"`seed_everything` {given.seed_everything} (there {recorded.seed_everything})"
@@ -226,10 +253,10 @@ def _differences_of_run(parser: ArgumentParser, config: Namespace, earlier: Path
 
 
 def _of_steps(trainer: Namespace) -> dict[str, Any]:
-    """What a Trainer's options say of steps, callbacks of this package in words; others may do nothing but watch."""
+    """What a Trainer's options say of steps, the callbacks among them in words."""
     callbacks = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
-    ours = [one for one in callbacks if one is not None and one.class_path.startswith("lt_lightning.")]
-    schedules = ", ".join(f"{one.class_path.rpartition('.')[2]}({_arguments(one)})" for one in ours) or "none"
+    named = [(str(one.class_path).rpartition(".")[2], _arguments(one)) for one in callbacks if one is not None]
+    schedules = ", ".join(sorted(f"{name}({given})" for name, given in named if name in _SCHEDULES)) or "none"
     return {**{option: trainer[option] for option in _OF_STEPS}, "callbacks": schedules}
 
 

@@ -44,10 +44,12 @@ class Signals(Callback):
 
     Args:
         run: What is trained, by :func:`digest_of`, for the job that goes on.
+        seeded: Whether a run of the same options gives the same weights.
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, seeded: bool = True) -> None:
         self.run = run
+        self.seeded = seeded
         self._saving = False
         self._begin_anew()
 
@@ -133,7 +135,8 @@ class Signals(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Note whose state this is; what is saved amid an epoch is to go on with that epoch."""
-        checkpoint[RUN] = self.run
+        if self._saving or self.seeded:
+            checkpoint[RUN] = self.run
         if not self._saving:
             return
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]

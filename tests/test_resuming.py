@@ -230,3 +230,18 @@ def test_nothing_is_said_where_nothing_was_edited_or_nobody_knows(begun, tiny, l
     config.write_text("trainer: 1\n") if lacking else None
     options = ["--trainer.max_epochs=2", f"--ckpt_path={begun}", "--trainer.devices=1", "--data.eval_batch_size=32"]
     main(tiny("fit", "RepresentationModule", *options, *(["--data.flip=true"] if lacking else [])))
+
+
+def test_an_image_folders_run_goes_on_as_it_was(here, tiny, folder_root, recwarn):
+    """What its configuration left to the data is left to them again, and nothing is said of it."""
+    words = tiny("fit", "RepresentationModule", "--data.image_size=16", f"--data.root={folder_root}")
+    options = ["--data=ImageFolderLT" if word == "--data=DigitsLT" else word for word in words]
+    options += ["--data.num_workers=0", "--model.backbone.in_channels=3"]
+    main([*options, "--trainer.max_epochs=1", "--trainer.default_root_dir=begun"])
+    (saved,) = here.rglob("last.ckpt")
+    shorter = [word for word in options if not word.startswith("--data.image_size")]
+    for number, words in enumerate((options, shorter)):
+        main([*words, "--trainer.max_epochs=2", f"--ckpt_path={saved}", f"--trainer.default_root_dir={number}"])
+        (path,) = (here / str(number)).rglob("config.yaml")
+        assert prepared(path)[:2] == (16, None)
+    assert not any("other settings than are given" in str(warning.message) for warning in recwarn)

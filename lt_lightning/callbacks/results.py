@@ -45,15 +45,15 @@ class ResultsWriter(Callback):
         self.seed = seed
         self.print_table = print_table
         self.seconds: dict[str, float] = {}
-        self.started_from: dict[str, str] | None = None
+        self.started_from: dict[str, Any] | None = None
         self._started = self._epoch_started = self._validation_started = 0.0
         self._images = 0
         self._epochs: list[tuple[int, float]] = []
         """Images and seconds of each epoch of training, the run's first step left out."""
         self._loaded: str | None = None
         """What chose the weights of the checkpoint that was loaded."""
-        self._run: str | None = None
-        """Which run of ``fit`` they are of."""
+        self._run: dict[str, Any] = {}
+        """Which run of ``fit`` they are of, and of which of its steps."""
         self._earlier: Mapping[str, Any] = {}
 
     def take_over(self, earlier: Mapping[str, Any]) -> None:
@@ -66,7 +66,7 @@ class ResultsWriter(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Start the clock."""
-        self._started, self._loaded, self._run = time.perf_counter(), None, None
+        self._started, self._loaded, self._run = time.perf_counter(), None, {}
         if stage == "fit":
             self._epochs = []
             for part in ("first_step", "first_epoch"):
@@ -93,13 +93,14 @@ class ResultsWriter(Callback):
     def _note_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             found = file_and_hash(trainer.ckpt_path or getattr(pl_module, "checkpoint", None))
-            self.started_from = found if found is None or self._run is None else {**found, "run": self._run}
+            self.started_from = None if found is None else {**found, **self._run}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Note what chose the weights, and which run has trained them."""
         chosen = (checkpoint.get(RECORD) or {}).get("selection")  # where it was written without a trainer
         self._loaded = chosen or selection_of(checkpoint.get("callbacks") or {}, str(trainer.ckpt_path))
-        self._run = None if chosen else checkpoint.get(RUN)  # else the classifier is another one's
+        if not chosen and RUN in checkpoint:  # else the classifier is another one's
+            self._run = {"run": checkpoint[RUN], "step": checkpoint.get("global_step")}
 
     def selection(self, trainer: Trainer) -> str:
         """Whether the weights are the last epoch's or were chosen on validation images, and by what."""

@@ -20,8 +20,8 @@ class SeesawLoss(Loss):
     for; no gradient passes through it. Both are 1 for j = y.
 
     The paper counts images as training meets them; here the counts are those of the training set, which they tend to.
-    Its normalised classifier is ``CosineHead(scale=20)``. Not to be combined with post-hoc logit adjustment or a
-    balanced sampler: each corrects for the prior on its own.
+    Its normalised classifier is ``CosineHead(scale=20)`` with a bias. Not to be combined with post-hoc logit
+    adjustment or a balanced sampler: each corrects for the prior on its own.
 
     Args:
         class_counts: Training images per class over the whole training set, length K.

@@ -154,9 +154,9 @@ def _run(
     if "fit" not in record.get("seconds", {}):
         start = record.get("started_from") or {}
         # Files of equal weights differ: Lightning writes into them in which folder they lie.
-        weights = f"{start['run']} {record['epochs']}" if "run" in start else start.get("sha256", "")
-    again = config if record["seed"] is not None else ""  # without a seed no run repeats another
-    identity = f"{again or path} {network} {weights}"
+        weights = f"{start['run']} {start['step']}" if "run" in start else start.get("sha256", "")
+    unseeded = record["seed"] is None or record["seed"] is False  # then no run repeats another
+    identity = f"{path if unseeded or not config else config} {network} {weights}"
     return Run(path, names, protocol, identity, record["seed"], _numbers(figures), detail, checkpoint=network)
 
 

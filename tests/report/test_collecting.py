@@ -18,7 +18,7 @@ def test_a_repeated_run_counts_once_the_last_one(write, run, rows_of, here):
     assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
 
 
-@pytest.mark.parametrize(("seed", "runs"), [(0, 1), (None, 2)])
+@pytest.mark.parametrize(("seed", "runs"), [(0, 1), (None, 2), (False, 2)])
 def test_a_run_of_the_same_seed_in_another_folder_is_the_same_run(write, run, rows_of, seed, runs):
     """An array job that forgets to pass its seed leaves a hundred equal runs, and no spread."""
     for name in ("a", "b"):

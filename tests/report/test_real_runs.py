@@ -73,3 +73,14 @@ def test_a_seed_that_was_submitted_again_counts_once_on_whatever_devices(here, t
         (row,), notes = rows_of(folder, split=split)
         assert "| 2 |" in report.to_markdown([row], split)
         assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
+
+
+def test_without_a_seed_no_run_repeats_another(here, tiny, rows_of):
+    for folder in ("a", "b"):
+        options = ("--trainer.max_epochs=1", "--seed_everything=false", f"--trainer.default_root_dir=fits/{folder}")
+        main(tiny("fit", "RepresentationModule", *options))
+        (saved,) = Path("fits", folder).rglob("last.ckpt")
+        main(tiny("test", "RepresentationModule", f"--ckpt_path={saved}", f"--trainer.default_root_dir=tests/{folder}"))
+    for folder, split in (("fits", "val"), ("tests", "test")):
+        (row,), notes = rows_of(folder, split=split)
+        assert (len(row.runs), notes) == (2, [])

@@ -28,6 +28,7 @@ from lt_lightning.losses import (
     LogitAdjustedLoss,
     LORTLoss,
     MaximumMarginLDAMLoss,
+    SeesawLoss,
     SoftSelectionLogisticLoss,
     VectorScalingLoss,
 )
@@ -94,6 +95,7 @@ STACKED = {
     "class_balanced_sigmoid": (LinearHead, partial(ClassBalancedLoss, kind="sigmoid")),
     "class_balanced_focal": (LinearHead, partial(ClassBalancedLoss, kind="focal")),
     "focal": (LinearHead, FocalLoss),
+    "seesaw": (LinearHead, SeesawLoss),
     "focal_weighted": (LinearHead, partial(FocalLoss, gamma=0.5, weight=WEIGHTS)),
     "ldam": (LinearHead, partial(LDAMLoss, scale=1.0)),
     "ldam_scaled": (LinearHead, partial(LDAMLoss, scale=3.0)),

@@ -17,6 +17,7 @@ from lt_lightning.losses import (
     LogisticLoss,
     Loss,
     MaximumMarginLDAMLoss,
+    SeesawLoss,
     SoftSelectionLogisticLoss,
 )
 from lt_lightning.retraining.slopes.base import Slopes, by_head
@@ -33,6 +34,7 @@ _LOSSES = (
     LargeMarginSoftmaxLoss,
     LogisticLoss,
     MaximumMarginLDAMLoss,
+    SeesawLoss,
     SoftSelectionLogisticLoss,
 )
 
