@@ -28,7 +28,7 @@ from lt_lightning.functional import augment
 from lt_lightning.functional.precision import widest_float
 from lt_lightning.modules import RepresentationModule
 from lt_lightning.retraining.runs import HeadRun
-from lt_lightning.retraining.slopes import slopes_key, slopes_of
+from lt_lightning.retraining.slopes import slopes_of
 from lt_lightning.retraining.slopes.autograd import AutogradSlopes
 from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
 from lt_lightning.samplers import InstanceSampler
@@ -212,8 +212,7 @@ def run_of(head, loss):
 
 
 TRAINED = [kind for kind in HEADS if any(value.requires_grad for value in kind(6, COUNTS).parameters())]
-STACKED = [kind for kind in LOSSES if slopes_key(kind(COUNTS)) is not None]
-BY_HAND = [kind for kind in STACKED if type(slopes_of([kind(COUNTS)], torch.zeros(1))) is not AutogradSlopes]
+BY_HAND = [kind for kind in LOSSES if type(slopes_of([kind(COUNTS)], torch.zeros(1))) is not AutogradSlopes]
 """Those whose slopes take no autograd, which wants a real GPU."""
 
 

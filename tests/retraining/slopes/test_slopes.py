@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lt_lightning import losses
 from lt_lightning.losses import (
     ClassBalancedLoss,
     CrossEntropyLoss,
@@ -116,3 +117,8 @@ def test_softmax_losses_share_whatever_their_constants_and_others_only_with_equa
     assert slopes_key(LORTLoss(COUNTS, delta=0.5)) == slopes_key(CrossEntropyLoss(COUNTS))
     assert slopes_key(FocalLoss(COUNTS, gamma=1.0)) == slopes_key(FocalLoss(COUNTS, gamma=1.0))
     assert slopes_key(FocalLoss(COUNTS, gamma=1.0)) != slopes_key(FocalLoss(COUNTS, gamma=2.0))
+
+
+@pytest.mark.parametrize("name", sorted(set(losses.__all__) - {"Loss"}))
+def test_no_loss_of_this_package_trains_heads_one_by_one(name):
+    assert slopes_key(getattr(losses, name)(COUNTS)) is not None
