@@ -1,8 +1,9 @@
 """What a file's network has beside backbone and classifier, as far as its logits may pass through it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from lt_lightning.checkpoints.classifier import Classifier, shared_start
@@ -11,6 +12,8 @@ from lt_lightning.checkpoints.reading import memory_of
 
 # Tensors of losses and metrics, which Lightning modules keep beside their network.
 _NO_LAYER = re.compile(r"^(module\.|model\.)*\w*(criterion|loss|loss_fn|loss_function|metrics?|accuracy|acc)\.")
+# Parts of contrastive, self-distilling, reconstructing and adversarial training, which no classifier stands behind.
+_BRANCH = re.compile(r"(^|[._])(projector|predictor|projection_head|decoder|generator|discriminator)([._]|$)")
 # Weights of layers, `original1` being weight normalisation's; of a batch normalisation without weights its mean.
 _WEIGHT = re.compile(r"(^|\.)(\w*weight\w*|running_mean)(\.original\d)?$")
 
@@ -20,8 +23,8 @@ def unexpected(found: Match, classifier: Classifier) -> list[str]:
 
     A deeper network of the same family has every key of the shallower one, and more: only these tell the two apart.
     Layers between backbone and classifier are among them: those before it in its ``nn.Sequential``, and parts beside
-    it that end as wide as its input is. A part that ends in another width, as auxiliary classifiers and projection
-    heads mostly do, is a branch of its own.
+    it that end as wide as its input is. A part that ends in another width or in a convolution over several pixels, or
+    that has the name of a projection head or a decoder, is a branch of its own.
     """
     beside = (f"{classifier.name}.", *found.copies)
     own = {memory_of(found.rest[key]) for key in classifier.keys}
@@ -30,7 +33,7 @@ def unexpected(found: Match, classifier: Classifier) -> list[str]:
         for key, tensor in found.rest.items()
         if memory_of(tensor) not in own and not key.startswith(beside) and not _NO_LAYER.search(key)
     }
-    between = _between(others, found.prefix, classifier)
+    between = _between(others, found.prefix, classifier, _says_order(found.source.tensors))
     return [
         key
         for key, tensor in others.items()
@@ -47,7 +50,7 @@ def _feeds(key: str, tensor: Tensor, classifier: Classifier) -> bool:
     return number.isdigit() and int(number) < int(place) and tensor.shape[:1] == classifier.weight.shape[1:]
 
 
-def _between(others: Mapping[str, Tensor], prefix: str, classifier: Classifier) -> set[str]:
+def _between(others: Mapping[str, Tensor], prefix: str, classifier: Classifier, ordered: bool) -> set[str]:
     """Keys of the parts beside the classifier whose last layer gives as many numbers as it takes.
 
     Whether these go into it only the network's code says. One that follows the network does not, nor does a cosine
@@ -56,13 +59,52 @@ def _between(others: Mapping[str, Tensor], prefix: str, classifier: Classifier) 
     num_classes, num_features = classifier.weight.shape
     parts: dict[str, list[str]] = {}
     for key in others:
-        parts.setdefault(_part(key, classifier.name, prefix), []).append(key)
+        part = _part(key, classifier.name, prefix)
+        own = key.removeprefix(part.rpartition(".")[0])  # what holds the classifier too may have any name
+        if not (_BRANCH.search(own) or COPY.search(key)):
+            parts.setdefault(part, []).append(key)
     found: set[str] = set()
     for keys in parts.values():
-        last = next((others[key].shape for key in reversed(keys) if _WEIGHT.search(key)), None)
-        if last and last[0] == num_features and last[1:] != (num_classes,) and not COPY.search(keys[0]):
+        weights = [key.split(".") for key in keys if _WEIGHT.search(key)]
+        shapes = [others[".".join(names)].shape for names in _last(weights, ordered)]
+        if any(_gives(shape, num_features) and shape[1:] != (num_classes,) for shape in shapes):
             found.update(keys)
     return found
+
+
+def _gives(shape: torch.Size, width: int) -> bool:
+    """Whether a layer with a weight of this shape may give vectors of a width: a convolution, of one pixel only."""
+    return shape[:1] == (width,) and (len(shape) < 4 or set(shape[2:]) == {1})
+
+
+def _says_order(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a file may have its keys in the order of the layers: not by name within each type, as safetensors has."""
+    by_type: dict[torch.dtype, list[str]] = {}
+    for key, tensor in tensors.items():
+        by_type.setdefault(tensor.dtype, []).append(key)
+    return any(keys != sorted(keys) for keys in by_type.values())
+
+
+def _last(weights: Sequence[list[str]], ordered: bool, depth: int = 0) -> list[list[str]]:
+    """Those of a part's weights, names split at dots, that may be of its last layer.
+
+    Numbers say an order in any file. Of layers named by words in a file sorted by name each may be the last: refusing a
+    branch costs an option, taking a neck for one would make every figure another network's.
+    """
+    if len(weights) < 2:
+        return list(weights)
+    layers: dict[str, list[list[str]]] = {}
+    for names in weights:
+        layers.setdefault(names[depth] if depth < len(names) else "", []).append(names)
+    if ordered and not all(name.isdecimal() for name in layers):
+        last = list(layers)[-1:]
+    else:
+        highest: dict[str, str] = {}  # of `fc1`, `fc2` and `norm` the second and third
+        for name in layers:
+            word = name.rstrip("0123456789")
+            highest[word] = max(highest.get(word, name), name, key=lambda one: int(one[len(word) :] or -1))
+        last = list(highest.values())
+    return [found for name in last for found in _last(layers[name], ordered, depth + 1)]
 
 
 def _part(key: str, *others: str) -> str:

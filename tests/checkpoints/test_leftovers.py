@@ -62,6 +62,46 @@ def test_a_part_that_ends_as_wide_as_the_classifiers_input_is_unexpected(left_ov
     assert left_over(layers, start) == [f"{start}{key}" for key in layers]
 
 
+MLP = {"proj.0.weight": (32, 8), "proj.3.weight": (32, 32), "proj.6.weight": (8, 32), "proj.12.weight": (4, 8)}
+
+
+@pytest.mark.parametrize(
+    ("layers", "refused"),
+    [
+        (MLP, False),
+        (MLP | {"proj.6.weight": (16, 32), "proj.12.weight": (8, 16)}, True),
+        ({"mlp.fc1.weight": (8, 8), "mlp.fc2.weight": (4, 8)}, False),
+        ({"mlp.fc9.weight": (4, 8), "mlp.fc10.weight": (8, 4)}, True),
+        ({"neck.blocks.9.out.weight": (8, 8), "neck.blocks.10.out.weight": (4, 8)}, False),
+        # Words tell no order: what may be a neck is refused.
+        ({"neck.reduce.weight": (4, 8), "neck.expand.weight": (8, 4)}, True),
+        ({"neck.conv.weight": (8, 8, 3, 3), "neck.bn.weight": (8,)}, True),
+        ({"attention.in_proj_weight": (24, 8), "attention.out_proj.weight": (8, 8)}, True),
+        ({"aux.hidden.weight": (16, 8), "aux.out.weight": (10, 16)}, False),
+    ],
+)
+def test_in_a_file_sorted_by_name_numbers_say_which_layer_is_the_last(tmp_path, backbone, layers, refused):
+    safetensors = pytest.importorskip("safetensors.torch")
+    tensors = {f"net.{key}": value for key, value in backbone.state_dict().items()}
+    tensors |= {key: torch.ones(shape) for key, shape in layers.items()} | {"classifier.weight": torch.ones(10, 8)}
+    safetensors.save_file(tensors, tmp_path / "x.safetensors")
+    found = checkpoints.match(checkpoints.read(tmp_path / "x.safetensors"), backbone)
+    extra = checkpoints.unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x")))
+    assert set(extra) == (set(layers) if refused else set())
+
+
+@pytest.mark.parametrize("layers", [{"neck.a.weight": (4, 8)}, {"neck.norm.weight": (4,)}])
+def test_in_any_other_file_layers_stand_in_its_order(left_over, layers):
+    assert left_over({"neck.b.weight": (8, 8)} | layers) == []
+    assert left_over(layers | {"neck.b.weight": (8, 8)}) == [*layers, "neck.b.weight"]
+
+
+def test_what_holds_the_classifier_too_may_have_the_name_of_a_branch(left_over):
+    assert left_over({"decoder.norm.weight": (8,)}, classifier="decoder.fc.") == ["decoder.norm.weight"]
+    layers = {"heads.neck.weight": (8, 8), "heads.projector.weight": (4, 8)}
+    assert left_over(layers, "predictor.") == ["predictor.heads.neck.weight"]
+
+
 def test_two_layers_side_by_side_end_in_one(left_over):
     assert left_over({"first.weight": (32, 8), "second.weight": (8, 32)}) == ["second.weight"]
 
@@ -83,6 +123,14 @@ def test_a_layer_within_the_classifiers_module_is_one(left_over):
         {"prototypes.weight": (300, 8)},
         {"momentum_projector.weight": (8, 8)},
         {"ema.neck.weight": (8, 8)},
+        {"projector.0.weight": (32, 8), "projector.1.running_mean": (32,), "projector.3.weight": (8, 32)},
+        {"predictor.weight": (8, 8)},
+        {"heads.projection_head.0.weight": (8, 8)},
+        {"decoder.0.weight": (8, 8), "decoder.1.weight": (8,)},
+        {"generator.weight": (8, 8), "discriminator.weight": (8, 8)},
+        {"upsampling.0.weight": (16, 8), "upsampling.1.weight": (8, 3, 4, 4)},  # a transposed convolution
+        {"volume.weight": (8, 4, 3, 3, 3)},
+        {"aux_net.0.weight": (4, 3, 3, 3), "aux_net.1.weight": (8, 4, 3, 3)},
         {"train_loss.weight": (8,), "scale": ()},
     ],
 )
