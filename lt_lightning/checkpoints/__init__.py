@@ -5,7 +5,7 @@ a state dict: bare, under a usual name, or split into backbone and classifier. P
 by comparing keys, not listed.
 """
 
-from lt_lightning.checkpoints.class_order import class_order
+from lt_lightning.checkpoints.class_order import class_order, names_of_rows, unused_names
 from lt_lightning.checkpoints.classifier import Classifier, find_classifier
 from lt_lightning.checkpoints.hand_back import UnfitHeadError, hand_back, hand_back_file, to_linear
 from lt_lightning.checkpoints.head_record import head_record
@@ -45,6 +45,7 @@ __all__ = [
     "hand_back_file",
     "head_record",
     "match",
+    "names_of_rows",
     "origins",
     "past_of",
     "read",
@@ -53,5 +54,6 @@ __all__ = [
     "trained_on",
     "training_images",
     "unexpected",
+    "unused_names",
     "write_new",
 ]

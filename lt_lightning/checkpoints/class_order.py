@@ -4,8 +4,38 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from lt_lightning.checkpoints.reading import Checkpoint
 from lt_lightning.errors import UsageError
 from lt_lightning.wording import some
+
+
+def names_of_rows(source: Checkpoint, ours: Sequence[str], given: Sequence[str] | None = None) -> Sequence[str] | None:
+    """Names of a checkpoint's classes in the order of its rows; ``None`` where nothing says them.
+
+    What scripts store as ``class_to_idx`` or ``classes`` was not meant to be read here: it may name folders where the
+    data have words, or words where these have numbers. It decides only where it is the data's names.
+
+    Args:
+        source: The checkpoint.
+        ours: Names of the data's classes.
+        given: What was typed, which goes before what the file says.
+    """
+    if given or source.class_names:
+        return given or source.class_names
+    return next((names for names in source.stored_names.values() if _are_same(names, ours)), None)
+
+
+def unused_names(source: Checkpoint, ours: Sequence[str], given: Sequence[str] | None = None) -> str:
+    """One line on names of classes in a file that say nothing of the order of its rows; empty if there are none."""
+    if not source.stored_names or names_of_rows(source, ours, given) is not None:
+        return ""
+    keys = " and ".join(f"`{key}`" for key in source.stored_names)
+    return f"checkpoint {source.path}: {keys} left aside, not the data's class names; rows taken in the data's order"
+
+
+def _are_same(theirs: Sequence[str], ours: Sequence[str]) -> bool:
+    """Whether names are the same in any order in which they can be told apart."""
+    return list(theirs) == list(ours) or (set(theirs) == set(ours) and len(theirs) == len(ours) == len(set(ours)))
 
 
 def class_order(theirs: Sequence[str], ours: Sequence[str], path: Path) -> list[int] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.checkpoints.class_order import class_order
+from lt_lightning.checkpoints.class_order import class_order, names_of_rows
 from lt_lightning.checkpoints.classifier import FACTORS, Classifier, find_classifier
 from lt_lightning.checkpoints.matching import Match, match
 from lt_lightning.checkpoints.opening import is_safetensors, open_safely
@@ -115,7 +115,7 @@ def hand_back_file(
     source = read(checkpoint)
     found = match(source, backbone)
     classifier = find_classifier(found, head.in_features, head.num_classes, source.path)
-    theirs = checkpoint_class_names or source.class_names
+    theirs = names_of_rows(source, class_names, checkpoint_class_names) if class_names else None
     order = class_order(theirs, class_names, source.path) if theirs and class_names else None
     return hand_back(found, classifier.in_order(order), head, path, split, selection)
 

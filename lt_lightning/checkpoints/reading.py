@@ -51,6 +51,8 @@ class Checkpoint:
     """What its weights had been trained on before, the latest first."""
     class_names: list[str] | None = None
     """Names of the classes in the order of the classifier's rows, if the file says so."""
+    stored_names: dict[str, list[str]] = field(default_factory=dict)
+    """Names of classes by the keys under which scripts store those of a torchvision dataset, for whatever use."""
     transform: dict[str, Any] = field(default_factory=dict)
     """What the file records of how evaluation images became input."""
     head: dict[str, Any] | None = None
@@ -101,6 +103,7 @@ def read(path: str | Path) -> Checkpoint:
         split=_mapping(record.get("split")),
         past=past_of(record),
         class_names=_class_names(contents, arguments, record),
+        stored_names=_stored_names(contents),
         transform=_mapping(record.get("transform")),
         head=(_mapping(arguments.get("head")) or _mapping(record.get("head")) or None) if record else None,
         selection=record.get("selection"),
@@ -144,19 +147,24 @@ def _weights(contents: Mapping[Any, Any]) -> tuple[tuple[str, ...], list[tuple[P
     return envelope, []
 
 
-def _class_names(contents: Mapping[Any, Any], *records: Mapping[str, Any]) -> list[str] | None:
-    """Names in the order of the rows: ours, else what torchvision's folders of images have, ``classes`` or numbers."""
-    for holder in (contents, *records):
+def _class_names(*holders: Mapping[Any, Any]) -> list[str] | None:
+    for holder in holders:
         if (names := holder.get("class_names")) and isinstance(names, list | tuple):
             return list(map(str, names))
+    return None
+
+
+def _stored_names(contents: Mapping[Any, Any]) -> dict[str, list[str]]:
+    """What torchvision's folders of images have, ``class_to_idx`` and ``classes``, in the order of the numbers."""
+    found: dict[str, list[str]] = {}
     numbers, names = _mapping(contents.get("class_to_idx")), contents.get("classes")
     if numbers and all(type(number) is int for number in numbers.values()):  # a bool is no number here
         by_row = sorted(numbers, key=numbers.__getitem__)
         if [numbers[name] for name in by_row] == list(range(len(by_row))):
-            return list(map(str, by_row))
+            found["class_to_idx"] = list(map(str, by_row))
     if names and isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
-        return list(names)
-    return None
+        found["classes"] = list(names)
+    return found
 
 
 def _mapping(value: object) -> dict[str, Any]:

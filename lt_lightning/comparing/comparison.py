@@ -69,7 +69,7 @@ def _compare(setup: Setup) -> Comparison:
     if not setup.selection.allowed:
         aside = " The values of `grid` are left aside." if setup.grid else ""
         setup.warn(setup.selection.reason + aside)
-    in_order = check_order(setup, features)
+    in_order = check_order(setup, features) or setup.source.order_is_said
     check_memorised(setup, features)
     rows = [stage1_row(setup, features), *method_rows(setup, features)]
     if setup.pool is not None:

@@ -26,6 +26,7 @@ class Source:
         past: What its weights had been trained on before, the latest first.
         sha256: Of the file's bytes: another one may have its name.
         selection: What its classifier was chosen by, as it records it; ``None`` where it does not.
+        order_is_said: Whether names, typed or the file's, say which class each row stands for.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Source:
     past: list[Entry]
     sha256: str
     selection: str | None = None
+    order_is_said: bool = False
 
     @property
     def origins(self) -> list[Entry]:
@@ -70,4 +72,5 @@ def read_source(
     classifier = Stage1(layer.weight.detach(), bias)
     digest = sha256_of(source.path)
     said = (source.class_counts, source.split, source.past)
-    return Source(path, module.backbone, classifier, *said, digest, source.selection)
+    named = checkpoints.names_of_rows(source, data.class_names, class_names) is not None
+    return Source(path, module.backbone, classifier, *said, digest, source.selection, named)

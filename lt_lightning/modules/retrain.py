@@ -56,7 +56,8 @@ class RetrainModule(LTModule):
         allow_changed_data: Whether the checkpoint may have been trained on other class counts or another split.
         allow_partial: Whether the checkpoint may fill a part of the backbone only; what it lacks stays as it was made.
         checkpoint_class_names: Names of the checkpoint's classes in the order of its classifier's rows, where the file
-            does not say them under ``class_names``, ``class_to_idx`` or ``classes``. Rows are put in the data's order.
+            does not say them under ``class_names`` or, being the data's names, ``class_to_idx`` or ``classes``. Rows
+            are put in the data's order.
 
     Raises:
         UsageError: If head and loss do not go together, a part does not keep its side of the contract, or ``bn_mode``
@@ -253,10 +254,12 @@ class RetrainModule(LTModule):
     def _class_order(self, source: checkpoints.Checkpoint) -> list[int] | None:
         """Rows of the checkpoint's classifier in the data's class order; ``None`` where nothing says they differ."""
         ours = getattr(self._data(), "class_names", None)
-        theirs = self.checkpoint_class_names or source.class_names
-        if ours is None or theirs is None:
+        if ours is None:
             return None
-        return checkpoints.class_order(theirs, ours, source.path)
+        if unused := checkpoints.unused_names(source, ours, self.checkpoint_class_names):
+            _say(unused)
+        theirs = checkpoints.names_of_rows(source, ours, self.checkpoint_class_names)
+        return None if theirs is None else checkpoints.class_order(theirs, ours, source.path)
 
     def _check_source(self, source: checkpoints.Checkpoint, order: list[int] | None) -> None:
         """Hold what the checkpoint records of its data against the data at hand."""

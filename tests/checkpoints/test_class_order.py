@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.checkpoints import class_order
+from lt_lightning.checkpoints import class_order, names_of_rows, unused_names
 from lt_lightning.errors import UsageError
 
 
@@ -45,6 +45,41 @@ def test_a_permutation_is_undone(pair):
 def test_other_classes_are_refused_with_both_ends_named(theirs, ours, sentence):
     with pytest.raises(UsageError, match=sentence):
         class_order(theirs, ours, Path("x"))
+
+
+OURS = ["cat", "dog"]
+LINE = "checkpoint some.pth: {} left aside, not the data's class names; rows taken in the data's order"
+
+
+@pytest.mark.parametrize(
+    ("facts", "given", "names", "unused"),
+    [
+        ({}, None, None, ""),
+        ({"stored_names": {"classes": ["dog", "cat"]}}, None, ["dog", "cat"], ""),
+        ({"stored_names": {"classes": ["dog", "cat"]}}, OURS, OURS, ""),
+        ({"stored_names": {"class_to_idx": ["n1", "n2"], "classes": ["dog", "cat"]}}, None, ["dog", "cat"], ""),
+        ({"stored_names": {"classes": ["dog", "cat"]}, "class_names": ["a", "b"]}, None, ["a", "b"], ""),
+        ({"stored_names": {"classes": ["cat", "emu"]}}, None, None, "`classes`"),
+        ({"stored_names": {"classes": ["cat"]}}, None, None, "`classes`"),
+        ({"stored_names": {"classes": ["cat", "dog", "dog"]}}, None, None, "`classes`"),
+        (
+            {"stored_names": {"class_to_idx": ["n1", "n2"], "classes": ["0", "1"]}},
+            None,
+            None,
+            "`class_to_idx` and `classes`",
+        ),
+    ],
+)
+def test_names_that_scripts_store_decide_only_where_they_are_the_datas(in_memory, facts, given, names, unused):
+    source = in_memory({}, **facts)
+    assert names_of_rows(source, OURS, given) == names
+    assert unused_names(source, OURS, given) == (LINE.format(unused) if unused else "")
+
+
+def test_names_that_occur_twice_put_nothing_in_order(in_memory):
+    source = in_memory({}, stored_names={"classes": ["dog", "cat", "cat"]})
+    assert names_of_rows(source, ["cat", "dog", "cat"]) is None
+    assert names_of_rows(source, ["dog", "cat", "cat"]) == ["dog", "cat", "cat"]
 
 
 class Name(str):

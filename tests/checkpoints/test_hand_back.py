@@ -205,9 +205,10 @@ def test_classes_go_back_into_the_order_of_the_file(tmp_path, backbone, network)
     assert torch.equal(written["fc.bias"][order], layer.bias)
 
 
-def test_in_one_step_the_names_of_classes_say_the_order(tmp_path, backbone, network):
+@pytest.mark.parametrize("key", ["class_names", "classes"])
+def test_in_one_step_the_names_of_classes_say_the_order(tmp_path, backbone, network, key):
     names, order = list("abcdefghij"), [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
-    torch.save({"state_dict": network(backbone), "class_names": names}, tmp_path / "theirs.pth")
+    torch.save({"state_dict": network(backbone), key: names}, tmp_path / "theirs.pth")
     head = heads.LinearHead(8, COUNTS)
     ours = [names[row] for row in order]
     said = checkpoints.hand_back_file(tmp_path / "theirs.pth", SmallCNN(8), head, tmp_path / "better.pth", ours)

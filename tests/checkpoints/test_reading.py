@@ -99,15 +99,30 @@ def test_our_checkpoints_say_what_they_were_trained_on(stage1, backbone):
         lambda names: {"class_names": names},
         lambda names: {"hyper_parameters": {"class_names": tuple(names), "lr": 0.1}},
         lambda names: {"lt_lightning": {"class_names": names}},
-        lambda names: {"classes": names},
-        lambda names: {"class_to_idx": {name: row for row, name in reversed(list(enumerate(names)))}},
-        lambda names: {"class_to_idx": {"cat": 1, "dog": 2}, "classes": tuple(names)},
         lambda names: {"class_names": names, "classes": ["a cat", "a dog"]},
     ],
 )
 def test_class_names_are_read(tmp_path, where):
     torch.save({"state_dict": {"weight": torch.ones(2)}, **where(["cat", "dog"])}, tmp_path / "x.pth")
     assert checkpoints.read(tmp_path / "x.pth").class_names == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "found"),
+    [
+        ({"classes": ["cat", "dog"]}, {"classes": ["cat", "dog"]}),
+        ({"class_to_idx": {"dog": 1, "cat": 0}}, {"class_to_idx": ["cat", "dog"]}),
+        ({"class_to_idx": {"cat": 1, "dog": 2}, "classes": ("cat", "dog")}, {"classes": ["cat", "dog"]}),
+        (
+            {"class_to_idx": {"n2": 1, "n1": 0}, "classes": ("cat", "dog")},
+            {"class_to_idx": ["n1", "n2"], "classes": ["cat", "dog"]},
+        ),
+    ],
+)
+def test_names_that_scripts_store_are_read_apart(tmp_path, entries, found):
+    torch.save({"state_dict": {"weight": torch.ones(2)}, **entries}, tmp_path / "x.pth")
+    source = checkpoints.read(tmp_path / "x.pth")
+    assert (source.stored_names, source.class_names) == (found, None)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +140,8 @@ def test_class_names_are_read(tmp_path, where):
 )
 def test_entries_that_order_no_classes_are_no_names(tmp_path, entries):
     torch.save({"state_dict": {"weight": torch.ones(2)}, **entries}, tmp_path / "x.pth")
-    assert checkpoints.read(tmp_path / "x.pth").class_names is None
+    source = checkpoints.read(tmp_path / "x.pth")
+    assert (source.stored_names, source.class_names) == ({}, None)
 
 
 def test_a_head_is_believed_in_our_own_files_alone(tmp_path):

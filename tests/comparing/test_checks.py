@@ -89,6 +89,10 @@ def test_a_comparison_records_it(run, foreign, tmp_path, make_data):
     assert any("another order" in warning for warning in turned.warnings)
     assert turned.winner is None
     assert turned.why_no_winner == "the checkpoint's classes seem to stand in another order than the data's"
+    names = make_data().class_names
+    with pytest.warns(UserWarning, match="seem to stand in another order"):
+        typed = run("tau_norm,ncm", checkpoint=tmp_path / "turned.pth", checkpoint_class_names=names)
+    assert typed.why_no_winner != turned.why_no_winner  # whoever names the classes knows better
     in_order = run(
         "tau_norm,ncm",
         checkpoint=tmp_path / "turned.pth",

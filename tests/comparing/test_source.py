@@ -23,6 +23,7 @@ def test_backbone_classifier_and_record(foreign, make_data, stage1, digits):
     assert found.origins == [checkpoints.UNKNOWN]
     assert found.sha256 == hashlib.sha256(foreign.read_bytes()).hexdigest()
     ours = read_source(str(stage1), SmallCNN(8), digits(), None, False)
+    assert ours.order_is_said
     assert ours.origins == [{"weights": "file", "train": ours.split["hashes"]["train"]}]
 
 
@@ -31,5 +32,19 @@ def test_rows_come_in_the_datas_class_order(foreign, make_data):
     plain = read_source(str(foreign), SmallCNN(8, in_channels=3), data, None, False)
     turned = read_source(str(foreign), SmallCNN(8, in_channels=3), data, data.class_names[::-1], False)
     assert torch.equal(turned.classifier.weight, plain.classifier.weight.flip(0))
+    assert (plain.order_is_said, turned.order_is_said) == (False, True)
     with pytest.raises(UsageError, match="`class_names` of `checkpoint`"):
         read_source(str(foreign), SmallCNN(8, in_channels=3), data, ["one"] * 10, False)
+
+
+@pytest.mark.parametrize("decides", [True, False])
+def test_names_that_scripts_store_turn_rows_or_are_left_aside(foreign, make_data, tmp_path, capsys, decides):
+    data = make_data()
+    names = data.class_names[::-1] if decides else [f"n0{row}" for row in range(10)]
+    contents = torch.load(foreign, weights_only=True)
+    torch.save(contents | {"class_to_idx": {name: row for row, name in enumerate(names)}}, tmp_path / "x.pth")
+    found = read_source(str(tmp_path / "x.pth"), SmallCNN(8, in_channels=3), data, None, False)
+    rows = contents["state_dict"]["fc.weight"]
+    assert torch.equal(found.classifier.weight, rows.flip(0) if decides else rows)
+    assert found.order_is_said == decides
+    assert ("`class_to_idx` left aside" in capsys.readouterr().out) != decides
