@@ -14,7 +14,7 @@ from lt_lightning.comparing.evaluation import accuracies, count_correct
 from lt_lightning.comparing.grid import Point, points
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
 from lt_lightning.comparing.outcome import TriedPoint
-from lt_lightning.comparing.rehearsal import long_tail, rehearse
+from lt_lightning.comparing.rehearsal import rehearse
 from lt_lightning.comparing.selection import choose, memorised
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.training import Stage1, Trained, train
@@ -30,7 +30,6 @@ from lt_lightning.last_layers import (
     find_last_linear,
     images_and_classes,
     inputs_of,
-    known_counts,
     with_last_linear,
 )
 from lt_lightning.wording import first_few
@@ -127,8 +126,7 @@ def retrain(
         raise UsageError(
             f"`classifier` {name!r} has 1 output, so it tells no classes apart; give a model with one for each class."
         )
-    likely = known_counts(train_loader, layer.out_features) or long_tail(layer.out_features)
-    wanted = _settings(method, settings, layer, parser, likely, select_loader is not None)
+    wanted = _settings(method, settings, layer, parser, select_loader is not None)
     features = _features(probe, name, layer, train_loader, "train_loader", progress)
     counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
     _check_counts(counts, name)
@@ -233,10 +231,10 @@ def _warn_if_memorised(select: dict[str, float], training: dict[str, float] | No
 
 
 def _settings(
-    name: str, settings: dict[str, Any], layer: nn.Linear, parser: SettingsParser, counts: list[int], several: bool
+    name: str, settings: dict[str, Any], layer: nn.Linear, parser: SettingsParser, several: bool
 ) -> list[Point]:
     """The method with its settings, or several to choose from, found fit before any image passes through it."""
-    wanted = [_method(name, settings, layer, parser, counts)]
+    wanted = [_method(name, settings, layer, parser)]
     if several:
         (wanted,) = points([wanted[0].method], {}, parser, default=True).values()
         given = next((key for key in wanted[0].values if key in settings), None)
@@ -262,7 +260,7 @@ def _why_not_linear(method: Method, layer: nn.Linear, parser: SettingsParser) ->
     return ""
 
 
-def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: SettingsParser, counts: list[int]) -> Point:
+def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: SettingsParser) -> Point:
     """The method with its own settings and those given."""
     if "," in name or name == "all":
         raise UsageError(f"`method` must be one method, but got {name!r}; choose from {', '.join(built_in_methods())}.")
@@ -278,7 +276,7 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
         grid = {key: [value] for key, value in settings.items() if key not in _OF_TRAINING}
         (point,) = points([found], grid, parser, default=False)[found.name]
         _head(point.method, layer, parser)
-        rehearse([point], _stage1(layer), counts, parser, layer.weight.device)
+        rehearse([point], _stage1(layer), _ones(layer), parser, layer.weight.device)
     except UsageError as error:  # said of lists of methods and of grids
         raise UsageError(str(error).replace("`methods`", "`method`").replace("`grid.", "`")) from error
     return point

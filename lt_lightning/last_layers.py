@@ -5,7 +5,6 @@ from copy import deepcopy
 from dataclasses import is_dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -121,28 +120,6 @@ def inputs_of(model: nn.Module, name: str, loader: Iterable[Any], argument: str)
     if not any(map(len, targets)):
         raise UsageError(f"`{argument}` has no images in its batches; give (images, targets) batches that have some.")
     return torch.cat(features), torch.cat(targets).long()
-
-
-def known_counts(loader: Iterable[Any], num_classes: int) -> list[int] | None:
-    """Images per class, where no image need be loaded to know them; ``None`` elsewhere.
-
-    Args:
-        loader: Batches of images and targets: a list, or anything whose ``dataset.targets`` has one for each image, as
-            torchvision's datasets do. A sampler of it may draw them differently.
-        num_classes: Outputs of the layer.
-    """
-    dataset = getattr(loader, "dataset", None)
-    try:
-        if isinstance(loader, (list, tuple)):
-            targets = torch.cat([images_and_classes(batch, "train_loader")[1].cpu() for batch in loader])
-        else:
-            targets = torch.tensor(np.asarray(dataset.targets))  # type: ignore[union-attr]
-            if targets.shape != (len(dataset),):  # type: ignore[arg-type]
-                return None
-        counts = torch.bincount(targets, minlength=num_classes).tolist()
-    except Exception:  # whatever somebody's own has under this name; what is wrong with batches is said when they pass
-        return None
-    return counts if len(counts) == num_classes and min(counts) > 0 else None
 
 
 def images_and_classes(batch: Any, argument: str) -> tuple[Tensor, Tensor]:

@@ -3,14 +3,12 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 import torch
 import torchvision
 from torch import nn
 from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
-from torch.utils.data import DataLoader, Dataset
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.errors import UsageError
@@ -20,7 +18,6 @@ from lt_lightning.last_layers import (
     find_last_linear,
     images_and_classes,
     inputs_of,
-    known_counts,
     with_last_linear,
 )
 
@@ -176,32 +173,8 @@ def test_a_copy_gets_the_layer(old, new, there):
     assert torch.equal(copy.projection.weight, model.projection.weight)
 
 
-class Listed(Dataset):
-    """Images that nobody may load."""
-
-    def __init__(self, targets):
-        self.targets = targets
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        raise AssertionError("loaded")
-
-
-def test_class_counts_are_known_before_images_are_loaded():
-    batches = [(IMAGES[:3], torch.tensor([0, 1, 0])), (IMAGES[:1], torch.tensor([0]))]
-    assert known_counts(batches, 2) == [3, 1]
-    for targets in ([0, 1, 0, 0], np.array([0, 1, 0, 0]), torch.tensor([0, 1, 0, 0])):
-        assert known_counts(DataLoader(Listed(targets), 2), 2) == [3, 1]
-    for unknown in ([0, 1], [0, 0, 0, 0], [0, 1, 2, 0], [0, -1, 1, 0], ["a", "b", "a", "a"], None):
-        assert known_counts(DataLoader(Listed(unknown), 2), 2) is None
-    assert known_counts([IMAGES], 2) is known_counts(iter(batches), 2) is None
-
-
 def test_hooks_stay_with_the_layer():
     """What goes into the layer has passed them, so a layer without them would be given something else."""
-    torch.manual_seed(0)  # of random weights some make features that are all 0
     model, layer = Net().eval(), nn.Linear(8, 5)
     model.fc.register_forward_pre_hook(lambda _, args: (nn.functional.normalize(args[0]),))
     model.fc.register_forward_hook(lambda _, __, output: output - 1)

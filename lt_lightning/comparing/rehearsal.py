@@ -16,17 +16,6 @@ from lt_lightning.retraining import HeadRun, naming, try_step
 _MOST_ROWS = 256  # of a batch; enough for a loss that wants many, little for 8,142 classes
 
 
-def long_tail(num_classes: int) -> list[int]:
-    """Training images per class to rehearse with where they are not known: they fall geometrically from 1000 to 2.
-
-    A loss may want classes above or below a threshold, or divide by the logarithm of a count.
-
-    Args:
-        num_classes: 2 at least.
-    """
-    return [round(1000 * (2 / 1000) ** (label / (num_classes - 1))) for label in range(num_classes)]
-
-
 def rehearse(
     points: Iterable[Point], stage1: Stage1, class_counts: list[int], parser: SettingsParser, device: torch.device
 ) -> None:
@@ -39,7 +28,7 @@ def rehearse(
     Args:
         points: One of each method.
         stage1: What heads start from.
-        class_counts: Training images per class, length K; those of :func:`long_tail` where they are not known.
+        class_counts: Training images per class, length K.
         parser: Makes the parts.
         device: Where heads are trained.
 

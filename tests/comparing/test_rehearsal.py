@@ -5,7 +5,7 @@ import torch
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options
-from lt_lightning.comparing.rehearsal import long_tail, rehearse
+from lt_lightning.comparing.rehearsal import rehearse
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
 from lt_lightning.retraining import naming
@@ -118,14 +118,6 @@ def test_it_leaves_no_trace(setup):
     rehearse(found.points["Groups"][:1], classifier, found.counts, found.parser, found.device)
     assert torch.equal(classifier.weight, before)
     assert torch.equal(torch.rand(1), expected)
-
-
-def test_counts_to_rehearse_with_have_all_groups():
-    for number in (2, 3, 10, 1000):
-        counts = long_tail(number)
-        assert (len(counts), counts[0], counts[-1]) == (number, 1000, 2)
-        assert counts == sorted(counts, reverse=True)
-    assert long_tail(4) == [1000, 126, 16, 2]
 
 
 def test_a_sentence_stays_as_it_is():
