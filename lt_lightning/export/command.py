@@ -84,8 +84,6 @@ def export(
     program = Program(module, image if include_normalization else None, temperature, logits).eval()
     description = describe(record, image, program)
     for path in paths:
-        difference = write(program, path, description, overwrite)
-        print(
-            f"{path} written: its outputs differ from the checkpoint's by {difference:.1e} of the largest logit at most"
-        )
+        found = write(program, path, description, overwrite)
+        print(f"{path} written: its outputs differ from the checkpoint's by {found} at most")
     return paths

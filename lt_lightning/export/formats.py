@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,11 +27,6 @@ class Format:
     """Writes a program with its description, and gives back what the file computes."""
     packages: tuple[str, ...] = ()
     """That it needs beside torch."""
-    logits_of: Callable[[Path], Callable[[Tensor], Tensor] | None] | None = None
-    """Reads a file that gives probabilities, and gives back what it takes the softmax or the sigmoid of.
-
-    Gives ``None`` for a file that ends otherwise.
-    """
 
     def missing(self) -> list[str]:
         """Packages that it needs and that are not installed."""
@@ -76,29 +71,7 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path, description: 
     return _session(str(path), output)
 
 
-def _logits_of_program(path: Path) -> Callable[[Tensor], Tensor] | None:
-    module = torch.export.load(path).module()
-    end = module.graph.output_node()
-    last = cast(torch.fx.Node, cast(Any, end.args[0])[0])
-    if last.target not in (torch.ops.aten.softmax.int, torch.ops.aten.sigmoid.default):
-        return None
-    end.args = ((last.args[0],),)
-    module.recompile()
-    return module
-
-
-def _logits_of_onnx(path: Path) -> Callable[[Tensor], Tensor] | None:
-    onnx = import_module("onnx")
-    model = onnx.load(str(path))
-    (output,) = model.graph.output
-    (last,) = (node for node in model.graph.node if output.name in node.output)
-    if last.op_type not in ("Softmax", "Sigmoid"):
-        return None
-    model.graph.output.append(onnx.ValueInfoProto(name=last.input[0]))
-    return _session(model.SerializeToString(), last.input[0])
-
-
-def _session(model: str | bytes, output: str) -> Callable[[Tensor], Tensor]:
+def _session(model: str, output: str) -> Callable[[Tensor], Tensor]:
     onnxruntime = import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -108,8 +81,8 @@ def _session(model: str | bytes, output: str) -> Callable[[Tensor], Tensor]:
 
 
 FORMATS = {
-    ".onnx": Format(_write_onnx, ("onnx", "onnxscript", "onnxruntime"), _logits_of_onnx),
-    ".pt2": Format(_write_program, logits_of=_logits_of_program),
+    ".onnx": Format(_write_onnx, ("onnx", "onnxscript", "onnxruntime")),
+    ".pt2": Format(_write_program),
 }
 """By the end of a file's name."""
 

@@ -1,6 +1,7 @@
 """A trained module as one function of images."""
 
 from collections.abc import Callable
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,12 @@ class Program(nn.Module):
         """``(N, C, H, W)`` to ``(N, K)``, in fp32."""
         logits = self._over_temperature(self._by_parts, images)
         return logits * self.loss.logit_scale if self.logits else self.loss.probabilities(logits)
+
+    def giving_logits(self) -> "Program":
+        """The same program, of the same weights, but with logits for its outputs."""
+        other = copy(self)
+        other.logits = True
+        return other
 
     def scaled_logits(self, images: Tensor, by_module: bool = False) -> Tensor:
         """The logits that outputs are or, unless the loss has a way of its own, are the softmax or sigmoid of.

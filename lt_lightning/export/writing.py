@@ -10,19 +10,16 @@ import torch
 
 from lt_lightning.drafts import put_in_place
 from lt_lightning.errors import UsageError
-from lt_lightning.export.agreement import Function, differences, relative
+from lt_lightning.export.agreement import TOLERANCE, Differences, differences, logits_apart
 from lt_lightning.export.formats import FORMATS, traced
 from lt_lightning.export.program import Program
 from lt_lightning.results import write_json
-
-TOLERANCE = 1e-4
-"""Largest of the :func:`~lt_lightning.export.agreement.differences` of a program and its module that is let through."""
 
 _BATCHES = (1, 2, 7)
 """Sizes of the batches of random images on which they are compared."""
 
 
-def write(program: Program, path: Path, description: dict[str, Any], overwrite: bool = False) -> float:
+def write(program: Program, path: Path, description: dict[str, Any], overwrite: bool = False) -> Differences:
     """Write one program, after its outputs have been compared with the module's.
 
     Args:
@@ -32,11 +29,11 @@ def write(program: Program, path: Path, description: dict[str, Any], overwrite: 
         overwrite: Whether a file of that name, and the JSON file beside it, are replaced.
 
     Returns:
-        The largest difference from the module, over random images, in units of its largest logit.
+        The largest differences from the module, over random images: of probabilities, and of logits over their size.
 
     Raises:
-        UsageError: If the difference is above :data:`TOLERANCE`, the network takes no such images, gives numbers that
-            are not finite, cannot be traced or is too large for the format, a file exists or cannot be written, or a
+        UsageError: If a difference is not let through, the network takes no such images, gives numbers that are not
+            finite, cannot be traced or is too large for the format, a file exists or cannot be written, or a
             package is missing. No file has changed then.
     """
     check_paths([path], overwrite)
@@ -47,7 +44,7 @@ def write(program: Program, path: Path, description: dict[str, Any], overwrite: 
         raise UsageError(f"`output` {str(path)!r} cannot be written ({reason}); nothing has changed there.") from error
 
 
-def _write(program: Program, path: Path, description: dict[str, Any], overwrite: bool) -> float:
+def _write(program: Program, path: Path, description: dict[str, Any], overwrite: bool) -> Differences:
     path.parent.mkdir(parents=True, exist_ok=True)
     form, shape = FORMATS[path.suffix], description["input"]["shape"][1:]
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
@@ -61,18 +58,25 @@ def _write(program: Program, path: Path, description: dict[str, Any], overwrite:
                     f"`output` {str(path)!r} is not written: the network's weights are too large for one such file; "
                     f"write a .pt2 file."
                 )
-            logits = None if program.logits or form.logits_of is None else form.logits_of(draft)
-            difference = _difference(program, run, logits, shape)
-        if not difference <= TOLERANCE:
+            logits = run
+            if not program.logits:
+                # A second program, the same but for its end, tells what probabilities hide; it goes with the folder.
+                inside = Path(folder) / f"logits.{path.name}"
+                logits = form.write(traced(program.giving_logits(), shape), inside, description)
+            generator = torch.Generator().manual_seed(0)
+            images = [torch.rand(size, *shape, generator=generator) for size in _BATCHES]
+            found = differences(program, run, logits, images)
+        refusal = found.refusal()
+        if refusal is not None:
             raise UsageError(
-                f"`output` {str(path)!r} is not written: its outputs would differ from the checkpoint's by "
-                f"{difference:.1e}, more than {TOLERANCE:.0e}; try the other of .onnx and .pt2, and report this."
+                f"`output` {str(path)!r} is not written: its outputs would differ from the checkpoint's by {refusal}; "
+                f"try the other of .onnx and .pt2, and report this."
             )
         write_json(beside, description)
         for file, place in ((beside, _beside(path)), (draft, path)):
             if not put_in_place(file, place, overwrite):
                 raise _taken(place)
-    return difference
+    return found
 
 
 def _check_outputs(program: Program, shape: Sequence[int]) -> None:
@@ -92,19 +96,11 @@ def _check_outputs(program: Program, shape: Sequence[int]) -> None:
             f"`checkpoint` gives outputs that are infinite or not a number with `temperature` "
             f"{program.temperature}; give one whose weights are finite, or a `temperature` nearer to 1."
         )
-    if not relative(by_module, by_parts) <= TOLERANCE:
+    if not logits_apart(program.loss, by_module, by_parts) <= TOLERANCE:
         raise UsageError(
             "`checkpoint` has a module whose `forward` gives something else than its head on its backbone's features, "
             "which is all that a program holds; do what it does besides in the backbone or the head."
         )
-
-
-def _difference(program: Program, run: Function, logits: Function | None, shape: Sequence[int]) -> float:
-    """The first difference that is not let through, else the largest."""
-    generator = torch.Generator().manual_seed(0)
-    batches = (torch.rand(size, *shape, generator=generator) for size in _BATCHES)
-    found = [difference for images in batches for difference in differences(program, run, logits, images)]
-    return next((difference for difference in found if not difference <= TOLERANCE), max(found))
 
 
 def check_paths(paths: Sequence[Path], overwrite: bool) -> None:

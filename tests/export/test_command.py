@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import pytest
 import torch
@@ -54,7 +55,9 @@ def test_a_program_gives_the_checkpoints_probabilities(here, request, stage, for
             pytest.importorskip(package)
     checkpoint = request.getfixturevalue(stage)
     cli.main(["export", "--checkpoint", str(checkpoint), "--output", f"out/model.{form}", "--temperature", "1.7"])
-    assert f"out/model.{form} written: its outputs differ from the checkpoint's by" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"out/model.{form} written: its outputs differ from the checkpoint's by" in said
+    assert re.search(r"by \d\.\de[-+]\d\d in a probability and \d\.\de[-+]\d\d of the largest logit at most\n", said)
     pixels = digit_images()
     module, logits = eager(checkpoint, pixels, temperature=1.7)
     expected = module.loss.probabilities(logits)

@@ -85,11 +85,14 @@ def test_exchanged_classes_are_seen_in_a_checkpoint_that_is_sure_of_everything(
         export.write(program, path, description)
     assert list(here.iterdir()) == []
     monkeypatch.setitem(formats.FORMATS, form, right)
-    assert export.write(program, path, description) < 1e-5
+    found = export.write(program, path, description)
+    assert found.logits < 1e-5
+    assert (found.last_step is None) == logits
+    assert logits or found.last_step < 1e-5
     assert path.is_file()
 
 
-def test_probabilities_of_a_losss_own_are_compared_as_logarithms(here, stage1, monkeypatch):
+def test_exchanged_classes_are_seen_though_a_losss_own_probabilities_are_small(here, stage1, monkeypatch):
     program, description = sure(stage1, [5] * 10, Halved([5] * 10), 60.0)
     probabilities = program(torch.rand(7, 1, 8, 8))
     assert 0 < float(probabilities[:, :2].max()) < 1e-6
@@ -99,7 +102,32 @@ def test_probabilities_of_a_losss_own_are_compared_as_logarithms(here, stage1, m
     with pytest.raises(UsageError, match="is not written: its outputs would differ from the checkpoint's by"):
         export.write(program, here / "model.pt2", description)
     monkeypatch.setitem(formats.FORMATS, ".pt2", right)
-    assert export.write(program, here / "model.pt2", description) < 1e-5
+    found = export.write(program, here / "logits.pt2", description)
+    assert max(found.logits, found.probabilities, found.last_step) < 1e-5
+    outputs = torch.export.load(here / "logits.pt2").module()(torch.rand(2, 1, 8, 8))
+    torch.testing.assert_close(outputs.sum(1), torch.full((2,), 0.5))
+    assert sorted(path.name for path in here.iterdir()) == ["logits.pt2", "logits.pt2.json"]
+
+
+class Ordinal(CrossEntropyLoss):
+    """Classes in an order, each of which gets what two sigmoids differ by: small ones are rounded to 1e-7."""
+
+    def probabilities(self, logits):
+        above = torch.sigmoid(logits)
+        shares = torch.cat([(above[:, :-1] - above[:, 1:]).clamp_min(0), above[:, -1:]], dim=1)
+        return shares / shares.sum(dim=1, keepdim=True)
+
+
+@pytest.mark.parametrize("form", [".onnx", ".pt2"])
+def test_probabilities_that_are_differences_may_be_rounded_as_such(here, stage1, form):
+    for package in formats.FORMATS[form].packages:
+        pytest.importorskip(package)
+    program, description = sure(stage1, [5] * 10, Ordinal([5] * 10), 1.0)
+    weight, bias = program.head.weight.data, program.head.bias.data
+    weight[1], bias[1] = weight[0], bias[0] - 2e-6  # two sigmoids that hardly differ
+    assert 0 < float(program(torch.rand(7, 1, 8, 8))[:, 0].max()) < 1e-6
+    found = export.write(program, here / f"model{form}", description)
+    assert max(found.logits, found.probabilities, found.last_step) < 1e-5
 
 
 @pytest.mark.parametrize("kind", [OSError, RuntimeError])
