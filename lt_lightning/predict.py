@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning.callbacks import PredictionsWriter, TemperatureScaling
+from lt_lightning.callbacks.predictions import check_output
 from lt_lightning.drafts import new_file
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI
@@ -84,9 +85,11 @@ class PredictCLI(LTCLI):
         )
 
     def before_instantiate_classes(self) -> None:
-        """Refuse an output that exists before any image is listed."""
+        """Refuse an output of no use, or that exists, before any image is listed."""
         super().before_instantiate_classes()
-        output = self._get(self.config, "output")
+        kind, output = (self._get(self.config, key) for key in ("format", "output"))
+        if output is not None:
+            check_output(output, kind)
         if output is not None and Path(output).exists():
             with new_file(Path(output), "output"):
                 pass  # never reached: it refuses in the words of whoever writes the file at the end

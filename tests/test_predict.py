@@ -149,3 +149,19 @@ def test_an_output_that_exists_is_refused_before_any_image_is_listed(here, stage
     with pytest.raises(UsageError, match=r"`output` 'found.csv' exists, and no file is written over"):
         main(["predict", f"--ckpt_path={stage1}", *options])
     assert (here / "found.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--output", ""], "`output` must name a file, but got ''; give one, such as predictions.csv"),
+        (["--output=out/"], "`output` must name a file, but got 'out/'; give one, such as predictions.csv"),
+        (["--output=out.parquet"], "`output` 'out.parquet' ends in .parquet, but `format` is csv"),
+    ],
+)
+def test_an_output_of_no_use_is_refused_as_such_even_if_it_exists(here, stage1, monkeypatch, options, sentence):
+    (here / "out").mkdir()
+    (here / "out.parquet").touch()
+    monkeypatch.setattr(DigitsLT, "load", lambda *_: pytest.fail("images were listed"))
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        main(["predict", f"--ckpt_path={stage1}", "--data=DigitsLT", *options, *ON_CPU])

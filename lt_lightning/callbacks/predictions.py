@@ -61,13 +61,8 @@ class PredictionsWriter(BasePredictionWriter):
             raise UsageError(f"`top_k` must be at least 1, but got {top_k}.")
         if format not in _WRITERS:
             raise UsageError(f"`format` must be one of {', '.join(_WRITERS)}, but got {format!r}.")
-        if output is not None and (not output or output.endswith(("/", os.sep))):
-            raise UsageError(f"`output` must name a file, but got {output!r}; give one, such as predictions.{format}.")
-        ending = "" if output is None else Path(output).suffix.lower().removeprefix(".")
-        if ending in _WRITERS and ending != format:
-            raise UsageError(
-                f"`output` {output!r} ends in .{ending}, but `format` is {format}; give `format` {ending}."
-            )
+        if output is not None:
+            check_output(output, format)
         self.top_k = top_k
         self.format: Format = format
         self.output = output
@@ -137,6 +132,23 @@ class PredictionsWriter(BasePredictionWriter):
         with new_file(path, "output") as draft:
             _WRITERS[self.format](draft, *rows)
         return path
+
+
+def check_output(output: str, format: Format) -> None:
+    """Find a name of no use before anything else is done.
+
+    Args:
+        output: The file that there is to be, as typed.
+        format: What it is to hold.
+
+    Raises:
+        UsageError: If it names a folder, or ends in another format.
+    """
+    if not output or output.endswith(("/", os.sep)):
+        raise UsageError(f"`output` must name a file, but got {output!r}; give one, such as predictions.{format}.")
+    ending = Path(output).suffix.lower().removeprefix(".")
+    if ending in _WRITERS and ending != format:
+        raise UsageError(f"`output` {output!r} ends in .{ending}, but `format` is {format}; give `format` {ending}.")
 
 
 def _in_order(found: Share) -> Share:
