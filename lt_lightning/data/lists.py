@@ -21,7 +21,8 @@ class ImageListLT(ImageFilesLT):
     """Images below ``root`` that list files name, a line ``path label`` each (Liu et al. 2019).
 
     The number of classes is that of ``class_names``, or the largest training label plus one. Labels stay as they are:
-    they need not be sorted by the classes' sizes.
+    they need not be sorted by the classes' sizes. Images are taken as stored, whatever their EXIF orientation says, as
+    torchvision does.
 
     Args:
         root: Folder that the paths in the lists are relative to.
