@@ -92,9 +92,25 @@ def _hear_of_children() -> None:
         signal.signal(_CHILD, found)
 
 
+def came_after_sigterm(error: BaseException) -> None:
+    """Have :func:`interruptible` know that this process had got SIGTERM when an error came.
+
+    A worker that it has ended then is one that the signal has ended, also where torch does not hear why: a Trainer puts
+    the handler of children's ends back to what it was, and torch sets its own once in a process.
+    """
+    error.__dict__[_MARK] = True
+
+
+_MARK = "_lt_lightning_after_sigterm"
+
+
 def _tells_of_sigterm(error: BaseException | None) -> bool:
+    signalled = False
     while error is not None:
-        if "DataLoader worker" in str(error) and "killed by signal: Terminated" in str(error):
+        signalled = signalled or _MARK in error.__dict__
+        said = str(error)
+        ended = "killed by signal: Terminated" in said or (signalled and "exited unexpectedly" in said)
+        if "DataLoader worker" in said and ended:
             return True
         error = error.__cause__ or error.__context__
     return False

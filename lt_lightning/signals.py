@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 
-from lt_lightning.interruption import unwind
+from lt_lightning.interruption import came_after_sigterm, unwind
 from lt_lightning.modules.loop_state import run_ends, steps_after
 from lt_lightning.same_run import RUN
 from lt_lightning.slurm import run_in, saved_in
@@ -132,6 +132,11 @@ class Signals(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Heed signals at once."""
         self._heed_at_once(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Tell an error of a process that was asked to end, as its workers may have been, from others."""
+        if trainer.received_sigterm or self._asked[_END]:
+            came_after_sigterm(exception)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Note whose state this is; what is saved amid an epoch is to go on with that epoch."""

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from lt_lightning.errors import UsageError
-from lt_lightning.interruption import interruptible
+from lt_lightning.interruption import came_after_sigterm, interruptible
 
 
 def test_both_signals_become_a_sentence():
@@ -78,7 +79,7 @@ WORKERS = """
 import signal, sys, time
 from torch.utils.data import DataLoader
 from lt_lightning.errors import UsageError
-from lt_lightning.interruption import interruptible
+from lt_lightning.interruption import came_after_sigterm, interruptible
 
 def read(batch):
     time.sleep(0.01)
@@ -124,3 +125,82 @@ def test_sigterm_to_worker_processes_too_is_one_sentence(tmp_path, when):
     assert said == f"cleared up\nInterrupted: nothing is left.\n{heard}\n"
     assert wrong == ""
     assert process.returncode == 0
+
+
+TRAINERS = """
+import signal, time
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch.utils.data import DataLoader
+from lt_lightning.errors import UsageError
+from lt_lightning.interruption import interruptible
+from lt_lightning.quiet import quiet
+from lt_lightning.signals import Signals, sigterm_interrupts
+
+def read(batch):
+    time.sleep(0.4)
+    return torch.ones(2, 3)
+
+class Module(LightningModule):
+    def __init__(self, steps):
+        super().__init__()
+        self.layer, self.steps = torch.nn.Linear(3, 1), steps
+
+    def training_step(self, batch, batch_idx):
+        if self.steps > 1 and batch_idx == 2:
+            print("training", flush=True)
+        return self.layer(batch).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+def fit(steps):
+    bare = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    trainer = Trainer(max_steps=steps, accelerator="cpu", callbacks=[Signals("run")], **bare)
+    trainer.fit(Module(steps), DataLoader(range(1000), num_workers=2, collate_fn=read, batch_size=2))
+
+if __name__ == "__main__":
+    quiet()
+    try:
+        with interruptible("nothing is left.", on_sigterm=False), sigterm_interrupts():
+            fit(1)
+            fit(500)
+    except UsageError as error:
+        print(error, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no groups of processes")
+def test_sigterm_to_workers_of_a_later_trainer_is_one_sentence_too(tmp_path):
+    """A Trainer takes back what tells torch of its workers' ends, and torch does not set it again."""
+    script = tmp_path / "script.py"
+    script.write_text(TRAINERS)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-W", "ignore", str(script)]
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+        assert process.stdout.readline() == "training\n"
+        time.sleep(0.15)  # the workers read, and the Trainer waits for them
+        os.killpg(process.pid, signal.SIGTERM)
+        said, wrong = process.communicate(timeout=60)
+    assert said == "Interrupted: nothing is left.\n", wrong
+    assert "Traceback" not in wrong
+    assert process.returncode == 0
+
+
+def test_a_worker_that_ends_by_itself_is_no_interruption():
+    def ended(signalled):
+        error = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+        if signalled:
+            came_after_sigterm(error)
+        raise error
+
+    with pytest.raises(RuntimeError, match="exited unexpectedly"), interruptible("nothing is left."):
+        ended(signalled=False)
+    with pytest.raises(UsageError, match="Interrupted: nothing is left"), interruptible("nothing is left."):
+        ended(signalled=True)
+    other = RuntimeError("out of memory")
+    came_after_sigterm(other)
+    with pytest.raises(RuntimeError, match="out of memory"), interruptible("nothing is left."):
+        raise other
