@@ -34,6 +34,12 @@ def quiet(evaluates: bool = False) -> None:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Whoever sent it knows, and a worker's end, which torch raises wherever it finds a process, would break into this.
+    logging.getLogger("lightning.pytorch.trainer.connectors.signal_connector").addFilter(_is_not_of_sigterm)
+
+
+def _is_not_of_sigterm(record: logging.LogRecord) -> bool:
+    return "SIGTERM" not in record.getMessage()
 
 
 @contextmanager

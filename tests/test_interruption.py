@@ -186,6 +186,7 @@ def test_sigterm_to_workers_of_a_later_trainer_is_one_sentence_too(tmp_path):
         said, wrong = process.communicate(timeout=60)
     assert said == "Interrupted: nothing is left.\n", wrong
     assert "Traceback" not in wrong
+    assert "Received SIGTERM" not in wrong
     assert process.returncode == 0
 
 

@@ -4,6 +4,7 @@ import logging
 import warnings
 
 import pytest
+from lightning.pytorch.trainer.connectors import signal_connector
 
 from lt_lightning import cli
 from lt_lightning.quiet import plain_warnings, quiet
@@ -24,6 +25,16 @@ def test_announcements_are_silenced():
     quiet()
     assert not logging.getLogger("lightning.fabric.utilities.seed").isEnabledFor(logging.INFO)
     assert logging.getLogger("lightning.pytorch").isEnabledFor(logging.WARNING)
+
+
+def test_sigterm_is_not_announced_but_a_job_that_is_put_back_is(caplog):
+    quiet()
+    logger = logging.getLogger(signal_connector.__name__)
+    with caplog.at_level(logging.INFO, logger.name):
+        logger.info("[rank: 0] Received SIGTERM: 15")
+        logger.info("Bypassing SIGTERM: 15")
+        logger.info("requeing job 7...")
+    assert caplog.messages == ["requeing job 7..."]
 
 
 def test_warnings_are_sentences_without_a_place_in_code():

@@ -8,8 +8,8 @@ A file gets its name if, on ten random images, it agrees with the module in all 
 
 * Its probabilities are within 1e-4 of the module's or, with logits above 100, within 1e-6 of the largest.
 * They are within 1e-4 of those that the loss makes of the logits of a second file, made alike and thrown away.
-* Those logits are within 1e-4 of the module's largest. Before a softmax each image's mean is taken off both, and the
-  largest is at least 1 % of what it was with the mean.
+* Those logits differ from the module's by at most 1e-4 of its largest. Before a softmax each image's mean is taken off
+  first, and the largest is taken for no less than 1 % of what it was with the mean.
 
 Of a file that gives logits, these are compared in the last way, and also as they are.
 """
