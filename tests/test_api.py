@@ -146,7 +146,7 @@ def test_only_settings_that_can_be_put_back_are_tried(model, images):
 
 
 def test_a_head_of_ones_own_that_trains_nothing_leaves_nothing_to_choose(model, images, tmp_path, monkeypatch):
-    (tmp_path / "own_tau.py").write_text(
+    (tmp_path / "own_narrow_tau.py").write_text(
         "from lt_lightning.heads import TauNormHead\n"
         "class Narrow(TauNormHead):\n"
         "    def __init__(self, in_features: int, class_counts: list[int], tau: float = 0.5) -> None:\n"
@@ -157,7 +157,7 @@ def test_a_head_of_ones_own_that_trains_nothing_leaves_nothing_to_choose(model, 
     monkeypatch.syspath_prepend(tmp_path)
     train, select = [images[0].tensors], [images[1].tensors]
     for given, expected in (({}, 0.5), ({"tau": 0.3}, 0.3)):
-        result = lt_lightning.retrain(model, train, method="own_tau.Narrow", select_loader=select, **given)
+        result = lt_lightning.retrain(model, train, method="own_narrow_tau.Narrow", select_loader=select, **given)
         assert result.head.tau == expected
         assert [tried.values for tried in result.tried] == [{}]
 

@@ -17,6 +17,7 @@ from lt_lightning.wording import some
 _NAMES = {"fc", "linear", "classifier", "head", "heads", "last_linear", "output", "logits"}
 # Factors of a class's logit: classifier-balancing's and ours, MiSLAS's.
 FACTORS = ("scales", "learned_norm")
+_EQUAL_LENGTHS = "whose rows at equal lengths choose the same classes as a linear layer"
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def _our_head(found: Match, num_features: int, num_classes: int) -> Classifier |
         weight, bias = found.rest.get("head.weight"), found.rest.get("head.bias")
         if weight is None:
             return None
+        if name == "CosineHead":
+            return Classifier("head", _of_equal_lengths(weight), None, keys, f"{name}, {_EQUAL_LENGTHS}", False)
         parts = "weight alone is" if bias is None else "weight and bias alone are"
         note = f"{name} has no linear form, so its {parts} handed over"
         return Classifier("head", weight, bias, keys, note, is_linear=False)
@@ -209,7 +212,16 @@ def _transposed(found: Match, num_features: int, num_classes: int) -> Classifier
     keys = [key for key in _likeliest(keys, found.prefix) if f"{key.removesuffix('weight')}bias" not in found.rest]
     if len(keys) != 1:
         return None
-    note = "a cosine classifier's (features × classes): it has no linear form, so its weight alone is handed over"
-    return Classifier(
-        keys[0].removesuffix("weight").rstrip("."), found.rest[keys[0]].T.contiguous(), None, (keys[0],), note, False
-    )
+    name, weight = keys[0].removesuffix("weight").rstrip("."), found.rest[keys[0]].T
+    note = f"a cosine classifier's (features × classes), {_EQUAL_LENGTHS}"
+    return Classifier(name, _of_equal_lengths(weight), None, (keys[0],), note, False)
+
+
+def _of_equal_lengths(weight: Tensor) -> Tensor:
+    """The rows of a cosine classifier, ``(K, D)``, brought to their mean length.
+
+    Of an image a cosine classifier's logits are those of the linear layer with these rows times one positive number, so
+    both choose the same class; as they are, the rows would favour classes with long ones.
+    """
+    wide = weight.to(torch.float64)
+    return (torch.nn.functional.normalize(wide, dim=1) * wide.norm(dim=1).mean()).to(weight.dtype)

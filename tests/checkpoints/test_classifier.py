@@ -62,20 +62,27 @@ def test_our_heads_are_handed_over_as_they_predict(ours, backbone, name, argumen
     assert not classifier.weight.requires_grad
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "parts"),
-    [
-        ("CosineHead", {"scale": 4.0}, "weight alone is"),
-        ("CosineHead", {"learnable_scale": True}, "weight alone is"),
-        ("DisAlignHead", {}, "weight and bias alone are"),
-    ],
-)
-def test_heads_without_a_linear_form_hand_over_their_weight_and_say_so(ours, backbone, name, arguments, parts):
-    source, head = ours(name, **arguments)
+@pytest.mark.parametrize("arguments", [{"scale": 4.0}, {"learnable_scale": True}], ids=["fixed", "learnable"])
+def test_a_cosine_head_hands_over_rows_that_choose_its_classes(ours, backbone, arguments):
+    source, head = ours("CosineHead", **arguments)
+    with torch.no_grad():
+        head.weight.mul_(torch.linspace(0.1, 3, 10).unsqueeze(1))
+        source.tensors["head.weight"].copy_(head.weight)
+    classifier = find(source, backbone)
+    features = torch.randn(50, 8)
+    assert torch.equal((features @ classifier.weight.T).argmax(1), head(features).argmax(1))
+    assert not torch.equal((features @ head.weight.T).argmax(1), head(features).argmax(1))
+    torch.testing.assert_close(classifier.weight.norm(dim=1), head.weight.norm(dim=1).mean().expand(10))
+    assert (classifier.bias, classifier.is_linear) == (None, False)
+    assert classifier.note.startswith("CosineHead, whose rows at equal lengths choose the same classes")
+
+
+def test_a_head_without_a_linear_form_hands_over_its_weight_and_says_so(ours, backbone):
+    source, head = ours("DisAlignHead")
     classifier = find(source, backbone)
     assert torch.equal(classifier.weight, head.weight)
-    assert (classifier.bias is None) == (head.bias is None)
-    assert classifier.note == f"{name} has no linear form, so its {parts} handed over"
+    assert torch.equal(classifier.bias, head.bias)
+    assert classifier.note == "DisAlignHead has no linear form, so its weight and bias alone are handed over"
 
 
 @pytest.mark.parametrize("record", [None, {"class_path": "os.system", "init_args": {"command": "true"}}])
@@ -161,9 +168,12 @@ def test_ldams_transposed_weight_is_turned_round(backbone, in_memory):
     weight = torch.randn(8, 10)
     source = in_memory({**backbone.state_dict(), "linear.weight": weight})
     classifier = find(source, backbone)
-    assert torch.equal(classifier.weight, weight.T)
+    features = torch.randn(50, 8)
+    cosines = torch.nn.functional.normalize(weight, dim=0)
+    assert torch.equal((features @ classifier.weight.T).argmax(1), (features @ cosines).argmax(1))
+    assert classifier.weight.shape == (10, 8)
     assert (classifier.name, classifier.bias) == ("linear", None)
-    assert classifier.note.startswith("a cosine classifier's (features × classes): it has no linear form")
+    assert classifier.note.startswith("a cosine classifier's (features × classes), whose rows at equal lengths")
 
 
 def test_another_number_of_classes_is_refused(backbone, network, in_memory):
