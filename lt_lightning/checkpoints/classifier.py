@@ -224,5 +224,5 @@ def _of_equal_lengths(weight: Tensor) -> Tensor:
     both choose the same class; as they are, the rows would favour classes with long ones.
     """
     wide = weight.to(torch.float64)
-    length = torch.linalg.vector_norm(wide, dim=1).mean()
-    return (torch.nn.functional.normalize(wide, dim=1) * length).to(weight.dtype)
+    rows: Tensor = torch.nn.functional.normalize(wide, dim=1) * wide.norm(dim=1).mean()
+    return rows.to(weight.dtype)
