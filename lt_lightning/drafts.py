@@ -48,19 +48,36 @@ def new_file(path: Path, option: str, overwrite: bool = False) -> Iterator[Path]
     Raises:
         UnwritableError: If there is a file, or no room, or no right to write. Nothing is left behind then.
     """
-    taken = UnwritableError(f"`{option}` {str(path)!r} exists, and no file is written over; give another name.")
-    if path.exists() and not overwrite:
-        raise taken
+    if not overwrite:
+        require_free(path, option)
     try:
         with draft_of(path) as draft:
             yield draft
             if draft.exists() and not put_in_place(draft, path, overwrite):
-                raise taken
+                raise _taken(path, option)
     except OSError as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UnwritableError(
             f"`{option}` {str(path)!r} cannot be written ({reason}); make room or choose another folder."
         ) from error
+
+
+def require_free(path: Path, option: str) -> None:
+    """Refuse the name of a file that there is.
+
+    Args:
+        path: The file that there is to be.
+        option: What names it, for messages.
+
+    Raises:
+        UnwritableError: If there is one.
+    """
+    if path.exists():
+        raise _taken(path, option)
+
+
+def _taken(path: Path, option: str) -> "UnwritableError":
+    return UnwritableError(f"`{option}` {str(path)!r} exists, and no file is written over; give another name.")
 
 
 def write_text(path: Path, text: str) -> None:

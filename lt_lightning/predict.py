@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning.callbacks import PredictionsWriter, TemperatureScaling
 from lt_lightning.callbacks.predictions import check_output
-from lt_lightning.drafts import new_file
+from lt_lightning.drafts import require_free
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI
 from lt_lightning.resuming import CONFIGURED, is_given, value_of, with_model
@@ -90,9 +90,7 @@ class PredictCLI(LTCLI):
         kind, output = (self._get(self.config, key) for key in ("format", "output"))
         if output is not None:
             check_output(output, kind)
-        if output is not None and Path(output).exists():
-            with new_file(Path(output), "output"):
-                pass  # never reached: it refuses in the words of whoever writes the file at the end
+            require_free(Path(output), "output")
 
     def writing_callbacks(self) -> list[Callback]:
         """What sets the temperature and writes the file."""
