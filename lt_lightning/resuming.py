@@ -20,6 +20,7 @@ from lt_lightning.checkpoints import RECORD
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
 from lt_lightning.records import FROM_DATA, model_of, read_record, require_file, require_state
+from lt_lightning.same_run import PLACES
 
 CONFIGURED = ("-c", "--config", "-h", "--help")
 """With one of these options nothing is filled in."""
@@ -29,9 +30,14 @@ _OF_IMAGES = ("image_size", "resize", "mean", "std")
 
 _FOUND_BY_LIGHTNING = ("best", "last", "hpc")
 
-_MAY_DIFFER = ("checkpoint", "eval_batch_size", "num_workers", "root", *_OF_IMAGES)
-"""Arguments of a model or of data that may differ without another result, as a stage-1 file is not read again; or that
-the module holds against what the checkpoint says."""
+_MAY_DIFFER = (
+    *PLACES,
+    "model.init_args.checkpoint",
+    "data.init_args.eval_batch_size",
+    *(f"data.init_args.{option}" for option in _OF_IMAGES),
+)
+"""Settings that may differ without another result, as a stage-1 file is not read again; or, those of images, that the
+module holds against what the checkpoint says."""
 
 _OF_STEPS = (
     "accumulate_grad_batches",
@@ -270,7 +276,7 @@ def _differences(part: str, there: Namespace | Mapping[str, Any], here: Namespac
     return ", ".join(
         f"`{part}.{key.replace('init_args.', '')}` {value} (there {recorded[key]})"
         for key, value in given.items()
-        if key in recorded and _plain(recorded[key]) != _plain(value) and key.rpartition(".")[2] not in _MAY_DIFFER
+        if key in recorded and _plain(recorded[key]) != _plain(value) and f"{part}.{key}" not in _MAY_DIFFER
     )
 
 

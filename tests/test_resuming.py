@@ -17,6 +17,13 @@ from lt_lightning.records import read_record
 from lt_lightning.resuming import with_backbone
 
 
+class Rooted(SmallCNN):
+    """Has an argument that is called as one of the data."""
+
+    def __init__(self, root: int = 1, num_features: int = 8, in_channels: int = 1) -> None:
+        super().__init__(num_features, in_channels)
+
+
 class Published(SmallCNN):
     """Would fetch weights where it is to begin with published ones."""
 
@@ -225,11 +232,12 @@ def test_an_edited_configuration_is_said_when_training_goes_on(begun, tiny):
 
 
 @pytest.mark.parametrize("lacking", [False, True])
-def test_nothing_is_said_where_nothing_was_edited_or_nobody_knows(begun, tiny, lacking):
+def test_nothing_is_said_where_nothing_was_edited_or_nobody_knows(begun, tiny, lacking, recwarn):
     config = begun.parent.parent / "config.yaml"
     config.write_text("trainer: 1\n") if lacking else None
     options = ["--trainer.max_epochs=2", f"--ckpt_path={begun}", "--trainer.devices=1", "--data.eval_batch_size=32"]
     main(tiny("fit", "RepresentationModule", *options, *(["--data.flip=true"] if lacking else [])))
+    assert not any("other settings than are given" in str(warning.message) for warning in recwarn)
 
 
 def test_an_image_folders_run_goes_on_as_it_was(here, tiny, folder_root, recwarn):
@@ -245,3 +253,11 @@ def test_an_image_folders_run_goes_on_as_it_was(here, tiny, folder_root, recwarn
         (path,) = (here / str(number)).rglob("config.yaml")
         assert prepared(path)[:2] == (16, None)
     assert not any("other settings than are given" in str(warning.message) for warning in recwarn)
+
+
+def test_a_models_argument_that_is_called_as_one_of_the_data_counts(here, tiny):
+    words = [*tiny("fit", "RepresentationModule"), f"--model.backbone={__name__}.Rooted"]
+    main([*words, "--trainer.max_epochs=1", "--trainer.default_root_dir=begun"])
+    (saved,) = here.rglob("last.ckpt")
+    with pytest.warns(UserWarning, match=r"`model.backbone.root` 2 \(there 1\)"):
+        main([*words, "--model.backbone.root=2", "--trainer.max_epochs=2", f"--ckpt_path={saved}"])

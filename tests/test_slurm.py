@@ -13,7 +13,6 @@ from lightning.pytorch import Callback
 
 from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI, main
-from lt_lightning.same_run import digest_of
 from lt_lightning.slurm import saved_in
 
 TASK = {"NTASKS": "1", "JOB_ID": "7", "JOB_NAME": "mine", "PROCID": "0", "LOCALID": "0"}
@@ -101,19 +100,6 @@ def test_a_job_that_was_put_back_goes_on(job, tiny, interrupted):
     assert epochs(job) == (3, 15)
     (path,) = job.rglob("results.json")
     assert Path(json.loads(path.read_text())["started_from"]["path"]) == saved.relative_to(job)
-
-
-def test_where_a_run_runs_does_not_tell_it_from_another():
-    """A job may be put back onto other nodes, and a script may name its newest checkpoint."""
-
-    def digest(command="fit", ckpt_path=None, size=64, **options):
-        trainer = {"max_epochs": 3, "devices": options.get("devices", 1), "default_root_dir": options.get("folder")}
-        data = {"batch_size": size, "root": options.get("root"), "num_workers": options.get("workers", 0)}
-        config = {"trainer": trainer, "data": {"class_path": "Mine", "init_args": data}, "ckpt_path": ckpt_path}
-        return digest_of(command, config)
-
-    assert digest() == digest(devices=4, folder="mine", root="data", workers=8, ckpt_path="last.ckpt")
-    assert len({digest(), digest(size=32), digest(command="test")}) == 3
 
 
 def test_the_tenth_file_of_a_job_comes_after_its_ninth(tmp_path):
