@@ -10,7 +10,7 @@ from lt_lightning.comparing import paper
 from lt_lightning.comparing.grid import Point, points, read_grid
 from lt_lightning.comparing.methods import STAGE1, Method, find_methods
 from lt_lightning.comparing.outcome import Options
-from lt_lightning.comparing.rehearsal import rehearse
+from lt_lightning.comparing.rehearsal import rehearse_methods
 from lt_lightning.comparing.selection import Selection, may_select
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.comparing.source import read_source
@@ -82,7 +82,7 @@ class Setup:
         self.whole = data.with_held_out() if refits else None
         self.device = device_of(options.features.device, apple=False)
         first = [tried[0] for tried in self.points.values()]
-        rehearse(first, self.source.classifier, self.counts, self.parser, self.device)
+        rehearse_methods(first, self.source.classifier, self.counts, self.parser, self.device)
         self.warnings: list[str] = []
 
     def _find_methods(self, names: str | Sequence[str], num_features: int) -> list[Method]:

@@ -5,7 +5,7 @@ import torch
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options
-from lt_lightning.comparing.rehearsal import rehearse
+from lt_lightning.comparing.rehearsal import rehearse_methods
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
 from lt_lightning.retraining import naming
@@ -115,7 +115,7 @@ def test_it_leaves_no_trace(setup):
     classifier = found.source.classifier
     before = classifier.weight.clone()
     torch.manual_seed(0)
-    rehearse(found.points["Groups"][:1], classifier, found.counts, found.parser, found.device)
+    rehearse_methods(found.points["Groups"][:1], classifier, found.counts, found.parser, found.device)
     assert torch.equal(classifier.weight, before)
     assert torch.equal(torch.rand(1), expected)
 

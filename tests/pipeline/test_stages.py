@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 import yaml
+from short_runs import BACKBONE
 from tiny_pipeline import TINY, retrain, write
 
 from lt_lightning import pipeline, report
@@ -239,3 +240,33 @@ def test_stages_train_in_the_precision_the_device_is_fastest_in(here, monkeypatc
     used = [json.loads((folder / name / "results.json").read_text())["environment"] for name in ("stage1", "lort")]
     assert [environment["precision"] for environment in used] == ["bf16-mixed", "bf16-mixed"]
     assert capsys.readouterr().out.count("training in bf16-mixed") == 1
+
+
+OWN_LOSS = """
+import torch
+from torch.nn import functional as F
+from lt_lightning.losses import Loss
+
+class Centres(Loss):
+    def __init__(self, class_counts: list[int], num_features: int) -> None:
+        super().__init__(class_counts)
+        self.register_buffer("centres", torch.zeros(len(class_counts), num_features))
+    def forward(self, logits, targets, features=None):
+        return F.cross_entropy(logits, targets) + (features - self.centres[targets]).square().mean()
+"""
+
+
+def test_a_loss_of_ones_own_that_does_not_fit_the_features_costs_no_stage1(here, monkeypatch, capsys):
+    (here / "pipeline_loss.py").write_text(OWN_LOSS)
+    monkeypatch.syspath_prepend(here)
+    width = BACKBONE["init_args"]["num_features"]
+    loss = {"class_path": "pipeline_loss.Centres", "init_args": {"num_features": width + 1}}
+    arguments = write(here, lort=retrain(loss="LORTLoss"), mine=retrain(loss=loss))
+    with pytest.raises(RuntimeError, match=f"{width + 1}") as error:
+        pipeline.main(arguments)
+    said = "".join(getattr(error.value, "__notes__", [])) or capsys.readouterr().err
+    assert "in method 'mine'" in said
+    assert not (here / "runs").exists()
+    loss["init_args"]["num_features"] = width
+    pipeline.main(write(here, mine=retrain(loss=loss)))
+    assert (here / "runs/tiny/version_0/mine/results.json").is_file()
