@@ -47,13 +47,13 @@ class Retrained:
         head: What was trained.
         classifier: Name of the layer in the module.
         settings: Of the method, as a YAML file has them.
-        before: Accuracies of the module as it was on the images of ``val_loader``, in [0, 1]: ``all``, ``many``,
+        before: Accuracies of the module as it was on the images of ``test_loader``, in [0, 1]: ``all``, ``many``,
             ``medium`` and ``few`` as means over classes, NaN for a group without images, and ``micro`` over images;
-            ``None`` without a ``val_loader``.
+            ``None`` without a ``test_loader``.
         after: The same of ``model``.
         class_counts: Training images per class.
         seconds: Of the whole call.
-        tried: Settings that were tried on the images of ``select_loader``, each with its accuracy, mean over classes;
+        tried: Settings that were tried on the images of ``val_loader``, each with its accuracy, mean over classes;
             empty without one.
     """
 
@@ -71,10 +71,10 @@ class Retrained:
 def retrain(
     model: nn.Module,
     train_loader: Iterable[Any],
-    val_loader: Iterable[Any] | None = None,
-    method: str = "lort",
     *,
-    select_loader: Iterable[Any] | None = None,
+    val_loader: Iterable[Any] | None = None,
+    test_loader: Iterable[Any] | None = None,
+    method: str = "lort",
     classifier: str | None = None,
     group_thresholds: tuple[int, int] = (20, 100),
     seed: int = 0,
@@ -91,11 +91,11 @@ def retrain(
         model: Any module with a linear layer that makes the logits.
         train_loader: Batches (images, targets) of all training images, in any order: a ``DataLoader``, or anything
             else that can be gone through more than once.
-        val_loader: The same of other images, for figures; nothing is selected on them.
-        method: As :func:`find_methods` takes it: ``lort``, ``crt``, ``tau_norm``, a YAML file, ….
-        select_loader: The same of images that the model has not been trained on, by which settings are chosen from
+        val_loader: The same of images that the model has not been trained on, by which settings are chosen from
             the default grid of ``lt-lightning compare``: the best mean accuracy over classes. Figures on the same
-            images would flatter the choice, so give others as ``val_loader``.
+            images would flatter the choice, so give others as ``test_loader``.
+        test_loader: The same of other images, for figures; nothing is selected on them.
+        method: As :func:`find_methods` takes it: ``lort``, ``crt``, ``tau_norm``, a YAML file, ….
         classifier: Name of the layer, such as ``fc``; found by a batch if not given.
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
         seed: Of first weights and of the order of images.
@@ -108,13 +108,13 @@ def retrain(
             has no linear form.
 
     Warns:
-        UserWarning: If the new layer is a point or more worse than the old one on the images of ``select_loader`` or,
-            without one, of ``val_loader``.
+        UserWarning: If the new layer is a point or more worse than the old one on the images of ``val_loader`` or,
+            without one, of ``test_loader``.
     """
     started = time.perf_counter()
     _check(model, method, group_thresholds, seed)
-    if select_loader is not None and select_loader is train_loader:
-        raise UsageError("`select_loader` is `train_loader`; give images that the model has not been trained on.")
+    if val_loader is not None and val_loader is train_loader:
+        raise UsageError("`val_loader` is `train_loader`; give images that the model has not been trained on.")
     images = _first(train_loader)
     probe = copied(model).eval()
     name = find_last_linear(probe, images.to(device_of(model)), classifier)
@@ -125,7 +125,7 @@ def retrain(
         raise UsageError(
             f"`classifier` {name!r} has 1 output, so it tells no classes apart; give a model with one for each class."
         )
-    wanted = _settings(method, settings, layer, parser, select_loader is not None)
+    wanted = _settings(method, settings, layer, parser, val_loader is not None)
     features = _features(probe, name, layer, train_loader, "train_loader", progress)
     counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
     _check_counts(counts, name)
@@ -136,7 +136,7 @@ def retrain(
         )
     held_out, chosen_by = (
         None if loader is None else _features(probe, name, layer, loader, argument, progress)
-        for loader, argument in ((val_loader, "val_loader"), (select_loader, "select_loader"))
+        for loader, argument in ((test_loader, "test_loader"), (val_loader, "val_loader"))
     )
 
     device = device_of(model)
@@ -159,9 +159,9 @@ def retrain(
     before, after = figures(head_before, held_out), figures(trained.head, held_out)
     if (earlier := figures(head_before, chosen_by)) is not None:
         _warn_if_memorised(earlier, figures(head_before, features))
-        _warn_if_worse(method, earlier, figures(trained.head, chosen_by), "select_loader")
+        _warn_if_worse(method, earlier, figures(trained.head, chosen_by), "val_loader")
     else:
-        _warn_if_worse(method, before, after, "val_loader")
+        _warn_if_worse(method, before, after, "test_loader")
     return Retrained(
         model=with_last_linear(model, name, to_linear(trained.head)),
         head=trained.head,
@@ -211,9 +211,9 @@ def _warn_if_worse(method: str, before: dict[str, float] | None, after: dict[str
     if before is None or after is None or not after["all"] <= before["all"] - _WORSE:
         return
     advice = "try another method"
-    if argument == "val_loader":
+    if argument == "test_loader":
         advice = (
-            "its own settings may not suit this network; let `select_loader`, images that the model has not been "
+            "its own settings may not suit this network; let `val_loader`, images that the model has not been "
             "trained on, choose others, or try another method"
         )
     warnings.warn(
@@ -226,7 +226,7 @@ def _warn_if_worse(method: str, before: dict[str, float] | None, after: dict[str
 def _warn_if_memorised(select: dict[str, float], training: dict[str, float] | None) -> None:
     assert training is not None
     if (said := memorised(select["all"], training["all"])) is not None:
-        warnings.warn(f"`select_loader`: {said}", stacklevel=3)
+        warnings.warn(f"`val_loader`: {said}", stacklevel=3)
 
 
 def _settings(
@@ -239,7 +239,7 @@ def _settings(
         given = next((key for key in wanted[0].values if key in settings), None)
         if given is not None:
             raise UsageError(
-                f"`{given}` {settings[given]} is given, and `select_loader` is to choose it; leave one of them out."
+                f"`{given}` {settings[given]} is given, and `val_loader` is to choose it; leave one of them out."
             )
     reasons = [_why_not_linear(point.method, layer, parser) for point in wanted]
     if all(reasons):

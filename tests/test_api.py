@@ -64,7 +64,7 @@ def test_three_lines_give_the_module_with_a_better_layer(model, images):
     result = lt_lightning.retrain(
         model,
         DataLoader(train, batch_size=32, shuffle=True),
-        DataLoader(val, batch_size=64),
+        test_loader=DataLoader(val, batch_size=64),
         method="lort",
         lr=0.01,
         delta=0.5,
@@ -123,24 +123,24 @@ def test_settings_reach_their_parts(model, images):
 def test_settings_are_chosen_by_images_of_their_own(model, images):
     train, select = [images[0].tensors], [images[1].tensors]
     test = [tuple(tensor[::3] for tensor in images[1].tensors)]
-    result = lt_lightning.retrain(model, train, test, select_loader=select, epochs=5)
+    result = lt_lightning.retrain(model, train, test_loader=test, val_loader=select, epochs=5)
     assert len(result.tried) == 8
     best = max(result.tried, key=lambda tried: tried.mean)
     assert result.settings["optimizer"]["init_args"]["lr"] == best.values["lr"]
     assert result.settings["epochs"] == 5
     assert best.mean == pytest.approx(sum(accuracy(result.model, images[1])) / 4)
-    alone = lt_lightning.retrain(model, train, test, epochs=5, lr=best.values["lr"])
+    alone = lt_lightning.retrain(model, train, test_loader=test, epochs=5, lr=best.values["lr"])
     assert alone.tried == []
     assert alone.after == result.after
     torch.testing.assert_close(alone.model[4].weight, result.model[4].weight)
-    assert lt_lightning.retrain(model, train, method="tau_norm", select_loader=select).head.tau in [
+    assert lt_lightning.retrain(model, train, method="tau_norm", val_loader=select).head.tau in [
         k / 4 for k in range(1, 9)
     ]
 
 
 def test_only_settings_that_can_be_put_back_are_tried(model, images):
     train, select = [images[0].tensors], [images[1].tensors]
-    result = lt_lightning.retrain(model, train, method="ncm", select_loader=select)
+    result = lt_lightning.retrain(model, train, method="ncm", val_loader=select)
     assert [tried.values for tried in result.tried] == [{"metric": "euclidean", "centre": False}]
     assert result.model[4].weight.shape == (4, 12)
 
@@ -157,7 +157,7 @@ def test_a_head_of_ones_own_that_trains_nothing_leaves_nothing_to_choose(model, 
     monkeypatch.syspath_prepend(tmp_path)
     train, select = [images[0].tensors], [images[1].tensors]
     for given, expected in (({}, 0.5), ({"tau": 0.3}, 0.3)):
-        result = lt_lightning.retrain(model, train, method="own_narrow_tau.Narrow", select_loader=select, **given)
+        result = lt_lightning.retrain(model, train, method="own_narrow_tau.Narrow", val_loader=select, **given)
         assert result.head.tau == expected
         assert [tried.values for tried in result.tried] == [{}]
 
@@ -184,27 +184,27 @@ def test_an_error_in_a_loss_of_ones_own_names_the_method(model, images, tmp_path
 
 def test_images_that_choose_must_not_have_been_seen(model, images):
     train = [images[0].tensors]
-    with pytest.raises(UsageError, match="`select_loader` is `train_loader`; give images that the model has not been"):
-        lt_lightning.retrain(model, train, select_loader=train)
-    with pytest.warns(UserWarning, match="`select_loader`: Stage 1 is no worse on validation images"):
-        lt_lightning.retrain(model, train, select_loader=[images[0].tensors], epochs=1)
+    with pytest.raises(UsageError, match="`val_loader` is `train_loader`; give images that the model has not been"):
+        lt_lightning.retrain(model, train, val_loader=train)
+    with pytest.warns(UserWarning, match="`val_loader`: Stage 1 is no worse on validation images"):
+        lt_lightning.retrain(model, train, val_loader=[images[0].tensors], epochs=1)
 
 
 def test_a_worse_layer_is_said(model, images):
     train, others = [images[0].tensors], [images[1].tensors]
     tight = {"method": "max_norm", "radius": 1e-3, "epochs": 1}  # of which the bias decides
-    message = r"`method` 'max_norm' makes the mean accuracy .* `val_loader` worse: .*own settings may not suit"
+    message = r"`method` 'max_norm' makes the mean accuracy .* `test_loader` worse: .*own settings may not suit"
     with pytest.warns(UserWarning, match=message):
-        result = lt_lightning.retrain(model, train, others, **tight)
+        result = lt_lightning.retrain(model, train, test_loader=others, **tight)
     assert result.after["all"] < result.before["all"] - 0.01
-    with pytest.warns(UserWarning, match=r"on the images of `select_loader` worse: .*; try another method\.$"):
-        lt_lightning.retrain(model, train, select_loader=others, **tight)
+    with pytest.warns(UserWarning, match=r"on the images of `val_loader` worse: .*; try another method\.$"):
+        lt_lightning.retrain(model, train, val_loader=others, **tight)
 
 
 def test_a_loss_of_less_than_a_point_is_not_said():
-    api._warn_if_worse("lort", {"all": 0.5}, {"all": 0.495}, "val_loader")  # a warning would be an error
+    api._warn_if_worse("lort", {"all": 0.5}, {"all": 0.495}, "test_loader")  # a warning would be an error
     with pytest.warns(UserWarning, match=r"worse: 48\.0 %, and 50\.0 % with the layer as it was"):
-        api._warn_if_worse("lort", {"all": 0.5}, {"all": 0.48}, "val_loader")
+        api._warn_if_worse("lort", {"all": 0.5}, {"all": 0.48}, "test_loader")
 
 
 @pytest.mark.parametrize(
@@ -218,8 +218,8 @@ def test_a_loss_of_less_than_a_point_is_not_said():
         ({"lr": -1.0}, r"The optimizer or its schedule refuses its settings \(Invalid learning rate: -1.0\)"),
         ({"lr": 1e39}, r"Training by `method` 'lort' diverged; give a smaller learning rate by `lr`"),
         (
-            {"lr": 0.1, "select_loader": []},
-            r"`lr` 0.1 is given, and `select_loader` is to choose it; leave one of them",
+            {"lr": 0.1, "val_loader": []},
+            r"`lr` 0.1 is given, and `val_loader` is to choose it; leave one of them",
         ),
         ({"classifier": "fc"}, r"`classifier` 'fc' is no part of the model"),
         (
@@ -272,8 +272,8 @@ def test_bad_loaders_are_one_sentence(model, images):
         lt_lightning.retrain(model, [(inputs[even], targets[even])])
     with pytest.raises(UsageError, match=r"`train_loader` has targets from 1 to 4, but `classifier` '4' has 4 outputs"):
         lt_lightning.retrain(model, [(inputs, targets + 1)])
-    with pytest.raises(UsageError, match=r"`val_loader` has targets from -1 to 2"):
-        lt_lightning.retrain(model, pairs, [(inputs, targets - 1)])
+    with pytest.raises(UsageError, match=r"`test_loader` has targets from -1 to 2"):
+        lt_lightning.retrain(model, pairs, test_loader=[(inputs, targets - 1)])
     with pytest.raises(UsageError, match=r"`train_loader` can be gone through only once, and it takes twice"):
         lt_lightning.retrain(model, iter(pairs))
     with pytest.raises(UsageError, match=r"`train_loader` has no batches"):
@@ -340,5 +340,5 @@ def test_whoever_waits_sees_how_far_it_is(progress, kind, known, model, images, 
 
     monkeypatch.setattr(api, "progress_bar", bar)
     loader = kind(DataLoader(images[0], batch_size=64))
-    lt_lightning.retrain(model, loader, [images[1][:]], method="tau_norm", progress=progress)
-    assert bars == [("batches of train_loader", known, progress, 5), ("batches of val_loader", 1, progress, 1)]
+    lt_lightning.retrain(model, loader, test_loader=[images[1][:]], method="tau_norm", progress=progress)
+    assert bars == [("batches of train_loader", known, progress, 5), ("batches of test_loader", 1, progress, 1)]

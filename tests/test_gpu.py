@@ -92,7 +92,8 @@ def test_a_module_on_it_is_retrained_there():
     found = {}
     for device in (DEVICE, "cpu"):
         model = model.to(device)
-        result = lt_lightning.retrain(model, batches, batches, method="crt", lr=0.1, group_thresholds=(8, 40))
+        options = {"test_loader": batches, "lr": 0.1, "group_thresholds": (8, 40)}
+        result = lt_lightning.retrain(model, batches, method="crt", **options)
         assert {value.device.type for value in result.model.parameters()} == {device}
         found[device] = result.model(images.to(device)).detach().cpu()
     torch.testing.assert_close(found[DEVICE], found["cpu"], rtol=1e-3, atol=1e-3)

@@ -1,0 +1,86 @@
+"""One step of a head and a loss on random features, before an image passes through a network."""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import Head
+from lt_lightning.losses import Loss
+from lt_lightning.modules.retrain import RetrainModule
+from lt_lightning.modules.starting import check_kept, start_head
+from lt_lightning.wording import is_ours
+
+Step = Callable[[Head, Loss, Tensor, Tensor], object]
+"""Moves a head and a loss by a batch of features ``(B, D)`` and classes ``(B,)``."""
+
+_MOST_ROWS = 256  # of a batch; enough for a loss that wants many, little for 8,142 classes
+
+
+def rehearse(
+    head: Head, loss: Loss, weight: Tensor, bias: Tensor | None, rows: int, step: Step | None, device: torch.device
+) -> None:
+    """Start copies of a head and a loss from a classifier, and let them take a step and predict.
+
+    What a head makes of the training images' features is left out. So is a part that refuses the features by a
+    ``ValueError`` or an ``assert``: it may look at their values, and the true ones may suit it.
+
+    Args:
+        head: Left as it is.
+        loss: Left as it is.
+        weight: ``(K, D)`` of the classifier that the head is to start from.
+        bias: ``(K,)``, or none.
+        rows: Images of a batch; no more than 256 are taken.
+        step: How the parts are trained; ``None`` if nothing trains.
+        device: Where they are.
+
+    Raises:
+        UsageError: If a part breaks its contract. What else a part raises is left as it is.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(0)
+        try:
+            head, loss = deepcopy((head, loss))  # both may share what a nested class has given them
+        except Exception:  # not everything can be copied, and nothing else asks for it
+            return
+        head, loss = head.to(device), loss.to(device)
+        if head.needs_features:
+            start_head(head, loss, weight, bias)
+            return
+        with check_kept(head):
+            start_head(head, loss, weight, bias)
+        rows = min(rows, _MOST_ROWS)
+        features = torch.randn(rows, head.in_features).abs().to(device)
+        targets = (torch.arange(rows) % head.num_classes).to(device)
+        try:
+            if step is not None:
+                step(head, loss, features, targets)
+            with torch.no_grad():
+                head.eval().predict(features)
+        except UsageError:
+            raise
+        except (AssertionError, ValueError):
+            return
+
+
+def rehearse_module(module: RetrainModule, rows: int) -> None:
+    """Let the head and the loss of a stage 2 take a step, if one of them is one's own.
+
+    Args:
+        module: Left as it is. One of one's own may call its parts otherwise, and is passed over.
+        rows: Images of a batch.
+
+    Raises:
+        UsageError: As :func:`rehearse`.
+    """
+    head, loss = module.head, module.loss
+    if not is_ours(type(module)) or (is_ours(type(head)) and is_ours(type(loss))):
+        return
+
+    def step(head: Head, loss: Loss, features: Tensor, targets: Tensor) -> None:
+        loss(head(features), targets, features).backward()
+
+    classifier = nn.Linear(head.in_features, head.num_classes).requires_grad_(False)
+    rehearse(head, loss, classifier.weight, classifier.bias, rows, step if module.trains else None, torch.device("cpu"))
