@@ -7,13 +7,11 @@ import torch
 from torch import Tensor
 
 from lt_lightning.checkpoints.classifier import Classifier, shared_start
-from lt_lightning.checkpoints.matching import COPY, Match
+from lt_lightning.checkpoints.matching import Match
 from lt_lightning.checkpoints.reading import memory_of
 
 # Tensors of losses and metrics, which Lightning modules keep beside their network.
 _NO_LAYER = re.compile(r"^(module\.|model\.)*\w*(criterion|loss|loss_fn|loss_function|metrics?|accuracy|acc)\.")
-# Parts of contrastive, self-distilling, reconstructing and adversarial training, which no classifier stands behind.
-_BRANCH = re.compile(r"(^|[._])(projector|predictor|projection_head|decoder|generator|discriminator)([._]|$)")
 # Weights of layers, `original1` being weight normalisation's; of a batch normalisation without weights its mean.
 _WEIGHT = re.compile(r"(^|\.)(\w*weight\w*|running_mean)(\.original\d)?$")
 
@@ -23,8 +21,8 @@ def unexpected(found: Match, classifier: Classifier) -> list[str]:
 
     A deeper network of the same family has every key of the shallower one, and more: only these tell the two apart.
     Layers between backbone and classifier are among them: those before it in its ``nn.Sequential``, and parts beside
-    it that end as wide as its input is. A part that ends in another width or in a convolution over several pixels, or
-    that has the name of a projection head or a decoder, is a branch of its own.
+    it that end as wide as its input is, whatever they are called. A part that ends in another width or in a convolution
+    over several pixels is a branch of its own, and so is what stands beside a copy of the backbone.
     """
     beside = (f"{classifier.name}.", *found.copies)
     own = {memory_of(found.rest[key]) for key in classifier.keys}
@@ -33,7 +31,7 @@ def unexpected(found: Match, classifier: Classifier) -> list[str]:
         for key, tensor in found.rest.items()
         if memory_of(tensor) not in own and not key.startswith(beside) and not _NO_LAYER.search(key)
     }
-    between = _between(others, found.prefix, classifier, _says_order(found.source.tensors))
+    between = _between(others, found, classifier)
     return [
         key
         for key, tensor in others.items()
@@ -50,26 +48,25 @@ def _feeds(key: str, tensor: Tensor, classifier: Classifier) -> bool:
     return number.isdigit() and int(number) < int(place) and tensor.shape[:1] == classifier.weight.shape[1:]
 
 
-def _between(others: Mapping[str, Tensor], prefix: str, classifier: Classifier, ordered: bool) -> set[str]:
+def _between(others: Mapping[str, Tensor], found: Match, classifier: Classifier) -> set[str]:
     """Keys of the parts beside the classifier whose last layer gives as many numbers as it takes.
 
-    Whether these go into it only the network's code says. One that follows the network does not, nor does a cosine
-    classifier, whose weight is (features × classes).
+    Whether these go into it only the network's code says. What stands beside a copy of the backbone does not, nor does
+    a cosine classifier, whose weight is (features × classes).
     """
     num_classes, num_features = classifier.weight.shape
+    ordered = _says_order(found.source.tensors)
     parts: dict[str, list[str]] = {}
     for key in others:
-        part = _part(key, classifier.name, prefix)
-        own = key.removeprefix(part.rpartition(".")[0])  # what holds the classifier too may have any name
-        if not (_BRANCH.search(own) or COPY.search(key)):
-            parts.setdefault(part, []).append(key)
-    found: set[str] = set()
-    for keys in parts.values():
+        parts.setdefault(_part(key, classifier.name, found.prefix), []).append(key)
+    between: set[str] = set()
+    for part, keys in parts.items():
         weights = [key.split(".") for key in keys if _WEIGHT.search(key)]
         shapes = [others[".".join(names)].shape for names in _last(weights, ordered)]
-        if any(_gives(shape, num_features) and shape[1:] != (num_classes,) for shape in shapes):
-            found.update(keys)
-    return found
+        wide = any(_gives(shape, num_features) and shape[1:] != (num_classes,) for shape in shapes)
+        if wide and not any(copy.startswith(f"{part}.") for copy in found.copies):
+            between.update(keys)
+    return between
 
 
 def _gives(shape: torch.Size, width: int) -> bool:

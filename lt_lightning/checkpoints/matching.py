@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lt_lightning.checkpoints.reading import Checkpoint
 
-COPY = re.compile(r"(^|[._])(ema|swa|averaged?|teacher|momentum|target|encoder_k)([._]|$)")
+_COPY = re.compile(r"(^|[._])(ema|swa|averaged?|teacher|momentum|target|encoder_k)([._]|$)")
 """In names of copies of a network that follow it; the network itself is wanted where a file has both."""
 
 
@@ -43,7 +43,7 @@ def match(checkpoint: Checkpoint, backbone: nn.Module) -> Match:
     most = max(hits.values())
     best = sorted(
         (pair for pair, number in hits.items() if number == most),
-        key=lambda pair: (bool(COPY.search(pair[0])), len(pair[0]), pair),
+        key=lambda pair: (bool(_COPY.search(pair[0])), len(pair[0]), pair),
     )
     theirs, ours = best[0]
     found: dict[str, Tensor] = {}

@@ -96,10 +96,15 @@ def test_in_any_other_file_layers_stand_in_its_order(left_over, layers):
     assert left_over(layers | {"neck.b.weight": (8, 8)}) == [*layers, "neck.b.weight"]
 
 
-def test_what_holds_the_classifier_too_may_have_the_name_of_a_branch(left_over):
-    assert left_over({"decoder.norm.weight": (8,)}, classifier="decoder.fc.") == ["decoder.norm.weight"]
-    layers = {"heads.neck.weight": (8, 8), "heads.projector.weight": (4, 8)}
-    assert left_over(layers, "predictor.") == ["predictor.heads.neck.weight"]
+@pytest.mark.parametrize("name", ["projector", "predictor", "decoder", "projection_head", "target_embedding", "ema"])
+def test_no_name_makes_a_branch(left_over, name):
+    assert left_over({f"{name}.weight": (8, 8)}) == [f"{name}.weight"]
+
+
+def test_what_stands_beside_a_copy_of_the_backbone_is_the_copys(left_over, backbone):
+    copy = {f"ema.net.{key}": tuple(value.shape) for key, value in backbone.state_dict().items()}
+    assert left_over(copy | {"ema.neck.weight": (8, 8)}) == []
+    assert left_over(copy | {"ema.neck.weight": (8, 8), "neck.weight": (8, 8)}) == ["neck.weight"]
 
 
 def test_two_layers_side_by_side_end_in_one(left_over):
@@ -121,13 +126,6 @@ def test_a_layer_within_the_classifiers_module_is_one(left_over):
         {"centers": (10, 8), "centers_8": (8, 8)},
         {"queue": (8, 64), "queue_ptr": (1,)},
         {"prototypes.weight": (300, 8)},
-        {"momentum_projector.weight": (8, 8)},
-        {"ema.neck.weight": (8, 8)},
-        {"projector.0.weight": (32, 8), "projector.1.running_mean": (32,), "projector.3.weight": (8, 32)},
-        {"predictor.weight": (8, 8)},
-        {"heads.projection_head.0.weight": (8, 8)},
-        {"decoder.0.weight": (8, 8), "decoder.1.weight": (8,)},
-        {"generator.weight": (8, 8), "discriminator.weight": (8, 8)},
         {"upsampling.0.weight": (16, 8), "upsampling.1.weight": (8, 3, 4, 4)},  # a transposed convolution
         {"volume.weight": (8, 4, 3, 3, 3)},
         {"aux_net.0.weight": (4, 3, 3, 3), "aux_net.1.weight": (8, 4, 3, 3)},
