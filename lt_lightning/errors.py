@@ -1,9 +1,9 @@
-"""The one exception that the command line shows as a sentence instead of a traceback, and checks of numbers."""
+"""The one exception that the command line shows as a sentence instead of a traceback, and checks of arguments."""
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, get_args
 
 from lt_lightning.wording import numbers
 
@@ -63,6 +63,40 @@ def check_above_0(**values: float | None) -> None:
     for name, value in _finite(values):
         if value <= 0:
             raise UsageError(f"`{name}` must be above 0, but got {value}.")
+
+
+def check_word(name: str, word: object, words: Any) -> None:
+    """Refuse a word that a type does not list, by the name of its argument; only the command line looks at types.
+
+    Args:
+        name: Of the argument.
+        word: As given.
+        words: A ``Literal`` of those that there are.
+
+    Raises:
+        UsageError: If it is another.
+    """
+    known = get_args(words)
+    if word not in known:
+        raise UsageError(f"`{name}` must be one of {', '.join(known)}, but got {word!r}.")
+
+
+def check_makes(name: str, factory: object, kind: type) -> None:
+    """Refuse a part that is made already where what makes one is wanted, by the name of its argument.
+
+    Args:
+        name: Of the argument.
+        factory: As given.
+        kind: Base class of such parts.
+
+    Raises:
+        UsageError: If it is one of them.
+    """
+    if isinstance(factory, kind):
+        raise UsageError(
+            f"`{name}` must be what makes one, such as the class `{type(factory).__name__}` or a functools.partial of "
+            f"it, but got one that is made already."
+        )
 
 
 def check_thresholds(name: str, thresholds: Sequence[int]) -> None:

@@ -1,14 +1,24 @@
-"""Checks of numbers that a user gives, and what the system refuses."""
+"""Checks of what a user gives, and what the system refuses."""
 
 import errno
+from functools import partial
 from math import inf, nan
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 
-from lt_lightning.errors import UsageError, check_above_0, check_at_least_0, checked_counts, refusal
+from lt_lightning.errors import (
+    UsageError,
+    check_above_0,
+    check_at_least_0,
+    check_makes,
+    check_word,
+    checked_counts,
+    refusal,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +38,22 @@ def test_a_number_out_of_range_is_refused_by_its_name(check, value, sentence):
 def test_the_ends_of_ranges():
     check_at_least_0(tau=0.0, epochs=0, alpha=None)
     check_above_0(tau=1e-9, epochs=1)
+
+
+def test_a_word_that_its_type_does_not_list_is_refused():
+    shape = Literal["step", "none", "complete"]
+    check_word("shape", "none", shape)
+    check_word("shape", "complete", shape)
+    for other in ("Step", None):
+        with pytest.raises(UsageError, match=rf"^`shape` must be one of step, none, complete, but got {other!r}\.$"):
+            check_word("shape", other, shape)
+
+
+def test_what_is_made_already_makes_nothing():
+    for factory in (Path, partial(Path, "a"), lambda: Path("a"), None):
+        check_makes("place", factory, Path)
+    with pytest.raises(UsageError, match=r"^`place` must be what makes one, such as the class `.*Path` or a funct"):
+        check_makes("place", Path("a"), Path)
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ MAY_IMPORT = {
         "presets",
         "results",
         "resuming",
+        "retraining",
         "samplers",
         "signals",
         "slurm",

@@ -86,3 +86,8 @@ class DeferredLoss(DeferredCallback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave the module as it was."""
         cast(LTModule, pl_module).train_with(None)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Leave the module as it was; any module may have been refused by :meth:`check`."""
+        if isinstance(pl_module, LTModule):
+            pl_module.train_with(None)

@@ -30,6 +30,7 @@ class DRW(DeferredCallback):
         if not 0 <= beta < 1:
             raise UsageError(f"`beta` of `DRW` must lie in [0, 1), but got {beta}.")
         self.beta = beta
+        self._applied = False
 
     def check(self, pl_module: LightningModule, max_epochs: int | None, data: object = None) -> None:
         """Refuse a loss that takes no class weights, forgets them or has some, and any other correction for imbalance.
@@ -75,11 +76,21 @@ class DRW(DeferredCallback):
     def apply(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put this epoch's weights in force."""
         loss = _loss_of(pl_module)
+        self._applied = True
         loss.set_weight(self.weights(trainer, loss))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave the loss as it was, so that it can be trained with again."""
-        _loss_of(pl_module).set_weight(None)
+        self._leave(pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Leave the loss as it was; what :meth:`check` refuses has weights that are not from here."""
+        self._leave(pl_module)
+
+    def _leave(self, pl_module: LightningModule) -> None:
+        if self._applied:
+            _loss_of(pl_module).set_weight(None)
+        self._applied = False
 
 
 def _loss_of(pl_module: LightningModule) -> Loss:

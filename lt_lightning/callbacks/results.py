@@ -12,8 +12,10 @@ from typing import Any, cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lt_lightning.callbacks.averaging import WeightEMA
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.selecting import selection_of
+from lt_lightning.callbacks.warmup import LinearWarmup
 from lt_lightning.checkpoints import RECORD
 from lt_lightning.devices.clock import device_time
 from lt_lightning.modules import LTModule, RepresentationModule
@@ -23,6 +25,9 @@ from lt_lightning.tables import accuracy_table, show
 
 _OF_TRAINING = ("started_from", "sampler", "augmentation", "training_images_per_second")
 """What a results file says of training alone."""
+
+_SCHEDULES = (DeferredCallback, LinearWarmup, WeightEMA)
+"""Callbacks that change what is learnt; others watch."""
 
 
 class ResultsWriter(Callback):
@@ -196,7 +201,7 @@ class ResultsWriter(Callback):
             "compile": module.compile_backbone,
             "tf32": module.tf32,
             "mixing": type(module.mixing).__name__ if isinstance(module, RepresentationModule) else None,
-            "schedules": [type(found).__name__ for found in callbacks if isinstance(found, DeferredCallback)],
+            "schedules": [type(found).__name__ for found in callbacks if isinstance(found, _SCHEDULES)],
             "data": data.describe_split() if data is not None and hasattr(data, "describe_split") else {},
             "sampler": None if sampler is None else type(sampler).__name__,
             "augmentation": describe() if fitted and describe is not None else None,

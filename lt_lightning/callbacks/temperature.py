@@ -33,11 +33,18 @@ class TemperatureScaling(Callback):
         if temperature != "auto" and not 0 < temperature < float("inf"):
             raise UsageError(f'`temperature` must be above 0 and finite, or "auto", but got {temperature}.')
         self.temperature: float | Literal["auto"] = temperature
+        self.used: float | None = None
+        """The divisor of the last prediction."""
 
     def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the temperature; the weights are in place by now, as they are not when predictions start."""
         module = cast(LTModule, pl_module)
-        module.temperature = self._fit(trainer, module) if self.temperature == "auto" else self.temperature
+        self.used = self._fit(trainer, module) if self.temperature == "auto" else self.temperature
+        module.temperature = self.used
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Leave the module without one: another prediction may ask for none."""
+        cast(LTModule, pl_module).temperature = 1.0
 
     def _fit(self, trainer: Trainer, module: LTModule) -> float:
         form = form_of(module.loss)
@@ -71,5 +78,5 @@ def _outputs(trainer: Trainer, module: LTModule, data: Any) -> Iterator[tuple[Te
     yield empty  # a process may have no image
     for images, targets in data.undistorted_batches("val", module.device):
         with trainer.precision_plugin.forward_context():
-            logits = module(images)
+            logits = module.averaged(images)
         yield logits.float().cpu(), targets.cpu()

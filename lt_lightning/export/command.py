@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning import home
 from lt_lightning.config_files import ConfigFile
@@ -29,12 +30,13 @@ def main(argv: Sequence[str]) -> None:
         prog="lt-lightning export",
         description="Turn a checkpoint into ONNX or a torch.export program.",
         exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file of these options.")
     parser.add_function_arguments(export)
     # Lightning's commands, `predict` among them, call the checkpoint --ckpt_path.
     words = [re.sub("^--ckpt_path(?==|$)", "--checkpoint", word) for word in argv[1:]]
-    with sentences("export"):
+    with sentences("export", parser=parser):
         options = parser.parse_args(words)
     options.pop("config")
     quiet()
@@ -81,6 +83,8 @@ def export(
     record = read_record(home.expanded(checkpoint))
     image = record.pre_processing(image_size, mean, std)
     module = rebuild(record)
+    if module.flip_average:
+        rank_zero_warn("`flip_average` of the checkpoint is left aside: the program looks at images as they are.")
     program = Program(module, image if include_normalization else None, temperature, logits).eval()
     description = describe(record, image, program)
     for path in paths:

@@ -52,7 +52,8 @@ class LTModule(LightningModule):
         compile: How ``torch.compile`` compiles the backbone, "none" for not at all; costs some 20–50 s at the first
             step on a CPU. "reduce-overhead" uses CUDA graphs.
         tf32: Whether fp32 products on a GPU may be of TF32 numbers, which is several times as fast.
-        flip_average: Whether test logits are the mean over an image and its mirror image; recorded with the results.
+        flip_average: Whether logits in ``test`` and ``predict`` are the mean over an image and its mirror image;
+            recorded with the results.
         allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
         allow_changed_data: Whether a checkpoint may have been trained on other class counts or another split.
 
@@ -179,13 +180,17 @@ class LTModule(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Probabilities ``(N, K)`` and targets ``(N,)`` of one batch."""
-        return {"probabilities": self.loss.probabilities(self(batch[0]) / self.temperature), "targets": batch[1]}
+        logits = self.averaged(batch[0]) / self.temperature
+        return {"probabilities": self.loss.probabilities(logits), "targets": batch[1]}
+
+    def averaged(self, images: Tensor) -> Tensor:
+        """Logits that ``test`` and ``predict`` go by: with ``flip_average`` the mean over image and mirror image."""
+        logits: Tensor = self(images)
+        return (logits + self(images.flip(-1))) / 2 if self.flip_average else logits
 
     def _count(self, split: EvalSplit, batch: Batch) -> None:
         images, targets = batch
-        logits = self(images)
-        if split == "test" and self.flip_average:
-            logits = (logits + self(images.flip(-1))) / 2
+        logits = self.averaged(images) if split == "test" else self(images)
         self._metrics(split).update(logits, self.loss.probabilities(logits), targets)
 
     def _metrics(self, split: EvalSplit) -> Evaluation:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_makes
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.wording import is_ours
@@ -112,11 +112,7 @@ def device_of(*parts: nn.Module) -> torch.device:
 
 
 def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -> Part:
-    if isinstance(factory, nn.Module):
-        raise UsageError(
-            f"`{key}` must be what makes one, such as the class `{type(factory).__name__}` or a functools.partial of "
-            f"it, but got one that is made already."
-        )
+    check_makes(key, factory, nn.Module)
     begins = f"must begin its `__init__` with `super().__init__{takes}`, that of its base class."
     try:
         made = factory(*arguments)

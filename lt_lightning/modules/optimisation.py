@@ -66,6 +66,23 @@ def check_length(scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer) -
     epochs = trainer.max_epochs
     if epochs is None or epochs < 1 or cast(Any, trainer).fast_dev_run:
         return
+    check_epochs(scheduler, epochs, "model.lr_scheduler", goes_on=bool(trainer.ckpt_path))
+
+
+def check_epochs(
+    scheduler: LRScheduler | ReduceLROnPlateau, epochs: int, key: str = "lr_scheduler", goes_on: bool = False
+) -> None:
+    """The same without a trainer.
+
+    Args:
+        scheduler: As of :func:`check_length`.
+        epochs: Length of training.
+        key: Names the schedule in an error.
+        goes_on: Whether training goes on from a checkpoint, which brings the length of its schedule along.
+
+    Raises:
+        UsageError: As of :func:`check_length`.
+    """
     if isinstance(scheduler, OneCycleLR):
         length, options = scheduler.total_steps, f"`total_steps` {epochs}"
     elif isinstance(scheduler, CyclicLR):
@@ -73,14 +90,14 @@ def check_length(scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer) -
     else:
         return
     said = (
-        f"`model.lr_scheduler` {type(scheduler).__name__} is {length} steps long, but a schedule is stepped once per "
+        f"`{key}` {type(scheduler).__name__} is {length} steps long, but a schedule is stepped once per "
         f"epoch, {epochs} times in this run"
     )
     if length > epochs:
         rank_zero_warn(f"{said}, of which it does not come to its end; give {options} for one that does.")
     elif length < epochs and isinstance(scheduler, OneCycleLR):
         told = f"set `trainer.max_epochs` to {length}, as in the run that `ckpt_path` is from"
-        raise UsageError(f"{said}, and ends for good; {told if trainer.ckpt_path else f'give {options}'}.")
+        raise UsageError(f"{said}, and ends for good; {told if goes_on else f'give {options}'}.")
 
 
 def for_trainer(

@@ -9,7 +9,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_makes
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.mixing import Draws, Mixed, Mixing, NoMixing
@@ -37,12 +37,12 @@ class RepresentationModule(LTModule):
         channels_last: Whether convolutions run in the channels-last memory format.
         compile: How ``torch.compile`` compiles the backbone, "none" for not at all; "reduce-overhead" uses CUDA graphs.
         tf32: Whether fp32 products on a GPU may be of TF32 numbers.
-        flip_average: Whether test logits are the mean over an image and its mirror image.
+        flip_average: Whether logits in ``test`` and ``predict`` are the mean over an image and its mirror image.
         allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
         allow_changed_data: Whether a checkpoint may have been trained on other class counts or another split.
 
     Raises:
-        UsageError: If head and loss, or mixing and loss, do not go together.
+        UsageError: If head and loss, or mixing and loss, do not go together, or one of them is made already.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class RepresentationModule(LTModule):
             allow_changed_data=allow_changed_data,
         )
         self.remember_arguments()
+        check_makes("model.mixing", mixing, Mixing)
         self.mixing = mixing()
         self.mixing.check(self.loss)
 

@@ -51,7 +51,7 @@ class RetrainModule(LTModule):
         channels_last: Whether convolutions run in the channels-last memory format.
         compile: How ``torch.compile`` compiles the backbone, "none" for not at all; "reduce-overhead" uses CUDA graphs.
         tf32: Whether fp32 products on a GPU may be of TF32 numbers.
-        flip_average: Whether test logits are the mean over an image and its mirror image.
+        flip_average: Whether logits in ``test`` and ``predict`` are the mean over an image and its mirror image.
         allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
         allow_changed_data: Whether the checkpoint may have been trained on other class counts or another split.
         allow_partial: Whether the checkpoint may fill a part of the backbone only; what it lacks stays as it was made.

@@ -11,6 +11,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser
 
+from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
 from lt_lightning.checkpoints import RECORD, UNKNOWN, Entry, write_new
 from lt_lightning.errors import UsageError
@@ -56,8 +57,12 @@ def save_retrained(
         selection: What the head was chosen by, as the results of its test are to say.
 
     Raises:
-        UsageError: If ``path`` exists or there is no room, or ``arguments`` are none.
+        UsageError: If ``path`` exists or there is no room, ``arguments`` are none or name other classes than those of
+            the parts, or not one weight of the backbone is the file's (asked where ``past`` is not given, and the file
+            can be read).
     """
+    if past is None:
+        _check_weights(backbone, checkpoint)
     thresholds = getattr(data, "group_thresholds", (20, 100))
     module = RetrainModule(
         head.class_counts,
@@ -136,7 +141,7 @@ def _save(
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
             "class_counts": head.class_counts,
             "group_thresholds": tuple(module.group_thresholds),
-            **_complete(type(module), arguments),
+            **_complete(module, arguments),
         }
     module.on_save_checkpoint(contents)
     contents[RECORD]["selection"] = selection
@@ -144,8 +149,23 @@ def _save(
     write_new(Path(path), size, lambda draft: torch.save(contents, draft))
 
 
-def _complete(kind: type[LTModule], arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _check_weights(backbone: Backbone, checkpoint: str) -> None:
+    """Refuse a backbone that was made, but not given the weights of the file."""
+    try:
+        theirs = checkpoints.match(checkpoints.read(checkpoint), backbone).tensors
+    except UsageError:  # it may be gone by now
+        return
+    ours = {name: tensor.detach().cpu() for name, tensor in backbone.named_parameters() if name in theirs}
+    if ours and not any(torch.equal(tensor, theirs[name].to(tensor.dtype)) for name, tensor in ours.items()):
+        raise UsageError(
+            f"`backbone` {type(backbone).__name__} has other weights than `checkpoint` {checkpoint!r}; load them, by "
+            f"`backbone.load_state_dict(checkpoints.match(checkpoints.read(…), backbone).tensors)`."
+        )
+
+
+def _complete(module: LTModule, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments with their defaults, classes by their full names."""
+    kind = type(module)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "model", skip=set(FROM_DATA))
     given = {key: value for key, value in arguments.items() if key not in FROM_DATA}
@@ -153,4 +173,9 @@ def _complete(kind: type[LTModule], arguments: Mapping[str, Any]) -> dict[str, A
         checked = parser.parse_object({"model": given})
     except Exception as error:  # jsonargparse raises several kinds
         raise UsageError(f"`arguments` do not make a {kind.__name__} ({' '.join(str(error).split())}).") from error
-    return cast(dict[str, Any], yaml.safe_load(parser.dump(checked))["model"])
+    complete = cast(dict[str, Any], yaml.safe_load(parser.dump(checked))["model"])
+    for part in ("backbone", "head", "loss"):
+        path, made = complete[part]["class_path"], type(getattr(module, part))
+        if path.rpartition(".")[2] not in {base.__name__ for base in made.__mro__}:
+            raise UsageError(f"`arguments` have `{part}` {path}, but what is to be saved is a {made.__name__}.")
+    return complete

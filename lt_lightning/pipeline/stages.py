@@ -22,13 +22,11 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.devices.choice import training_defaults
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import Head
 from lt_lightning.interruption import interruptible
-from lt_lightning.losses import Loss
 from lt_lightning.main import LTCLI
 from lt_lightning.modules import LTModule, RetrainModule
 from lt_lightning.modules.divergence import DivergedError
-from lt_lightning.modules.rehearsal import rehearse
+from lt_lightning.modules.rehearsal import rehearse_module
 from lt_lightning.pipeline import interrupted, progress
 from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
@@ -36,7 +34,6 @@ from lt_lightning.results import claim_folder, environment, job
 from lt_lightning.retraining import naming
 from lt_lightning.signals import sigterm_interrupts
 from lt_lightning.tables import accuracy_table, show
-from lt_lightning.wording import is_ours
 
 
 class Pipeline:
@@ -258,19 +255,10 @@ def _where(name: str) -> str:
 
 def _rehearse(method: str, stage: LTCLI) -> None:
     """Try a head or a loss of one's own on features of the true length, so that a mistake costs no stage 1."""
-    model = cast(RetrainModule, stage.model)
-    if not is_ours(type(model)) or (is_ours(type(model.head)) and is_ours(type(model.loss))):
-        return  # a module of one's own may call its parts otherwise
-
-    def step(head: Head, loss: Loss, features: torch.Tensor, targets: torch.Tensor) -> None:
-        loss(head(features), targets, features).backward()
-
-    classifier = torch.nn.Linear(model.head.in_features, model.head.num_classes)
     try:
         with naming(method):
-            rows = getattr(stage.datamodule, "batch_size", 64)  # data of one's own may call it otherwise
-            parts = model.head, model.loss, classifier.weight.detach(), classifier.bias.detach()
-            rehearse(*parts, rows, step if model.trains else None, torch.device("cpu"))
+            # Data of one's own may call it otherwise.
+            rehearse_module(cast(RetrainModule, stage.model), getattr(stage.datamodule, "batch_size", 64))
     except UsageError as error:
         raise UsageError(f"`stage2.{method}`: {error}") from error
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lt_lightning.callbacks import DRW
+from lt_lightning.callbacks import DRW, DeferredLoss
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import class_balanced_weights
 from lt_lightning.losses import BalancedSoftmaxLoss, ClassBalancedLoss, CrossEntropyLoss, LORTLoss, Loss
@@ -87,6 +87,30 @@ def test_it_can_be_fitted_twice(trainer, digits, stage1_module):
         weights = Weights()
         trainer(max_epochs=2, callbacks=[drw, weights]).fit(module, datamodule=data)
         assert [seen is not None for _, seen in weights.seen] == [False] * 5 + [True] * 5
+
+
+class Interrupted(Callback):
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            raise RuntimeError("stopped")
+
+
+def test_an_interruption_leaves_the_loss_as_it_was(trainer, digits, stage1_module):
+    data = digits()
+    module, drw, deferred = stage1_module(data), DRW(1), DeferredLoss(2)
+    for _ in range(2):  # weights of its own would be refused as somebody else's
+        with pytest.raises(RuntimeError, match="stopped"):
+            trainer(max_epochs=3, callbacks=[drw, deferred, Interrupted()]).fit(module, datamodule=data)
+        assert module.loss.weight is None
+        assert module.training_loss is module.loss
+
+
+def test_what_is_refused_keeps_its_own_weights(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data, loss=lambda counts: CrossEntropyLoss(counts, weight=[2.0] * 10))
+    with pytest.raises(UsageError, match="would replace the class weights"):
+        trainer(max_epochs=3, callbacks=[DRW(1)]).fit(module, datamodule=data)
+    assert module.loss.weight.tolist() == [2.0] * 10
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
-from lt_lightning.callbacks import DRW, ResultsWriter
+from lt_lightning.callbacks import DRW, LinearWarmup, NegativeDistraction, ResultsWriter, WeightEMA
 from lt_lightning.mixing import Mixup
 from lt_lightning.modules import RetrainModule
 
@@ -99,11 +99,15 @@ def test_groups_without_classes_are_null(tmp_path, trainer, digits, stage1_modul
 
 def test_mixing_and_schedules_are_recorded(tmp_path, trainer, digits, stage1_module):
     data = digits()
-    for folder, options, schedules in (("a", {}, []), ("b", {"mixing": Mixup}, [DRW(start=0.5)])):
+    for folder, options, schedules in (
+        ("a", {}, [NegativeDistraction()]),
+        ("b", {"mixing": Mixup}, [DRW(start=0.5), LinearWarmup(2), WeightEMA()]),
+    ):
         run = trainer(logger=logging_to(tmp_path / folder), callbacks=[ResultsWriter(), *schedules])
         run.fit(stage1_module(data, **options), datamodule=data)
     records = [read(tmp_path / folder) for folder in "ab"]
-    assert [(record["mixing"], record["schedules"]) for record in records] == [("NoMixing", []), ("Mixup", ["DRW"])]
+    assert [record["mixing"] for record in records] == ["NoMixing", "Mixup"]
+    assert [record["schedules"] for record in records] == [[], ["DRW", "LinearWarmup", "WeightEMA"]]
 
 
 def test_a_fast_dev_run_leaves_nothing(here, trainer, digits, stage1_module):

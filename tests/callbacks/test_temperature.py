@@ -22,13 +22,15 @@ def outputs(module, data, split):
 def test_auto_is_fitted_on_validation_images(tmp_path, trainer, digits, stage1_module, capsys, kind):
     data = digits()
     module = stage1_module(data, loss=lambda counts: ClassBalancedLoss(counts, kind=kind))
-    callbacks = [TemperatureScaling("auto"), PredictionsWriter(top_k=1)]
+    scaling = TemperatureScaling("auto")
+    callbacks = [scaling, PredictionsWriter(top_k=1)]
     trainer(logger=CSVLogger(tmp_path, name="", version=""), callbacks=callbacks).predict(module, datamodule=data)
     expected = fit_temperature(*outputs(module, data, "val"), one_vs_all=kind == "sigmoid")
-    assert module.temperature == pytest.approx(expected, rel=1e-4)
+    assert scaling.used == pytest.approx(expected, rel=1e-4)
+    assert module.temperature == 1  # the next prediction may ask for none
     assert f"temperature {expected:.4g}, fitted on 200 validation images" in capsys.readouterr().out
     logits, _ = outputs(module, data, "test")
-    confidence = module.loss.probabilities(logits / module.temperature).max(1).values
+    confidence = module.loss.probabilities(logits / scaling.used).max(1).values
     with (tmp_path / "predictions.csv").open(newline="") as file:
         found = [float(row["probability_1"]) for row in csv.DictReader(file)]
     torch.testing.assert_close(torch.tensor(found), confidence, rtol=1e-4, atol=1e-6)
@@ -37,8 +39,11 @@ def test_auto_is_fitted_on_validation_images(tmp_path, trainer, digits, stage1_m
 def test_a_number_is_taken_as_it_is(trainer, digits, stage1_module):
     data, scaling = digits(), TemperatureScaling(2.5)
     module = stage1_module(data)
-    trainer(callbacks=[scaling]).predict(module, datamodule=data)
-    assert module.temperature == 2.5
+    (batch, *_) = trainer(callbacks=[scaling]).predict(module, datamodule=data)
+    logits, _ = outputs(module, data, "test")
+    expected = module.loss.probabilities(logits / 2.5)[: len(batch["probabilities"])]
+    torch.testing.assert_close(batch["probabilities"], expected, rtol=1e-4, atol=1e-6)
+    assert (scaling.used, module.temperature) == (2.5, 1)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])

@@ -102,6 +102,18 @@ def test_logits_of_normalised_images(here, stage1):
     assert described["input"]["scale"] == "normalised by `mean` and `std`"
 
 
+def test_averaging_over_mirror_images_is_said_to_be_left_aside(here, stage1):
+    contents = torch.load(stage1, weights_only=True)
+    contents["hyper_parameters"]["flip_average"] = True
+    torch.save(contents, here / "averaged.ckpt")
+    with pytest.warns(UserWarning, match="`flip_average` of the checkpoint is left aside"):
+        cli.main(["export", "--checkpoint=averaged.ckpt", "--output=once.pt2"])
+    images = torch.rand(3, 1, 8, 8)
+    _, logits = eager(stage1, (255 * images).to(torch.uint8))
+    found = torch.export.load(here / "once.pt2").module()((255 * images).to(torch.uint8) / 255)
+    torch.testing.assert_close(found, logits.softmax(1), rtol=1e-4, atol=1e-5)
+
+
 def test_files_are_replaced_on_request_alone(here, stage1):
     arguments = ["export", f"--checkpoint={stage1}", "--output=[a.pt2,b.pt2]"]
     cli.main(arguments)

@@ -35,6 +35,9 @@ def test_the_record_equals_a_computation_by_hand(trainer, digits, stage1_module,
     expected = {name: torch.tensor(per_class)[chosen].mean().item() for name, chosen in groups.items()}
     expected["micro"] = hits.float().mean().item()
 
+    predicted = torch.cat([batch["probabilities"] for batch in run.predict(module, datamodule=data)])
+    torch.testing.assert_close(predicted, logits.softmax(1), rtol=1e-4, atol=1e-6)  # the images that `test` judged
+
     record = module.evaluation["test"]
     assert {name: record["accuracy"][name] for name in expected} == pytest.approx(expected, nan_ok=True)
     assert {name: logged[f"test/{name}"] for name in expected} == pytest.approx(expected, nan_ok=True)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.mixing import Mixup
@@ -53,6 +54,11 @@ def test_images_that_published_weights_are_not_used_to_are_said(trainer, digits,
     said = r"otherwise than the published weights of `backbone` are used to: `data.mean` \[0.3053\] \(there \[0.5\]\)"
     with pytest.warns(UserWarning, match=said):
         trainer().fit(module, datamodule=data)
+
+
+def test_mixing_that_is_made_already_is_refused(digits, stage1_module):
+    with pytest.raises(UsageError, match=r"`model\.mixing` must be what makes one, such as the class `Mixup` or"):
+        stage1_module(digits(), mixing=Mixup())
 
 
 def test_images_are_mixed_anew_for_each_seed_epoch_batch_and_process(monkeypatch, digits, stage1_module):

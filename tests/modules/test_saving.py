@@ -102,3 +102,24 @@ def test_bad_arguments_and_files_that_exist_are_refused(parts, stage1, tmp_path)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError, match=r"`output` '.*last.ckpt' exists"):
         save_retrained(stage1, str(stage1), backbone, head, loss, data)
+
+
+def test_a_backbone_without_the_files_weights_is_refused(parts, stage1, tmp_path):
+    """``checkpoints.match`` finds weights and loads none: what was saved would be an untrained network."""
+    backbone, data = parts
+    head, loss = LinearHead(8, data.class_counts), CrossEntropyLoss(data.class_counts)
+    with pytest.raises(UsageError, match=r"`backbone` SmallCNN has other weights than `checkpoint` '.*last.ckpt'"):
+        save_retrained(tmp_path / "x.ckpt", str(stage1), SmallCNN(8), head, loss, data)
+    for layer in backbone.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean += 1  # as training with `bn_mode: train` leaves them
+    save_retrained(tmp_path / "x.ckpt", str(stage1), backbone, head, loss, data)
+
+
+def test_arguments_name_what_is_saved(parts, stage1, tmp_path):
+    backbone, data = parts
+    head, loss = LinearHead(8, data.class_counts), CrossEntropyLoss(data.class_counts)
+    for part, wrong in (("head", "CosineHead"), ("loss", "LogisticLoss"), ("backbone", "ResNet32")):
+        arguments = {"backbone": SMALL, "head": "LinearHead", "loss": "CrossEntropyLoss", part: wrong}
+        with pytest.raises(UsageError, match=f"`arguments` have `{part}` .*{wrong}, but what is to be saved is a "):
+            save_retrained(tmp_path / "x.ckpt", str(stage1), backbone, head, loss, data, arguments=arguments)
