@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from lt_lightning.augmentations import Augmentation
 from lt_lightning.data.loading import LateLoader, as_is
 from lt_lightning.data.splits import check_images
-from lt_lightning.errors import UsageError, check_thresholds
+from lt_lightning.errors import UsageError, check_makes, check_thresholds, check_word
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.seeds import run_seed, seed_from
 from lt_lightning.wording import class_path
@@ -48,7 +48,7 @@ class LTDataModule(LightningDataModule, ABC):
             ``low`` "few", otherwise "medium". 20 and 100 are the field's standard (Liu et al. 2019).
 
     Raises:
-        UsageError: If a size is below its minimum or the thresholds do not rise.
+        UsageError: If a size is below its minimum, the thresholds do not rise, or ``sampler`` is made already.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class LTDataModule(LightningDataModule, ABC):
             if value < least:
                 raise UsageError(f"`data.{name}` must be at least {least}, but got {value}.")
         check_thresholds("data.group_thresholds", group_thresholds)
+        check_makes("data.sampler", sampler, EpochSampler)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
@@ -207,8 +208,13 @@ class LTDataModule(LightningDataModule, ABC):
         return self.split("val") is not None
 
     def split(self, name: Split) -> LabelledImages | None:
-        """One split's images, loaded on first use."""
+        """One split's images, loaded on first use.
+
+        Raises:
+            UsageError: If there is no split of that name, or its images are not as they should be.
+        """
         if name not in self._splits:
+            check_word("split", name, Split)
             images = self.load(name)
             if images is not None:
                 check_images(images, name, self.class_counts, type(self).__name__)

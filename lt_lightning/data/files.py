@@ -26,7 +26,7 @@ from lt_lightning.data.transforms import (
     train_transform,
 )
 from lt_lightning.data.unreadable import NAMED, announce, leave_out
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_makes, check_word
 from lt_lightning.functional.augment import normalize, random_horizontal_flip
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.wording import class_path
@@ -64,7 +64,7 @@ class ImageFilesLT(LTDataModule, ABC):
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
 
     Raises:
-        UsageError: If a value is out of range.
+        UsageError: If a value is out of range or unknown.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class ImageFilesLT(LTDataModule, ABC):
         group_thresholds: tuple[int, int] = (20, 100),
     ) -> None:
         super().__init__(batch_size, eval_batch_size, worker_processes(num_workers), sampler, group_thresholds)
+        check_word("data.val_from", val_from, FileValFrom)
         if image_size < 1:
             raise UsageError(f"`data.image_size` must be at least 1, but got {image_size}.")
         if resize is not None and resize < image_size:
@@ -95,6 +96,7 @@ class ImageFilesLT(LTDataModule, ABC):
             )
         if crop_padding is not None and crop_padding < 0:
             raise UsageError(f"`data.crop_padding` must be at least 0, but got {crop_padding}.")
+        check_makes("data.augmentation", augmentation, Augmentation)
         self.root = home.expanded(root)
         self.val_from: FileValFrom = val_from
         self.val_fraction = val_fraction

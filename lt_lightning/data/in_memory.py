@@ -26,7 +26,7 @@ from lt_lightning.data.splits import (
     split_pool,
     validation_counts,
 )
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_makes, check_word
 from lt_lightning.functional.augment import crop_at, normalize, random_crop, random_horizontal_flip
 from lt_lightning.samplers import EpochSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.wording import class_path
@@ -61,7 +61,8 @@ class InMemoryLT(LTDataModule, ABC):
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
 
     Raises:
-        UsageError: If a value is out of range; the data are looked at in ``prepare_data`` and ``setup`` only.
+        UsageError: If a value is out of range or unknown; the data are looked at only in ``prepare_data`` and
+            ``setup``.
     """
 
     def __init__(
@@ -83,6 +84,8 @@ class InMemoryLT(LTDataModule, ABC):
         group_thresholds: tuple[int, int] = (20, 100),
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, sampler, group_thresholds)
+        check_word("data.profile", profile, Profile)
+        check_word("data.val_from", val_from, ValFrom)
         if val_per_class < 1:
             raise UsageError(
                 f"`data.val_per_class` must be at least 1, but got {val_per_class}; for no validation images use "
@@ -90,8 +93,9 @@ class InMemoryLT(LTDataModule, ABC):
             )
         if crop_padding < 0:
             raise UsageError(f"`data.crop_padding` must be at least 0, but got {crop_padding}.")
-        if subset != "first" and subset < 0:
-            raise UsageError(f'`data.subset` must be "first" or a seed of at least 0, but got {subset}.')
+        if subset != "first" and (not isinstance(subset, int) or subset < 0):
+            raise UsageError(f'`data.subset` must be "first" or a seed of at least 0, but got {subset!r}.')
+        check_makes("data.augmentation", augmentation, Augmentation)
         self.imbalance_ratio = imbalance_ratio
         self.profile: Profile = profile
         self.max_count = max_count

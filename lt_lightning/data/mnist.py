@@ -10,6 +10,7 @@ from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.profiles import Profile
 from lt_lightning.data.public_sets import PublicSetFacts, PublicSetLT
 from lt_lightning.data.splits import Subset, ValFrom
+from lt_lightning.errors import check_word
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 
 Variant = Literal["mnist", "fashion", "kmnist"]
@@ -124,6 +125,7 @@ class MNISTLT(PublicSetLT):
             sampler=sampler,
             group_thresholds=group_thresholds,
         )
+        check_word("data.variant", variant, Variant)
         self.variant: Variant = variant
 
     @property

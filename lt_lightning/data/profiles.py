@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Literal
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_word
 
 Tail = Literal["exponential", "step", "none"]
 """``exponential``: counts fall by a constant factor from class to class; ``step``: the first half of the classes is
@@ -30,12 +30,13 @@ def class_counts(profile: Tail, num_classes: int, max_count: int, imbalance_rati
         Counts, ``(num_classes,)``.
 
     Raises:
-        UsageError: If an argument is below its minimum, or a class would be left without an image.
+        UsageError: If an argument is below its minimum, ``profile`` unknown, or a class would be left without an image.
 
     Example:
         >>> class_counts("exponential", 10, 5000, 100)
         [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
     """
+    check_word("profile", profile, Tail)
     if num_classes < 2:
         raise UsageError(f"`num_classes` must be at least 2, but got {num_classes}.")
     if max_count < 1:

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_word
 from lt_lightning.samplers.base import places_in_class
 
 ValFrom = Literal["unused", "pool", "train", "none"]
@@ -75,8 +75,9 @@ def split_pool(
         subset: ``"first"``, as in published code, or the seed of a random choice.
 
     Raises:
-        UsageError: If a class of the pool has fewer images than asked for.
+        UsageError: If a class of the pool has fewer images than asked for, or ``val_from`` is unknown.
     """
+    check_word("val_from", val_from, ValFrom)
     num_classes = len(counts)
     rows = torch.arange(len(labels))
     val = rows[:0]

@@ -17,7 +17,7 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
 from lt_lightning.devices.choice import device_of
 from lt_lightning.devices.tf32 import tf32
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_word
 from lt_lightning.features.code import code_of
 from lt_lightning.features.keys import cache_key, weights_hash
 from lt_lightning.features.memory import check_memory
@@ -27,6 +27,8 @@ from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
 from lt_lightning.functional.precision import outside_autocast
 from lt_lightning.seeds import seed_from
+
+Precision = Literal["fp32", "bf16"]
 
 _MOST_VIEWS = 100  # up to which features of more draws than are asked for are looked for
 
@@ -48,18 +50,20 @@ class ExtractionOptions:
         progress: Whether the first process shows a progress bar.
 
     Raises:
-        UsageError: If ``batch_size`` is out of range.
+        UsageError: If ``batch_size`` is out of range, or ``dtype`` or ``precision`` unknown.
     """
 
     cache: str = ""
     dtype: StoredDtype = "float32"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     channels_last: bool = True
     device: str = "auto"
     batch_size: int = 128
     progress: bool = True
 
     def __post_init__(self) -> None:
+        check_word("dtype", self.dtype, StoredDtype)
+        check_word("precision", self.precision, Precision)
         if not 1 <= self.batch_size <= BLOCK:
             raise UsageError(f"`batch_size` of an extraction must lie in 1 to {BLOCK}, but got {self.batch_size}.")
 

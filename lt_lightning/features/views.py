@@ -118,8 +118,13 @@ def check_views(views: Views) -> None:
     Raises:
         UsageError: If it is neither "all" nor at least 1.
     """
-    if isinstance(views, int) and views < 1:
-        raise UsageError(f'`views` must be 1, a larger number or "all", but got {views}.')
+    if not is_views(views):
+        raise UsageError(f'`views` must be 1, a larger number or "all", but got {views!r}.')
+
+
+def is_views(given: object) -> bool:
+    """Whether something is a number of views or "all"."""
+    return given == "all" or (isinstance(given, int) and given >= 1)
 
 
 def draws(views: Views) -> bool:

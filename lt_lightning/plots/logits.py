@@ -25,7 +25,7 @@ the paper compares the Logits Magnitudes of methods."""
 def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figure | None":
     """A panel for each diagnostic, classes from the most to the least frequent.
 
-    Lines are means over runs and, beyond 20 classes, over neighbouring classes.
+    Lines are means over runs and, from 40 classes on, over neighbouring classes.
 
     Args:
         title: What the rows have in common.

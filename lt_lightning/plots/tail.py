@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def tail_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Figure | None":
     """Accuracy per class, most frequent class first, before the number of training images.
 
-    Lines are means over runs and, beyond 20 classes, over neighbouring classes.
+    Lines are means over runs and, from 40 classes on, over neighbouring classes.
 
     Args:
         title: What the rows have in common.

@@ -253,12 +253,18 @@ def test_resumed_epoch_skips_what_was_seen(made):
         ({"batch_size": 0}, "`data.batch_size` must be at least 1, but got 0"),
         ({"eval_batch_size": -1}, "`data.eval_batch_size` must be at least 1, but got -1"),
         ({"num_workers": -2}, "`data.num_workers` must be at least 0, but got -2"),
+        ({"sampler": ClassBalancedSampler([0])}, "`data.sampler` must be what makes one, such as the class `Class"),
         ({"group_thresholds": (5, 3)}, r"must be \(low, high\) with 0 <= low <= high, but got \(5, 3\)"),
     ],
 )
 def test_options_are_checked(options, sentence):
     with pytest.raises(UsageError, match=sentence):
         Made([1], {}, **options)
+
+
+def test_a_split_of_another_name_is_refused(made):
+    with pytest.raises(UsageError, match="`split` must be one of train, val, test, but got 'validation'"):
+        made.split("validation")
 
 
 def test_fingerprints_depend_on_pixels_and_their_order():

@@ -104,9 +104,11 @@ def test_inputs_are_normalised_with_imagenets_statistics(folder_root):
     [
         ({"image_size": 0}, r"`data\.image_size` must be at least 1, but got 0"),
         ({"crop_padding": -1}, r"`data\.crop_padding` must be at least 0, but got -1"),
+        ({"val_from": "val"}, r"`data\.val_from` must be one of source, train, none, but got 'val'"),
+        ({"augmentation": ColorJitter()}, r"`data\.augmentation` must be what makes one, such as the class `Color"),
     ],
 )
-def test_values_out_of_range_are_refused(arguments, message):
+def test_values_of_no_use_are_refused(arguments, message):
     with pytest.raises(UsageError, match=message):
         ImageFolderLT(**arguments)
 

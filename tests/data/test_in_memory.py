@@ -189,9 +189,13 @@ def test_training_input_is_cropped_and_flipped_from_the_generator():
         ({"val_per_class": 0}, r"`data\.val_per_class` must be at least 1, but got 0; for no validation images use"),
         ({"crop_padding": -1}, r"`data\.crop_padding` must be at least 0, but got -1"),
         ({"subset": -1}, r'`data\.subset` must be "first" or a seed of at least 0, but got -1'),
+        ({"subset": "last"}, r'`data\.subset` must be "first" or a seed of at least 0, but got \'last\''),
+        ({"profile": "long-tail"}, r"`data\.profile` must be one of .*, step, none, complete, but got 'long-tail'"),
+        ({"val_from": "test"}, r"`data\.val_from` must be one of unused, pool, train, none, but got 'test'"),
+        ({"augmentation": Cutout(2)}, r"`data\.augmentation` must be what makes one, such as the class `Cutout` or"),
     ],
 )
-def test_values_out_of_range_are_refused(arguments, message):
+def test_values_of_no_use_are_refused(arguments, message):
     with pytest.raises(UsageError, match=message):
         ThreeLT(**arguments)
 

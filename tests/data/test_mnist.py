@@ -27,6 +27,11 @@ def test_defaults_give_every_variant_the_same_counts():
     assert len(set(MNISTLT("fashion").class_names)) == 10
 
 
+def test_another_variant_is_refused():
+    with pytest.raises(UsageError, match=r"`data\.variant` must be one of mnist, fashion, kmnist, but got 'emnist'"):
+        MNISTLT("emnist")
+
+
 def test_the_complete_sets_are_those_of_the_papers():
     totals = {variant: MNISTLT(variant, profile="complete").class_counts for variant in ("mnist", "fashion", "kmnist")}
     assert {variant: sum(counts) for variant, counts in totals.items()} == dict.fromkeys(totals, 60_000)

@@ -55,6 +55,7 @@ def test_the_step_of_an_odd_number_of_classes_leaves_the_middle_one_small():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("Step", 10, 10, 2), r"`profile` must be one of exponential, step, none, but got 'Step'\."),
         (("exponential", 1, 10, 2), r"`num_classes` must be at least 2, but got 1\."),
         (("exponential", 10, 0, 2), r"`max_count` must be at least 1, but got 0\."),
         (("step", 10, 10, 0.5), r"`imbalance_ratio` must be a number of at least 1, but got 0\.5\."),

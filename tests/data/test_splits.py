@@ -100,6 +100,11 @@ def test_a_short_pool_is_refused_with_both_numbers():
         split_pool(labels, [5, 1], "pool", 2)
 
 
+def test_a_place_that_there_is_not_is_refused():
+    with pytest.raises(UsageError, match="`val_from` must be one of unused, pool, train, none, but got 'test'"):
+        split_pool(torch.tensor([0, 1]), [1, 1], "test")
+
+
 def test_labels_that_name_no_class_are_refused():
     check_labels(torch.tensor([0, 2]), 3, "x")
     with pytest.raises(UsageError, match=r"some\.file gives row 1 the label 3, but labels must lie between 0 and 2"):

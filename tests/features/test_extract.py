@@ -134,10 +134,18 @@ def test_broken_backbones_are_found(monkeypatch, counting, digits_data, options)
         extract(counting, digits_data, options=options())
 
 
-@pytest.mark.parametrize("size", [0, 257])
-def test_batch_size_is_checked(size):
-    with pytest.raises(UsageError, match=f"`batch_size` of an extraction must lie in 1 to 256, but got {size}"):
-        ExtractionOptions(batch_size=size)
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"batch_size": 0}, "`batch_size` of an extraction must lie in 1 to 256, but got 0"),
+        ({"batch_size": 257}, "`batch_size` of an extraction must lie in 1 to 256, but got 257"),
+        ({"precision": "fp16"}, "`precision` must be one of fp32, bf16, but got 'fp16'"),
+        ({"dtype": "float64"}, "`dtype` must be one of float32, bfloat16, float16, but got 'float64'"),
+    ],
+)
+def test_options_are_checked(given, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        ExtractionOptions(**given)
 
 
 # -- cache ---------------------------------------------------------------------------------------------------------

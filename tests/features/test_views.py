@@ -57,5 +57,6 @@ def test_shapes_and_views_are_checked():
         Features(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))
     with pytest.raises(UsageError, match=r"with 2 images, but got \(1, 3, 2\)"):
         Features(torch.zeros(1, 3, 2), torch.zeros(2, dtype=torch.int64))
-    with pytest.raises(UsageError, match="but got -1"):
-        check_views(-1)
+    for views in (-1, 2.5, "evry"):
+        with pytest.raises(UsageError, match=f"but got {views!r}"):
+            check_views(views)
