@@ -44,6 +44,9 @@ _DESCRIPTIONS = {  # Lightning's are cut off
     "predict": "Write the likeliest classes of the test images, or of a folder of images, to a file.",
 }
 
+_STRICT = {"exit_on_error": False, "allow_abbrev": False}
+"""Of every parser: it raises its errors, and takes no option cut short, which :mod:`resuming` would not find."""
+
 TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shards by itself, without repeating images
     "enable_model_summary": False,
@@ -88,7 +91,7 @@ class LTCLI(LightningCLI):
                 seed_everything_default=0,
                 save_config_callback=SaveConfig,
                 save_config_kwargs={"overwrite": True},
-                parser_kwargs=_of_parsers(self.subcommands()) if run else {"exit_on_error": False},
+                parser_kwargs=_of_parsers(self.subcommands()) if run else dict(_STRICT),
                 auto_configure_optimizers=False,
                 args=args,
                 run=run,
@@ -129,7 +132,8 @@ class LTCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse a command line or a dictionary."""
-        with sentences(self._typed or "fit"):
+        ours = parser if self._typed is None else self._subcommand_parsers[self._typed]
+        with sentences(self._typed or "fit", parser=ours):
             self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
             running = self.config.get("subcommand")
             self._ckpt_path = self.config[running].get("ckpt_path") if running else None
@@ -267,12 +271,12 @@ class LTCLI(LightningCLI):
 
 
 def _of_parsers(commands: Iterable[str]) -> dict[str, Any]:
-    """Options of all parsers: they raise their errors, and a command's help begins with what it does.
+    """Options of all parsers: a command's help begins with what it does.
 
     The name is in the usage also where the command was not typed by it, as with ``torchrun -m lt_lightning``.
     """
-    each = {name: {"exit_on_error": False, "description": _DESCRIPTIONS[name]} for name in commands}
-    return {"exit_on_error": False, "prog": "lt-lightning", **each}
+    each = {name: {**_STRICT, "description": _DESCRIPTIONS[name]} for name in commands}
+    return {**_STRICT, "prog": "lt-lightning", **each}
 
 
 def add_data_links(parser: LightningArgumentParser, model: str) -> None:

@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from functools import partial
 
 import torchvision
+from jsonargparse import ArgumentParser
 
 from lt_lightning import augmentations, backbones, callbacks, data, heads, losses, mixing, modules, samplers
 from lt_lightning.errors import UsageError
-from lt_lightning.wording import first_few
 
 _NOISE = (
     re.compile(r"Type [\w.]*Callable\[.*?\] expects a function or a callable class: "),
@@ -43,8 +43,8 @@ _ELSEWHERE = re.compile(r"^(?:Subcommand '\w+' does not accept option|Option) '(
 _BESIDE = re.compile(r"unrecognized arguments: --(optimizer|lr_scheduler)\b.*$")
 """What jsonargparse says of LightningCLI's own options of optimisers and schedules."""
 
-_AMBIGUOUS = re.compile(r"ambiguous option: (\S+) could match (.+)$")
-"""What argparse says of the beginning of several options: all of them, of a stage's more than sixty."""
+_UNKNOWN = re.compile(r"unrecognized arguments: (--(?!optimizer\b|lr_scheduler\b)[^\s=]+).*$")
+"""What jsonargparse says of other options that there are not, such as one that is cut short."""
 
 _HOME = {"stage1": "pipeline", "stage2": "pipeline", "model": "fit", "trainer": "fit"}
 """Commands by keys of their configurations."""
@@ -59,7 +59,9 @@ _PART = re.compile(r"Parser key \"([^\"]+)\"|(?:given class_path |Namespace\(cla
 
 
 @contextmanager
-def sentences(command: str, key: str = "model", shown_as: str = "model") -> Iterator[None]:
+def sentences(
+    command: str, key: str = "model", shown_as: str = "model", parser: ArgumentParser | None = None
+) -> Iterator[None]:
     """Turn what a parser complains of, over several lines and below a page of usage, into one sentence.
 
     It ends with the option that shows what there is: of the class that was given what it does not know.
@@ -68,6 +70,7 @@ def sentences(command: str, key: str = "model", shown_as: str = "model") -> Iter
         command: Whose parser it is.
         key: A key that stands in the parser's messages for another one on the command line.
         shown_as: That one.
+        parser: Whose options may have been misspelt.
     """
     try:
         yield
@@ -82,7 +85,7 @@ def sentences(command: str, key: str = "model", shown_as: str = "model") -> Iter
         message = _ABSTRACT.sub(r"`\1` has options but no class; give it one by `--\1`, in front of them", message)
         message = _REQUIRED.sub(partial(_required, command), message)
         message = _BESIDE.sub(_models, message)
-        message = _AMBIGUOUS.sub(_beginning, message)
+        message = _UNKNOWN.sub(partial(_close, parser), message)
         message = _ELSEWHERE.sub(partial(_elsewhere, command), message)
         advice = f"{command} {_help_option(whole, key, shown_as)}"
         raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from error
@@ -114,9 +117,10 @@ def instantiation_sentences() -> Iterator[None]:
         raise UsageError(_GIVEN.sub("", own)) from error
 
 
-def _beginning(found: re.Match[str]) -> str:
-    """A few of the options that begin like what was typed."""
-    return f"`{found[1]}` is no option, but how several begin: {first_few(found[2].split(', '), most=3)}"
+def _close(parser: ArgumentParser | None, found: re.Match[str]) -> str:
+    """The options that one which there is not may have meant."""
+    close = get_close_matches(found[1], [] if parser is None else parser._option_string_actions, cutoff=0.7)
+    return f"{found[0]} (did you mean {' or '.join(close)}?)" if close else found[0]
 
 
 def _models(found: re.Match[str]) -> str:

@@ -69,8 +69,19 @@ def test_arguments_without_a_type_are_named(here, tiny, monkeypatch):
         ("pipeline -c cifar100_lt/lort", "has `model`, so it is one of `lt-lightning fit`, not of `pipeline`"),
         (
             "pipeline -c quickstart --stage2.lort null",
-            "`--stage2.lort` is no option, but how several begin: --stage2.lort.",
+            "unrecognized arguments: --stage2.lort null (did you mean --stage2.lort.",
         ),
+        (
+            "test --ckpt last.ckpt",
+            "unrecognized arguments: --ckpt last.ckpt (did you mean --ckpt_path?); `lt-lightning t",
+        ),
+        ("compare --checkpoin=last.ckpt", "unrecognized arguments: --checkpoin=last.ckpt (did you mean --checkpoint"),
+        ("inspect --dat=DigitsLT", "unrecognized arguments: --dat=DigitsLT (did you mean --data"),
+        ("probe --dat=DigitsLT", "unrecognized arguments: --dat=DigitsLT (did you mean --data"),
+        ("export --checkpoint=a.ckpt --out=a.onnx", "unrecognized arguments: --out=a.onnx (did you mean --output"),
+        ("report runs --out table.md", "unrecognized arguments: --out table.md"),
+        ("plot runs --kind tail", "unrecognized arguments: --kind tail"),
+        ("fit --optimizer=SGD", "--optimizer=SGD (here it is the model's: `--model.optimizer`); `lt-lightning fit"),
         ("fit -c quickstart", "has `stage2`, so it is one of `lt-lightning pipeline`, not of `fit`;"),
         (
             "compare -c cifar100_lt/lort",

@@ -57,13 +57,17 @@ def test_commands_parse(command, here, monkeypatch, capsys, stage1):
             if name := re.match(r"# (\w+)\.py\n", block):
                 (here / f"{name[1]}.py").write_text(block)
     monkeypatch.syspath_prepend(here)
-    for place in ("last.ckpt", "runs/probe/version_0/probe.ckpt"):  # what predicts or starts brings its model along
+    begun = "runs/quickstart/version_0/stage1/checkpoints/last.ckpt"
+    for place in (
+        "last.ckpt",
+        "runs/probe/version_0/probe.ckpt",
+        begun,
+    ):  # what predicts or starts brings its model along
         (here / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(stage1, here / place)
-    begun = here / "runs/quickstart/version_0"
-    begun.mkdir(parents=True)
-    shutil.copy(presets.resolve("quickstart"), begun / "config.yaml")
-    (begun / "unfinished.json").touch()
+    run = here / "runs/quickstart/version_0"
+    shutil.copy(presets.resolve("quickstart"), run / "config.yaml")
+    (run / "unfinished.json").touch()
     arguments = shlex.split(command.rpartition("lt-lightning ")[2])
     if not any(word.endswith(("help", "--print_config")) for word in arguments) and "--model.help" not in arguments:
         arguments.append("--print_config")
@@ -177,7 +181,7 @@ def test_augmentation_and_data_of_the_extension_page_have_views_on_another_devic
         assert found.values.shape == (2, len(images), 8)
 
 
-@pytest.mark.filterwarnings("ignore:`select_loader`. Stage 1 is no worse:UserWarning")
+@pytest.mark.filterwarnings("ignore:`val_loader`. Stage 1 is no worse:UserWarning")
 def test_python_of_the_readme_runs(here, monkeypatch):
     retraining, training = blocks(PAGES[0], "python")
     scope: dict[str, object] = {}

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
     """
     quiet()
     parser = build_parser()
-    with sentences("compare"):
+    with sentences("compare", parser=parser):
         words = with_backbone(argv)[1:]
         config = parser.parse_args(words)
         config = with_images(parser, config, parser.parse_args(words, defaults=False), config.checkpoint)
@@ -75,6 +75,7 @@ def build_parser() -> LightningArgumentParser:
         description="Try many stage-2 methods on one checkpoint, choose settings on validation images, test each once, "
         "print one table.",
         exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file with these options.")
     parser.add_argument(

@@ -17,6 +17,7 @@ from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, Features, Views
+from lt_lightning.features.views import is_views
 
 NO_GAIN = "no method is better than stage 1 on the validation images"
 OTHER_ORDER = "the checkpoint's classes seem to stand in another order than the data's"
@@ -60,8 +61,8 @@ class Options:
             raise UsageError(f"`protocol` must be validation or paper, but got {self.protocol!r}.")
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise UsageError(f"`seeds` must be different numbers of at least 0, but got {list(self.seeds)}.")
-        if isinstance(self.views, int) and self.views < 1:
-            raise UsageError(f'`views` must be 1, a larger number, "all" or "published", but got {self.views}.')
+        if self.views != "published" and not is_views(self.views):
+            raise UsageError(f'`views` must be 1, a larger number, "all" or "published", but got {self.views!r}.')
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(
                 f"`batch_size` must be at least 1, but got {self.batch_size}; leave it out for each method's own."

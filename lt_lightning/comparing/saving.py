@@ -96,7 +96,7 @@ def _save(found: Comparison, row: Row, trained: Trained, path: Path, backbone: s
     assert row.point is not None
     plain = row.point.method.plain
     arguments: dict[str, Any] = {"backbone": backbone}
-    arguments |= {key: plain[key] for key in ("head", "loss") if key in plain}
+    arguments |= {key: plain[key] for key in ("head", "loss", "allow_double_balancing") if key in plain}
     save_retrained(
         path,
         found.source.path,

@@ -18,6 +18,7 @@ from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.modules.base import HeadFactory, LossFactory
 from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
 from lt_lightning.modules.contract import make_parts
+from lt_lightning.modules.optimisation import check_epochs
 from lt_lightning.modules.starting import check_start
 from lt_lightning.parser_errors import sentences
 from lt_lightning.samplers import EpochSampler, InstanceSampler
@@ -27,6 +28,8 @@ Plain = dict[str, Any]
 """Settings as a YAML file has them."""
 
 UNSAID: Plain = {
+    "head": {"class_path": "lt_lightning.heads.LinearHead"},
+    "loss": {"class_path": "lt_lightning.losses.CrossEntropyLoss"},
     "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 5e-4, "momentum": 0.9}},
     "lr_scheduler": {"class_path": "lt_lightning.schedules.CosineLR"},
 }
@@ -83,7 +86,7 @@ class Settings:
 
         Raises:
             UsageError: If one of them refuses its settings, or the schedule needs more than the number of the epoch,
-                or has a part without a length.
+                has a part without a length, or ends before the last epoch.
         """
         parameters = (*head.parameters(), *loss.parameters())  # ours have none; one's own may learn a temperature
         try:
@@ -97,6 +100,7 @@ class Settings:
                 "here; give one that goes by epochs, such as CosineLR."
             )
         check_inner_lengths(scheduler)
+        check_epochs(scheduler, self.epochs)
         if isinstance(scheduler, CosineLR):
             scheduler.set_epochs(self.epochs)
         return optimizer, scheduler

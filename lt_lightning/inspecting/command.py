@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     """
     quiet()
     parser = build_parser()
-    with sentences("inspect"):
+    with sentences("inspect", parser=parser):
         config = parser.parse_args(list(argv[1:]))
     if config.output is not None:
         _check_output(Path(config.output), config.overwrite)
@@ -60,6 +60,7 @@ def build_parser() -> LightningArgumentParser:
         prog="lt-lightning inspect",
         description="Count the images of each class in each split, before anything is trained.",
         exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument("-c", "--config", action=_DataOfConfig, help="A YAML file or preset whose `data` is taken.")
     parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")

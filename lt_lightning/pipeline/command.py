@@ -15,6 +15,7 @@ from lt_lightning.pipeline import progress
 from lt_lightning.pipeline.parser import DEVICES, RESUME, build_parser, method_names, nothing_to_do
 from lt_lightning.pipeline.stages import Pipeline, show_results
 from lt_lightning.resuming import value_of
+from lt_lightning.same_run import without
 from lt_lightning.trainer_errors import trainer_sentences
 
 _MAY_DIFFER = (
@@ -41,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     parser = build_parser(methods)
     if not methods and not any(word == "-h" or word.partition("=")[0].endswith("help") for word in arguments):
         raise nothing_to_do(arguments)
-    with sentences("pipeline"):
+    with sentences("pipeline", parser=parser):
         config = parser.parse_args(arguments)
     if "resume" in config:
         raise UsageError(f"`resume` is {config.resume!r} in a file, but is only known on the command line; type it.")
@@ -81,9 +82,9 @@ def _refuse_changes(folder: Path, config: str) -> None:
 
 def _changes(folder: Path, config: str) -> Iterator[tuple[str, Any, Any]]:
     """Every key in which a configuration differs from that of a pipeline, with the value there and here."""
-    there, here = (_flat(yaml.safe_load(text)) for text in (progress.begun_with(folder), config))
+    there, here = (_flat(without(yaml.safe_load(text), _MAY_DIFFER)) for text in (progress.begun_with(folder), config))
     for key in {**there, **here}:
-        if there.get(key) != here.get(key) and not key.startswith(_MAY_DIFFER):
+        if there.get(key) != here.get(key):
             yield key, there.get(key), here.get(key)
 
 

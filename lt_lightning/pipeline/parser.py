@@ -94,6 +94,7 @@ def build_parser(methods: Sequence[str]) -> LightningArgumentParser:
         prog="lt-lightning pipeline",
         description="Train stage 1, then any number of stage-2 methods on it; print one table.",
         exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file or the name of a preset.")
     parser.add_argument("--seed_everything", type=int, default=0, help="Seed of every stage.")

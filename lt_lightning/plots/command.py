@@ -19,7 +19,9 @@ def main(argv: Sequence[str]) -> None:
     Args:
         argv: ``plot`` and its options, as on the command line.
     """
-    parser = argparse.ArgumentParser(prog="lt-lightning plot", description="Draw the results of runs into files.")
+    parser = argparse.ArgumentParser(
+        prog="lt-lightning plot", description="Draw the results of runs into files.", allow_abbrev=False
+    )
     parser.add_argument("folders", nargs="+", type=Path, help="Folders of runs; all folders below them are searched.")
     parser.add_argument("--output", type=Path, default=Path("plots"), help="Folder to write to; plots by default.")
     parser.add_argument(
@@ -34,8 +36,16 @@ def main(argv: Sequence[str]) -> None:
         "--split", choices=("test", "val"), default="test", help="Images whose figures are drawn; test by default."
     )
     parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"Of the files; {FORMATS[0]} by default.")
-    parser.add_argument("--overwrite", action="store_true", help="Replace files that exist.")
+    parser.add_argument(
+        "--overwrite",
+        nargs="?",  # alone at the end it is true
+        const="true",
+        default="false",
+        choices=("true", "false"),
+        help="Whether files that exist are replaced.",
+    )
     options = parser.parse_args(list(argv[1:]))
+    overwrite = options.overwrite == "true"
     kinds = _named(options.kinds, list(KINDS), "--kinds")
     require_matplotlib()
     runs, notes = collect(options.folders, options.split)
@@ -53,10 +63,10 @@ def main(argv: Sequence[str]) -> None:
     if not files:
         raise UsageError(f"`--kinds` {','.join(kinds)}: these runs have left nothing that such a figure would show.")
     taken = [str(path) for path, _, _ in files if path.exists()]
-    if taken and not options.overwrite:
-        raise UsageError(f"`--output` {', '.join(taken)} exists; give another folder, or `--overwrite`.")
+    if taken and not overwrite:
+        raise UsageError(f"`--output` {', '.join(taken)} exists; give another folder, or `--overwrite true`.")
     for path, figure, left_out in files:
-        save(figure, path, options.overwrite)
+        save(figure, path, overwrite)
         more = f" (without {len(left_out)} rows, such as {left_out[0]}; `--methods` chooses)" if left_out else ""
         print(f"written to {path}{more}")
 

@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     """
     quiet()
     parser = build_parser()
-    with sentences("probe"):
+    with sentences("probe", parser=parser):
         config = parser.parse_args(list(argv[1:]))
     text = parser.dump(config)
     plain = yaml.safe_load(text)["backbone"]
@@ -73,6 +73,7 @@ def build_parser() -> LightningArgumentParser:
         prog="lt-lightning probe",
         description="Give a pre-trained network a linear classifier for your classes, which stage 2 can start from.",
         exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file with these options.")
     parser.add_argument(

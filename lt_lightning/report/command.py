@@ -19,17 +19,27 @@ def main(argv: Sequence[str]) -> None:
         argv: ``report`` and its options, as on the command line.
     """
     parser = argparse.ArgumentParser(
-        prog="lt-lightning report", description="Put many runs into one table: mean and standard deviation over runs."
+        prog="lt-lightning report",
+        description="Put many runs into one table: mean and standard deviation over runs.",
+        allow_abbrev=False,
     )
     parser.add_argument("folders", nargs="+", type=Path, help="Folders of runs; all folders below them are searched.")
     parser.add_argument("--output", type=Path, help="File to write: .csv or .json (every figure), or .md (tables).")
     parser.add_argument(
         "--split", choices=("test", "val"), default="test", help="Images whose figures are shown; test by default."
     )
-    parser.add_argument("--overwrite", action="store_true", help="Replace the file of --output if it exists.")
+    parser.add_argument(
+        "--overwrite",
+        nargs="?",  # alone at the end it is true
+        const="true",
+        default="false",
+        choices=("true", "false"),
+        help="Whether the file of --output is replaced if it exists.",
+    )
     options = parser.parse_args(list(argv[1:]))
+    overwrite = options.overwrite == "true"
     if options.output is not None:
-        check_output(options.output, options.overwrite)
+        check_output(options.output, overwrite)
     runs, notes = collect(options.folders, options.split)
     for note in notes:
         print(f"lt-lightning: note: {note}", file=sys.stderr)
@@ -37,5 +47,5 @@ def main(argv: Sequence[str]) -> None:
     for table in tables(rows, options.split):
         show(table)
     if options.output is not None:
-        write(options.output, rows, options.split, options.overwrite)
+        write(options.output, rows, options.split, overwrite)
         print(f"written to {options.output}")

@@ -56,7 +56,7 @@ def check_output(path: Path, overwrite: bool) -> None:
     if path.name == "results.json":
         raise UsageError("`--output` results.json would be taken for a run's own file; give another name.")
     if path.exists() and not overwrite:
-        raise UsageError(f"`--output` {str(path)!r} exists; give another name, or `--overwrite`.")
+        raise UsageError(f"`--output` {str(path)!r} exists; give another name, or `--overwrite true`.")
 
 
 def write(path: Path, rows: Sequence[Row], split: str, overwrite: bool = False) -> None:

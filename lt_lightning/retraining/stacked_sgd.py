@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 from torch.optim import SGD
+from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, SequentialLR
 
 from lt_lightning.retraining.runs import HeadRun
 from lt_lightning.retraining.slopes import slopes_key, slopes_of
@@ -15,7 +16,7 @@ def stack_key(run: HeadRun) -> Hashable | None:
     """What runs of one :class:`StackedSGD` have in common; ``None`` for a run that trains alone.
 
     A run that stacks has a head and a loss that are known, and plain SGD with momentum over what that head trains,
-    nothing frozen or freed.
+    nothing frozen or freed. Its schedule leaves the momentum as it is, which a stack has but once.
     """
     head, optimizer = run.head, run.optimizer
     kind, slopes = stack_for(head), slopes_key(run.loss)
@@ -24,11 +25,20 @@ def stack_key(run: HeadRun) -> Hashable | None:
     group = optimizer.param_groups[0]
     if group["nesterov"] or group["dampening"] or group["maximize"] or optimizer.state:
         return None
+    if _moves_momentum(run.scheduler):
+        return None
     wanted = {id(head.get_parameter(name)) for name in kind.names(head)}
     if not wanted == {id(p) for p in group["params"]} == {id(p) for p in head.parameters() if p.requires_grad}:
         return None
     shapes = tuple((name, value.shape, value.dtype, value.device) for name, value in head.named_parameters())
     return kind, shapes, slopes, float(group["momentum"])
+
+
+def _moves_momentum(scheduler: LRScheduler) -> bool:
+    """Whether a schedule, or one inside it, cycles the momentum against the learning rate."""
+    if isinstance(scheduler, SequentialLR | ChainedScheduler):
+        return any(map(_moves_momentum, scheduler._schedulers))
+    return bool(getattr(scheduler, "cycle_momentum", False))
 
 
 class StackedSGD:

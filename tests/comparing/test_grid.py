@@ -109,6 +109,18 @@ def test_a_configuration_without_an_optimizer_varies_that_of_fit(tmp_path):
     assert ours.defaults == theirs.defaults
 
 
+@pytest.mark.parametrize(
+    ("named", "key", "value"), [("loss: LORTLoss", "reset", True), ("head: CosineHead", "label_smoothing", 0.1)]
+)
+def test_a_configuration_without_a_head_or_a_loss_varies_that_of_fit(tmp_path, named, key, value):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"model: {{class_path: RetrainModule, init_args: {{{named}}}}}")
+    (point,) = points(find_methods(str(path), COUNTS, PARSER), {key: [value]}, PARSER, True)["mine"]
+    part = "head" if key == "reset" else "loss"
+    assert PARSER.arguments(point.method.plain, "mine")[part][key] == value
+    PARSER.make(point.method.plain, "mine").parts(4, COUNTS)
+
+
 def test_products_of_the_keys_that_a_method_has():
     found = made("lort,linear,tau_norm", {"lr": "1e-4,1e-3", "delta": "0.9,0.98"})
     assert found["lort"][1] == {"lr": 1e-4, "delta": 0.98}

@@ -51,6 +51,12 @@ def test_seeds_are_checked(seeds):
         Options(seeds=seeds)
 
 
+@pytest.mark.parametrize("views", [0, "evry"])
+def test_views_are_checked(views):
+    with pytest.raises(UsageError, match=f'`views` must be .*, "all" or "published", but got {views!r}'):
+        Options(views=views)
+
+
 @pytest.mark.parametrize(
     ("values", "chosen", "expected"),
     [

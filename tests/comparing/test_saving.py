@@ -77,6 +77,13 @@ def test_others_become_checkpoints_of_ours(run, tmp_path):
             torch.testing.assert_close(module(images), trained.head.predict(features), rtol=1e-4, atol=1e-4)
 
 
+def test_parts_that_both_balance_are_kept_with_the_leave_to_do_so(run, tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("head: TauNormHead\nloss: BalancedSoftmaxLoss\nallow_double_balancing: true\n")
+    keep_runs(run(str(path), {"tau": [1.0]}), tmp_path, BACKBONE)
+    RetrainModule.load_from_checkpoint(tmp_path / "runs/twice/seed_0.ckpt", weights_only=True)
+
+
 def test_the_oracle_is_not_kept_for_it_has_seen_the_validation_images(run, tmp_path):
     keep_runs(run("tau_norm", oracle=True), tmp_path, BACKBONE)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["tau_norm"]

@@ -1,7 +1,9 @@
 """Plain settings become parts."""
 
+from dataclasses import replace
+
 import pytest
-from torch.optim.lr_scheduler import ChainedScheduler
+from torch.optim.lr_scheduler import ChainedScheduler, OneCycleLR
 
 from lt_lightning.comparing.methods import recipe
 from lt_lightning.comparing.settings import Settings, SettingsParser
@@ -45,4 +47,13 @@ def test_a_schedule_with_a_part_without_a_length_is_refused():
     with pytest.raises(UsageError, match="`CosineLR` inside `ChainedScheduler` has no length"):
         settings.training(*settings.parts(6, COUNTS))
     settings = Settings(lr_scheduler=lambda o: ChainedScheduler([CosineLR(o, epochs=3)]))
+    settings.training(*settings.parts(6, COUNTS))
+
+
+def test_a_schedule_that_ends_before_the_last_epoch_is_refused():
+    settings = Settings(lr_scheduler=lambda o: OneCycleLR(o, max_lr=0.1, total_steps=10))
+    sentence = r"^`lr_scheduler` OneCycleLR is 10 steps long, .* once per epoch, 20 times .*; give `total_steps` 20\.$"
+    with pytest.raises(UsageError, match=sentence):
+        settings.training(*settings.parts(6, COUNTS))
+    settings = replace(settings, epochs=10)
     settings.training(*settings.parts(6, COUNTS))

@@ -59,12 +59,23 @@ def test_one_head_of_each_method_is_made_at_full_size(setup, monkeypatch):
     assert sorted(made) == [1] * 16 + [8] * 2
 
 
-def test_a_schedule_that_needs_figures_is_refused(setup, tmp_path):
+@pytest.mark.parametrize(
+    ("schedule", "sentence"),
+    [
+        (
+            "class_path: lightning.pytorch.cli.ReduceLROnPlateau, init_args: {monitor: val/all}",
+            "`lr_scheduler` ReduceLROnPlateau goes by validation figures",
+        ),
+        (
+            "class_path: torch.optim.lr_scheduler.OneCycleLR, init_args: {max_lr: 0.1, total_steps: 10}",
+            "`lr_scheduler` OneCycleLR is 10 steps long, .*give `total_steps` 20",
+        ),
+    ],
+)
+def test_a_schedule_that_cannot_serve_is_refused(setup, tmp_path, schedule, sentence):
     path = tmp_path / "mine.yaml"
-    path.write_text(
-        "lr_scheduler: {class_path: lightning.pytorch.cli.ReduceLROnPlateau, init_args: {monitor: val/all}}\n"
-    )
-    with pytest.raises(UsageError, match="`lr_scheduler` ReduceLROnPlateau goes by validation figures"):
+    path.write_text(f"lr_scheduler: {{{schedule}}}\n")
+    with pytest.raises(UsageError, match=sentence):
         setup([str(path)])
 
 

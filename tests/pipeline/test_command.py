@@ -37,6 +37,21 @@ def test_it_goes_on_with_what_it_began_with(stopped, option, sentence):
     assert not (stopped / "results.json").exists()
 
 
+def test_an_option_that_begins_like_one_that_may_differ_is_another(here, monkeypatch):
+    (here / "own_labels.py").write_text(
+        "from typing import Any\n"
+        "from lt_lightning.data import DigitsLT\n"
+        "class Labelled(DigitsLT):\n"
+        "    def __init__(self, root_labels: str = 'mine', **options: Any) -> None:\n"
+        "        super().__init__(**options)\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    with pytest.raises(UsageError, match="Interrupted"):
+        pipeline.main([*write(here, stage1=[stops("on_train_start")]), "--data=own_labels.Labelled"])
+    with pytest.raises(UsageError, match=r"`data\.root_labels` is 'others', but 'mine' in "):
+        pipeline.main(["pipeline", "--resume=runs/tiny/version_0", "--data.root_labels=others"])
+
+
 def test_the_same_plan_and_other_devices_may_be_typed(stopped, here):
     options = ["-c", "tiny.yaml", "--trainer.devices=1", "--trainer.enable_progress_bar=true", "--output=elsewhere"]
     pipeline.main(["pipeline", "--resume", str(stopped), *options])

@@ -44,9 +44,9 @@ def test_a_comparison(folder, here, capsys):
     again = ["plot", f"{folder}/compared", "--output=figures", "--format=svg", "--kinds=tail", "--methods=tau_norm"]
     with pytest.raises(SystemExit):
         cli.main(again)
-    assert "`--output` figures/tail.svg exists; give another folder, or `--overwrite`." in capsys.readouterr().err
+    assert "`--output` figures/tail.svg exists; give another folder, or `--overwrite true`." in capsys.readouterr().err
     assert (here / "figures/tail.svg").read_bytes() == before
-    cli.main([*again, "--overwrite"])
+    cli.main([*again, "--overwrite", "true"])
     assert (here / "figures/tail.svg").read_bytes() != before
 
 

@@ -23,9 +23,10 @@ def test_files_are_written_whole_and_replaced_on_request_only(write, run, here, 
     assert (float(row["all"]), row["seeds"], row["few"], row["bn_mode"]) == (pytest.approx(0.45), "0 1", "", "eval")
     assert json.loads((here / "table.json").read_text())[0]["all_sd"] == pytest.approx(0.0707, abs=1e-4)
     assert "| LinearHead + LORTLoss | 45.0 ± 7.1 |" in (here / "table.md").read_text()
-    with pytest.raises(UsageError, match=r"`--output` 'table.md' exists; give another name, or `--overwrite`"):
-        report.main(["report", "runs", "--output", "table.md"])
-    report.main(["report", "runs", "--output", "table.md", "--overwrite"])
+    with pytest.raises(UsageError, match=r"`--output` 'table.md' exists; give another name, or `--overwrite true`"):
+        report.main(["report", "runs", "--output", "table.md", "--overwrite", "false"])
+    for words in (["--overwrite", "true"], ["--overwrite=true"], ["--overwrite"]):
+        report.main(["report", "runs", "--output", "table.md", *words])
     with pytest.raises(UsageError, match=r"'table.txt' must end in .csv, .md or .json"):
         report.main(["report", "runs", "--output", "table.txt"])
     with pytest.raises(UsageError, match=r"results\.json would be taken for a run's own file"):

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, CyclicLR, OneCycleLR, SequentialLR
 
 from lt_lightning.heads import CosineHead, LinearHead, LWSHead, MaxNormHead
 from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, LORTLoss
@@ -15,13 +16,13 @@ from lt_lightning.schedules import CosineLR
 COUNTS = [4, 2, 1]
 
 
-def run(head=LinearHead, loss=CrossEntropyLoss, frozen="", **options):
+def run(head=LinearHead, loss=CrossEntropyLoss, frozen="", schedule=CosineLR, **options):
     made = head(5, COUNTS)
     for name, parameter in made.named_parameters():
         parameter.requires_grad_(parameter.requires_grad and name != frozen)
     trained = [parameter for parameter in made.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, **{"lr": 0.1, "momentum": 0.9, **options})
-    return HeadRun(made, loss(COUNTS), optimizer, CosineLR(optimizer), InstanceSampler([0, 1, 2]), 2, 1)
+    return HeadRun(made, loss(COUNTS), optimizer, schedule(optimizer), InstanceSampler([0, 1, 2]), 2, 1)
 
 
 ALIKE = [
@@ -54,6 +55,25 @@ def test_a_learnt_scale_is_not_stacked_with_a_fixed_one():
 )
 def test_other_sgd_trains_alone(parts):
     assert stack_key(run(**parts)) is None
+
+
+cyclic = partial(CyclicLR, base_lr=0.01, max_lr=0.1)
+one_cycle = partial(OneCycleLR, max_lr=0.1, total_steps=3)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        cyclic,
+        one_cycle,
+        lambda o: SequentialLR(o, [ConstantLR(o), one_cycle(o)], [1]),
+        lambda o: ChainedScheduler([ConstantLR(o), cyclic(o)]),
+    ],
+)
+def test_a_momentum_that_moves_is_autograds(schedule):
+    """A stack has one momentum for all of training."""
+    assert stack_key(run(schedule=schedule)) is None
+    assert stack_key(run(schedule=partial(cyclic, cycle_momentum=False))) == stack_key(run())
 
 
 def test_an_optimiser_of_ones_own_or_under_way_trains_alone():
