@@ -2,12 +2,15 @@
 
     python benchmarks/best_ablation.py --root cifar100 --seeds 3 --budget 240
 
-A variant is `baseline`, which is `cifar100_lt/stage1/ce`, or parts joined by `+`: `augmentation` (AutoAugment and
-Cutout), `mixup`, `cutmix`, `ema`. The last of the default ones is the preset `cifar100_lt/stage1/best`, the one before
-it the same without the extra augmentation. On each stage 1 `--methods` are compared as `lt-lightning compare` does,
-settings chosen on validation images that neither stage has seen: on plain crops and mirror images, and, where stage 1
-was shown more, on what it was shown. The best of all these on the validation images is the variant's, and ★ marks the
-variant that is best on them; test images choose nothing. Nothing is averaged over mirror images.
+A variant is `baseline`, which is `cifar100_lt/stage1/ce` (LORT's), or parts joined by `+`: `recipe` (optimiser, warm-up
+and batch size of `cifar100_lt/stage1/best`), `balanced_softmax`, `augmentation` (AutoAugment and Cutout), `mixup`,
+`cutmix`, `ema`. The last default one is, on a ResNet-32, the preset `cifar100_lt/stage1/best`, the one before it the
+same without the extra augmentation.
+
+On each stage 1 `--methods` are compared as `lt-lightning compare` does, settings chosen on validation images that
+neither stage has seen: on plain crops and mirror images, and, where stage 1 was shown more, on what it was shown. The
+best of all these on the validation images is the variant's, and ★ marks the variant that is best on them; test images
+choose nothing. Nothing is averaged over mirror images.
 
 Finished runs are kept in `--output`, unfinished trainings in `--runs`: a script that is started again goes on.
 """
@@ -35,7 +38,13 @@ from lt_lightning.results import write_json
 from lt_lightning.tables import show
 
 BASELINE = "baseline"
-VARIANTS = (BASELINE, "mixup", "cutmix", "augmentation", "ema", "mixup+ema", "augmentation+mixup+ema")
+VARIANTS = (
+    BASELINE,
+    "recipe",
+    "recipe+augmentation",
+    "recipe+balanced_softmax",
+    "recipe+balanced_softmax+augmentation",
+)
 METHODS = "lort,crt,lws,tau_norm,ncm,logit_adjustment,balanced_softmax,mislas,disalign"
 GROUPS = ("all", "many", "medium", "few")
 PROTOCOL = {
@@ -48,12 +57,21 @@ PROTOCOL = {
 
 def parts() -> dict[str, dict[str, Any]]:
     """What each part changes of the baseline, from the files that the preset is made of."""
-    best = presets.load(str(presets.folder() / presets.FRAGMENTS / "best/stage1.yaml"))
+    best = presets.load("cifar100_lt/stage1/best")
+    arguments, options = best["model"]["init_args"], best["data"]["init_args"]
+    optimisation = {key: arguments[key] for key in ("optimizer", "lr_scheduler")}
+    averaging = {"class_path": "WeightEMA", "init_args": {"decay": 0.999}}  # remembers about 1,000 steps
     return {
-        "augmentation": presets.load(str(presets.folder() / presets.FRAGMENTS / "best/augmentation.yaml")),
-        "mixup": {"model": {"init_args": {"mixing": best["model"]["init_args"]["mixing"]}}},
+        "recipe": {
+            "trainer": best["trainer"],
+            "model": {"init_args": optimisation},
+            "data": {"init_args": {"batch_size": options["batch_size"]}},
+        },
+        "balanced_softmax": {"model": {"init_args": {"loss": arguments["loss"]}}},
+        "augmentation": {"data": {"init_args": {"augmentation": options["augmentation"]}}},
+        "mixup": {"model": {"init_args": {"mixing": {"class_path": "Mixup", "init_args": {"alpha": 1.0}}}}},
         "cutmix": {"model": {"init_args": {"mixing": {"class_path": "CutMix", "init_args": {"alpha": 1.0}}}}},
-        "ema": {"trainer": {"callbacks": best["trainer"]["callbacks"]}},
+        "ema": {"trainer": {"callbacks+": [averaging]}},
     }
 
 

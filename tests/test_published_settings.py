@@ -95,7 +95,7 @@ def recipe(name):
 # (epochs, batch size, learning rate, momentum, weight decay, epochs after which the rate falls, by what)
 RECIPES = {
     "cifar100_lt/stage1/ce": (200, 64, 0.01, 0.9, 5e-3, None, None),
-    "cifar100_lt/stage1/best": (200, 64, 0.01, 0.9, 5e-3, None, None),
+    "cifar100_lt/stage1/best": (200, 128, 0.1, 0.9, 5e-4, None, None),
     "imagenet_lt/stage1/ce": (200, 128, 0.03, 0.9, 5e-4, None, None),
     "inaturalist2018/stage1/ce": (200, 256, 0.1, 0.9, 1e-4, None, None),
     "cifar10/stage1/ss_lr": (300, 128, 0.1, 0.9, 1e-4, None, None),

@@ -46,6 +46,10 @@ class TemperatureScaling(Callback):
         """Leave the module without one: another prediction may ask for none."""
         cast(LTModule, pl_module).temperature = 1.0
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Likewise."""
+        self.on_predict_end(trainer, pl_module)
+
     def _fit(self, trainer: Trainer, module: LTModule) -> float:
         form = form_of(module.loss)
         if form == "other":

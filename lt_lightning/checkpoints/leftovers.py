@@ -51,8 +51,8 @@ def _feeds(key: str, tensor: Tensor, classifier: Classifier) -> bool:
 def _between(others: Mapping[str, Tensor], found: Match, classifier: Classifier) -> set[str]:
     """Keys of the parts beside the classifier whose last layer gives as many numbers as it takes.
 
-    Whether these go into it only the network's code says. What stands beside a copy of the backbone does not, nor does
-    a cosine classifier, whose weight is (features × classes).
+    Whether these go into it only the network's code says. What stands beside a copy of the backbone with other values
+    does not, nor does a cosine classifier, whose weight is (features × classes).
     """
     num_classes, num_features = classifier.weight.shape
     ordered = _says_order(found.source.tensors)
@@ -64,9 +64,18 @@ def _between(others: Mapping[str, Tensor], found: Match, classifier: Classifier)
         weights = [key.split(".") for key in keys if _WEIGHT.search(key)]
         shapes = [others[".".join(names)].shape for names in _last(weights, ordered)]
         wide = any(_gives(shape, num_features) and shape[1:] != (num_classes,) for shape in shapes)
-        if wide and not any(copy.startswith(f"{part}.") for copy in found.copies):
+        if wide and not any(copy.startswith(f"{part}.") and _differs(copy, found) for copy in found.copies):
             between.update(keys)
     return between
+
+
+def _differs(copy: str, found: Match) -> bool:
+    """Whether a copy of the backbone has values of its own; one without is the backbone itself under a second name."""
+    tensors = found.source.tensors
+    own = {key.removeprefix(found.prefix): value for key, value in tensors.items() if key.startswith(found.prefix)}
+    return any(
+        not torch.equal(tensors[f"{copy}{name}"], value) for name, value in own.items() if f"{copy}{name}" in tensors
+    )
 
 
 def _gives(shape: torch.Size, width: int) -> bool:

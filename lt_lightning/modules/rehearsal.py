@@ -65,15 +65,19 @@ def rehearse(
             return
 
 
-def rehearse_module(module: RetrainModule, rows: int) -> None:
+def rehearse_module(module: RetrainModule, rows: object, device: torch.device) -> None:
     """Let the head and the loss of a stage 2 take a step, if one of them is one's own.
+
+    It starts from a classifier that stands for stage 1's. A head that refuses it by a ``ValueError`` or an ``assert``
+    is passed over too: the true one may have no bias, or suit it otherwise.
 
     Args:
         module: Left as it is. One of one's own may call its parts otherwise, and is passed over.
-        rows: Images of a batch.
+        rows: Images of a batch, where the data say how many.
+        device: Where stage 2 trains.
 
     Raises:
-        UsageError: As :func:`rehearse`.
+        UsageError: If a part breaks its contract. What else a part raises is left as it is.
     """
     head, loss = module.head, module.loss
     if not is_ours(type(module)) or (is_ours(type(head)) and is_ours(type(loss))):
@@ -82,5 +86,12 @@ def rehearse_module(module: RetrainModule, rows: int) -> None:
     def step(head: Head, loss: Loss, features: Tensor, targets: Tensor) -> None:
         loss(head(features), targets, features).backward()
 
-    classifier = nn.Linear(head.in_features, head.num_classes).requires_grad_(False)
-    rehearse(head, loss, classifier.weight, classifier.bias, rows, step if module.trains else None, torch.device("cpu"))
+    with torch.random.fork_rng(devices=[]):
+        classifier = nn.Linear(head.in_features, head.num_classes).requires_grad_(False)
+    size = rows if isinstance(rows, int) and rows > 0 else 64
+    try:
+        rehearse(head, loss, classifier.weight, classifier.bias, size, step if module.trains else None, device)
+    except UsageError:
+        raise
+    except (AssertionError, ValueError):
+        return

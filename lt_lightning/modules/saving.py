@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -150,13 +151,17 @@ def _save(
 
 
 def _check_weights(backbone: Backbone, checkpoint: str) -> None:
-    """Refuse a backbone that was made, but not given the weights of the file."""
+    """Refuse a backbone that was made, but not given the weights of the file, by whatever names it has them."""
     try:
-        theirs = checkpoints.match(checkpoints.read(checkpoint), backbone).tensors
+        theirs = checkpoints.read(checkpoint).tensors.values()
     except UsageError:  # it may be gone by now
         return
-    ours = {name: tensor.detach().cpu() for name, tensor in backbone.named_parameters() if name in theirs}
-    if ours and not any(torch.equal(tensor, theirs[name].to(tensor.dtype)) for name, tensor in ours.items()):
+    ours = [tensor.detach().cpu() for tensor in backbone.parameters() if tensor.ndim > 1]  # others are often all 0 or 1
+    if ours and not any(
+        tensor.shape == other.shape and torch.equal(tensor, other.to(tensor.dtype))
+        for tensor in ours
+        for other in theirs
+    ):
         raise UsageError(
             f"`backbone` {type(backbone).__name__} has other weights than `checkpoint` {checkpoint!r}; load them, by "
             f"`backbone.load_state_dict(checkpoints.match(checkpoints.read(…), backbone).tensors)`."
@@ -175,7 +180,10 @@ def _complete(module: LTModule, arguments: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"`arguments` do not make a {kind.__name__} ({' '.join(str(error).split())}).") from error
     complete = cast(dict[str, Any], yaml.safe_load(parser.dump(checked))["model"])
     for part in ("backbone", "head", "loss"):
-        path, made = complete[part]["class_path"], type(getattr(module, part))
-        if path.rpartition(".")[2] not in {base.__name__ for base in made.__mro__}:
-            raise UsageError(f"`arguments` have `{part}` {path}, but what is to be saved is a {made.__name__}.")
+        named, made = complete[part], getattr(module, part)
+        named = named["class_path"] if isinstance(named, dict) else named
+        where, _, name = named.rpartition(".")
+        wanted = getattr(import_module(where), name)
+        if isinstance(wanted, type) and not isinstance(made, wanted):  # it may be a function that makes one
+            raise UsageError(f"`arguments` have `{part}` {named}, but what is to be saved is a {type(made).__name__}.")
     return complete

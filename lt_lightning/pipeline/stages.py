@@ -257,8 +257,8 @@ def _rehearse(method: str, stage: LTCLI) -> None:
     """Try a head or a loss of one's own on features of the true length, so that a mistake costs no stage 1."""
     try:
         with naming(method):
-            # Data of one's own may call it otherwise.
-            rehearse_module(cast(RetrainModule, stage.model), getattr(stage.datamodule, "batch_size", 64))
+            size = getattr(stage.datamodule, "batch_size", None)  # data of one's own may call it otherwise
+            rehearse_module(cast(RetrainModule, stage.model), size, stage.trainer.strategy.root_device)
     except UsageError as error:
         raise UsageError(f"`stage2.{method}`: {error}") from error
 

@@ -25,7 +25,7 @@ def stack_key(run: HeadRun) -> Hashable | None:
     group = optimizer.param_groups[0]
     if group["nesterov"] or group["dampening"] or group["maximize"] or optimizer.state:
         return None
-    if _moves_momentum(run.scheduler):
+    if _may_move_momentum(run.scheduler):
         return None
     wanted = {id(head.get_parameter(name)) for name in kind.names(head)}
     if not wanted == {id(p) for p in group["params"]} == {id(p) for p in head.parameters() if p.requires_grad}:
@@ -34,10 +34,12 @@ def stack_key(run: HeadRun) -> Hashable | None:
     return kind, shapes, slopes, float(group["momentum"])
 
 
-def _moves_momentum(scheduler: LRScheduler) -> bool:
-    """Whether a schedule, or one inside it, cycles the momentum against the learning rate."""
+def _may_move_momentum(scheduler: LRScheduler) -> bool:
+    """Whether a schedule, or one inside it, cycles the momentum against the learning rate; one's own may do so."""
+    if type(scheduler).__module__.partition(".")[0] not in ("torch", "lt_lightning"):
+        return True
     if isinstance(scheduler, SequentialLR | ChainedScheduler):
-        return any(map(_moves_momentum, scheduler._schedulers))
+        return any(map(_may_move_momentum, scheduler._schedulers))
     return bool(getattr(scheduler, "cycle_momentum", False))
 
 

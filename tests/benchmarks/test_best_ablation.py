@@ -16,7 +16,7 @@ DRIVER = """
 import json, sys
 import best_ablation
 from lt_lightning.errors import UsageError
-names = [best_ablation.BASELINE, *best_ablation.VARIANTS[-2:]]
+names = [best_ablation.BASELINE, *best_ablation.VARIANTS[-2:], "recipe+ema"]
 print("configs", json.dumps([best_ablation.stage1_config(name) for name in names]))
 options, steps = json.loads(sys.argv[1])
 for step in steps:
@@ -26,7 +26,8 @@ for step in steps:
     except UsageError as error:
         print("refused", error)
 """
-BOTH = ("--variants", "baseline,augmentation+mixup+ema")
+OTHER = "augmentation+mixup+ema"
+BOTH = ("--variants", f"baseline,{OTHER}")
 STEPS = [
     (*BOTH, "--budget", "0"),
     ("--variants", "baseline"),
@@ -50,22 +51,32 @@ def found(run_script, cifar100_root, tmp_path_factory):
 
 
 def test_the_last_variant_is_the_preset(found):
-    baseline, without, best = found[1]
-    assert best == presets.load("cifar100_lt/stage1/best")
+    baseline, without, best, _ = found[1]
+    preset = presets.load("cifar100_lt/stage1/best")
+    network = best["model"]["init_args"].pop("backbone")  # that of the baseline, for all variants
+    assert network == baseline["model"]["init_args"]["backbone"]
+    assert preset["model"]["init_args"].pop("backbone") == "ResNet32"
+    assert best == preset
     assert baseline == presets.load("cifar100_lt/stage1/ce")
     assert "augmentation" not in without["data"]["init_args"]
+    without["model"]["init_args"].pop("backbone")
     assert without["model"] == best["model"]
     assert without["trainer"] == best["trainer"]
 
 
+def test_parts_that_bring_callbacks_keep_each_others(found):
+    averaged = found[1][-1]["trainer"]["callbacks"]
+    assert [callback["class_path"] for callback in averaged] == ["LinearWarmup", "WeightEMA"]
+
+
 def test_it_stops_and_goes_on(found):
     said, _, held = found
-    assert "unfinished: baseline (seed 0), augmentation+mixup+ema (seed 0)" in said[0]
+    assert f"unfinished: baseline (seed 0), {OTHER} (seed 0)" in said[0]
     assert "baseline, seed 0: 1 of 1 left" in said[1]
-    assert "augmentation+mixup+ema, seed 0: 1 of 2 left" in said[2]
+    assert f"{OTHER}, seed 0: 1 of 2 left" in said[2]
     assert "unfinished" not in said[2]
     assert "★" in said[2]
-    assert [run["variant"] for run in held["runs"]] == ["baseline", "augmentation+mixup+ema"]
+    assert [run["variant"] for run in held["runs"]] == ["baseline", OTHER]
     assert all(run["environment"]["hardware"] for run in held["runs"])  # which may be another for each
 
 
@@ -96,4 +107,5 @@ def test_the_pipeline_is_made_of_the_two_presets():
     assert plan["data"] == stage1["data"]
     sampler = plan["stage2"]["mislas"]["sampler"]
     options = {key: value for key, value in plan["data"]["init_args"].items() if key != "augmentation"}
-    assert stage2["data"]["init_args"] == options | {"sampler": sampler}
+    size = plan["stage2"]["mislas"]["batch_size"]
+    assert stage2["data"]["init_args"] == options | {"sampler": sampler, "batch_size": size}

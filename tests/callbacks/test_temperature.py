@@ -4,6 +4,7 @@ import csv
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger
 
 from lt_lightning.callbacks import PredictionsWriter, TemperatureScaling
@@ -43,6 +44,18 @@ def test_a_number_is_taken_as_it_is(trainer, digits, stage1_module):
     logits, _ = outputs(module, data, "test")
     expected = module.loss.probabilities(logits / 2.5)[: len(batch["probabilities"])]
     torch.testing.assert_close(batch["probabilities"], expected, rtol=1e-4, atol=1e-6)
+    assert (scaling.used, module.temperature) == (2.5, 1)
+
+
+def test_an_interrupted_prediction_leaves_none(trainer, digits, stage1_module):
+    class Interrupted(Callback):
+        def on_predict_batch_end(self, *_):
+            raise RuntimeError("stopped")
+
+    data, scaling = digits(), TemperatureScaling(2.5)
+    module = stage1_module(data)
+    with pytest.raises(RuntimeError, match="stopped"):
+        trainer(callbacks=[scaling, Interrupted()]).predict(module, datamodule=data)
     assert (scaling.used, module.temperature) == (2.5, 1)
 
 

@@ -107,6 +107,17 @@ def test_what_stands_beside_a_copy_of_the_backbone_is_the_copys(left_over, backb
     assert left_over(copy | {"ema.neck.weight": (8, 8), "neck.weight": (8, 8)}) == ["neck.weight"]
 
 
+def test_the_backbone_under_a_second_name_is_no_copy(backbone, in_memory):
+    """`self.net = self.model.encoder`: the neck beside the second name is the network's."""
+    tensors = {f"net.{key}": value for key, value in backbone.state_dict().items()}
+    tensors |= {f"model.encoder.{key}": value.clone() for key, value in backbone.state_dict().items()}
+    tensors |= {"model.neck.weight": torch.ones(8, 8), "fc.weight": torch.ones(10, 8)}
+    found = checkpoints.match(in_memory(tensors), backbone)
+    assert found.copies
+    extra = checkpoints.unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x")))
+    assert extra == ["model.neck.weight"]
+
+
 def test_two_layers_side_by_side_end_in_one(left_over):
     assert left_over({"first.weight": (32, 8), "second.weight": (8, 32)}) == ["second.weight"]
 

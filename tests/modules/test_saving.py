@@ -123,3 +123,29 @@ def test_arguments_name_what_is_saved(parts, stage1, tmp_path):
         arguments = {"backbone": SMALL, "head": "LinearHead", "loss": "CrossEntropyLoss", part: wrong}
         with pytest.raises(UsageError, match=f"`arguments` have `{part}` .*{wrong}, but what is to be saved is a "):
             save_retrained(tmp_path / "x.ckpt", str(stage1), backbone, head, loss, data, arguments=arguments)
+
+
+def test_what_a_function_makes_is_saved_by_the_functions_name(parts, stage1, tmp_path, here, monkeypatch):
+    (here / "saved_head.py").write_text(
+        "from lt_lightning.heads import LinearHead\n"
+        "def make_head(in_features: int, class_counts: list[int]) -> LinearHead:\n"
+        "    return LinearHead(in_features, class_counts)\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    backbone, data = parts
+    head, loss = LinearHead(8, data.class_counts), CrossEntropyLoss(data.class_counts)
+    arguments = {"backbone": SMALL, "head": "saved_head.make_head"}
+    save_retrained(tmp_path / "x.ckpt", str(stage1), backbone, head, loss, data, arguments=arguments)
+    assert read_record(tmp_path / "x.ckpt").model["init_args"]["head"] == "saved_head.make_head"
+
+
+def test_weights_of_an_average_in_the_file_are_the_files_and_those_of_another_file_are_not(parts, digits, tmp_path):
+    backbone, data = parts
+    head, loss = LinearHead(8, data.class_counts), CrossEntropyLoss(data.class_counts)
+    network = {f"net.{key}": value + 1 for key, value in backbone.state_dict().items()}
+    average = {f"ema.net.{key}": value for key, value in backbone.state_dict().items()}
+    torch.save(network | average, tmp_path / "both.pth")
+    save_retrained(tmp_path / "x.ckpt", str(tmp_path / "both.pth"), backbone, head, loss, data)
+    torch.save({"other.weight": torch.ones(3, 3)}, tmp_path / "other.pth")
+    with pytest.raises(UsageError, match="`backbone` SmallCNN has other weights"):
+        save_retrained(tmp_path / "y.ckpt", str(tmp_path / "other.pth"), backbone, head, loss, data)

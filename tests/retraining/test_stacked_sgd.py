@@ -61,11 +61,16 @@ cyclic = partial(CyclicLR, base_lr=0.01, max_lr=0.1)
 one_cycle = partial(OneCycleLR, max_lr=0.1, total_steps=3)
 
 
+class Own(ConstantLR):
+    """May do what it likes with the momentum."""
+
+
 @pytest.mark.parametrize(
     "schedule",
     [
         cyclic,
         one_cycle,
+        Own,
         lambda o: SequentialLR(o, [ConstantLR(o), one_cycle(o)], [1]),
         lambda o: ChainedScheduler([ConstantLR(o), cyclic(o)]),
     ],
