@@ -77,7 +77,7 @@ def check_word(name: str, word: object, words: Any) -> None:
         UsageError: If it is another.
     """
     known = get_args(words)
-    if word not in known:
+    if not isinstance(word, str) or word not in known:
         raise UsageError(f"`{name}` must be one of {', '.join(known)}, but got {word!r}.")
 
 

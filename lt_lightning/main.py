@@ -132,7 +132,7 @@ class LTCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse a command line or a dictionary."""
-        ours = parser if self._typed is None else self._subcommand_parsers[self._typed]
+        ours = getattr(self, "_subcommand_parsers", {}).get(self._typed, parser)
         with sentences(self._typed or "fit", parser=ours):
             self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
             running = self.config.get("subcommand")

@@ -119,7 +119,8 @@ def instantiation_sentences() -> Iterator[None]:
 
 def _close(parser: ArgumentParser | None, found: re.Match[str]) -> str:
     """The options that one which there is not may have meant."""
-    close = get_close_matches(found[1], [] if parser is None else parser._option_string_actions, cutoff=0.7)
+    known = [] if parser is None else [name for name in parser._option_string_actions if not name.endswith("+")]
+    close = get_close_matches(found[1], known, cutoff=0.7)
     return f"{found[0]} (did you mean {' or '.join(close)}?)" if close else found[0]
 
 

@@ -5,7 +5,7 @@ import pytest
 from lt_lightning import cli
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.errors import UsageError
-from lt_lightning.main import main
+from lt_lightning.main import LTCLI, main
 
 
 def test_a_class_of_ones_own_is_asked_for_help_by_its_whole_name(here, tiny, monkeypatch, capsys):
@@ -101,3 +101,8 @@ def test_a_mistake_in_a_pipeline_stays_one_of_the_pipeline(here, capsys):
     said = capsys.readouterr().err
     assert "`lt-lightning pipeline" in said
     assert "so it is one of" not in said
+
+
+def test_a_subcommand_where_none_is_wanted_is_one_sentence():
+    with pytest.raises(UsageError, match="fit"):
+        LTCLI(["fit", "--data=DigitsLT"], run=False)

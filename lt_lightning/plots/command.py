@@ -9,6 +9,7 @@ from lt_lightning.errors import UsageError
 from lt_lightning.plots.canvas import FORMATS, require_matplotlib, save
 from lt_lightning.plots.drawing import KINDS, MOST_LINES, draw
 from lt_lightning.report import Row, collect, group, labels, sections
+from lt_lightning.report.overwriting import add_overwrite, with_values
 
 _KINDS = "tail (accuracy per class), groups, logits, reliability, curves (of training), grid (settings compare tried)"
 
@@ -36,15 +37,8 @@ def main(argv: Sequence[str]) -> None:
         "--split", choices=("test", "val"), default="test", help="Images whose figures are drawn; test by default."
     )
     parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"Of the files; {FORMATS[0]} by default.")
-    parser.add_argument(
-        "--overwrite",
-        nargs="?",  # alone at the end it is true
-        const="true",
-        default="false",
-        choices=("true", "false"),
-        help="Whether files that exist are replaced.",
-    )
-    options = parser.parse_args(list(argv[1:]))
+    add_overwrite(parser, "Whether files that exist are replaced.")
+    options = parser.parse_args(with_values(argv[1:]))
     overwrite = options.overwrite == "true"
     kinds = _named(options.kinds, list(KINDS), "--kinds")
     require_matplotlib()

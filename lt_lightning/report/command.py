@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lt_lightning.report.collecting import collect
 from lt_lightning.report.files import check_output, write
+from lt_lightning.report.overwriting import add_overwrite, with_values
 from lt_lightning.report.rendering import tables
 from lt_lightning.report.rows import group
 from lt_lightning.tables import show
@@ -28,15 +29,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--split", choices=("test", "val"), default="test", help="Images whose figures are shown; test by default."
     )
-    parser.add_argument(
-        "--overwrite",
-        nargs="?",  # alone at the end it is true
-        const="true",
-        default="false",
-        choices=("true", "false"),
-        help="Whether the file of --output is replaced if it exists.",
-    )
-    options = parser.parse_args(list(argv[1:]))
+    add_overwrite(parser, "Whether the file of --output is replaced if it exists.")
+    options = parser.parse_args(with_values(argv[1:]))
     overwrite = options.overwrite == "true"
     if options.output is not None:
         check_output(options.output, overwrite)

@@ -25,8 +25,9 @@ def test_files_are_written_whole_and_replaced_on_request_only(write, run, here, 
     assert "| LinearHead + LORTLoss | 45.0 ± 7.1 |" in (here / "table.md").read_text()
     with pytest.raises(UsageError, match=r"`--output` 'table.md' exists; give another name, or `--overwrite true`"):
         report.main(["report", "runs", "--output", "table.md", "--overwrite", "false"])
-    for words in (["--overwrite", "true"], ["--overwrite=true"], ["--overwrite"]):
+    for words in (["--overwrite", "true"], ["--overwrite=True"], ["--overwrite"]):
         report.main(["report", "runs", "--output", "table.md", *words])
+    report.main(["report", "--output", "table.md", "--overwrite", "runs"])
     with pytest.raises(UsageError, match=r"'table.txt' must end in .csv, .md or .json"):
         report.main(["report", "runs", "--output", "table.txt"])
     with pytest.raises(UsageError, match=r"results\.json would be taken for a run's own file"):
