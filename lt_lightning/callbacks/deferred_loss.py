@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.drw import DRW
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_makes
 from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.modules import LTModule
 from lt_lightning.modules.combinations import check_head_and_loss
@@ -28,8 +28,9 @@ class DeferredLoss(DeferredCallback):
         before: Makes the loss until then from ``(class_counts,)``.
 
     Raises:
-        UsageError: If ``start`` is negative or no whole number above 1; before training, if the first loss does not go
-            with the head, scales logits otherwise than the module's loss, or keeps a state, which no checkpoint would.
+        UsageError: If ``start`` is negative or no whole number above 1, or ``before`` a loss; before training, if the
+            first loss does not go with the head, scales logits otherwise than the module's loss, or keeps a state,
+            which no checkpoint would.
 
     References:
         Park et al., "Influence-Balanced Loss for Imbalanced Visual Classification", ICCV 2021.
@@ -37,6 +38,7 @@ class DeferredLoss(DeferredCallback):
 
     def __init__(self, start: float = 0.5, before: Callable[[list[int]], Loss] = CrossEntropyLoss) -> None:
         super().__init__(start)
+        check_makes("before", before, Loss)
         self.before = before
         self._stand_in: Loss | None = None
 

@@ -30,8 +30,9 @@ class TemperatureScaling(Callback):
     """
 
     def __init__(self, temperature: float | Literal["auto"] = "auto") -> None:
-        if temperature != "auto" and not 0 < temperature < float("inf"):
-            raise UsageError(f'`temperature` must be above 0 and finite, or "auto", but got {temperature}.')
+        known = temperature == "auto" if isinstance(temperature, str) else 0 < temperature < float("inf")
+        if not known:
+            raise UsageError(f'`temperature` must be above 0 and finite, or "auto", but got {temperature!r}.')
         self.temperature: float | Literal["auto"] = temperature
         self.used: float | None = None
         """The divisor of the last prediction."""

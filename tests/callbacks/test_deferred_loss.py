@@ -142,6 +142,11 @@ def test_a_balanced_sampler_and_a_first_loss_that_balances_are_refused(trainer, 
         trainer(callbacks=[DeferredLoss(1, BalancedSoftmaxLoss)]).fit(stage1_module(data), datamodule=data)
 
 
+def test_a_loss_that_is_made_already_is_refused():
+    with pytest.raises(UsageError, match="`before` must be what makes one, such as the class `CrossEntropyLoss`"):
+        DeferredLoss(before=CrossEntropyLoss([3, 2]))
+
+
 def test_another_module_is_refused():
     with pytest.raises(UsageError, match="`DeferredLoss` needs a module of this package, but got LightningModule"):
         DeferredLoss().check(LightningModule(), 3)

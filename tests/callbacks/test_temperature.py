@@ -59,7 +59,7 @@ def test_an_interrupted_prediction_leaves_none(trainer, digits, stage1_module):
     assert (scaling.used, module.temperature) == (2.5, 1)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan"), "Auto"])
 def test_temperatures_are_positive_and_finite(value):
     with pytest.raises(UsageError, match="`temperature` must be above 0 and finite"):
         TemperatureScaling(value)
