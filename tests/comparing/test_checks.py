@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lt_lightning import checkpoints
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options, compare
 from lt_lightning.comparing.checks import check_chosen, check_favoured, check_memorised, check_order, check_validated
@@ -124,6 +125,7 @@ def test_a_stage_1_that_validation_images_have_chosen_is_said(setup, selection, 
 @pytest.mark.filterwarnings("ignore:No method is better", "ignore:Stage 1 is no worse")
 def test_a_second_comparison_on_what_the_first_handed_back_says_so(stage1, digits, tmp_path):
     data, backbone = digits(), SmallCNN(8)
+    backbone.load_state_dict(checkpoints.match(checkpoints.read(stage1), backbone).tensors)
     save_retrained(
         tmp_path / "better.ckpt",
         str(stage1),
