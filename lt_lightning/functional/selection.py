@@ -120,7 +120,7 @@ def hard_selection_softmax_loss(
         "Hard Mining for SR".
     """
     number = max(1, floor(percentage * (logits.shape[1] - 1) / 100))
-    chosen = _fill(logits.detach().clone(), targets, -torch.inf).topk(number, dim=1).indices
+    chosen = _fill(logits.detach().clone(), targets, -torch.inf).topk(number, dim=1, sorted=False).indices
     # Only the largest logit can have a probability above 1/2. Its complement is the share of the others, whose
     # logarithm needs no subtraction.
     top = logits.detach().argmax(dim=1, keepdim=True)
