@@ -1,6 +1,7 @@
 """Checkpoints of heads that were trained without a trainer."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
@@ -183,7 +184,9 @@ def _complete(module: LTModule, arguments: Mapping[str, Any]) -> dict[str, Any]:
         named, made = complete[part], getattr(module, part)
         named = named["class_path"] if isinstance(named, dict) else named
         where, _, name = named.rpartition(".")
-        wanted = getattr(import_module(where), name)
+        wanted = None
+        with suppress(ImportError):  # of a class within a class
+            wanted = getattr(import_module(where), name, None)
         if isinstance(wanted, type) and not isinstance(made, wanted):  # it may be a function that makes one
             raise UsageError(f"`arguments` have `{part}` {named}, but what is to be saved is a {type(made).__name__}.")
     return complete

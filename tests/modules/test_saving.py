@@ -149,3 +149,18 @@ def test_weights_of_an_average_in_the_file_are_the_files_and_those_of_another_fi
     torch.save({"other.weight": torch.ones(3, 3)}, tmp_path / "other.pth")
     with pytest.raises(UsageError, match="`backbone` SmallCNN has other weights"):
         save_retrained(tmp_path / "y.ckpt", str(tmp_path / "other.pth"), backbone, head, loss, data)
+
+
+def test_a_head_that_is_defined_within_a_class_is_saved(parts, stage1, tmp_path, here, monkeypatch):
+    (here / "saved_within.py").write_text(
+        "from lt_lightning.heads import LinearHead\nclass Outer:\n    class Inner(LinearHead):\n        pass\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    from saved_within import Outer
+
+    backbone, data = parts
+    head, loss = Outer.Inner(8, data.class_counts), CrossEntropyLoss(data.class_counts)
+    arguments = {"backbone": SMALL, "head": "saved_within.Outer.Inner"}
+    save_retrained(tmp_path / "x.ckpt", str(stage1), backbone, head, loss, data, arguments=arguments)
+    found = read_record(tmp_path / "x.ckpt").model["init_args"]["head"]
+    assert found["class_path"] == "saved_within.Outer.Inner"
