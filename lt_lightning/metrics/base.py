@@ -21,11 +21,11 @@ class ExactMetric(Metric):
         return self
 
 
-def group_masks(class_counts: Sequence[int], thresholds: tuple[int, int]) -> Tensor:
+def group_masks(class_counts: Sequence[int], group_thresholds: tuple[int, int]) -> Tensor:
     """Check what the groups are made from and return their masks, ``(3, K)``; a class may have no training image.
 
     Raises:
         UsageError: If a count is negative or no whole number, or the thresholds do not rise from 0.
     """
-    check_thresholds("thresholds", thresholds)
-    return group_of(checked_counts(class_counts, least=0), thresholds)
+    check_thresholds("group_thresholds", group_thresholds)
+    return group_of(checked_counts(class_counts, least=0), group_thresholds)

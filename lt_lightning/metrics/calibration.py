@@ -22,7 +22,7 @@ class CalibrationError(ExactMetric):
 
     Args:
         class_counts: Training images per class, length K; they decide the groups.
-        thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+        group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
         num_bins: Bins of equal width in [0, 1]; 15 is Guo et al.'s.
 
     Raises:
@@ -39,12 +39,12 @@ class CalibrationError(ExactMetric):
     groups: Tensor
 
     def __init__(
-        self, class_counts: Sequence[int], thresholds: tuple[int, int] = (20, 100), num_bins: int = 15
+        self, class_counts: Sequence[int], group_thresholds: tuple[int, int] = (20, 100), num_bins: int = 15
     ) -> None:
         super().__init__()
         if num_bins < 1:
             raise UsageError(f"`num_bins` must be at least 1, but got {num_bins}.")
-        masks = group_masks(class_counts, thresholds)
+        masks = group_masks(class_counts, group_thresholds)
         self.num_classes = masks.shape[1]
         self.num_bins = num_bins
         # argmax has no kernel for bool everywhere

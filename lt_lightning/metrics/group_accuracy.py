@@ -20,7 +20,7 @@ class GroupAccuracy(ExactMetric):
 
     Args:
         class_counts: Training images per class, length K; they decide the groups.
-        thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+        group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
         top_k: For each k also the share of images whose class is among the k largest logits; a k that reaches the
             number of classes, where that is every image, is left out. 5 is what ImageNet's tables give beside top 1.
 
@@ -37,10 +37,10 @@ class GroupAccuracy(ExactMetric):
     ranks: Tensor
 
     def __init__(
-        self, class_counts: Sequence[int], thresholds: tuple[int, int] = (20, 100), top_k: Sequence[int] = (5,)
+        self, class_counts: Sequence[int], group_thresholds: tuple[int, int] = (20, 100), top_k: Sequence[int] = (5,)
     ) -> None:
         super().__init__()
-        masks = group_masks(class_counts, thresholds)
+        masks = group_masks(class_counts, group_thresholds)
         self.num_classes = masks.shape[1]
         if any(k < 2 for k in top_k):
             raise UsageError(f"`top_k` must hold numbers from 2 on (1 is always there), but got {tuple(top_k)}.")

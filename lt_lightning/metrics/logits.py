@@ -24,7 +24,7 @@ class LogitsStatistics(ExactMetric):
 
     Args:
         class_counts: Training images per class, length K; they decide the groups of :meth:`by_group`.
-        thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+        group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
 
     Raises:
         UsageError: If a count is negative or no whole number, or the thresholds do not rise from 0.
@@ -39,9 +39,9 @@ class LogitsStatistics(ExactMetric):
     total: Tensor
     masks: Tensor
 
-    def __init__(self, class_counts: Sequence[int], thresholds: tuple[int, int] = (20, 100)) -> None:
+    def __init__(self, class_counts: Sequence[int], group_thresholds: tuple[int, int] = (20, 100)) -> None:
         super().__init__()
-        self.register_buffer("masks", group_masks(class_counts, thresholds), persistent=False)
+        self.register_buffer("masks", group_masks(class_counts, group_thresholds), persistent=False)
         self.num_classes = self.masks.shape[1]
         for name in ("sums", "squares", "own_sums"):  # row 0: raw, row 1: centred
             self.add_state(name, torch.zeros(2, self.num_classes, dtype=torch.float64), dist_reduce_fx="sum")

@@ -71,7 +71,7 @@ def test_probabilities_of_the_loss_carry_its_scale() -> None:
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(UsageError, match="`num_bins` must be at least 1, but got 0"):
         CalibrationError([5, 3], num_bins=0)
-    with pytest.raises(UsageError, match=r"`thresholds` must be \(low, high\)"):
+    with pytest.raises(UsageError, match=r"`group_thresholds` must be \(low, high\)"):
         CalibrationError([5, 3], (9, 3))
     with pytest.raises(UsageError, match=r"`probabilities` must have shape \(N, 2\), but got \(4, 3\)"):
         CalibrationError([5, 3]).update(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))

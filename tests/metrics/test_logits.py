@@ -119,5 +119,5 @@ def test_means_by_group_leave_out_classes_without_images() -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"`thresholds` must be \(low, high\)"):
+    with pytest.raises(UsageError, match=r"`group_thresholds` must be \(low, high\)"):
         LogitsStatistics(COUNTS, (100, 20))
