@@ -151,6 +151,7 @@ MAY_IMPORT = {
         "slurm",
         "tables",
         "trainer_errors",
+        "trainer_options",
     },
     "inspecting": {
         "config_files",

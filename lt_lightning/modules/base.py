@@ -28,6 +28,7 @@ from lt_lightning.modules.loop_state import mark_unfinished_epoch, run_ends, ste
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
 from lt_lightning.modules.past import loaded_past, past_when_made
+from lt_lightning.modules.run_options import check_monitors, check_options
 from lt_lightning.modules.speed import Compilation, check_accumulation, check_compilation, compile_
 from lt_lightning.modules.starting import start_bias
 
@@ -305,11 +306,17 @@ class LTModule(LightningModule):
             trainer: That is to train, if it is known.
 
         Raises:
-            UsageError: If sampler and loss or head balance twice, or optimiser or schedule refuse their values.
+            UsageError: If sampler and loss or head balance twice, optimiser or schedule refuse their values, or the
+                trainer has options to train nothing, or goes by a figure that there will not be.
         """
+        if trainer is not None:
+            check_options(trainer)
         check_sampler(data, self.head, self.loss, self.allow_double_balancing)
+        scheduler = None
         if any(parameter.requires_grad for parameter in self.parameters()):
-            make_optimisation(self, self.optimizer, self.lr_scheduler, trainer)
+            _, scheduler = make_optimisation(self, self.optimizer, self.lr_scheduler, trainer)
+        if trainer is not None:
+            check_monitors(self, trainer, scheduler, self._metrics("val").figures(), data)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 

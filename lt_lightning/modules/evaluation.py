@@ -43,6 +43,12 @@ class Evaluation(nn.Module):
         """What is logged: accuracies and calibration error, over all processes."""
         return {**self.accuracy.compute(), "ece": self.calibration.compute()["all"]}
 
+    def figures(self) -> dict[str, int]:
+        """Names of :meth:`scalars`, each with how many classes it is about, without computing any."""
+        number, sizes = self.accuracy.num_classes, self.accuracy.group_sizes
+        others = ("micro", "harmonic", "geometric", "worst", *(f"top{k}" for k in self.accuracy.top_k), "ece")
+        return {"all": number, **sizes, **dict.fromkeys(others, number)}
+
     def record(self, head: Head) -> dict[str, Any]:
         """Everything measured as plain values, over all processes.
 

@@ -113,7 +113,10 @@ def for_trainer(
             raise UsageError("`CosineLR` needs to know where training ends: set `trainer.max_epochs`, or its `epochs`.")
         scheduler.set_epochs(trainer.max_epochs)
     if isinstance(scheduler, MonitoringReduceLROnPlateau):
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": scheduler.monitor}}
+        # Its figure is new only where images have been looked at, and before that there is none.
+        epochs = trainer.check_val_every_n_epoch if scheduler.monitor.startswith("val/") else 1
+        stepped = {"scheduler": scheduler, "monitor": scheduler.monitor, "frequency": epochs or 1}
+        return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": stepped})
     return [optimizer], [scheduler]
 
 

@@ -3,6 +3,7 @@
 import inspect
 from argparse import SUPPRESS
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -38,12 +39,12 @@ def method_names(arguments: Sequence[str]) -> list[str]:
     The parser is made for them, so they must be known before it parses.
 
     Raises:
-        UsageError: If a stage sets what the pipeline decides for all stages.
+        UsageError: If a stage sets what the pipeline decides for all stages, or a method has no model.
     """
-    found: dict[str, None] = {}
+    found: dict[str, bool] = {}
     for keys, value in _settings(arguments):
         if keys[0] == "stage2" and len(keys) > 1:
-            found[keys[1]] = None
+            found[keys[1]] = found.get(keys[1], False) or keys[2:3] == ("model",)
             if keys[1] == STAGE1:
                 raise UsageError(f"`stage2` names a method {STAGE1!r}, which is the first stage; call it otherwise.")
         stage = ".".join(keys[:2]) if keys[0] == "stage2" else keys[0]
@@ -56,6 +57,15 @@ def method_names(arguments: Sequence[str]) -> list[str]:
                 f"`{stage}.model.checkpoint` is {value!r}, but in a pipeline stage 2 starts from its own stage 1; "
                 f"remove it, or use `lt-lightning fit` for an existing checkpoint."
             )
+    for name in (name for name, has_model in found.items() if not has_model):
+        others = [other for other, has_model in found.items() if has_model]
+        close = get_close_matches(name, others)
+        meant = f" (did you mean {' or '.join(close)}?)" if close else ""
+        there = f"; the configuration has {', '.join(others)}" if others else ""
+        raise UsageError(
+            f"`stage2.{name}` names a method without a `model`{meant}{there}; a new method needs "
+            f"`--stage2.{name}.model`."
+        )
     return list(found)
 
 

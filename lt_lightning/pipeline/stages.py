@@ -3,7 +3,8 @@
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,10 +31,11 @@ from lt_lightning.modules.rehearsal import rehearse_module
 from lt_lightning.pipeline import interrupted, progress
 from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
-from lt_lightning.results import claim_folder, environment, job
+from lt_lightning.results import claim_folder, environment, job, sha256_of
 from lt_lightning.retraining import naming
 from lt_lightning.signals import sigterm_interrupts
 from lt_lightning.tables import accuracy_table, show
+from lt_lightning.trainer_options import TrainerOptions
 
 
 class Pipeline:
@@ -80,7 +82,7 @@ class Pipeline:
 
     def _run(self, done: Progress, data: LTDataModule, resumes: bool) -> None:
         """Train and test what has not finished."""
-        folder = done.folder
+        started, folder = time.perf_counter(), done.folder
         if resumes:
             interrupted.expect_what_is_there()
         if done.rows:
@@ -99,7 +101,7 @@ class Pipeline:
                     done.rows[method] = {"folder": str(folder / method), "diverged": True}
                     rank_zero_warn(f"`stage2.{method}` has no figures, the other methods go on. {error}")
                 done.save()
-        self._report(done, data)
+        self._report(done, data, None if resumes else time.perf_counter() - started)
 
     # -- before training ---------------------------------------------------------------------------------------------
 
@@ -114,14 +116,14 @@ class Pipeline:
         """
         first = self._stage(STAGE1, None, None)
         self.device = first.trainer.strategy.root_device
-        _check_stage(first)
-        self._check_augmentation(STAGE1, first)
+        with _of_stage(STAGE1):
+            self._check_stage(STAGE1, first)
         wanted = {key: tensor.shape for key, tensor in first.model.backbone.state_dict().items()}
         for method in self.methods:
-            stage = self._stage(method, None, "stage 1's last epoch")
-            _check_stage(stage)
-            _rehearse(method, stage)
-            self._check_augmentation(method, stage)
+            with _of_stage(method):
+                stage = self._stage(method, None, "stage 1's last epoch")
+                self._check_stage(method, stage)
+                _rehearse(method, stage)
             if {key: tensor.shape for key, tensor in stage.model.backbone.state_dict().items()} != wanted:
                 raise UsageError(
                     f"`stage2.{method}.model.backbone` {type(stage.model.backbone).__name__} differs from "
@@ -156,8 +158,22 @@ class Pipeline:
         """What the plan says of one stage."""
         return cast(dict[str, Any], self.plan[STAGE1] if name == STAGE1 else self.plan["stage2"][name])
 
-    def _check_augmentation(self, name: str, stage: LTCLI) -> None:
-        """Refuse an augmentation of a stage whose data take one, but show none that it could replace."""
+    def _check_stage(self, name: str, stage: LTCLI) -> None:
+        """Refuse what would only show while the stage trains.
+
+        Raises:
+            UsageError: If its parts do not go together, its training has no end, or it has an augmentation although
+                its data take one, but show none that it could replace.
+        """
+        model, trainer = cast(LTModule, stage.model), cast(Any, stage.trainer)
+        if _trains(model) and not TrainerOptions(self._part(name)["trainer"]).has_end:
+            raise UsageError(
+                f"`{_where(name)}.trainer.max_epochs` is not set, so training would have no end; give it a number."
+            )
+        model.check(stage.datamodule, trainer)
+        for callback in trainer.callbacks:
+            if isinstance(callback, DeferredCallback):
+                callback.check_run(trainer, model, stage.datamodule)
         if self._part(name).get("augmentation") is not None and stage.datamodule.describe_augmentation() is None:
             raise UsageError(
                 f"`{_where(name)}.augmentation` is given, but `data` {type(stage.datamodule).__name__} has no "
@@ -178,7 +194,7 @@ class Pipeline:
         if trainer.is_global_zero:
             number = [STAGE1, *self.methods].index(name) + 1
             Console().rule(f"{name} ({number} of {len(self.methods) + 1})", align="left")
-        started = time.perf_counter()
+        started, trains = time.perf_counter(), _trains(model)
         begun, record, weights = None, None, None
         if resumes:
             begun, record = interrupted.newest_checkpoint(folder), interrupted.record_of_training(folder)
@@ -186,20 +202,20 @@ class Pipeline:
         if record is not None:
             weights = interrupted.last_epoch(folder)
             interrupted.count_as_trained(trainer, model, weights, record)
-        elif _trains(model):
+        elif trains:
             trainer.callbacks.append(LoadTestImagesFirst())
             trainer.fit(model, datamodule=data, ckpt_path=begun)
         interrupted.forget_interruption(trainer, folder)
         without_figure = "val" not in model.evaluation and data.has_validation
-        if without_figure and (begun is not None or not _trains(model)):  # or it was interrupted as training ended
+        if without_figure and (begun is not None or not trains):  # or it was interrupted as training ended
             trainer.validate(model, datamodule=data, verbose=False)
-        seconds = time.perf_counter() - started if begun is None else None
+        seconds = 0.0 if not trains else time.perf_counter() - started if begun is None else None
         trainer.test(model, datamodule=data, verbose=False, ckpt_path=weights)
         done.rows[name] = {
             "folder": trainer.log_dir,
             "training_seconds": seconds,
             "epochs": model.epochs_trained,
-            "augmentation": data.describe_augmentation() if _trains(model) else None,
+            "augmentation": data.describe_augmentation() if trains else None,
             "selection": selection_of({callback.state_key: callback.state_dict() for callback in trainer.callbacks}),
             **{split: evaluation["accuracy"] for split, evaluation in model.evaluation.items()},
             "group_sizes": model.evaluation["test"]["group_sizes"],
@@ -207,23 +223,33 @@ class Pipeline:
         done.save()
         return cast(Trainer, trainer)
 
-    def _report(self, done: Progress, data: LTDataModule) -> None:
-        """Write the results, with rows in the order of the plan, and print the table."""
+    def _report(self, done: Progress, data: LTDataModule, seconds: float | None) -> None:
+        """Write the results, with rows in the order of the plan, and print the table.
+
+        Args:
+            done: All that has finished.
+            data: Of all stages.
+            seconds: That it took; ``None`` if it was interrupted, for nobody has timed all of them then.
+        """
         splits: tuple[Split, ...] = ("train", "val", "test")
         for split in splits:
             data.split(split)  # their hashes are recorded, whatever was left to be trained
         rows = {name: done.rows[name] for name in (STAGE1, *self.methods)}
+        config = done.folder / progress.CONFIG
         record = {
             "environment": environment(self.device),
             "command": shlex.join(sys.argv),
             "job": job(),
             "preset": done.preset,
+            "config": str(config),
+            "config_sha256": sha256_of(config) if config.is_file() else None,  # other processes have no folder
             "seed": self.plan["seed_everything"],
             "data": data.describe_split(),
             "class_counts": data.class_counts,
             "group_thresholds": list(data.group_thresholds),
             "selection": rows[STAGE1]["selection"],  # of the network of all stages; a row has its own beside it
             "stages": rows,
+            "seconds": seconds,
         }
         done.end(record)
         show_results(record, done.folder)
@@ -253,18 +279,19 @@ def _where(name: str) -> str:
     return name if name == STAGE1 else f"stage2.{name}"
 
 
+@contextmanager
+def _of_stage(name: str) -> Iterator[None]:
+    """Have an error say which stage it is about: many may have an option of the same name."""
+    try:
+        yield
+    except UsageError as error:
+        if f"`{_where(name)}." in str(error):  # which says so itself
+            raise
+        raise UsageError(f"`{_where(name)}`: {error}") from error
+
+
 def _rehearse(method: str, stage: LTCLI) -> None:
     """Try a head or a loss of one's own on features of the true length, so that a mistake costs no stage 1."""
-    try:
-        with naming(method):
-            size = getattr(stage.datamodule, "batch_size", None)  # data of one's own may call it otherwise
-            rehearse_module(cast(RetrainModule, stage.model), size, stage.trainer.strategy.root_device)
-    except UsageError as error:
-        raise UsageError(f"`stage2.{method}`: {error}") from error
-
-
-def _check_stage(stage: LTCLI) -> None:
-    stage.model.check(stage.datamodule, stage.trainer)
-    for callback in cast(Any, stage.trainer).callbacks:
-        if isinstance(callback, DeferredCallback):
-            callback.check_run(stage.trainer, stage.model, stage.datamodule)
+    with naming(method):
+        size = getattr(stage.datamodule, "batch_size", None)  # data of one's own may call it otherwise
+        rehearse_module(cast(RetrainModule, stage.model), size, stage.trainer.strategy.root_device)

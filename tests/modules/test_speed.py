@@ -91,7 +91,7 @@ def test_it_is_asked_before_anything_trains(monkeypatch, trainer, digits, stage1
     asked = []
     monkeypatch.setattr("lt_lightning.modules.base.check_accumulation", lambda *given: asked.append(given))
     data = digits()
-    module, run = stage1_module(data), trainer(accumulate_grad_batches=3, limit_train_batches=0)
+    module, run = stage1_module(data), trainer(accumulate_grad_batches=3, limit_train_batches=1)
     run.fit(module, datamodule=data)
     assert asked == [(module.backbone, "none", run)]
 

@@ -51,6 +51,18 @@ def test_misspelt_keys_of_stage2_stop_before_stage1(here, capsys, stage2, word):
     assert not (here / "runs").exists()
 
 
+def test_a_misspelt_method_is_none_of_its_own(here):
+    arguments = [*write(here, lort=retrain(), lws=retrain()), "--stage2.lrt.trainer.max_epochs=1"]
+    sentence = (
+        r"^`stage2.lrt` names a method without a `model` \(did you mean lort\?\); .* has lort, lws; a new .*lrt.model"
+    )
+    with pytest.raises(UsageError, match=sentence):
+        pipeline.main(arguments)
+    with pytest.raises(UsageError, match=r"^`stage2.mine` names a method without a `model`; a new method needs"):
+        pipeline.main(write(here, mine={"trainer": {"max_epochs": 1}}))
+    assert not (here / "runs").exists()
+
+
 @pytest.mark.parametrize("typed", [["--stage1.trainer.devices=2"], ["--stage1.trainer.devices", "2"]])
 def test_devices_on_the_command_line_of_a_stage(here, typed):
     with pytest.raises(UsageError, match=r"`stage1.trainer.devices` is '2', .* set `trainer.devices` for the whole"):

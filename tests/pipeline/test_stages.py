@@ -12,6 +12,7 @@ from tiny_pipeline import TINY, retrain, write
 from lt_lightning import pipeline, report
 from lt_lightning.errors import UsageError
 from lt_lightning.main import main
+from lt_lightning.results import sha256_of
 
 
 def test_stages_table_and_files(here, capsys):
@@ -34,6 +35,9 @@ def test_stages_table_and_files(here, capsys):
         assert set(stage["evaluation"]) == {"val", "test"}
         assert stage["evaluation"]["test"]["accuracy"] == record["stages"][name]["test"]
         assert stage["data"]["hashes"] == stages["stage1"]["data"]["hashes"]
+    assert record["config_sha256"] == sha256_of(folder / "config.yaml")
+    seconds = {name: row["training_seconds"] for name, row in record["stages"].items()}
+    assert seconds["tau_norm"] == 0 < seconds["lort"] < sum(seconds.values()) < record["seconds"]
     assert stages["lort"]["checkpoint"] == str(folder / "stage1/checkpoints/last.ckpt")
     assert stages["lws"]["sampler"] == "ClassBalancedSampler"
     assert stages["lort"]["sampler"] == "InstanceSampler"
@@ -68,7 +72,7 @@ def test_a_method_that_diverges_costs_the_others_nothing(here, capsys):
 
 def test_stage2_starts_from_the_last_epoch_whatever_else_is_saved(here):
     """A callback of the user's that keeps an epoch chosen on validation images comes first among the trainer's."""
-    best = {"class_path": "ModelCheckpoint", "init_args": {"monitor": "val/all", "mode": "min", "filename": "best"}}
+    best = {"class_path": "ModelCheckpoint", "init_args": {"monitor": "val/ece", "mode": "min", "filename": "best"}}
     plan = TINY | {
         "stage1": {**TINY["stage1"], "trainer": {"max_epochs": 2, "callbacks": [best]}},
         "stage2": {"linear": retrain(3)},
@@ -206,7 +210,30 @@ def test_data_without_augmentation_run_as_before(here, monkeypatch):
     ("stage2", "sentence"),
     [
         ({"bad": retrain(loss="LDAMLoss")}, "LDAMLoss do not go together"),
-        ({"bad": retrain(head={"class_path": "TauNormHead", "init_args": {"tau": -1}})}, "tau"),
+        (
+            {"bad": retrain(head={"class_path": "TauNormHead", "init_args": {"tau": -1}})},
+            "^`stage2.bad`: `tau` must be",
+        ),
+        (
+            {"bad": {**retrain(), "trainer": {}}},
+            "^`stage2.bad.trainer.max_epochs` is not set, so training would have no",
+        ),
+        (
+            {"bad": {**retrain(), "trainer": {"max_epochs": 1, "limit_train_batches": 0}}},
+            "^`stage2.bad`: .*nothing would",
+        ),
+        (
+            {
+                "bad": {
+                    **retrain(),
+                    "trainer": {
+                        "max_epochs": 1,
+                        "callbacks": [{"class_path": "EarlyStopping", "init_args": {"monitor": "nope"}}],
+                    },
+                }
+            },
+            "^`stage2.bad`: `EarlyStopping` goes by `monitor` 'nope', which nothing logs",
+        ),
         (
             {"bad": retrain(loss="BalancedSoftmaxLoss") | {"sampler": "ClassBalancedSampler"}},
             "`data.sampler` and `BalancedSoftmaxLoss`",
@@ -230,6 +257,12 @@ def test_data_without_augmentation_run_as_before(here, monkeypatch):
 def test_mistakes_in_stage2_stop_before_stage1(here, stage2, sentence):
     with pytest.raises(UsageError, match=sentence):
         pipeline.main(write(here, fine=retrain(), **stage2) if stage2 else write(here))
+    assert not (here / "runs").exists()
+
+
+def test_stage1_too_needs_an_end(here):
+    with pytest.raises(UsageError, match=r"^`stage1.trainer.max_epochs` is not set, so training would have no end"):
+        pipeline.main(write(here, {**TINY["stage1"], "trainer": {}}, lort=retrain()))
     assert not (here / "runs").exists()
 
 

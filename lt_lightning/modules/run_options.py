@@ -1,0 +1,85 @@
+"""What options of a Trainer, and callbacks and schedules that go by a figure, would make of a run, before it begins."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from lightning.pytorch import Trainer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from lt_lightning.errors import UsageError
+
+_AT_LEAST_1 = ("accumulate_grad_batches", "check_val_every_n_epoch")
+"""Options by which Lightning divides without having looked at them."""
+
+_LENGTHS = ("max_epochs", "max_steps", "limit_train_batches")
+"""Options with which, at 0, Lightning leaves training out without a word."""
+
+LOSSES = ("train/loss", "train/loss_epoch_end")
+"""What is logged of training, beside the learning rate."""
+
+_HOME = ("lightning.", "lt_lightning.")
+"""Packages whose callbacks and modules log nothing of validation but what is known here."""
+
+
+def check_options(trainer: Trainer) -> None:
+    """Refuse options with which a run would fail in its middle, or train nothing.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    for name in _AT_LEAST_1:
+        value = getattr(trainer, name)
+        if value is not None and value < 1:
+            raise UsageError(f"`trainer.{name}` must be at least 1, but got {value}.")
+    if trainer.val_check_interval == 0:
+        raise UsageError(
+            "`trainer.val_check_interval` must be above 0, but got 0; `limit_val_batches` 0 validates never."
+        )
+    for name in _LENGTHS:
+        if getattr(trainer, name) == 0:
+            raise UsageError(f"`trainer.{name}` is 0, so nothing would be trained; raise it.")
+
+
+def check_monitors(
+    module: object,
+    trainer: Trainer,
+    scheduler: LRScheduler | ReduceLROnPlateau | None,
+    figures: Mapping[str, int],
+    data: object,
+) -> None:
+    """Refuse figures to go by that the run will not have, or whose worst value would be looked for.
+
+    Parts of one's own may log anything: where there is one, a name that is not known may be right.
+
+    Args:
+        module: That is to be trained.
+        trainer: That is to train it.
+        scheduler: Of the learning rate.
+        figures: How many classes each figure of validation is about, by its name without ``val/``.
+        data: The data module; only one of this package can say that it has no validation images.
+
+    Raises:
+        UsageError: If there is no such figure, or its better end is the other one.
+    """
+    callbacks = cast(Any, trainer).callbacks
+    ours = all(type(part).__module__.startswith(_HOME) for part in (module, *callbacks))
+    for part in (*callbacks, scheduler):
+        name, mode = getattr(part, "monitor", None), getattr(part, "mode", None)
+        if not isinstance(name, str):
+            continue
+        where = f"`{type(part).__name__}` goes by `monitor` {name!r}"
+        split, _, figure = name.partition("/")
+        if split == "val" and figure in figures:
+            if trainer.limit_val_batches == 0 or not getattr(data, "has_validation", True):
+                raise UsageError(
+                    f"{where}, but no validation images are looked at; give the data some, or leave it out."
+                )
+            if figures[figure] == 0:
+                raise UsageError(f"{where}, but no class is in that group, so it has no value; give another.")
+        elif ours and split != "train" and getattr(part, "strict", True):
+            known = ", ".join(f"val/{one}" for one in figures)
+            raise UsageError(f"{where}, which nothing logs; give one of {known}, {', '.join(LOSSES)}.")
+        lower = name in LOSSES or figure == "ece"
+        if (lower or (split == "val" and figure in figures)) and mode == ("max" if lower else "min"):
+            better, other = ("lower", "min") if lower else ("higher", "max")
+            raise UsageError(f"{where} with `mode` {mode}, but the {better} that is, the better; give `mode` {other}.")
