@@ -1,8 +1,10 @@
 """What jsonargparse complains of, in one sentence."""
 
+import importlib
+import inspect
 import re
 from argparse import ArgumentError
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
@@ -46,6 +48,15 @@ _BESIDE = re.compile(r"unrecognized arguments: --(optimizer|lr_scheduler)\b.*$")
 _UNKNOWN = re.compile(r"unrecognized arguments: (--(?!optimizer\b|lr_scheduler\b)[^\s=]+).*$")
 """What jsonargparse says of other options that there are not, such as one that is cut short."""
 
+_CHAIN = re.compile(r"(?:Parser key \"[^\"]+\": |Problem with given class_path '[\w.]*': )+")
+"""How jsonargparse leads to a value, from one class to the next."""
+
+_NO_OPTION = re.compile(r"(?:`(?P<key>[\w.]+)`: )?Option '(?P<name>[\w.]+)' is not accepted")
+"""What is left of what jsonargparse says of an option that a class does not take."""
+
+_WORDS = re.compile(r"Expected a typing\.Literal\[(.+?)\]")
+"""What jsonargparse says where one of a few words would do."""
+
 _HOME = {"stage1": "pipeline", "stage2": "pipeline", "model": "fit", "trainer": "fit"}
 """Commands by keys of their configurations."""
 
@@ -87,7 +98,13 @@ def sentences(
         message = _BESIDE.sub(_models, message)
         message = _UNKNOWN.sub(partial(_close, parser), message)
         message = _ELSEWHERE.sub(partial(_elsewhere, command), message)
-        advice = f"{command} {_help_option(whole, key, shown_as)}"
+        named = partial(re.sub, rf"^{key}(?=\.|$)", shown_as)
+        about = _classes(whole, named)
+        message = _CHAIN.sub(lambda chain: f"`{'.'.join(_keys(chain[0], named))}`: ", message)
+        message = _NO_OPTION.sub(partial(_no_option, about), message)
+        message = _WORDS.sub(lambda found: f"Expected one of {found[1].replace(chr(39), '')}", message)
+        message = message.replace("Expected a int", "Expected an int")
+        advice = f"{command} {_help_option(about)}"
         raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from error
 
 
@@ -149,8 +166,33 @@ def _reasons(found: re.Match[str]) -> str:
     return " or ".join(reasons) + value
 
 
-def _help_option(message: str, key: str, shown_as: str) -> str:
-    """The option that describes the innermost class that the message is about, where it is one of ours or known.
+def _keys(chain: str, named: Callable[[str], str]) -> list[str]:
+    """The keys that lead to a value."""
+    return [named(part[1]) for part in _PART.finditer(chain) if part[1]]
+
+
+def _no_option(about: Mapping[tuple[str, ...], str], found: re.Match[str]) -> str:
+    """Whose option it is not, and which one it may have meant."""
+    if not about:
+        return found[0]
+    path = about[max(about, key=len)]
+    close = get_close_matches(found["name"], _options_of(path))
+    meant = f" (did you mean {' or '.join(close)}?)" if close else ""
+    whole = ".".join(filter(None, (found["key"], found["name"])))
+    return f"`{whole}` is no option of {path.rpartition('.')[2]}{meant}"
+
+
+def _options_of(class_path: str) -> list[str]:
+    """Names of a class's arguments, as far as it says; none where it cannot be imported."""
+    module, _, name = class_path.rpartition(".")
+    try:
+        return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return []
+
+
+def _classes(message: str, named: Callable[[str], str]) -> dict[tuple[str, ...], str]:
+    """Import paths of the classes that a message is about, by the keys that lead there.
 
     A name that no class has is a matter of the class whose argument it was, whose help lists what it takes.
     """
@@ -158,17 +200,22 @@ def _help_option(message: str, key: str, shown_as: str) -> str:
     classes: dict[tuple[str, ...], str] = {}
     for part in _PART.finditer(message):
         if part[1]:
-            keys.append(re.sub(rf"^{key}(?=\.|$)", shown_as, part[1]))
+            keys.append(named(part[1]))
         elif not part[2].endswith("Callback"):
             # A factory's class comes after the message about it, with the keys that lead there: its own and, before it,
             # that of the class whose argument it is, if it is one's.
             own = 2 if tuple(keys[:1]) in classes else 1
-            classes[tuple(keys[:own] if part[0].startswith("Namespace") else keys)] = _shortest(part[2])
-    if not classes:
+            classes[tuple(keys[:own] if part[0].startswith("Namespace") else keys)] = part[2]
+    return classes
+
+
+def _help_option(about: Mapping[tuple[str, ...], str]) -> str:
+    """The option that describes the innermost class that a message is about, where it is one of ours or known."""
+    if not about:
         return "--help"
-    at = max(classes, key=len)
-    outer = [f"--{at[0]} {classes[at[:1]]}"] if len(at) > 1 and at[:1] in classes else []
-    return " ".join([*outer, f"--{'.'.join(at)}.help {classes[at]}"])
+    at = max(about, key=len)
+    outer = [f"--{at[0]} {_shortest(about[at[:1]])}"] if len(at) > 1 and at[:1] in about else []
+    return " ".join([*outer, f"--{'.'.join(at)}.help {_shortest(about[at])}"])
 
 
 def _shortest(class_path: str) -> str:
