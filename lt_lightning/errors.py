@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import isfinite
 from typing import Any, get_args
 
@@ -41,6 +42,31 @@ def refusal(error: OSError) -> str | None:
         return None
     where = "" if error.filename is None else f": {str(error.filename)!r}"
     return f"{error.strerror}{where}; {_REMEDIES[error.errno]}"
+
+
+@contextmanager
+def refusing_abstract_classes() -> Iterator[None]:
+    """Say in a sentence that a class which is to be made lacks methods; a factory alone does not tell before.
+
+    Raises:
+        UsageError: In place of Python's ``TypeError``; any other is left as it is.
+    """
+    try:
+        yield
+    except TypeError as error:
+        if "Can't instantiate abstract class" not in str(error):
+            raise
+        raise UsageError(f"{error}: a base class, or one of your own that lacks this method.") from error
+
+
+def check_is_finite(**values: float | None) -> None:
+    """Refuse infinities and NaN, by the names of the arguments they were given as; ``None`` is none.
+
+    Raises:
+        UsageError: If one is infinite or no number.
+    """
+    for _ in _finite(values):
+        pass
 
 
 def check_at_least_0(**values: float | None) -> None:

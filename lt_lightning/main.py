@@ -16,7 +16,7 @@ from lt_lightning import callbacks, presets
 from lt_lightning.config_files import ConfigFile, SaveConfig
 from lt_lightning.data import LTDataModule
 from lt_lightning.devices.choice import training_defaults
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, refusing_abstract_classes
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule, RepresentationModule, RetrainModule
 from lt_lightning.parser_errors import instantiation_sentences, sentences
@@ -197,15 +197,16 @@ class LTCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Make data, model and trainer; a user's mistake found on the way stays one sentence."""
         try:
-            with weights_of(self._ckpt_path), instantiation_sentences(), trainer_sentences():
+            with (
+                weights_of(self._ckpt_path),
+                instantiation_sentences(),
+                trainer_sentences(),
+                refusing_abstract_classes(),
+            ):
                 super().instantiate_classes()
         except ValueError as error:
             if isinstance(error.__cause__, UsageError | OSError):  # jsonargparse wraps what a link's function raises
                 raise error.__cause__ from error
-            raise
-        except TypeError as error:
-            if "Can't instantiate abstract class" in str(error):
-                raise UsageError(f"{error}: a base class, or one of your own that lacks this method.") from error
             raise
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

@@ -1,6 +1,7 @@
 """Checks of what a user gives, and what the system refuses."""
 
 import errno
+from abc import ABC, abstractmethod
 from functools import partial
 from math import inf, nan
 from pathlib import Path
@@ -14,10 +15,12 @@ from lt_lightning.errors import (
     UsageError,
     check_above_0,
     check_at_least_0,
+    check_is_finite,
     check_makes,
     check_word,
     checked_counts,
     refusal,
+    refusing_abstract_classes,
 )
 
 
@@ -28,6 +31,8 @@ from lt_lightning.errors import (
         (check_above_0, 0.0, r"`gamma` must be above 0, but got 0\.0\."),
         (check_above_0, nan, r"`gamma` must be a finite number, but got nan\."),
         (check_at_least_0, inf, r"`gamma` must be a finite number, but got inf\."),
+        (check_is_finite, nan, r"`gamma` must be a finite number, but got nan\."),
+        (check_is_finite, -inf, r"`gamma` must be a finite number, but got -inf\."),
     ],
 )
 def test_a_number_out_of_range_is_refused_by_its_name(check, value, sentence):
@@ -38,6 +43,21 @@ def test_a_number_out_of_range_is_refused_by_its_name(check, value, sentence):
 def test_the_ends_of_ranges():
     check_at_least_0(tau=0.0, epochs=0, alpha=None)
     check_above_0(tau=1e-9, epochs=1)
+    check_is_finite(tau=-1.0, alpha=None)
+
+
+class Base(ABC):
+    @abstractmethod
+    def draw(self) -> None:
+        """Left open."""
+
+
+def test_a_class_that_lacks_methods_is_said_to():
+    lacks = r"^Can't instantiate abstract class Base .*draw.*: a base class, or one of your own .*\.$"
+    with pytest.raises(UsageError, match=lacks), refusing_abstract_classes():
+        Base()
+    with pytest.raises(TypeError, match="no such argument"), refusing_abstract_classes():
+        raise TypeError("no such argument")
 
 
 def test_a_word_that_its_type_does_not_list_is_refused():

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from lt_lightning.augmentations import Augmentation
 from lt_lightning.data.loading import LateLoader, as_is
 from lt_lightning.data.splits import check_images
-from lt_lightning.errors import UsageError, check_makes, check_thresholds, check_word
+from lt_lightning.errors import UsageError, check_makes, check_thresholds, check_word, refusing_abstract_classes
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.seeds import run_seed, seed_from
 from lt_lightning.wording import class_path
@@ -200,7 +200,7 @@ class LTDataModule(LightningDataModule, ABC):
     @property
     def rebalances(self) -> bool:
         """Whether the training sampler shows classes in other proportions than the training set has."""
-        return self.sampler(torch.arange(self.num_classes), 0).rebalances
+        return self._made_sampler(torch.arange(self.num_classes), 0).rebalances
 
     @property
     def has_validation(self) -> bool:
@@ -230,7 +230,7 @@ class LTDataModule(LightningDataModule, ABC):
             train = self.split("train")
             if train is None:
                 raise UsageError(f"`{type(self).__name__}` has no training images.")
-            self.train_sampler = self.sampler(train.targets, run_seed())
+            self.train_sampler = self._made_sampler(train.targets, run_seed())
             if self.trainer is not None:
                 epochs = self.trainer.max_epochs
                 self.train_sampler.set_epochs(epochs if epochs is not None and epochs > 0 else None)
@@ -319,6 +319,10 @@ class LTDataModule(LightningDataModule, ABC):
         vars(other).update(options)
         other._forget()
         return other
+
+    def _made_sampler(self, targets: Tensor, seed: int) -> EpochSampler:
+        with refusing_abstract_classes():
+            return self.sampler(targets, seed)
 
     def _process(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)

@@ -7,11 +7,13 @@ from lt_lightning.errors import UsageError
 
 
 def check_width(values: Tensor, width: int, name: str = "logits") -> None:
-    """Refuse what is not ``(N, width)``.
+    """Refuse what is not ``(N, width)``, unless ``torch.jit`` follows, which warns of every look at a shape.
 
     Raises:
         UsageError: In a sentence that calls ``values`` by ``name``.
     """
+    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return
     if values.ndim != 2 or values.shape[1] != width:
         raise UsageError(f"`{name}` must have shape (N, {width}), but got {tuple(values.shape)}.")
 

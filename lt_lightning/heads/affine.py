@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lt_lightning.functional.checks import check_width
 from lt_lightning.functional.precision import linear
 from lt_lightning.heads.base import Head
 
@@ -33,6 +34,7 @@ class AffineHead(Head):
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """Logits ``Wx + b``, ``(N, D)`` to ``(N, K)``, in fp32 at least; each head says what it makes of them."""
+        check_width(features, self.in_features, "features")
         return linear(features, self.weight, self.bias)
 
     def init_from(self, weight: Tensor, bias: Tensor | None) -> None:

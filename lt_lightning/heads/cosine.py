@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError, check_above_0
+from lt_lightning.functional.checks import check_width
 from lt_lightning.functional.classifiers import cosine_logits
 from lt_lightning.heads.affine import AffineHead
 
@@ -38,6 +39,7 @@ class CosineHead(AffineHead):
 
     def forward(self, features: Tensor) -> Tensor:
         """Scaled cosines, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
+        check_width(features, self.in_features, "features")
         return self.scale * cosine_logits(features, self.weight)
 
     def to_linear(self) -> nn.Linear:

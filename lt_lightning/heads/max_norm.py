@@ -18,7 +18,8 @@ class MaxNormHead(AffineHead):
         in_features: Length D of a feature vector.
         class_counts: Training images per class, length K.
         radius: Largest allowed norm; ``None`` measures it from the weights the head starts from, once, as
-            ``min + threshold · (max - min)`` of their norms. It is kept in the checkpoint.
+            ``min + threshold · (max - min)`` of their norms. It is kept in the checkpoint. In stage 1 these weights
+            are random and say nothing, their norms all near 0.58: give a radius there.
         threshold: Share of the way from the least norm to the largest; 0.1 is the published code's.
         project_every: ``step``, after every optimiser step, as the paper says, or ``epoch``, as its code does.
 

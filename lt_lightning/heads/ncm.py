@@ -113,6 +113,7 @@ class NCMHead(Head):
 
     def forward(self, features: Tensor) -> Tensor:
         """Similarities, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
+        check_width(features, self.in_features, "features")
         features = self._prepare(features)
         return (cosine_logits if self.metric == "cosine" else nearest_mean_logits)(features, self.means)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from lt_lightning.errors import check_at_least_0
+from lt_lightning.functional.checks import check_width
 from lt_lightning.functional.classifiers import tau_normalize
 from lt_lightning.functional.precision import linear
 from lt_lightning.heads.affine import AffineHead, make_linear
@@ -34,6 +35,7 @@ class TauNormHead(AffineHead):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits from the normalised weights, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
+        check_width(features, self.in_features, "features")
         return linear(features, tau_normalize(self.weight, self.tau))
 
     def to_linear(self) -> nn.Linear:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from reprlib import repr as short
 from typing import Any, Literal
 
 import torch
@@ -78,19 +79,22 @@ class Loss(nn.Module, ABC):
             weight: Weight of each class, length K; ``None`` for equal weights.
 
         Raises:
-            UsageError: If there are not K of them, or one is negative or not finite.
+            UsageError: If there are not K numbers, or one is negative or not finite.
         """
         if weight is None:
             self.weight = None
             return
-        values = torch.as_tensor(weight, dtype=torch.float64)
+        number, name = self.num_classes, type(self).__name__
+        wanted = f"`weight` must hold {number} finite numbers >= 0, one per class, for `{name}`"
+        try:
+            values = torch.as_tensor(weight, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError) as error:  # torch's own for what is no list of numbers
+            raise UsageError(f"{wanted}, but got {short(weight)}.") from error
         fine = (values >= 0) & values.isfinite()
         if values.shape != (self.num_classes,) or not bool(fine.all()):
             wrong = (~fine).flatten().nonzero().flatten().tolist()
-            raise UsageError(
-                f"`weight` must hold {self.num_classes} finite numbers >= 0, one per class, but got "
-                f"{numbers(values.flatten().tolist(), wrong)} of shape {tuple(values.shape)}."
-            )
+            found = numbers(values.flatten().tolist(), wrong)
+            raise UsageError(f"{wanted}, but got {found} of shape {tuple(values.shape)}.")
         self.weight = values.to(self.counts)
 
     def extra_repr(self) -> str:

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lt_lightning.errors import check_above_0, check_at_least_0
+from lt_lightning.errors import check_above_0, check_at_least_0, check_is_finite
 from lt_lightning.functional.equalization import equalization_loss, equalization_weights
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.one_vs_all import OneVsAllLoss
@@ -35,7 +35,7 @@ class EqualizationLossV2(OneVsAllLoss):
         init_bias: Have the classifier's bias start at ``-log(K - 1)``, the prior probability 1/K.
 
     Raises:
-        UsageError: If ``gamma`` is not positive or ``alpha`` is negative.
+        UsageError: If ``gamma`` is not positive, ``alpha`` is negative, or ``mu`` no finite number.
 
     References:
         Tan et al., "Equalization Loss v2: A New Gradient Balance Approach for Long-Tailed Object Detection", CVPR 2021.
@@ -60,6 +60,7 @@ class EqualizationLossV2(OneVsAllLoss):
         super().__init__(class_counts, weight, reduction, init_bias)
         check_above_0(gamma=gamma)
         check_at_least_0(alpha=alpha)
+        check_is_finite(mu=mu)
         self.gamma = gamma
         self.mu = mu
         self.alpha = alpha

@@ -28,7 +28,8 @@ class InfluenceBalancedLoss(Loss):
         class_counts: Training images per class, length K.
         alpha: α, which only rescales; 1000 is the published script's, which brings the loss near cross entropy's.
         epsilon: ε, above 0; it bounds the weight of confident samples. 1e-3 is the published code's. Features that are
-            all 0 have a gradient of order α/ε², which fp16 cannot hold.
+            all 0 have a gradient of order α/ε², which fp16 cannot hold; nor may it hold that of short features of a
+            very wrong sample, ``α w_y CE / (2 ‖h‖₁²)`` in each entry. fp32 and bf16 do.
         gamma: γ, at least 0; above 0 gives IB-focal.
         weight: Weight of each class, length K; ``None`` for equal weights. The paper's are inverse frequencies that sum
             to K.

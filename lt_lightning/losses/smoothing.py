@@ -5,7 +5,7 @@ from typing import get_args
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError, check_above_0
+from lt_lightning.errors import UsageError, check_above_0, check_at_least_0
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.smoothing import (
     SmoothingShape,
@@ -55,8 +55,7 @@ class LORTLoss(Loss):
             # A configuration always passes the default of `delta` too, so only another value counts as given.
             if delta != DEFAULT_DELTA:
                 raise UsageError(f"`delta` and `gap` say the same thing; got {delta} and {gap}, give one of them.")
-            if not gap >= 0:
-                raise UsageError(f"`gap` must be at least 0, but got {gap}.")
+            check_at_least_0(gap=gap)  # an infinite one would be plain cross entropy
             delta = delta_from_gap(gap, self.num_classes)
         self.delta = delta
 

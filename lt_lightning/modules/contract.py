@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.errors import UsageError, check_makes
+from lt_lightning.errors import UsageError, check_makes, refusing_abstract_classes
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.wording import is_ours
@@ -115,7 +115,8 @@ def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -
     check_makes(key, factory, nn.Module)
     begins = f"must begin its `__init__` with `super().__init__{takes}`, that of its base class."
     try:
-        made = factory(*arguments)
+        with refusing_abstract_classes():
+            made = factory(*arguments)
     except AttributeError as error:
         if "before Module.__init__() call" not in str(error):
             raise
@@ -123,8 +124,6 @@ def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -
     except TypeError as error:
         if not _by_the_call(error):
             raise
-        if "abstract" in str(error):
-            raise UsageError(f"{error}: a base class, or one of your own that lacks this method.") from error
         raise UsageError(f"`{key}` is made from {takes}, in this order, but {error}.") from error
     if not hasattr(made, "num_classes"):
         raise UsageError(f"`{key}` {type(made).__name__} {begins}")

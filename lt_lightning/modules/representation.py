@@ -4,16 +4,18 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.errors import UsageError, check_makes
+from lt_lightning.errors import UsageError, check_makes, refusing_abstract_classes
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.mixing import Draws, Mixed, Mixing, NoMixing
 from lt_lightning.modules.base import Batch, HeadFactory, LossFactory, LTModule
+from lt_lightning.modules.combinations import check_head_learns
 from lt_lightning.modules.origin import check_published
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.schedules import CosineLR
@@ -79,7 +81,8 @@ class RepresentationModule(LTModule):
         )
         self.remember_arguments()
         check_makes("model.mixing", mixing, Mixing)
-        self.mixing = mixing()
+        with refusing_abstract_classes():
+            self.mixing = mixing()
         self.mixing.check(self.loss)
 
     def setup(self, stage: str) -> None:
@@ -88,6 +91,19 @@ class RepresentationModule(LTModule):
         if stage == "fit":
             _check_average_is_kept(self)
             check_published(self.backbone, self._data())
+
+    def check(self, data: object, trainer: Trainer | None = None) -> None:
+        """Refuse a head of stage 2 as well, but only before training: a stage-1 checkpoint may be tested with one.
+
+        Args:
+            data: The data module, or anything with a ``rebalances`` flag.
+            trainer: That is to train, if it is known.
+
+        Raises:
+            UsageError: If the head leaves the classifier as it is, or anything that every module refuses.
+        """
+        check_head_learns(self.head, type(self).__name__)
+        super().check(data, trainer)
 
     def mix(self, batch: Batch, batch_idx: int) -> Mixed:
         """Mix pairs of images; what is drawn follows from run, epoch and batch, so a resumed run draws the same."""

@@ -1,5 +1,6 @@
 """What every data module has: sharding, counts that must hold, and its place in an epoch."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,13 @@ from torch.utils.data import TensorDataset
 from lt_lightning.augmentations import Cutout, NoAugmentation
 from lt_lightning.data import CIFAR10LT, CIFAR100LT, MNISTLT, DigitsLT, ImageFolderLT, ImageListLT, LTDataModule
 from lt_lightning.errors import UsageError
-from lt_lightning.samplers import ClassBalancedSampler, EpochSampler, ProgressiveSampler, ShardedBatchSampler
+from lt_lightning.samplers import (
+    ClassBalancedSampler,
+    EpochSampler,
+    MultinomialSampler,
+    ProgressiveSampler,
+    ShardedBatchSampler,
+)
 
 
 class Images:
@@ -159,6 +166,19 @@ def test_sampler_is_injected_and_seeded(monkeypatch):
     assert orders[0] == orders[1] != orders[2]
     assert data.rebalances
     assert not DigitsLT().rebalances
+
+
+class Drawless(EpochSampler):
+    """Does not say what it draws."""
+
+
+@pytest.mark.parametrize("sampler", [EpochSampler, MultinomialSampler, Drawless, partial(MultinomialSampler, seed=1)])
+def test_a_sampler_that_lacks_methods_is_said_to(sampler):
+    data, lacks = DigitsLT(sampler=sampler), "abstract class .*(draw|class_prob.*): a base class, or one of your own"
+    with pytest.raises(UsageError, match=lacks):
+        _ = data.rebalances
+    with pytest.raises(UsageError, match=lacks):
+        data.setup("fit")
 
 
 class Targets(Callback):

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import inf, nan
 from typing import Any
 
 import pytest
 import torch
+from float_arguments import float_arguments
 from torch._subclasses import FakeTensorMode
 
 from lt_lightning import heads
@@ -54,6 +56,37 @@ COUNTS = [500, 20, 1]
 
 def randn(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+KINDS = sorted({type(make(4, COUNTS)) for make in HEADS.values()}, key=str)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in float_arguments(kind)])
+@pytest.mark.parametrize("value", [nan, inf, -inf])
+def test_a_number_that_is_none_is_refused_by_its_name(kind: Factory, name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=rf"^`{name}` must .*, but got {value}\.$"):
+        kind(4, COUNTS, **{name: value})
+
+
+@every
+def test_features_of_another_shape_are_refused(make: Factory) -> None:
+    head = make(4, COUNTS)
+    for wrong in (randn(3, 5), randn(4), randn(2, 3, 4)):
+        for give in (head, head.predict):
+            with pytest.raises(UsageError, match=r"^`features` must have shape \(N, 4\), but got \("):
+                give(wrong)
+
+
+@every
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # newer versions call it deprecated; its warnings of traces are errors
+def test_heads_are_compiled_and_traced_in_one_piece(make: Factory) -> None:
+    head, features = make(4, COUNTS), randn(5, 4)
+    expected = head.predict(features)
+    torch.compiler.reset()  # else the heads of all cases count as one that is compiled again and again
+    compiled = torch.compile(head.predict, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(features), expected)
+    traced = torch.jit.trace(head, randn(2, 4))
+    torch.testing.assert_close(traced(features), head(features))
 
 
 def test_every_public_head_is_here() -> None:

@@ -1,4 +1,4 @@
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -24,7 +24,13 @@ def test_counts_below_one_are_refused(counts: list[int]) -> None:
     [[1.0], [1.0, 1.0, 1.0], [1.0, -1.0], [1.0, float("nan")], [1.0, float("inf")], [[1.0, 1.0]], [[1.0], [1.0]]],
 )
 def test_bad_weights_are_refused(weight: list[float]) -> None:
-    with pytest.raises(UsageError, match="`weight` must hold 2 finite numbers >= 0, one per class, but got"):
+    with pytest.raises(UsageError, match=r"^`weight` must hold 2 finite .* per class, for `Shortest`, but got"):
+        Shortest([5, 3], weight)
+
+
+@pytest.mark.parametrize("weight", ["abc", ["a", "b"], [[1.0], [1.0, 2.0]], [1.0, None], {0: 1.0}, object()])
+def test_weights_that_are_no_numbers_are_refused(weight: Any) -> None:
+    with pytest.raises(UsageError, match=r"^`weight` must hold 2 .* per class, for `Shortest`, but got [^\n]+\.$"):
         Shortest([5, 3], weight)
 
 

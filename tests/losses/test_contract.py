@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import inf, nan
 
 import pytest
 import torch
+from float_arguments import float_arguments
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,6 +86,16 @@ def value_and_gradient(loss: Loss, logits: torch.Tensor, targets: torch.Tensor) 
     value.backward()
     assert leaf.grad is not None
     return value.detach(), leaf.grad
+
+
+KINDS = sorted({type(make(COUNTS)) for make in ALL.values()}, key=str)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in float_arguments(kind)])
+@pytest.mark.parametrize("value", [nan, inf, -inf])
+def test_a_number_that_is_none_is_refused_by_its_name(kind: Factory, name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=rf"^`{name}` must .*, but got {value}\.$"):
+        kind(COUNTS, **{name: value})
 
 
 def test_every_public_loss_is_here() -> None:

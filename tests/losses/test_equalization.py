@@ -106,6 +106,7 @@ def test_a_batch_in_two_parts_gives_the_same_state() -> None:
     ("arguments", "message"),
     [
         ({"gamma": 0.0}, r"`gamma` must be above 0, but got 0\.0"),
+        ({"mu": float("nan")}, r"`mu` must be a finite number, but got nan"),
         ({"alpha": -1.0}, r"`alpha` must be at least 0, but got -1\.0"),
     ],
 )

@@ -54,6 +54,19 @@ def test_confident_samples_and_empty_features_are_finite(gamma: float, dtype: to
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
 
 
+@pytest.mark.parametrize("size", [1, 64])
+def test_gradients_in_fp16_are_infinite_only_where_no_fp16_number_is_as_large(size: int) -> None:
+    logits = torch.tensor([[1e4, -1e4, -1e4]]).repeat(size, 1)
+    features, targets = torch.rand(size, 16, generator=torch.Generator().manual_seed(0)), torch.ones(size).long()
+    found, expected = (features.half().to(dtype).requires_grad_() for dtype in (torch.float16, torch.float64))
+    for leaf in (found, expected):
+        InfluenceBalancedLoss(COUNTS)(logits.to(leaf.dtype), targets, leaf).backward()
+    assert found.grad is not None
+    assert expected.grad is not None
+    torch.testing.assert_close(found.grad, expected.grad.half())
+    assert bool(found.grad.isfinite().all()) == (size > 1)
+
+
 def test_alpha_only_rescales() -> None:
     one = InfluenceBalancedLoss(COUNTS, alpha=1.0)(LOGITS, TARGETS, FEATURES)
     torch.testing.assert_close(InfluenceBalancedLoss(COUNTS)(LOGITS, TARGETS, FEATURES), 1000 * one)

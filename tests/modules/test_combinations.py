@@ -1,23 +1,39 @@
 """Parts that do not go together are refused by name, the others are not."""
 
 import re
+from copy import deepcopy
 from functools import partial
+from math import nan
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from lightning.pytorch import LightningModule
+from torch import nn
 
 from lt_lightning import heads, losses
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.callbacks import DRW, DeferredLoss
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import CosineHead, LinearHead, LogitAdjustmentHead, LWSHead, NCMHead
+from lt_lightning.functional import linear
+from lt_lightning.heads import (
+    CosineHead,
+    DisAlignHead,
+    Head,
+    LinearHead,
+    LogitAdjustmentHead,
+    LWSHead,
+    MaxNormHead,
+    NCMHead,
+    TauNormHead,
+)
 from lt_lightning.losses import (
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
     CrossEntropyLoss,
     EqualizationLossV2,
+    FocalLoss,
     GeneralizedReweightLoss,
     LDAMLoss,
     LogisticLoss,
@@ -25,7 +41,7 @@ from lt_lightning.losses import (
 )
 from lt_lightning.mixing import Mixup
 from lt_lightning.modules import RepresentationModule
-from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
+from lt_lightning.modules.combinations import check_head_and_loss, check_head_learns, check_sampler
 
 COUNTS = [30, 5, 2]
 BALANCED, AS_FOUND = SimpleNamespace(rebalances=True), SimpleNamespace(rebalances=False)
@@ -52,6 +68,11 @@ def test_parts_that_go_together(head, loss):
     ("head", "loss", "sentence"),
     [
         (LogitAdjustmentHead, BalancedSoftmaxLoss, "LogitAdjustmentHead and `model.loss` BalancedSoftmaxLoss would"),
+        (
+            TauNormHead,
+            partial(FocalLoss, weight=[1.0, 2.0, 3.0]),
+            r"TauNormHead and `model.loss` FocalLoss with class weights \(`model.loss.weight`\) would both",
+        ),
         (LinearHead, LDAMLoss, "LinearHead and `model.loss` LDAMLoss do not go together: .* scale 30"),
         (CosineHead, LDAMLoss, "CosineHead and `model.loss` LDAMLoss .* nothing has scaled before"),
         (partial(CosineHead, scale=1.0, learnable_scale=True), LDAMLoss, "CosineHead and `model.loss` LDAMLoss"),
@@ -87,6 +108,11 @@ def test_a_balanced_sampler_and_what_else_balances():
     check_sampler(BALANCED, head, BalancedSoftmaxLoss(COUNTS), allow_double_balancing=True)
     with pytest.raises(UsageError, match=r"`data.sampler` and `BalancedSoftmaxLoss` would both"):
         check_sampler(BALANCED, head, BalancedSoftmaxLoss(COUNTS), allow_double_balancing=False)
+    weighted = CrossEntropyLoss(COUNTS, weight=[1.0, 2.0, 3.0])
+    with pytest.raises(UsageError, match=r"`data.sampler` and `model.loss.weight` of `CrossEntropyLoss` would both"):
+        check_sampler(BALANCED, head, weighted, allow_double_balancing=False)
+    with pytest.raises(UsageError, match=r"`data.sampler` and `ClassBalancedLoss` would both"):  # its own weights
+        check_sampler(BALANCED, head, ClassBalancedLoss(COUNTS), allow_double_balancing=False)
     with pytest.raises(UsageError, match=r"`data.sampler` and `LogitAdjustmentHead` would both"):
         check_sampler(BALANCED, LogitAdjustmentHead(4, COUNTS), loss, allow_double_balancing=False)
 
@@ -105,6 +131,61 @@ def test_a_first_bias_is_set_when_asked_for(init_bias):
 def test_stage_one_has_no_features_to_make_a_head_from():
     with pytest.raises(UsageError, match=r"`model\.head` NCMHead and `model` RepresentationModule do not go together"):
         RepresentationModule(COUNTS, SmallCNN(4), head=NCMHead)
+
+
+class Fixed(LinearHead):
+    """Vectors that are to stay, as a classifier on a simplex has them; it takes no other one over."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.requires_grad_(False)
+        self.register_buffer("unknown", torch.full((2,), nan))
+
+    def init_from(self, weight, bias):
+        self.check_classifier(weight, bias)
+
+
+class Beside(LWSHead):
+    """A frozen classifier, and one that trains beside it."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.other = nn.Linear(in_features, self.num_classes)
+
+
+class Strict(TauNormHead):
+    def init_from(self, weight, bias):
+        assert bias is None
+
+
+class InABuffer(Head):
+    """Its classifier is no parameter, and what trains is no classifier."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.shift = nn.Parameter(torch.zeros(self.num_classes))
+        self.register_buffer("weight", torch.zeros(self.num_classes, in_features))
+
+    def forward(self, features):
+        return linear(features, self.weight, self.shift)
+
+    def init_from(self, weight, bias):
+        self.weight = weight.clone()
+
+
+@pytest.mark.parametrize("head", [CosineHead, MaxNormHead, partial(LinearHead, reset=True), Fixed, Beside, Strict])
+def test_heads_that_stage_one_can_train(head):
+    check_head_learns(head(8, COUNTS), "RepresentationModule")
+
+
+@pytest.mark.parametrize("head", [LWSHead, DisAlignHead, partial(LogitAdjustmentHead, tau=0.0), InABuffer])
+def test_heads_that_wait_for_a_classifier(head):
+    made, before = head(8, COUNTS), torch.get_rng_state()
+    state = deepcopy(made.state_dict())
+    with pytest.raises(UsageError, match=r" (\w+Head|InABuffer) and `model` Rep.* keeps the classifier"):
+        check_head_learns(made, "RepresentationModule")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in made.state_dict().items())
 
 
 # -- what the documentation says ---------------------------------------------------------------------------------------
@@ -216,6 +297,10 @@ def test_what_the_page_refuses_beside_that():
         "NCMHead": (
             lambda: RepresentationModule(COUNTS, SmallCNN(4), head=NCMHead),
             "NCMHead and `model` RepresentationModule do not go together: the head is made from the features",
+        ),
+        "TauNormHead": (
+            lambda: RepresentationModule(COUNTS, SmallCNN(4), head=TauNormHead).check(AS_FOUND),
+            "TauNormHead and `model` RepresentationModule do not go together: the head keeps the classifier of stage 1",
         ),
         "DeferredLoss": (
             lambda: DeferredLoss(1, EqualizationLossV2).check(stage1(CrossEntropyLoss), 3),

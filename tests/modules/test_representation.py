@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import LinearHead
+from lt_lightning.heads import DisAlignHead, LinearHead, TauNormHead
 from lt_lightning.losses import CrossEntropyLoss
-from lt_lightning.mixing import Mixup
+from lt_lightning.mixing import Mixing, Mixup
 
 
 def test_backbone_and_head_train_together(trainer, digits, stage1_module):
@@ -59,6 +59,22 @@ def test_images_that_published_weights_are_not_used_to_are_said(trainer, digits,
 def test_mixing_that_is_made_already_is_refused(digits, stage1_module):
     with pytest.raises(UsageError, match=r"`model\.mixing` must be what makes one, such as the class `Mixup` or"):
         stage1_module(digits(), mixing=Mixup())
+
+
+def test_mixing_that_lacks_methods_is_said_to(digits, stage1_module):
+    with pytest.raises(UsageError, match=r"abstract class Mixing .*mix.*: a base class, or one of your own"):
+        stage1_module(digits(), mixing=Mixing)
+
+
+@pytest.mark.parametrize("head", [TauNormHead, DisAlignHead])
+def test_a_head_that_keeps_the_classifier_is_tested_but_not_fitted(trainer, digits, stage1_module, head):
+    data = digits()
+    module = stage1_module(data, head=head)
+    trainer().test(module, datamodule=data, verbose=False)
+    assert sum(module.evaluation["test"]["per_class"]["total"]) == 500
+    sentence = f"`model.head` {head.__name__} and `model` RepresentationModule do not go .* random; train LinearHead fi"
+    with pytest.raises(UsageError, match=sentence):
+        trainer().fit(module, datamodule=data)
 
 
 def test_images_are_mixed_anew_for_each_seed_epoch_batch_and_process(monkeypatch, digits, stage1_module):
