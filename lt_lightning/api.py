@@ -15,7 +15,7 @@ from lt_lightning.comparing.grid import Point, points
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
 from lt_lightning.comparing.outcome import TriedPoint
 from lt_lightning.comparing.selection import choose, memorised
-from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.comparing.settings import SettingsParser, about
 from lt_lightning.comparing.training import Stage1, Trained, train
 from lt_lightning.errors import UsageError, check_thresholds
 from lt_lightning.features import Features
@@ -71,8 +71,8 @@ class Retrained:
 def retrain(
     model: nn.Module,
     train_loader: Iterable[Any],
-    *,
     val_loader: Iterable[Any] | None = None,
+    *,
     test_loader: Iterable[Any] | None = None,
     method: str = "lort",
     classifier: str | None = None,
@@ -85,7 +85,7 @@ def retrain(
 
     Images pass through the module once, as the loader gives them and in evaluation mode; the layer is then trained on
     these features, with the method's own settings or, given images to choose by, the best of several. The module
-    itself is not changed, nor does it move.
+    itself is not changed, nor does it move. What comes after ``val_loader`` is given by its name.
 
     Args:
         model: Any module with a linear layer that makes the logits.
@@ -141,7 +141,7 @@ def retrain(
 
     device = device_of(model)
     stage1 = _stage1(layer)
-    heads = train(wanted, [seed], features, features, stage1, counts, parser, device)
+    heads = train(wanted, [int(seed)], features, features, stage1, counts, parser, device)
     head_before = LinearHead(layer.in_features, counts).to(device)
     head_before.init_from(stage1.weight, stage1.bias)
 
@@ -177,15 +177,15 @@ def retrain(
     )
 
 
-def _check(model: object, method: object, thresholds: tuple[int, ...], seed: int) -> None:
+def _check(model: object, method: object, thresholds: tuple[int, ...], seed: Any) -> None:
     """Refuse what would only fail when everything has been computed."""
     if not isinstance(model, nn.Module):
         raise UsageError(f"`model` must be an nn.Module, but got {type(model).__name__}.")
     if not isinstance(method, str):
         raise UsageError(f"`method` must be the name of one method, but got {method!r}.")
     check_thresholds("group_thresholds", thresholds)
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"`seed` must be at least 0 and below 2**63, but got {seed}.")
+    if not hasattr(seed, "__index__") or not 0 <= seed < 2**63:
+        raise UsageError(f"`seed` must be a whole number of at least 0 and below 2**63, but got {seed!r}.")
 
 
 def _first(loader: Iterable[Any]) -> Tensor:
@@ -274,7 +274,8 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
         found = found.with_settings(**{key: settings[key] for key in _OF_TRAINING if key in settings})
         grid = {key: [value] for key, value in settings.items() if key not in _OF_TRAINING}
         (point,) = points([found], grid, parser, default=False)[found.name]
-        _head(point.method, layer, parser)
+        with about(found.name, point.values):
+            _head(point.method, layer, parser)
     except UsageError as error:  # said of lists of methods and of grids
         raise UsageError(str(error).replace("`methods`", "`method`").replace("`grid.", "`")) from error
     return point

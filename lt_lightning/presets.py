@@ -61,7 +61,7 @@ def resolve(value: str) -> str:
     if preset.is_file():
         return str(preset)
     if Path(value).suffix in _YAML:
-        raise UsageError(f"`--config` {value!r} is not a file.")
+        raise UsageError(f"`--config` {value!r} is not a file; give the path of one, or the name of a preset.")
     raise UsageError(f"`--config` {value!r} is neither a file nor a preset; {_hint(value, names())}")
 
 

@@ -140,7 +140,7 @@ def test_settings_are_chosen_by_images_of_their_own(model, images):
 
 def test_only_settings_that_can_be_put_back_are_tried(model, images):
     train, select = [images[0].tensors], [images[1].tensors]
-    result = lt_lightning.retrain(model, train, method="ncm", val_loader=select)
+    result = lt_lightning.retrain(model, train, select, method="ncm")
     assert [tried.values for tried in result.tried] == [{"metric": "euclidean", "centre": False}]
     assert result.model[4].weight.shape == (4, 12)
 
@@ -213,9 +213,14 @@ def test_a_loss_of_less_than_a_point_is_not_said():
         ({"method": "lrot"}, r"`method` names 'lrot', which is no method.*did you mean lort"),
         ({"method": "lort,crt"}, r"`method` must be one method, but got 'lort,crt'; choose from .*lort"),
         ({"epsilon": 0.1}, r"^`epsilon` is an argument of none of lort"),
+        ({"method": "nope.yaml"}, r"^`method` 'nope.yaml' is not a file; give the path"),
         ({"epochs": 0}, r"`epochs` must be at least 1, but got 0"),
-        ({"delta": 2.0}, r"`delta` must"),
-        ({"lr": -1.0}, r"The optimizer or its schedule refuses its settings \(Invalid learning rate: -1.0\)"),
+        ({"delta": 2.0}, r"^`method` lort with `delta` 2.0: `delta` must"),
+        ({"lr": "a", "momentum": 0.5}, r"^`method` lort with `lr` 'a' and `momentum` 0.5: .*`lt-lightning fit"),
+        (
+            {"lr": -1.0},
+            r"^`method` lort with `lr` -1.0: The optimizer .* refuses its settings \(Invalid learning rate: -1.0\)",
+        ),
         ({"lr": 1e39}, r"Training by `method` 'lort' diverged; give a smaller learning rate by `lr`"),
         (
             {"lr": 0.1, "val_loader": []},
@@ -242,7 +247,9 @@ def test_bad_settings_are_one_sentence(model, images, options, message):
         ({"method": ["lort", "crt"]}, "`method` must be the name of one method, but got"),
         ({"group_thresholds": (20, 8)}, r"`group_thresholds` must be .* but got \(20, 8\)"),
         ({"group_thresholds": (8,)}, r"`group_thresholds` must be \(low, high\)"),
-        ({"seed": -1}, "`seed` must be at least 0 and below"),
+        ({"seed": -1}, "`seed` must be a whole number of at least 0 and below .*, but got -1"),
+        ({"seed": 1.5}, "`seed` must be a whole number .*, but got 1.5"),
+        ({"seed": "1"}, "`seed` must be a whole number .*, but got '1'"),
         ({"train_loader": None}, r"`train_loader` must give \(images, targets\) batches, but got NoneType"),
         ({"method": "tau_norm", "epochs": 3}, "`epochs` 3 says nothing to .* trains nothing; leave it out"),
     ],

@@ -141,7 +141,7 @@ class WeightEMA(Callback):
         else:
             rounded = {name: tensor.to(averaged[name].dtype) for name, tensor in average.items()}
             checkpoint[TRAINING_WEIGHTS] = {name: state[name] for name in averaged}
-            checkpoint["state_dict"] = {**state, **rounded}
+            state.update(rounded)  # in place, for it knows the versions of its modules, for which some ask
         checkpoint[AVERAGE_IN_FULL] = {
             name: tensor for name, tensor in average.items() if tensor.dtype != averaged[name].dtype
         }

@@ -10,7 +10,7 @@ from lt_lightning.checkpoints.classifier import Classifier, find_classifier
 from lt_lightning.checkpoints.hand_back import UnfitHeadError, hand_back, hand_back_file, to_linear
 from lt_lightning.checkpoints.head_record import head_record
 from lt_lightning.checkpoints.leftovers import unexpected
-from lt_lightning.checkpoints.matching import Match, deeper_layers, match
+from lt_lightning.checkpoints.matching import Match, deeper_layers, load, match
 from lt_lightning.checkpoints.past import (
     PUBLISHED,
     UNKNOWN,
@@ -44,6 +44,7 @@ __all__ = [
     "hand_back",
     "hand_back_file",
     "head_record",
+    "load",
     "match",
     "names_of_rows",
     "origins",

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from lt_lightning.checkpoints.class_order import class_order, names_of_rows
 from lt_lightning.checkpoints.classifier import FACTORS, Classifier, find_classifier
+from lt_lightning.checkpoints.leftovers import unexpected
 from lt_lightning.checkpoints.matching import Match, match
 from lt_lightning.checkpoints.opening import is_safetensors, open_safely
 from lt_lightning.checkpoints.past import distinct, past_of, trained_on
 from lt_lightning.checkpoints.reading import RECORD, Place, memory_of, read, tensors_in
+from lt_lightning.checkpoints.wording import explain_mismatch
 from lt_lightning.checkpoints.writing import write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
@@ -41,6 +43,7 @@ def hand_back(
     path: str | Path,
     split: Mapping[str, Any] | None = None,
     selection: str | None = None,
+    allow_partial: bool = False,
 ) -> str:
     """Write the file that a classifier was found in once more, with another layer in the classifier's place.
 
@@ -58,15 +61,19 @@ def hand_back(
         split: What ``head`` was trained on, as the data describe it, for the record of a checkpoint of ours: images
             that only the head has seen are no more unseen by the network.
         selection: What ``head`` was chosen by, as results files say it, for the same record.
+        allow_partial: Whether the file may lack parts of the backbone, and have layers that are neither the backbone's
+            nor the classifier's.
 
     Returns:
         What was written, in one sentence.
 
     Raises:
-        UsageError: If the head has no linear form, or one that the file's network cannot hold; if ``path`` exists, or
-            there is no room for it. Nothing is left behind then.
+        UsageError: If file and backbone do not fit, the head has no linear form, or one that the file's network cannot
+            hold; if ``path`` exists, or there is no room for it. Nothing is left behind then.
     """
     path, source = Path(path), found.source
+    if not allow_partial:
+        _check_whole(found, classifier)
     layer = _finite_layer(head, source.path)
     new, notes = _replacements(found, classifier, layer)
     contents = open_safely(source.path)
@@ -93,6 +100,7 @@ def hand_back_file(
     checkpoint_class_names: Sequence[str] | None = None,
     split: Mapping[str, Any] | None = None,
     selection: str | None = None,
+    allow_partial: bool = False,
 ) -> str:
     """Read a checkpoint, and write it once more with another classifier: :func:`hand_back` in one step.
 
@@ -105,6 +113,7 @@ def hand_back_file(
         checkpoint_class_names: Of the file's, where it does not say them.
         split: As of :func:`hand_back`.
         selection: As of :func:`hand_back`.
+        allow_partial: As of :func:`hand_back`.
 
     Returns:
         What was written, in one sentence.
@@ -117,7 +126,7 @@ def hand_back_file(
     classifier = find_classifier(found, head.in_features, head.num_classes, source.path)
     theirs = names_of_rows(source, class_names, checkpoint_class_names) if class_names else None
     order = class_order(theirs, class_names, source.path) if theirs and class_names else None
-    return hand_back(found, classifier.in_order(order), head, path, split, selection)
+    return hand_back(found, classifier.in_order(order), head, path, split, selection, allow_partial)
 
 
 def to_linear(head: Head) -> nn.Linear:
@@ -149,6 +158,20 @@ def _agree(head: Head, layer: nn.Linear) -> bool:
         head.train(training)
     # Of logits that are sums of large numbers: TF32 and half precision have three digits.
     return bool((wanted - given).abs().max() <= 5e-3 * wanted.abs().max().clamp_min(1))
+
+
+def _check_whole(found: Match, classifier: Classifier) -> None:
+    """Refuse a file whose classifier may get something else than the backbone's features, which the head was made for.
+
+    The commands that read such a file refuse it too.
+    """
+    extra = unexpected(found, classifier)
+    if found.missing or found.misshapen or extra:
+        raise UsageError(
+            f"`checkpoint` {str(found.source.path)!r} does not fit the backbone ({explain_mismatch(found, extra)}); "
+            f"give the backbone of its network or, if what does not match has no part in what the classifier gets, set "
+            f"`allow_partial` to true."
+        )
 
 
 def _finite_layer(head: Head | nn.Linear, source: Path) -> nn.Linear:

@@ -1,6 +1,7 @@
 """Holding a backbone against a checkpoint's tensors."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -65,6 +66,19 @@ def match(checkpoint: Checkpoint, backbone: nn.Module) -> Match:
     # A pair that cuts more from both sides leads to the same tensors.
     copies = [pair[0] for pair in best[1:] if found and _source(next(iter(wanted)), *pair) in rest]
     return Match(checkpoint, theirs, found, missing, misshapen, rest, len(wanted), copies)
+
+
+def load(found: Match, backbone: nn.Module) -> None:
+    """Load what matches into the backbone; what is missing stays as it is.
+
+    Args:
+        found: Of :func:`match`.
+        backbone: The one that was held against the file.
+    """
+    tensors = OrderedDict(found.tensors)
+    # Some modules, as torchvision's MNASNet, ask for their version, which the file has under other names, if at all.
+    tensors._metadata = backbone.state_dict()._metadata  # type: ignore[attr-defined]
+    backbone.load_state_dict(tensors, strict=False)
 
 
 def deeper_layers(found: Match) -> list[str]:

@@ -17,6 +17,7 @@ _RESAVE = (
     "save `model.state_dict()` alone with `torch.save` (or as safetensors) where the model was trained, and give that "
     "file"
 )
+_ANOTHER = "copy or download it again, or give another"
 
 
 def open_safely(path: Path) -> dict[Any, Any]:
@@ -42,7 +43,9 @@ def open_safely(path: Path) -> dict[Any, Any]:
     elif start.startswith((b"PK", b"\x80")):  # a zip archive, or before PyTorch 1.6 a pickle
         contents = _open_pytorch(path)
     else:
-        hint = "; it is a pointer, so run `git lfs pull`" if start.startswith(b"version https://git-lfs") else ""
+        hint = "; give the file that holds the weights"
+        if start.startswith(b"version https://git-lfs"):
+            hint = "; it is a pointer, so run `git lfs pull`"
         if start.lstrip().startswith(b"{"):
             hint = "; it is JSON, and an index names the files of parts: join these into one file, and give it"
         raise UsageError(
@@ -50,7 +53,9 @@ def open_safely(path: Path) -> dict[Any, Any]:
             f"{start[:16]!r}{hint}."
         )
     if not isinstance(contents, dict):
-        raise UsageError(f"`checkpoint` {str(path)!r} holds a {type(contents).__name__}, not a dictionary of tensors.")
+        raise UsageError(
+            f"`checkpoint` {str(path)!r} holds a {type(contents).__name__}, not a dictionary of tensors; {_RESAVE}."
+        )
     return contents
 
 
@@ -80,7 +85,7 @@ def _open_pytorch(path: Path) -> object:
         if "TorchScript" in str(error):
             raise UsageError(f"`checkpoint` {str(path)!r} is a TorchScript program, not weights; {_RESAVE}.") from error
         raise UsageError(
-            f"`checkpoint` {str(path)!r} is truncated or holds no weights ({_first_line(error)})."
+            f"`checkpoint` {str(path)!r} is truncated or holds no weights ({_first_line(error)}); {_ANOTHER}."
         ) from error
 
 
@@ -114,7 +119,7 @@ def _open_safetensors(path: Path) -> object:
         return load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, LookupError) as error:
         raise UsageError(
-            f"`checkpoint` {str(path)!r} is truncated or no safetensors file ({_first_line(error)})."
+            f"`checkpoint` {str(path)!r} is truncated or no safetensors file ({_first_line(error)}); {_ANOTHER}."
         ) from error
 
 

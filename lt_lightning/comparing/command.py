@@ -28,7 +28,7 @@ from lt_lightning.results import check_writable
 from lt_lightning.resuming import with_backbone, with_images
 from lt_lightning.tables import fits, show
 
-_READ_APART = {"seeds", "features"}
+_READ_APART = {"seeds", "features", "checkpoint_class_names"}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -50,7 +50,8 @@ def main(argv: Sequence[str]) -> None:
     with nullcontext() if config.allow_partial else without_published_weights():
         made = parser.instantiate_classes(config)
     told = {key.name: config[key.name] for key in fields(Options) if key.name not in _READ_APART}
-    options = Options(seeds=_seeds(config.seeds), features=made.features, **told)
+    names = _names(config.checkpoint_class_names)
+    options = Options(seeds=_seeds(config.seeds), features=made.features, checkpoint_class_names=names, **told)
     if config.keep_runs and config.protocol == "paper":
         raise UsageError(
             "`keep_runs` true cannot go with `protocol` paper, whose epochs are chosen on test images; train what you "
@@ -110,6 +111,13 @@ def build_parser() -> LightningArgumentParser:
     )
     parser.add_class_arguments(Options, None, skip=_READ_APART)
     parser.add_argument(
+        "--checkpoint_class_names",
+        type=list[str] | str | None,
+        default=None,
+        help="Class of each row of the checkpoint's classifier, separated by commas or, where names have some, as a "
+        "list; by default in the data's order.",
+    )
+    parser.add_argument(
         "--test_priors",
         type=bool,
         default=False,
@@ -141,3 +149,7 @@ def _seeds(given: int | str | list[int]) -> list[int]:
         return [int(part) for part in parts]
     except ValueError as error:
         raise UsageError(f"`seeds` must be numbers, such as 0,1,2, but got {given!r}.") from error
+
+
+def _names(given: str | list[str] | None) -> list[str] | None:
+    return [name.strip() for name in given.split(",")] if isinstance(given, str) else given

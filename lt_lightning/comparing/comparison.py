@@ -64,11 +64,11 @@ def _compare(setup: Setup) -> Comparison:
         compare_rows(setup, rows, None)
         seconds = {"features": 0.0, "training": sum(row.seconds for row in rows)}
         return _found(setup, rows, (None, None), {}, seconds | {"all": time.perf_counter() - started})
-    features = extract_all(setup)
-    extracted = time.perf_counter()
-    if not setup.selection.allowed:
+    if not setup.selection.allowed:  # said first: extraction may take hours
         aside = " The values of `grid` are left aside." if setup.grid else ""
         setup.warn(setup.selection.reason + aside)
+    features = extract_all(setup)
+    extracted = time.perf_counter()
     in_order = check_order(setup, features) or setup.source.order_is_said
     check_memorised(setup, features)
     rows = [stage1_row(setup, features), *method_rows(setup, features)]

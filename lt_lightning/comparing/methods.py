@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_lightning import presets
-from lt_lightning.comparing.settings import UNSAID, Plain, SettingsParser
+from lt_lightning.comparing.settings import UNSAID, Plain, SettingsParser, about
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
@@ -88,7 +88,8 @@ def find_methods(
         if method.name in found:
             raise UsageError(f"`methods` names {method.name!r} twice; name each method once.")
         length = num_features if "head" in parser.from_elsewhere(method.plain, method.name) else 1
-        head, _ = parser.make(method.plain, method.name).parts(length, class_counts)
+        with about(method.name):
+            head, _ = parser.make(method.plain, method.name).parts(length, class_counts)
         trains = any(parameter.requires_grad for parameter in head.parameters())
         found[method.name] = replace(method, trains=trains, given=name)
     return list(found.values())
@@ -103,12 +104,19 @@ def _find(name: str, num_classes: int) -> Method:
         return Method(name, plain)
     if Path(name).suffix in _YAML or name in presets.names():
         label = Path(name).stem if Path(name).suffix in _YAML else name
-        return Method(label, _settings_of(presets.load(name), name))
+        return Method(label, _settings_of(_load(name), name))
     if "." in name:
         return _from_class(name)
     close = get_close_matches(name, built_in_methods(), n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(built_in_methods())}."
     raise UsageError(f"`methods` names {name!r}, which is no method, preset, file or class; {hint}")
+
+
+def _load(name: str) -> Any:
+    try:
+        return presets.load(name)
+    except UsageError as error:  # said of the files of a command
+        raise UsageError(str(error).replace("`--config`", "`methods`")) from error
 
 
 def _settings_of(config: Any, name: str) -> Plain:

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.methods import Method
-from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.comparing.settings import SettingsParser, about
 from lt_lightning.comparing.training import Stage1
-from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules.rehearsal import rehearse
@@ -35,11 +34,8 @@ def rehearse_methods(
     """
     for method in (point.method for point in points):
         if parser.from_elsewhere(method.plain, method.name):
-            try:
-                with naming(method.name):
-                    _rehearse(method, stage1, class_counts, parser, device)
-            except UsageError as error:
-                raise UsageError(f"`methods` {method.name}: {error}") from error
+            with about(method.name), naming(method.name):
+                _rehearse(method, stage1, class_counts, parser, device)
 
 
 def _rehearse(

@@ -43,6 +43,7 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Itera
             found.options.checkpoint_class_names,
             found.trained_on.describe_split(),
             _selection(found.winner),
+            found.options.allow_partial,
         )
     except UnwritableError:
         raise

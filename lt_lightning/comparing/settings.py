@@ -1,7 +1,8 @@
 """What a stage-2 method consists of, as plain settings and as the parts made from them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, refusing_abstract_classes
 from lt_lightning.heads import Head, LinearHead
 from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.modules.base import HeadFactory, LossFactory
@@ -106,6 +107,23 @@ class Settings:
         return optimizer, scheduler
 
 
+@contextmanager
+def about(name: str, values: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Have a refusal of settings say which method's they are.
+
+    Args:
+        name: Of the method.
+        values: What the user's grid gave it, by key.
+    """
+    try:
+        yield
+    except UsageError as error:
+        whose = f"`methods` {name}"
+        given = " and ".join(f"`grid.{key}` {value!r}" for key, value in (values or {}).items())
+        reason = str(error).removeprefix(f"{whose}: ")  # it may have been said already
+        raise UsageError(f"{whose}{' with ' if given else ''}{given}: {reason}") from error
+
+
 def as_text(plain: object) -> str:
     """Settings as text, equal for equal settings."""
     return json.dumps(plain, sort_keys=True, default=repr)
@@ -115,7 +133,8 @@ class _Sampled:
     """Stands for data with this sampler."""
 
     def __init__(self, sampler: Callable[[Tensor, int], EpochSampler], num_classes: int) -> None:
-        self.rebalances = sampler(torch.arange(num_classes), 0).rebalances
+        with refusing_abstract_classes():
+            self.rebalances = sampler(torch.arange(num_classes), 0).rebalances
 
 
 class SettingsParser:
@@ -139,11 +158,8 @@ class SettingsParser:
         """
         key = as_text(plain)
         if key not in self._checked:  # parsing takes longer than anything else before training
-            try:
-                with sentences("fit", "method", "model"):
-                    self._checked[key] = self._parser.parse_object({"method": dict(plain)})
-            except UsageError as error:
-                raise UsageError(f"`methods` {name}: {error}") from error
+            with about(name), sentences("fit", "method", "model"):
+                self._checked[key] = self._parser.parse_object({"method": dict(plain)})
         return self._checked[key]
 
     def make(self, plain: Mapping[str, Any], name: str) -> Settings:

@@ -12,7 +12,7 @@ from lt_lightning.comparing.methods import STAGE1, Method, find_methods
 from lt_lightning.comparing.outcome import Options
 from lt_lightning.comparing.rehearsal import rehearse_methods
 from lt_lightning.comparing.selection import Selection, may_select
-from lt_lightning.comparing.settings import SettingsParser
+from lt_lightning.comparing.settings import SettingsParser, about
 from lt_lightning.comparing.source import read_source
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
@@ -32,7 +32,7 @@ class Setup:
     Args:
         checkpoint: See :func:`compare`, also for the others.
         backbone: Gets the checkpoint's weights.
-        data: Under the papers' protocol what it holds out is put back, for nothing is validated on.
+        data: Where nothing is selected, as under the papers' protocol, what it holds out is put back to train.
         methods: Names.
         grid: Values by key.
         options: How methods are compared.
@@ -78,6 +78,8 @@ class Setup:
         self.selection = self._may_select()
         if not self.selection.allowed:
             self.points = points(self.methods, {}, self.parser, default=False)  # a grid without images to choose by
+            self.data = data.with_held_out()  # images that choose nothing are better trained on
+            self.counts = self.data.class_counts
         refits = self.selection.allowed and data.describe_split().get("val_from") == "train"
         self.whole = data.with_held_out() if refits else None
         self.device = device_of(options.features.device, apple=False)
@@ -97,12 +99,17 @@ class Setup:
         """
         for tried in self.points.values():
             for place, point in enumerate(tried):
-                plain, name = point.method.plain, point.method.name
-                settings = self.parser.make(plain, name)
-                whole = place == 0 or "head" in self.parser.from_elsewhere(plain, name)
-                parts = settings.parts(num_features if whole else 1, self.counts)
-                if point.method.trains:
-                    settings.training(*parts)
+                given = {key: value for key, value in point.values.items() if key in self.grid}
+                with about(point.method.name, given):
+                    self._check_point(point, num_features, place == 0)
+
+    def _check_point(self, point: Point, num_features: int, first: bool) -> None:
+        plain, name = point.method.plain, point.method.name
+        settings = self.parser.make(plain, name)
+        whole = first or "head" in self.parser.from_elsewhere(plain, name)
+        parts = settings.parts(num_features if whole else 1, self.counts)
+        if point.method.trains:
+            settings.training(*parts)
 
     def _balanced_pool(self) -> LTDataModule | None:
         pool = self.data.balanced_pool() if self.options.oracle is not False and not self.on_images else None

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from lt_lightning.errors import UsageError
+
 
 def fastest_precision(accelerator: Any = "auto") -> Literal["bf16-mixed", "32-true"]:
     """The precision to train in on a device, unless told otherwise.
@@ -61,11 +63,42 @@ def device_of(name: str, apple: bool = True) -> torch.device:
     return torch.device("mps" if apple and torch.backends.mps.is_available() else "cpu")
 
 
+def check_device(key: str, name: str) -> None:
+    """Refuse a device that this machine has not.
+
+    Args:
+        key: Names the option.
+        name: As :func:`device_of` takes it.
+
+    Raises:
+        UsageError: If there is none of that name.
+    """
+    if name != "auto" and not _is_there(name):
+        known = ["cpu", *(f"cuda:{number}" for number in range(_gpus()))]
+        known += ["mps"] if torch.backends.mps.is_available() else []
+        raise UsageError(f"`{key}` must be `auto` or a device of this machine, {' or '.join(known)}, but got {name!r}.")
+
+
 def gpu_of_process() -> int:
     """Number of this process's GPU among those that it sees: its own alone, or its machine's."""
     if "LOCAL_RANK" not in os.environ:
         return torch.cuda.current_device()
     return int(os.environ["LOCAL_RANK"]) % max(torch.cuda.device_count(), 1)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        device = torch.device(name)
+        if device.type == "cuda":  # counted, for a first tensor would take memory from every GPU that is asked
+            return (device.index or 0) < _gpus()
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, TypeError):  # AssertionError: torch was built without what it takes
+        return False
+    return True
+
+
+def _gpus() -> int:
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def _processor_computes_in_bf16() -> bool:

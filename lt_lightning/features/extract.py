@@ -15,7 +15,7 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
-from lt_lightning.devices.choice import device_of
+from lt_lightning.devices.choice import check_device, device_of
 from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError, check_word
 from lt_lightning.features.code import code_of
@@ -50,7 +50,7 @@ class ExtractionOptions:
         progress: Whether the first process shows a progress bar.
 
     Raises:
-        UsageError: If ``batch_size`` is out of range, or ``dtype`` or ``precision`` unknown.
+        UsageError: If ``batch_size`` is out of range, ``dtype`` or ``precision`` unknown, or there is no such device.
     """
 
     cache: str = ""
@@ -64,6 +64,7 @@ class ExtractionOptions:
     def __post_init__(self) -> None:
         check_word("dtype", self.dtype, StoredDtype)
         check_word("precision", self.precision, Precision)
+        check_device("features.device", self.device)
         if not 1 <= self.batch_size <= BLOCK:
             raise UsageError(f"`batch_size` of an extraction must lie in 1 to {BLOCK}, but got {self.batch_size}.")
 

@@ -9,8 +9,12 @@ from torch import Tensor
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.precision import widest_float
 
-LOWEST, HIGHEST = 0.01, 100.0
-"""Where temperatures end: one that separable or meaningless logits would drive to 0 or infinity stops here."""
+LOWEST, HIGHEST = 0.01, 1e6
+"""Where temperatures end: one that separable or meaningless logits would drive to 0 or infinity stops here.
+
+Large ones are real: of a loss on unscaled logits at a high learning rate 400 is the best. Small ones are of separable
+logits, which further down are only surer of their mistakes elsewhere.
+"""
 
 _STEPS = 100
 _TOLERANCE = 1e-10  # of log T; Newton's last step from 1e-5 is smaller than that
@@ -30,7 +34,7 @@ def fit_temperature(logits: Tensor, targets: Tensor, one_vs_all: bool = False) -
         one_vs_all: Whether probabilities are one sigmoid per class, instead of a softmax.
 
     Returns:
-        T in [0.01, 100]; 1 where no other is better, so the likelihood of what was given never falls.
+        T in [0.01, 1e6]; 1 where no other is better, so the likelihood of what was given never falls.
 
     Raises:
         UsageError: If there is no logit, shapes differ, or a logit is not finite.

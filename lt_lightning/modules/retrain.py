@@ -230,8 +230,7 @@ class RetrainModule(LTModule):
         if extra and not self.allow_partial:
             raise mismatch_error(source, found, extra, self.backbone, len(self.class_counts), group)
         classifier = classifier.in_order(order)
-        # Unless a part is enough, only counts of batches can be missing.
-        self.backbone.load_state_dict(found.tensors, strict=False)
+        checkpoints.load(found, self.backbone)  # unless a part is enough, only counts of batches can be missing
         self.past = [*source.origins, *(past_when_made(self.backbone) if self.allow_partial else [])]
         with check_kept(self.head):
             start_head(self.head, self.loss, classifier.weight, classifier.bias)

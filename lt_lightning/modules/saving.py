@@ -128,7 +128,9 @@ def _save(
     module.head.load_state_dict(head.state_dict())  # making the module may have set its bias
     module.trainer = cast(Any, SimpleNamespace(datamodule=data))  # asked for its data alone
     module.epochs_trained, module.input_shape = epochs, input_shape
-    tensors = {key: value.detach().cpu() for key, value in module.state_dict().items()}
+    tensors = module.state_dict()
+    for key, value in tensors.items():
+        tensors[key] = value.detach().cpu()  # in place, for it knows the versions of its modules, for which some ask
     contents: dict[str, Any] = {
         "epoch": epochs,
         "global_step": 0,
@@ -165,7 +167,7 @@ def _check_weights(backbone: Backbone, checkpoint: str) -> None:
     ):
         raise UsageError(
             f"`backbone` {type(backbone).__name__} has other weights than `checkpoint` {checkpoint!r}; load them, by "
-            f"`backbone.load_state_dict(checkpoints.match(checkpoints.read(…), backbone).tensors)`."
+            f"`checkpoints.load(checkpoints.match(checkpoints.read(…), backbone), backbone)`."
         )
 
 

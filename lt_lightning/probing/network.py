@@ -26,7 +26,7 @@ def load_backbone(path: str, backbone: Backbone, allow_partial: bool = False) ->
     extra = checkpoints.deeper_layers(found)
     if (found.missing or found.misshapen or extra) and not (allow_partial and found.tensors):
         raise mismatch_error(source, found, extra, backbone, None, group="")
-    backbone.load_state_dict(found.tensors, strict=False)  # unless a part is enough, only counts of batches can miss
+    checkpoints.load(found, backbone)  # unless a part is enough, only counts of batches can be missing
     return checkpoints.report(found, None, extra)
 
 

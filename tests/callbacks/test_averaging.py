@@ -81,6 +81,7 @@ def test_what_is_validated_saved_and_left_is_the_average(run, tmp_path):
     assert_close({name: saved["state_dict"][name] for name in expected[-1]}, expected[-1])
     averaged = {name: value for name, value in weights.steps[-1].items() if value.is_floating_point()}
     assert_close(saved[TRAINING_WEIGHTS], averaged)
+    assert saved["state_dict"]._metadata == module.state_dict()._metadata  # versions, for which some modules ask
     assert any(not torch.equal(weights.steps[-1][name], value) for name, value in expected[-1].items())
 
 

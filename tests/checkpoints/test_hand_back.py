@@ -261,7 +261,7 @@ def test_two_names_side_by_side_are_one_classifier(tmp_path, backbone, network):
     found, classifier = read(tmp_path / "theirs.pth", backbone)
     assert checkpoints.unexpected(found, classifier) == ["mask"]
     layer = plain_layer()
-    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
+    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth", allow_partial=True)
     written = torch.load(tmp_path / "better.pth", weights_only=False)  # the other warns of sparse tensors
     assert all(torch.equal(written[f"{name}.weight"], layer.weight) for name in ("fc", "head"))
     assert torch.equal(written["mask"].to_dense(), torch.eye(3))
@@ -277,6 +277,21 @@ def test_what_does_not_fit_is_refused(tmp_path, backbone, network):
     nn.init.constant_(layer.weight, torch.nan)
     with pytest.raises(UsageError, match="`head` has weights that are infinite or no numbers"):
         checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
+
+
+def test_a_network_with_more_than_backbone_and_classifier_is_refused(tmp_path, backbone, network):
+    """As the commands do: its logits may be others than those of the new layer, as with timm's distilled DeiT."""
+    path, better, head = tmp_path / "theirs.pth", tmp_path / "better.pth", heads.LinearHead(8, COUNTS)
+    torch.save(network(backbone, classifier="head.") | prefixed(nn.Linear(8, 10).state_dict(), "head_dist."), path)
+    sentence = r"`checkpoint` '.*theirs.pth' does not fit the backbone \(.*2 unexpected: 'head_dist.weight', .*; give"
+    with pytest.raises(UsageError, match=sentence):
+        checkpoints.hand_back_file(path, SmallCNN(8), head, better)
+    assert not better.exists()
+    checkpoints.hand_back_file(path, SmallCNN(8), head, better, allow_partial=True)
+    assert torch.equal(torch.load(better, weights_only=True)["head.weight"], head.weight)
+    torch.save(dict(list(network(backbone).items())[2:]), path)
+    with pytest.raises(UsageError, match=r"does not fit the backbone .*2 missing"):
+        checkpoints.hand_back_file(path, SmallCNN(8), head, tmp_path / "other.pth")
 
 
 def test_no_file_is_written_over_and_none_half(tmp_path, backbone, network, monkeypatch):

@@ -26,13 +26,16 @@ def write(path, content):
     ("content", "sentence"),
     [
         (b"", "is an empty file; copy or download it again.$"),
-        (b"epoch: 3\nmodel: resnet\n", r"is neither a PyTorch nor a safetensors file: it starts with b'epoch: .*'\.$"),
+        (
+            b"epoch: 3\nmodel: resnet\n",
+            r"is neither a PyTorch nor a safetensors file: it starts with b'.*'; give the file that holds",
+        ),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
             "it starts with b'version https://'; it is a pointer, so run `git lfs pull`.$",
         ),
         (b'{\n  "weight_map": {}}', "it is JSON, and an index names the files of parts: join these into one file"),
-        ([torch.ones(2)], "holds a list, not a dictionary of tensors"),
+        ([torch.ones(2)], r"holds a list, not a dictionary of tensors; save `model\.state_dict\(\)` alone"),
         (torch.ones(2), "holds a Tensor, not a dictionary of tensors"),
     ],
 )
@@ -48,7 +51,9 @@ def test_truncated_files_are_refused(tmp_path, zipped, share):
     torch.save({"weight": torch.ones(3000)}, whole, _use_new_zipfile_serialization=zipped)
     content = whole.read_bytes()
     path = write(tmp_path / "x.pth", content[: int(share * len(content))])
-    with pytest.raises(UsageError, match=r"'.*x.pth' is truncated or holds no weights \(.+\)\.$"):
+    with pytest.raises(
+        UsageError, match=r"'.*x.pth' is truncated or holds no weights \(.+\); copy or download it again, or .*\.$"
+    ):
         open_safely(path)
 
 
@@ -136,7 +141,10 @@ def test_truncated_safetensors_are_refused(tmp_path, share):
     save_file({"weight": torch.randn(30)}, tmp_path / "whole.safetensors")
     content = (tmp_path / "whole.safetensors").read_bytes()
     path = write(tmp_path / "x.safetensors", content[: int(share * len(content))])
-    with pytest.raises(UsageError, match=r"'.*x.safetensors' is truncated or no safetensors file \(.+\)\.$"):
+    with pytest.raises(
+        UsageError,
+        match=r"'.*x.safetensors' is truncated or no safetensors file \(.+\); copy or download it again, or .*\.$",
+    ):
         open_safely(path)
 
 

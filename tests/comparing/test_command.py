@@ -111,6 +111,8 @@ def test_an_interrupted_run_leaves_nothing(arguments, here, monkeypatch):
         (["--views=some"], "views"),
         (["--checkpoint=nowhere.pth"], "nowhere.pth"),
         (["--backbone=SmallCNN", "--backbone.num_features=4"], "does not fit `backbone` SmallCNN"),
+        (["--features.device=foo"], "`features.device` must be `auto` or a device of this machine, cpu"),
+        (["--checkpoint_class_names=birch,cedar"], "`class_names` of `checkpoint`"),
         (["--output=file/below"], "`output` 'file/below' cannot be written"),
         (["--data.batch=3"], "batch"),
     ],
@@ -222,3 +224,10 @@ def test_options_are_those_of_python():
     for option in fields(Options):
         if option.name not in ("seeds", "features"):
             assert config[option.name] == option.default
+
+
+@pytest.mark.parametrize("typed", ["old oak, fox", '["old oak", "fox"]', "[old oak, fox]"])
+def test_names_of_classes_may_have_commas_between_them(typed):
+    given = ["--checkpoint=a.pth", "--backbone=SmallCNN", "--data=DigitsLT", f"--checkpoint_class_names={typed}"]
+    config = command.build_parser().parse_args(given)
+    assert command._names(config.checkpoint_class_names) == ["old oak", "fox"]

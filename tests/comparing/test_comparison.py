@@ -1,6 +1,7 @@
 """Contracts of a comparison: what selects, what is tested, and what trains."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -124,8 +125,17 @@ def test_without_unseen_images_nothing_is_selected(run, make_data):
     assert found.row("lort").point.method.plain["optimizer"]["init_args"]["lr"] == 5e-4
     assert math.isnan(found.row("lort").score)
     assert found.row("lort").tests[0].figures["temperature"] is None
+    assert found.row("lort").heads[0].head.class_counts == make_data(val_from="none").class_counts  # none is left out
     with pytest.warns(UserWarning, match="there are no validation images"):
         assert run("tau_norm", data=make_data(val_from="none")).winner is None
+
+
+def test_that_nothing_is_selected_is_said_before_features_are_made(run, make_data, capsys):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Nothing is selected, .* The values of `grid` are left aside")
+        with pytest.raises(UserWarning, match="Nothing is selected"):
+            run("lort", data=make_data(val_from="none"), grid={"lr": [1e-4, 1e-3]})
+    assert "features:" not in capsys.readouterr().out
 
 
 def test_winner_is_refitted_with_held_out_training_images(run, make_data):
@@ -185,8 +195,15 @@ def test_our_own_checkpoint_allows_images_held_out_of_the_pool(run, stage1, digi
         ({"views": 0}, "`views` must be 1"),
         ({"draws": 0}, "`draws` must be at least 1"),
         ({"batch_size": 0}, "`batch_size` must be at least 1, but got 0; leave it out"),
-        ({"methods": "lort", "grid": {"delta": "2"}}, r"`delta` must lie in \[0, 1\]"),
-        ({"methods": "lort", "grid": {"delta": "much"}}, "`methods` lort: .*delta"),
+        ({"methods": "nope.yaml"}, "^`methods` 'nope.yaml' is not a file; give the path"),
+        (
+            {"methods": "lort", "grid": {"delta": "0.5,2", "lr": "0.1"}},
+            r"^`methods` lort with `grid\.delta` 2 and `grid\.lr` 0\.1: `delta` must lie in \[0, 1\]",
+        ),
+        (
+            {"methods": "lort", "grid": {"delta": "much"}},
+            r"^`methods` lort with `grid\.delta` 'much': (?!`methods`).*delta",
+        ),
     ],
 )
 def test_mistakes_cost_no_extraction(run, monkeypatch, arguments, message):

@@ -35,6 +35,17 @@ def test_a_linear_winner_goes_into_the_users_file(run, foreign, tmp_path):
     assert torch.equal(after["backbone.layers.0.weight"], before["backbone.layers.0.weight"])
 
 
+def test_a_file_of_which_a_part_is_enough_comes_back_whole(run, foreign, tmp_path):
+    contents = torch.load(foreign, weights_only=True)
+    contents["state_dict"]["neck.weight"] = torch.eye(8)
+    torch.save(contents, tmp_path / "model.pth")
+    found = run("linear", {"lr": [0.001, 0.1, 1.0]}, checkpoint=tmp_path / "model.pth", allow_partial=True)
+    list(keep_winner(found, tmp_path, BACKBONE))
+    after = torch.load(tmp_path / "better_model.pth", weights_only=True)["state_dict"]
+    assert torch.equal(after["neck.weight"], torch.eye(8))
+    assert torch.equal(after["fc.weight"], found.winner.heads[0].head.weight)
+
+
 def test_where_the_winner_does_not_fit_the_best_that_does_is_named(run, tmp_path):
     found = run("cosine,lort,linear", {"lr": [0.1]})
     stage1, cosine, lort, linear = (found.row(name) for name in ("stage 1", "cosine", "lort", "linear"))

@@ -40,12 +40,17 @@ def test_what_is_trained_once_more(setup, make_data):
     assert setup().whole is None
     held_out = make_data(val_from="train")
     assert setup(data=held_out, unseen=True).whole.class_counts == make_data(val_from="none").class_counts
-    assert setup(data=held_out).whole is None  # nothing is selected
+    unselected = setup(data=held_out)
+    assert unselected.whole is None
+    assert unselected.counts == unselected.data.class_counts == make_data(val_from="none").class_counts
 
 
-@pytest.mark.parametrize("grid", [{"lr": [0.1, -1.0]}, {"momentum": [-0.5]}])
-def test_what_the_optimizer_refuses_is_said_before_features_are_made(foreign, make_data, grid):
-    with pytest.raises(UsageError, match=r"^The optimizer or its schedule refuses its settings \(Invalid "):
+@pytest.mark.parametrize(
+    ("grid", "said"), [({"lr": [0.1, -1.0]}, "lr` -1.0"), ({"momentum": [-0.5]}, "momentum` -0.5")]
+)
+def test_what_the_optimizer_refuses_is_said_before_features_are_made(foreign, make_data, grid, said):
+    sentence = rf"^`methods` lort with `grid\.{said}: The optimizer or its schedule refuses its settings \(Invalid "
+    with pytest.raises(UsageError, match=sentence):
         Setup(str(foreign), SmallCNN(8, in_channels=3), make_data(), "tau_norm,lort", grid, Options())
 
 
@@ -64,7 +69,7 @@ def test_one_head_of_each_method_is_made_at_full_size(setup, monkeypatch):
     [
         (
             "class_path: lightning.pytorch.cli.ReduceLROnPlateau, init_args: {monitor: val/all}",
-            "`lr_scheduler` ReduceLROnPlateau goes by validation figures",
+            "^`methods` mine: `lr_scheduler` ReduceLROnPlateau goes by validation figures",
         ),
         (
             "class_path: torch.optim.lr_scheduler.OneCycleLR, init_args: {max_lr: 0.1, total_steps: 10}",

@@ -4,9 +4,10 @@ import hashlib
 
 import pytest
 import torch
+import torchvision
 
 from lt_lightning import checkpoints
-from lt_lightning.backbones import SmallCNN
+from lt_lightning.backbones import SmallCNN, TorchvisionBackbone
 from lt_lightning.comparing.source import read_source
 from lt_lightning.errors import UsageError
 
@@ -25,6 +26,13 @@ def test_backbone_classifier_and_record(foreign, make_data, stage1, digits):
     ours = read_source(str(stage1), SmallCNN(8), digits(), None, False)
     assert ours.order_is_said
     assert ours.origins == [{"weights": "file", "train": ours.split["hashes"]["train"]}]
+
+
+def test_a_network_that_asks_for_its_version_is_read(tmp_path, make_data):
+    whole = torchvision.models.mnasnet0_5(num_classes=10)
+    torch.save(whole.state_dict(), tmp_path / "x.pth")
+    found = read_source(str(tmp_path / "x.pth"), TorchvisionBackbone("mnasnet0_5"), make_data(), None, False)
+    assert torch.equal(found.backbone.model.layers[0].weight, whole.layers[0].weight)
 
 
 def test_rows_come_in_the_datas_class_order(foreign, make_data):

@@ -1,9 +1,11 @@
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from lt_lightning.devices.choice import device_of, fastest_precision, gpu_of_process
+from lt_lightning.devices.choice import check_device, device_of, fastest_precision, gpu_of_process
+from lt_lightning.errors import UsageError
 
 
 @pytest.fixture
@@ -65,6 +67,26 @@ def test_a_device_is_the_one_that_is_named(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert device_of("auto") == torch.device("mps")
     assert device_of("auto", apple=False) == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "missing", "there"),
+    [
+        (0, "foo", "cpu"),
+        (0, "cuda", "cpu"),
+        (0, "mps", "cpu"),
+        (2, "cuda:2", "cpu or cuda:0 or cuda:1"),
+        (0, "", "cpu"),
+    ],
+)
+def test_a_device_that_there_is_not_is_refused(machine, monkeypatch, gpus, missing, there):
+    machine(cuda=bool(gpus) or None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    for name in ("auto", "cpu", *["cuda", "cuda:1"][:gpus]):
+        check_device("features.device", name)
+    sentence = f"`features.device` must be `auto` or a device of this machine, {there}, but got '{missing}'."
+    with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
+        check_device("features.device", missing)
 
 
 @pytest.mark.parametrize(("rank", "devices", "own"), [("1", 8, 1), ("3", 1, 0), ("3", 2, 1), (None, 8, 5)])

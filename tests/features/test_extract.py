@@ -138,6 +138,7 @@ def test_broken_backbones_are_found(monkeypatch, counting, digits_data, options)
     ("given", "sentence"),
     [
         ({"batch_size": 0}, "`batch_size` of an extraction must lie in 1 to 256, but got 0"),
+        ({"device": "gpu"}, "`features.device` must be `auto` or a device of this machine, cpu.*, but got 'gpu'"),
         ({"batch_size": 257}, "`batch_size` of an extraction must lie in 1 to 256, but got 257"),
         ({"precision": "fp16"}, "`precision` must be one of fp32, bf16, but got 'fp16'"),
         ({"dtype": "float64"}, "`dtype` must be one of float32, bfloat16, float16, but got 'float64'"),

@@ -59,6 +59,16 @@ def test_the_derivative_vanishes_at_the_optimum():
     assert abs(temperature.grad) < 1e-9
 
 
+@pytest.mark.parametrize("one_vs_all", [False, True])
+def test_logits_of_any_size_have_their_temperature(one_vs_all):
+    """A loss on unscaled logits, trained at a high rate, leaves some whose best temperature is 400."""
+    logits = drawn(3, 500, 5)
+    targets = torch.multinomial(logits.softmax(1), 1, generator=torch.Generator().manual_seed(0)).squeeze(1)
+    plain = fit_temperature(logits, targets, one_vs_all)
+    for factor in (400.0, 1e5):
+        assert fit_temperature(factor * logits, targets, one_vs_all) == pytest.approx(factor * plain, rel=1e-6)
+
+
 def test_extremes_stop_at_the_bounds():
     sure = 0.1 * torch.eye(3).repeat(5, 1)
     targets = torch.arange(3).repeat(5)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lt_lightning import checkpoints
-from lt_lightning.backbones import Identity, ResNet20, ResNet32, SmallCNN
+from lt_lightning.backbones import Identity, ResNet20, ResNet32, SmallCNN, TorchvisionBackbone
 from lt_lightning.checkpoints import PUBLISHED, UNKNOWN
 from lt_lightning.errors import UsageError
 from lt_lightning.probing.network import load_backbone, past_of_network
@@ -24,6 +24,12 @@ def test_weights_come_in_and_the_rest_is_named(tmp_path):
     said = load_backbone(write(tmp_path / "m.pth", given, head=nn.Linear(8, 77)), backbone)
     assert all(torch.equal(value, given.state_dict()[key]) for key, value in backbone.state_dict().items())
     assert "backbone tensors matched under the prefix 'encoder.'; left aside: 'head.weight', 'head.bias'" in said
+
+
+def test_a_network_that_asks_for_its_version_is_read(tmp_path):
+    given, backbone = (TorchvisionBackbone("mnasnet0_5") for _ in range(2))
+    load_backbone(write(tmp_path / "m.pth", given), backbone)
+    assert torch.equal(backbone.model.layers[0].weight, given.model.layers[0].weight)
 
 
 def test_a_copy_is_left_aside_and_said(tmp_path):
