@@ -26,7 +26,7 @@ def results(folder):
             r"^`model.head.resett` is no option of LinearHead \(did you mean reset\?\);",
         ),
         (("--data.imbalence_ratio=2",), r"^`data.imbalence_ratio` is no option of DigitsLT \(did you mean imbalance_"),
-        (("--data.val_from=tests",), "^`data.val_from`: Expected one of .*, pool, train. Got value: tests;"),
+        (("--data.val_from=tests",), "^`data.val_from`: Expected one of .*, train, .*. Got value: tests;"),
         (("--model.head=NoSuchHead",), "NoSuchHead"),
         (("--model.loss=FocalLos",), r"no class has the name 'FocalLos' \(did you mean FocalLoss.*\?\);"),
         (("--model.mixing=Qqqqqqqq",), r"'Qqqqqqqq' \(one of your own needs its module in front\);"),

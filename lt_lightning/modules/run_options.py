@@ -32,9 +32,7 @@ def check_options(trainer: Trainer) -> None:
         if value is not None and value < 1:
             raise UsageError(f"`trainer.{name}` must be at least 1, but got {value}.")
     if trainer.val_check_interval == 0:
-        raise UsageError(
-            "`trainer.val_check_interval` must be above 0, but got 0; `limit_val_batches` 0 validates never."
-        )
+        raise UsageError("`trainer.val_check_interval` must be above 0, but got 0; give 1.0 for once an epoch.")
     for name in _LENGTHS:
         if getattr(trainer, name) == 0:
             raise UsageError(f"`trainer.{name}` is 0, so nothing would be trained; raise it.")
@@ -71,9 +69,7 @@ def check_monitors(
         split, _, figure = name.partition("/")
         if split == "val" and figure in figures:
             if trainer.limit_val_batches == 0 or not getattr(data, "has_validation", True):
-                raise UsageError(
-                    f"{where}, but no validation images are looked at; give the data some, or leave it out."
-                )
+                raise UsageError(f"{where}, but there will be no validation images; give the data some.")
             if figures[figure] == 0:
                 raise UsageError(f"{where}, but no class is in that group, so it has no value; give another.")
         elif ours and split != "train" and getattr(part, "strict", True):

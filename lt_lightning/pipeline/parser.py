@@ -43,12 +43,12 @@ def method_names(arguments: Sequence[str]) -> list[str]:
     """
     found: dict[str, bool] = {}
     for keys, value in _settings(arguments):
+        option = keys[-1]
         if keys[0] == "stage2" and len(keys) > 1:
-            found[keys[1]] = found.get(keys[1], False) or keys[2:3] == ("model",)
+            found[keys[1]] = found.get(keys[1], False) or keys[2:3] == ("model",) or option == "help"
             if keys[1] == STAGE1:
                 raise UsageError(f"`stage2` names a method {STAGE1!r}, which is the first stage; call it otherwise.")
         stage = ".".join(keys[:2]) if keys[0] == "stage2" else keys[0]
-        option = keys[-1]
         if keys[0] in (STAGE1, "stage2") and keys[-2:-1] == ("trainer",) and option in (*_SHARED, *_OURS):
             where = f"`trainer.{option}` for the whole pipeline" if option in _SHARED else "`output` instead"
             raise UsageError(f"`{stage}.trainer.{option}` is {value!r}, but stages cannot differ in it; set {where}.")

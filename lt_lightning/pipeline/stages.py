@@ -249,7 +249,7 @@ class Pipeline:
             "group_thresholds": list(data.group_thresholds),
             "selection": rows[STAGE1]["selection"],  # of the network of all stages; a row has its own beside it
             "stages": rows,
-            "seconds": seconds,
+            "seconds": {} if seconds is None else {"pipeline": seconds},
         }
         done.end(record)
         show_results(record, done.folder)
