@@ -1,5 +1,6 @@
 """A better last layer for a module that you have, in one call."""
 
+import operator
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -112,7 +113,8 @@ def retrain(
             without one, of ``test_loader``.
     """
     started = time.perf_counter()
-    _check(model, method, group_thresholds, seed)
+    seed = _checked_seed(seed)
+    _check(model, method, group_thresholds)
     if val_loader is not None and val_loader is train_loader:
         raise UsageError("`val_loader` is `train_loader`; give images that the model has not been trained on.")
     images = _first(train_loader)
@@ -141,7 +143,7 @@ def retrain(
 
     device = device_of(model)
     stage1 = _stage1(layer)
-    heads = train(wanted, [int(seed)], features, features, stage1, counts, parser, device)
+    heads = train(wanted, [seed], features, features, stage1, counts, parser, device)
     head_before = LinearHead(layer.in_features, counts).to(device)
     head_before.init_from(stage1.weight, stage1.bias)
 
@@ -177,15 +179,23 @@ def retrain(
     )
 
 
-def _check(model: object, method: object, thresholds: tuple[int, ...], seed: Any) -> None:
+def _check(model: object, method: object, thresholds: tuple[int, ...]) -> None:
     """Refuse what would only fail when everything has been computed."""
     if not isinstance(model, nn.Module):
         raise UsageError(f"`model` must be an nn.Module, but got {type(model).__name__}.")
     if not isinstance(method, str):
         raise UsageError(f"`method` must be the name of one method, but got {method!r}.")
     check_thresholds("group_thresholds", thresholds)
-    if not hasattr(seed, "__index__") or not 0 <= seed < 2**63:
+
+
+def _checked_seed(seed: Any) -> int:
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**63:
         raise UsageError(f"`seed` must be a whole number of at least 0 and below 2**63, but got {seed!r}.")
+    return number
 
 
 def _first(loader: Iterable[Any]) -> Tensor:

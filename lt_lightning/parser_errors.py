@@ -17,7 +17,7 @@ from lt_lightning.errors import UsageError
 
 _NOISE = (
     re.compile(r"Type [\w.]*Callable\[.*?\] expects a function or a callable class: "),
-    re.compile(r"\. Got value: Namespace\(.*\)$"),
+    re.compile(r"\. Got value: (?:Namespace\(.*\)|\[(?:Namespace\(|\{).*\])$"),
     re.compile(r"With fail_untyped=True, all mandatory parameters must have a supported type\. "),
 )
 """What jsonargparse's messages can do without."""
@@ -28,6 +28,9 @@ _UNION = re.compile(
     r"Given value type: <class '[^']*'> Given value: (?P<value>NestedArg\(.*?\)|\S*)"
 )
 """What jsonargparse says of a value where several types would do."""
+
+_LIST = re.compile(r"Got value: \[.*$")
+"""A whole list in which one part is wrong."""
 
 _TYPE = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 
@@ -48,11 +51,11 @@ _BESIDE = re.compile(r"unrecognized arguments: --(optimizer|lr_scheduler)\b.*$")
 _UNKNOWN = re.compile(r"unrecognized arguments: (--(?!optimizer\b|lr_scheduler\b)[^\s=]+).*$")
 """What jsonargparse says of other options that there are not, such as one that is cut short."""
 
-_CHAIN = re.compile(r"(?:Parser key \"[^\"]+\": |Problem with given class_path '[\w.]*': )+")
-"""How jsonargparse leads to a value, from one class to the next."""
-
-_NO_OPTION = re.compile(r"(?:`(?P<key>[\w.]+)`: )?Option '(?P<name>[\w.]+)' is not accepted")
-"""What is left of what jsonargparse says of an option that a class does not take."""
+_CHAIN = re.compile(
+    r"(?P<chain>(?:Parser key \"[^\"]+\": |Problem with given class_path '[\w.]*': )+)"
+    r"(?:Option '(?P<option>[\w.]+)' is not accepted)?"
+)
+"""How jsonargparse leads to a value, from one class to the next, or to an option that the last one does not take."""
 
 _WORDS = re.compile(r"Expected a typing\.Literal\[(.+?)\]")
 """What jsonargparse says where one of a few words would do."""
@@ -99,9 +102,8 @@ def sentences(
         message = _UNKNOWN.sub(partial(_close, parser), message)
         message = _ELSEWHERE.sub(partial(_elsewhere, command), message)
         named = partial(re.sub, rf"^{key}(?=\.|$)", shown_as)
-        about = _classes(whole, named)
-        message = _CHAIN.sub(lambda chain: f"`{'.'.join(_keys(chain[0], named))}`: ", message)
-        message = _NO_OPTION.sub(partial(_no_option, about), message)
+        about = _classes(_LIST.sub("", whole), named)
+        message = _CHAIN.sub(partial(_place, named, about), message)
         message = _WORDS.sub(lambda found: f"Expected one of {found[1].replace(chr(39), '')}", message)
         message = message.replace("Expected a int", "Expected an int")
         advice = f"{command} {_help_option(about)}"
@@ -162,23 +164,24 @@ def _reasons(found: re.Match[str]) -> str:
         for reason in dict.fromkeys(found["reasons"].split(" - "))
         if "NoneType" not in reason and "'lightning.Callback'" not in reason
     ]
+    reasons = [reason for reason in reasons if "is not accepted" in reason] or reasons  # the one whose class was meant
     value = "" if found["value"].startswith("NestedArg") else f". Got value: {found['value']}"
     return " or ".join(reasons) + value
 
 
-def _keys(chain: str, named: Callable[[str], str]) -> list[str]:
-    """The keys that lead to a value."""
-    return [named(part[1]) for part in _PART.finditer(chain) if part[1]]
-
-
-def _no_option(about: Mapping[tuple[str, ...], str], found: re.Match[str]) -> str:
-    """Whose option it is not, and which one it may have meant."""
-    if not about:
-        return found[0]
-    path = about[max(about, key=len)]
-    close = get_close_matches(found["name"], _options_of(path))
+def _place(named: Callable[[str], str], about: Mapping[tuple[str, ...], str], found: re.Match[str]) -> str:
+    """Where a value is, by its whole key; or whose option there is not, and which one it may have meant."""
+    parts = list(_PART.finditer(found["chain"]))
+    keys = [named(part[1]) for part in parts if part[1]]
+    where, option = ".".join(keys).replace(".init_args", ""), found["option"]
+    if option is None:
+        return f"`{where}`: " if where else ""
+    whole = f"{where}.{option}" if where else option
+    path = parts[-1][2] or (about[max(about, key=len)] if about else "")  # a factory's class comes after the message
+    if not path:
+        return f"`{whole}` is not accepted"
+    close = get_close_matches(option, _options_of(path))
     meant = f" (did you mean {' or '.join(close)}?)" if close else ""
-    whole = ".".join(filter(None, (found["key"], found["name"])))
     return f"`{whole}` is no option of {path.rpartition('.')[2]}{meant}"
 
 

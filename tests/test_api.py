@@ -248,6 +248,7 @@ def test_bad_settings_are_one_sentence(model, images, options, message):
         ({"group_thresholds": (20, 8)}, r"`group_thresholds` must be .* but got \(20, 8\)"),
         ({"group_thresholds": (8,)}, r"`group_thresholds` must be \(low, high\)"),
         ({"seed": -1}, "`seed` must be a whole number of at least 0 and below .*, but got -1"),
+        ({"seed": torch.tensor(1.7)}, "`seed` must be a whole number .*, but got tensor"),
         ({"seed": 1.5}, "`seed` must be a whole number .*, but got 1.5"),
         ({"seed": "1"}, "`seed` must be a whole number .*, but got '1'"),
         ({"train_loader": None}, r"`train_loader` must give \(images, targets\) batches, but got NoneType"),

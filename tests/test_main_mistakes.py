@@ -86,6 +86,17 @@ def test_of_several_types_that_would_do_the_sentence_names_each_once(tiny):
         main(tiny("fit", "RepresentationModule", "--trainer.callbacks+=DRW", "--trainer.callbacks.strt=3"))
 
 
+def test_of_a_list_the_part_is_named_that_is_wrong(here, tiny):
+    stopping = {"class_path": "EarlyStopping", "init_args": {"monitor": "val/all", "mode": "max"}}
+    listed = [stopping, {"class_path": "DRW", "init_args": {"strt": 3}}]
+    (here / "listed.yaml").write_text(json.dumps({"trainer": {"callbacks": listed}}))
+    sentence = r"^`trainer.callbacks.strt` is no option of DRW \(did you mean start\?\); `[^`]*callbacks.help DRW` and"
+    with pytest.raises(UsageError, match=sentence):
+        main(tiny("fit", "RepresentationModule", "-c", "listed.yaml"))
+    with pytest.raises(UsageError, match=r"^`trainer.strategy.foo` is no option of DDPStrategy;"):
+        main(tiny("fit", "RepresentationModule", "--trainer.strategy=DDPStrategy", "--trainer.strategy.foo=3"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

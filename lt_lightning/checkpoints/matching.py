@@ -77,7 +77,7 @@ def load(found: Match, backbone: nn.Module) -> None:
     """
     tensors = OrderedDict(found.tensors)
     # Some modules, as torchvision's MNASNet, ask for their version, which the file has under other names, if at all.
-    tensors._metadata = backbone.state_dict()._metadata  # type: ignore[attr-defined]
+    tensors._metadata = getattr(backbone.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
     backbone.load_state_dict(tensors, strict=False)
 
 

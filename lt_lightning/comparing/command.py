@@ -152,4 +152,8 @@ def _seeds(given: int | str | list[int]) -> list[int]:
 
 
 def _names(given: str | list[str] | None) -> list[str] | None:
-    return [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+    if not isinstance(given, str):
+        return given
+    if given.lstrip().startswith("["):  # a list whose names a parser takes for numbers or for true and false
+        return [str(name) for name in yaml.load(given, yaml.BaseLoader)]
+    return [name.strip() for name in given.split(",")]

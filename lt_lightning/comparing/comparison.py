@@ -66,7 +66,8 @@ def _compare(setup: Setup) -> Comparison:
         return _found(setup, rows, (None, None), {}, seconds | {"all": time.perf_counter() - started})
     if not setup.selection.allowed:  # said first: extraction may take hours
         aside = " The values of `grid` are left aside." if setup.grid else ""
-        setup.warn(setup.selection.reason + aside)
+        back = f" {setup.put_back} images that `data.val_from` holds out train as well." if setup.put_back else ""
+        setup.warn(setup.selection.reason + aside + back)
     features = extract_all(setup)
     extracted = time.perf_counter()
     in_order = check_order(setup, features) or setup.source.order_is_said

@@ -76,9 +76,11 @@ class Setup:
         self._check_images()
         self.source = read_source(checkpoint, backbone, data, options.checkpoint_class_names, options.allow_partial)
         self.selection = self._may_select()
+        self.put_back = 0
         if not self.selection.allowed:
             self.points = points(self.methods, {}, self.parser, default=False)  # a grid without images to choose by
             self.data = data.with_held_out()  # images that choose nothing are better trained on
+            self.put_back = sum(self.data.class_counts) - sum(data.class_counts)
             self.counts = self.data.class_counts
         refits = self.selection.allowed and data.describe_split().get("val_from") == "train"
         self.whole = data.with_held_out() if refits else None

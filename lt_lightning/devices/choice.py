@@ -91,8 +91,11 @@ def _is_there(name: str) -> bool:
         device = torch.device(name)
         if device.type == "cuda":  # counted, for a first tensor would take memory from every GPU that is asked
             return (device.index or 0) < _gpus()
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, TypeError):  # AssertionError: torch was built without what it takes
+        if device.type == "mps":
+            return torch.backends.mps.is_available()
+        torch.zeros(1, device=device).tolist()  # which a device without memory refuses
+    # AssertionError, ImportError: torch was built without what it takes.
+    except (RuntimeError, AssertionError, ImportError, TypeError):
         return False
     return True
 

@@ -309,12 +309,12 @@ class LTModule(LightningModule):
             UsageError: If sampler and loss or head balance twice, optimiser or schedule refuse their values, or the
                 trainer has options to train nothing, or goes by a figure that there will not be.
         """
+        check_sampler(data, self.head, self.loss, self.allow_double_balancing)
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            return
         if trainer is not None:
             check_options(trainer)
-        check_sampler(data, self.head, self.loss, self.allow_double_balancing)
-        scheduler = None
-        if any(parameter.requires_grad for parameter in self.parameters()):
-            _, scheduler = make_optimisation(self, self.optimizer, self.lr_scheduler, trainer)
+        _, scheduler = make_optimisation(self, self.optimizer, self.lr_scheduler, trainer)
         if trainer is not None:
             check_monitors(self, trainer, scheduler, self._metrics("val").figures(), data)
 

@@ -1,15 +1,13 @@
 """Which heads, losses and samplers do not go together; each refusal is one sentence that names both parts."""
 
-from copy import deepcopy
 from inspect import signature
-from itertools import chain
 
-import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import Head, LogitAdjustmentHead
+from lt_lightning.heads import Head, LinearHead, LogitAdjustmentHead
 from lt_lightning.losses import Loss
+from lt_lightning.wording import is_ours
 
 
 def check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) -> None:
@@ -75,23 +73,20 @@ def check_head_from_features(head: Head, stage: str) -> None:
 
 
 def check_head_learns(head: Head, stage: str) -> None:
-    """Refuse a head that keeps the classifier of a stage 1 as it is where there has been none.
+    """Refuse a head of this package that keeps the classifier of a stage 1 as it is where there has been none.
 
-    A backbone would then learn to suit a random classifier. A head that trains as many numbers as a classifier has may
-    learn one of its own, and passes; so does one whose ``init_from`` takes nothing over, or cannot be tried.
+    A backbone would then learn to suit a random classifier, as it may be meant to in a head of one's own.
 
     Args:
-        head: What gives the logits. It is left as it is.
+        head: What gives the logits.
         stage: Name of the module that is to train it.
 
     Raises:
-        UsageError: If what stage 1 would give the head does not train.
+        UsageError: If its classifier does not train.
     """
-    learnt = sum(parameter.numel() for parameter in head.parameters() if parameter.requires_grad)
-    if learnt >= head.num_classes * head.in_features:
-        return
-    filled = _filled_by_stage1(head)
-    if filled and not any(tensor.requires_grad for tensor in filled):
+    weight = getattr(head, "weight", None)
+    chosen = type(head) is LinearHead or not is_ours(type(head))  # it was frozen on purpose
+    if not chosen and isinstance(weight, Tensor) and not weight.requires_grad:
         raise UsageError(
             f"`model.head` {type(head).__name__} and `model` {stage} do not go together: the head keeps the classifier "
             f"of stage 1 as it is, and here that would stay random; train LinearHead first, then this head in "
@@ -129,26 +124,3 @@ def _weighs_on_demand(loss: Loss) -> bool:
         and type(loss).rebalances is Loss.rebalances
         and "weight" in signature(type(loss)).parameters  # else they are its own
     )
-
-
-def _filled_by_stage1(head: Head) -> list[Tensor]:
-    """Parameters and buffers of a copy that a stage-1 classifier has changed; none if the head takes no such one."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        try:
-            tried = deepcopy(head)
-            tried.init_from(torch.randn(head.num_classes, head.in_features), torch.randn(head.num_classes))
-            before = dict(_tensors(head))
-            return [tensor for name, tensor in _tensors(tried) if name not in before or not _same(tensor, before[name])]
-        except Exception:  # of one's own, which may not take any classifier, or have no numbers yet
-            return []
-
-
-def _tensors(head: Head) -> chain[tuple[str, Tensor]]:
-    return chain(head.named_parameters(), head.named_buffers())
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers, NaN among them."""
-    alike = (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
-    return alike and bool(torch.isclose(one, other, rtol=0, atol=0, equal_nan=True).all())

@@ -61,10 +61,15 @@ def check_length(scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer) -
         trainer: That is to train.
 
     Raises:
-        UsageError: If it ends before the run does; torch would say so after all of it has been trained.
+        UsageError: If it ends before the run does, which torch would say after all of it has been trained; or if it is
+            as long as training, and nobody has said how long that is.
     """
     epochs = trainer.max_epochs
-    if epochs is None or epochs < 1 or cast(Any, trainer).fast_dev_run:
+    if epochs is None or epochs < 1:
+        if isinstance(scheduler, CosineLR) and scheduler.epochs is None:
+            raise UsageError("`CosineLR` needs to know where training ends: set `trainer.max_epochs`, or its `epochs`.")
+        return
+    if cast(Any, trainer).fast_dev_run:
         return
     check_epochs(scheduler, epochs, "model.lr_scheduler", goes_on=bool(trainer.ckpt_path))
 
@@ -108,10 +113,9 @@ def for_trainer(
     Raises:
         UsageError: If the schedule is as long as training, and nobody has said how long that is.
     """
+    check_length(scheduler, trainer)
     if isinstance(scheduler, CosineLR) and scheduler.epochs is None:
-        if trainer.max_epochs is None or trainer.max_epochs < 1:
-            raise UsageError("`CosineLR` needs to know where training ends: set `trainer.max_epochs`, or its `epochs`.")
-        scheduler.set_epochs(trainer.max_epochs)
+        scheduler.set_epochs(cast(int, trainer.max_epochs))
     if isinstance(scheduler, MonitoringReduceLROnPlateau):
         # Its figure is new only where images have been looked at, and before that there is none.
         epochs = trainer.check_val_every_n_epoch if scheduler.monitor.startswith("val/") else 1

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError
@@ -17,8 +18,8 @@ _LENGTHS = ("max_epochs", "max_steps", "limit_train_batches")
 LOSSES = ("train/loss", "train/loss_epoch_end")
 """What is logged of training, beside the learning rate."""
 
-_HOME = ("lightning.", "lt_lightning.")
-"""Packages whose callbacks and modules log nothing of validation but what is known here."""
+_COUNTS = ("epoch", "step")
+"""What Lightning itself has beside the figures that are logged."""
 
 
 def check_options(trainer: Trainer) -> None:
@@ -41,7 +42,7 @@ def check_options(trainer: Trainer) -> None:
 def check_monitors(
     module: object,
     trainer: Trainer,
-    scheduler: LRScheduler | ReduceLROnPlateau | None,
+    scheduler: LRScheduler | ReduceLROnPlateau,
     figures: Mapping[str, int],
     data: object,
 ) -> None:
@@ -60,15 +61,17 @@ def check_monitors(
         UsageError: If there is no such figure, or its better end is the other one.
     """
     callbacks = cast(Any, trainer).callbacks
-    ours = all(type(part).__module__.startswith(_HOME) for part in (module, *callbacks))
+    ours = all(_is_known(part) for part in (module, *callbacks))
     for part in (*callbacks, scheduler):
         name, mode = getattr(part, "monitor", None), getattr(part, "mode", None)
-        if not isinstance(name, str):
+        if not isinstance(name, str) or name in _COUNTS:
             continue
+        if getattr(part, "save_top_k", 1) == -1:
+            mode = None  # it keeps all
         where = f"`{type(part).__name__}` goes by `monitor` {name!r}"
         split, _, figure = name.partition("/")
         if split == "val" and figure in figures:
-            if trainer.limit_val_batches == 0 or not getattr(data, "has_validation", True):
+            if trainer.limit_val_batches == 0 or (_is_known(data) and not getattr(data, "has_validation", True)):
                 raise UsageError(f"{where}, but there will be no validation images; give the data some.")
             if figures[figure] == 0:
                 raise UsageError(f"{where}, but no class is in that group, so it has no value; give another.")
@@ -79,3 +82,9 @@ def check_monitors(
         if (lower or (split == "val" and figure in figures)) and mode == ("max" if lower else "min"):
             better, other = ("lower", "min") if lower else ("higher", "max")
             raise UsageError(f"{where} with `mode` {mode}, but the {better} that is, the better; give `mode` {other}.")
+
+
+def _is_known(part: object) -> bool:
+    """Whether all that a module, callback or data module may log, or validate on, is known here."""
+    home = type(part).__module__.startswith(("lightning.", "lt_lightning."))
+    return home and not isinstance(part, LambdaCallback | LearningRateMonitor)

@@ -130,6 +130,16 @@ def test_modules_that_ask_for_their_version_are_told(tmp_path):
     assert all(torch.equal(value, whole.state_dict()[key[6:]]) for key, value in wrapper.state_dict().items())
 
 
+def test_a_backbone_may_give_its_weights_as_a_plain_dictionary(in_memory):
+    class Plain(SmallCNN):
+        def state_dict(self, *arguments, **options):
+            return dict(super().state_dict(*arguments, **options))
+
+    wanted, backbone = Plain(num_features=4), Plain(num_features=4)
+    checkpoints.load(checkpoints.match(in_memory(wanted.state_dict()), backbone), backbone)
+    assert all(torch.equal(value, wanted.state_dict()[key]) for key, value in backbone.state_dict().items())
+
+
 def test_counts_of_batches_may_be_missing(backbone, network, in_memory):
     tensors = {key: value for key, value in network(backbone).items() if not key.endswith("num_batches_tracked")}
     found = checkpoints.match(in_memory(tensors), backbone)

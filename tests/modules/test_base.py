@@ -61,7 +61,7 @@ def test_the_record_equals_a_computation_by_hand(trainer, digits, stage1_module,
 
 def test_evaluation_uses_what_the_head_predicts(trainer, digits, stage1_module):
     data = digits()
-    torch.manual_seed(0)  # where both are right about the same images
+    torch.manual_seed(4)  # from other first weights the adjustment may change no class
     module = stage1_module(data, head=LogitAdjustmentHead)
     trainer().test(module, datamodule=data, verbose=False)
     images, targets = inputs(data, "test")

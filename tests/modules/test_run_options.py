@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LambdaCallback, ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError
@@ -56,12 +56,29 @@ def test_a_group_without_classes_has_no_figure(trainer, digits, stage1_module):
         EarlyStopping("val_acc", strict=False),  # of which Lightning warns, as its user has asked
         ModelCheckpoint(monitor="val/many", mode="max"),
         ModelCheckpoint(),
+        ModelCheckpoint(monitor="val/all", save_top_k=-1),  # which keeps all
+        ModelCheckpoint(monitor="step", mode="max"),
     ],
 )
 def test_figures_that_there_are_may_be_gone_by(trainer, digits, stage1_module, callback):
     data = digits()
     saves = isinstance(callback, ModelCheckpoint)
     stage1_module(data).check(data, trainer(1, callbacks=[callback], enable_checkpointing=saves))
+
+
+def test_a_method_that_trains_nothing_may_have_any_length(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data).requires_grad_(False)
+    module.check(data, trainer(max_epochs=0))
+
+
+def test_what_a_function_of_ones_own_logs_is_not_known(trainer, digits, stage1_module):
+    def log(trainer, module):
+        module.log("mine", 1.0)
+
+    data = digits()
+    callbacks = [EarlyStopping("mine"), LambdaCallback(on_validation_epoch_end=log)]
+    stage1_module(data).check(data, trainer(1, callbacks=callbacks))
 
 
 def test_parts_of_ones_own_may_log_what_they_like(trainer, digits, stage1_module):

@@ -214,6 +214,7 @@ def test_data_without_augmentation_run_as_before(here, monkeypatch):
             {"bad": retrain(head={"class_path": "TauNormHead", "init_args": {"tau": -1}})},
             "^`stage2.bad`: `tau` must be",
         ),
+        ({"bad": {**retrain(), "trainer": {"max_steps": 3}}}, "^`stage2.bad`: `CosineLR` needs to know where"),
         (
             {"bad": {**retrain(), "trainer": {}}},
             "^`stage2.bad.trainer.max_epochs` is not set, so training would have no",
