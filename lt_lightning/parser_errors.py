@@ -29,7 +29,7 @@ _UNION = re.compile(
 )
 """What jsonargparse says of a value where several types would do."""
 
-_LIST = re.compile(r"Got value: \[.*$")
+_LIST = re.compile(r"(?:Got|Given) value: \[.*$")
 """A whole list in which one part is wrong."""
 
 _TYPE = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
