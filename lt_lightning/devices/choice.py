@@ -93,7 +93,7 @@ def _is_there(name: str) -> bool:
             return (device.index or 0) < _gpus()
         if device.type == "mps":
             return torch.backends.mps.is_available()
-        torch.zeros(1, device=device).tolist()  # which a device without memory refuses
+        torch.zeros(1, device=device)
     # AssertionError, ImportError: torch was built without what it takes.
     except (RuntimeError, AssertionError, ImportError, TypeError):
         return False

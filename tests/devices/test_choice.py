@@ -75,7 +75,6 @@ def test_a_device_is_the_one_that_is_named(monkeypatch):
         (0, "foo", "cpu"),
         (0, "cuda", "cpu"),
         (0, "mps", "cpu"),
-        (0, "meta", "cpu"),
         (0, "hpu", "cpu"),
         (2, "cuda:2", "cpu or cuda:0 or cuda:1"),
         (0, "", "cpu"),
