@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lt_lightning.functional.hand_written import with_gradient
+from lt_lightning.functional.logits import top_class
 from lt_lightning.functional.softplus import sloped_softplus
 
 
@@ -39,7 +40,7 @@ def _negated_at(targets: Tensor, values: Tensor) -> Tensor:
     return values.scatter_(1, index, -values.gather(1, index))
 
 
-def softmax_bce_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def softmax_bce_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Binary cross entropy of softmax probabilities, summed over classes; finite for any finite logits.
 
     Only the largest logit, t, can have a probability above 1/2. Its complement is taken from the other classes' logits:
@@ -49,12 +50,13 @@ def softmax_bce_loss(logits: Tensor, targets: Tensor) -> Tensor:
     Args:
         logits: ``(N, K)``, K at least 2, fp32 at least.
         targets: ``(N,)``, int64.
+        weights: Of each sample's negative classes, ``(N, K)``, constants to the gradient; ``None`` for 1.
 
     Returns:
-        Loss of each sample, ``-log p_y - Σ_{k≠y} log(1 - p_k)``, ``(N,)``.
+        Loss of each sample, ``-log p_y - Σ_{k≠y} w_k log(1 - p_k)``, ``(N,)``.
     """
     with torch.no_grad():
-        index, top = targets.unsqueeze(1), logits.argmax(dim=1, keepdim=True)
+        index, top = targets.unsqueeze(1), top_class(logits).unsqueeze(1)
         missed = top != index
         of_top, of_target = logits.gather(1, top), logits.gather(1, index)
         rest = logits.scatter(1, top, -torch.inf)
@@ -65,15 +67,21 @@ def softmax_bce_loss(logits: Tensor, targets: Tensor) -> Tensor:
         chances = shares * of_rest
         complements = 1 - chances
         odds = (chances / complements).scatter_(1, index, 0.0)
+        of_missed: Tensor | float = 1.0
+        if weights is not None:
+            odds, of_missed = odds.mul_(weights), weights.gather(1, top)
         all_odds = odds.sum(dim=1, keepdim=True)
         # d/dz_j of -log(1 - p_k) is odds_k (1{j=k} - p_j); the odds of t, which may be infinite, cancel out.
-        gradient = torch.addcmul(odds, shares, of_rest * (1 - all_odds) - share * missed, out=shares)
+        gradient = torch.addcmul(odds, shares, of_rest * (1 - all_odds) - share * missed * of_missed, out=shares)
         del odds
         gradient.scatter_add_(1, index, -torch.ones_like(gap))
-        gradient.scatter_(1, top, torch.where(missed, share * (2 - all_odds), -(of_rest + share * all_odds)))
+        at_top = torch.where(missed, share * (1 + of_missed - all_odds), -(of_rest + share * all_odds))
+        gradient.scatter_(1, top, at_top)
         # -log p_y is softplus(gap) for y = t, else gap + softplus(-gap) + z_t - z_y; -log(1 - p_t) is softplus(-gap).
-        entropy = torch.where(missed, gap + of_top - of_target - 2 * F.logsigmoid(gap), -F.logsigmoid(-gap))
-        negatives = _logarithms(complements, chances).scatter_(1, index, 0.0).sum(dim=1)
+        wrong = gap + of_top - of_target - (1 + of_missed) * F.logsigmoid(gap)
+        entropy = torch.where(missed, wrong, -F.logsigmoid(-gap))
+        negatives = _logarithms(complements, chances).scatter_(1, index, 0.0)
+        negatives = (negatives if weights is None else negatives.mul_(weights)).sum(dim=1)
         losses = entropy.squeeze(1) - negatives
     return with_gradient(logits, losses, gradient)
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lt_lightning.functional.logits import top_class
+
 
 def ldam_margins(counts: Tensor, max_margin: float) -> Tensor:
     """Margin of each class, proportional to ``n_c^(-1/4)``; the rarest class has ``max_margin``.
@@ -54,7 +56,7 @@ def elm_margins(logits: Tensor, targets: Tensor, margins: Tensor, lam: float, ta
     References:
         "Enlarged Large Margin Loss for Imbalanced Classification" (ELM), eq. (6) and (7).
     """
-    rivals = _without_targets(logits, targets).argmax(dim=1)
+    rivals = top_class(_without_targets(logits, targets))
     enlarged = -lam * margins[rivals]
     return enlarged + margins[targets] if target_margin else enlarged
 

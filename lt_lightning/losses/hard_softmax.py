@@ -15,8 +15,9 @@ class HardSelectionSoftmaxLoss(Loss):
 
     DLR's hard selection on softmax probabilities instead of sigmoids, as a control: the paper finds it no better than
     cross entropy, which has no negative class distraction to remedy. As there, ``α = β / n`` for the
-    ``n = max(1, ⌊m (K-1) / 100⌋)`` classes selected. It uses no class counts, so it counts as no correction for
-    imbalance.
+    ``n = max(1, ⌊m (K-1) / 100⌋)`` classes selected; classes that tie for the last places share them. It uses no class
+    counts, so it counts as no correction for imbalance. It is differentiable once: a backward pass with
+    ``create_graph=True`` is refused.
 
     Args:
         class_counts: Training images per class, length K, at least 2.

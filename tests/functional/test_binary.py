@@ -82,6 +82,18 @@ def test_gradients_of_softmax_bce() -> None:
     assert torch.autograd.gradcheck(lambda z: softmax_bce_loss(z, targets), logits.requires_grad_())
 
 
+def test_weights_of_softmax_bce() -> None:
+    logits, targets = batch()
+    logits[0, targets[0]] += 9.0  # right for sure
+    logits[1, targets[1] - 1] += 9.0  # wrong for sure
+    weights = torch.rand(7, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    one_hot = F.one_hot(targets, 5).double()
+    each = F.binary_cross_entropy(logits.softmax(1), one_hot, reduction="none")
+    expected = torch.where(one_hot == 1, each, weights * each).sum(1)
+    torch.testing.assert_close(softmax_bce_loss(logits, targets, weights), expected, rtol=1e-11, atol=0)
+    assert torch.autograd.gradcheck(lambda z: softmax_bce_loss(z, targets, weights), logits.requires_grad_())
+
+
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_finite_at_extreme_logits(sign: float, gamma: float) -> None:

@@ -122,10 +122,12 @@ def test_partition_finds_what_topk_finds(seed: int, number: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by dynamo of torch 2.9
-def test_compiled_it_finds_the_same() -> None:
-    logits, targets = batch()
-    compiled = torch.compile(hard_selection_loss, backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(compiled(logits, targets, 50.0, 10.0), hard_selection_loss(logits, targets, 50.0, 10.0))
+@pytest.mark.parametrize("function", [hard_selection_loss, hard_selection_softmax_loss])
+@pytest.mark.parametrize("classes", [9, 700])  # where torch finds the largest, and where blocks do
+def test_compiled_it_finds_the_same(function, classes: int) -> None:
+    logits, targets = batch(k=classes)
+    compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(logits, targets, 50.0, 10.0), function(logits, targets, 50.0, 10.0))
 
 
 def test_two_classes() -> None:
@@ -143,6 +145,13 @@ def test_softmax_formula_class_by_class(amount: float) -> None:
         number = max(1, math.floor(amount * 8 / 100))
         expected.append(-math.log(row[y]) - 7.0 / number * sum(math.log(1 - p) for p in negatives[:number]))
     assert hard_selection_softmax_loss(logits, targets, amount, 7.0).tolist() == pytest.approx(expected, rel=1e-10)
+
+
+def test_tied_softmax_negatives_share_the_last_places() -> None:
+    logits = torch.tensor([[0.0, 3.0, 1.0, 1.0, 1.0, -2.0]], dtype=torch.float64)
+    losses = -(1 - logits.softmax(1)[0]).log()
+    expected = -logits.log_softmax(1)[0, 0] + losses[1] + losses[2]  # β / n is 1
+    assert hard_selection_softmax_loss(logits, torch.tensor([0]), 40.0, 2.0).item() == pytest.approx(expected.item())
 
 
 def test_all_softmax_negatives_at_alpha_1_are_binary_cross_entropy() -> None:

@@ -114,7 +114,7 @@ def test_gradients(name: str) -> None:
     assert torch.autograd.gradcheck(lambda z: run(ALL[name](COUNTS), z, targets), logits, fast_mode=True)
 
 
-ONCE = {"lmsce", "lr", "hs_lr", "hs_lr_half", "ss_lr", "ss_lr_50", "lgl_inr", "eql_v2"} | {
+ONCE = {"lmsce", "lr", "hs_lr", "hs_lr_half", "hs_sr", "hs_sr_half", "ss_lr", "ss_lr_50", "lgl_inr", "eql_v2"} | {
     name for name in ALL if name.startswith("cb_") and name != "cb_softmax"
 }
 
