@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,31 @@ def append(folder: Path, table: str, new: list[Record]) -> None:
     """Add runs to a table's file, which is there as a whole before and after."""
     if new:
         write_json(path(folder, table), {"table": table, "runs": [*read(folder, table), *new]})
+
+
+def of_another_table(folder: Path, table: str, key: "Key", preset: str, changes: Mapping[str, Any]) -> Record | None:
+    """The record of a training as this one that was run for another table: one measurement fills cells of several.
+
+    Args:
+        folder: Of all records.
+        table: Whose cell it would fill.
+        key: Of that cell.
+        preset: That is trained, alone.
+        changes: What differs from it.
+
+    Returns:
+        It, with this key; ``None`` if there is none.
+    """
+    for file in sorted(folder.glob("reproduce_*.json")):
+        content = json.loads(file.read_text())
+        for record in content["runs"] if content["table"] != table else []:
+            there = key_of(record)
+            if replace(there, row=key.row, column=key.column) == key and (record["preset"], record["changes"]) == (
+                preset,
+                changes,
+            ):
+                return {"measured_for": content["table"], **record, "key": key_fields(key)}
+    return None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from lt_lightning.results import environment
 from reproducing.lort import STAGE1
 from reproducing.outcome import Outcome
 from reproducing.recording import compared_row, fitted
-from reproducing.records import Key, Record, append, key_of, read
+from reproducing.records import Key, Record, append, key_of, of_another_table, read
 from reproducing.settings import Settings
 from reproducing.stage2 import Mode, runs_of, train_heads
 from reproducing.tables import Cell, Changes, Table, Training
@@ -79,9 +79,14 @@ class _Running:
         key = Key(cell.row, cell.column, "fit", "", None, seed, precision=self.settings.precision)
         if self._has(key):
             return
-        found = self._trained(f"{cell.row}, {cell.column}, seed {seed}", cell.stage1, seed)
+        training = cell.stage1
+        twin = of_another_table(self.settings.results, self.table.name, key, training.preset, training.changes)
+        if twin is not None:
+            self._keep([twin])
+            return
+        found = self._trained(f"{cell.row}, {cell.column}, seed {seed}", training, seed)
         if found is not None:
-            self._keep([fitted(key, cell.stage1, None, found)])
+            self._keep([fitted(key, training, None, found)])
 
     def _trained(self, what: str, training: Training, seed: int, *more: Changes) -> Finished | None:
         """A tested training, of now or of before; ``None`` if the budget stopped it or kept it from starting."""

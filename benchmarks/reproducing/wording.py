@@ -46,7 +46,9 @@ def hardware_and_time(records: Sequence[Record]) -> str:
     total = f"{sum(minutes):.1f} minutes for {len(minutes)} run{'s' if len(minutes) > 1 else ''}"
     kind = "" if records[0]["stage1"] is None else ", stage 1 and features not counted"
     versions = ", ".join(dict.fromkeys(record["environment"]["lt_lightning"] for record in records))
-    return f"{'; '.join(hardware)}; {total}{kind}; version {versions}"
+    shared = ", ".join(dict.fromkeys(f"`{r['measured_for']}`" for r in records if "measured_for" in r))
+    which = f"{sum('measured_for' in r for r in records)} measured for {shared}; " if shared else ""
+    return f"{'; '.join(hardware)}; {total}{kind}; {which}version {versions}"
 
 
 def machine(environment: Mapping[str, Any]) -> str:

@@ -62,10 +62,26 @@ def test_finished_runs_are_written_down_and_skipped(table, settings, capsys):
     again = run_table(tiny, tiny.cells, replace(settings, seeds=2))
     assert (again.finished, again.there) == (0, 4)
     assert read(settings.results, "tiny") == records
-    # A training that another table has finished is not trained again, but is a record of its own.
-    copied = replace(tiny, name="twin")
-    assert run_table(copied, copied.cells[:1], settings).finished == 1
-    assert read(settings.results, "twin")[0]["accuracy"] == first["accuracy"]
+
+
+def test_a_training_that_another_table_has_recorded_fills_this_ones_cell(table, settings, tmp_path):
+    tiny = table()
+    run_table(tiny, tiny.cells[1:], replace(settings, seeds=2))
+    cells = [replace(cell, row=f"{cell.row} here") for cell in tiny.cells]
+    twin = replace(tiny, name="twin", cells=tuple(cells))
+    elsewhere = replace(settings, runs=tmp_path / "elsewhere", seeds=2)
+    run_table(twin, cells[1:], elsewhere)
+    assert not elsewhere.runs.exists()
+    there, found = read(settings.results, "tiny"), read(settings.results, "twin")
+    assert [r["key"]["row"] for r in found] == ["second here"] * 2
+    assert [r["measured_for"] for r in found] == ["tiny"] * 2
+    assert [r["accuracy"] for r in found] == [r["accuracy"] for r in there]
+    no_time = replace(elsewhere, seeds=3, budget=Budget(0))
+    outcome = run_table(twin, cells[1:], no_time)
+    assert (outcome.there, outcome.unfinished) == (2, ["second here, digits, seed 2"])
+    assert run_table(twin, cells[:1], no_time).unfinished == ["first here, digits, seed 0"]
+    coarser = replace(no_time, precision="bf16-mixed")
+    assert run_table(twin, cells[1:], coarser).unfinished == ["second here, digits, seed 0"]
 
 
 def test_a_stopped_training_goes_on_and_ends_where_it_would_have(table, settings, tmp_path, counted):

@@ -1,7 +1,7 @@
 """Protocols in words."""
 
 import pytest
-from reproducing.wording import protocol_label
+from reproducing.wording import hardware_and_time, protocol_label
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,9 @@ from reproducing.wording import protocol_label
 )
 def test_a_protocol_has_a_column_of_its_own(two_stages, protocol, label, made, on):
     assert protocol_label(made("x", "y", 1.0, stage1=on(0) if two_stages else None, protocol=protocol)) == label
+
+
+def test_runs_of_another_table_are_named(made):
+    own, other = made("x", "y", 1.0), {**made("z", "y", 1.0), "measured_for": "lort3"}
+    assert " for 2 runs; 1 measured for `lort3`; version " in hardware_and_time([own, other])
+    assert "measured for" not in hardware_and_time([own])
