@@ -17,12 +17,14 @@ Finished runs are kept in `--output`, unfinished trainings in `--runs`: a script
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, cast
 
+from measuring import QUIET
 from reproducing.training import Budget, train
 from rich.table import Table
 
@@ -111,21 +113,24 @@ def adapted(config: dict[str, Any], seed: int, arguments: argparse.Namespace) ->
 
 
 def stage2(
-    config: dict[str, Any], checkpoint: Path, shown: bool, seed: int, arguments: argparse.Namespace
+    config: dict[str, Any], checkpoint: Path, shown: bool, seed: int, folder: Path, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Every method on one checkpoint's features.
+    """Every method on one checkpoint's features; a call that is ended loses the trainings, and no features.
 
     Args:
         config: Of stage 1.
         checkpoint: Of its last epoch.
         shown: Whether training images are augmented as in stage 1; else they are cropped and mirrored alone.
         seed: Of stage 1; stage 2's seeds follow from it, so that no two runs share one.
+        folder: In which the comparison is kept once it has ended, and features until then.
         arguments: The command line.
     """
+    done = folder / "compared.json"
+    if done.is_file():
+        return cast(dict[str, Any], json.loads(done.read_text()))
     options = {name: value for name, value in config["data"]["init_args"].items() if shown or name != "augmentation"}
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     data = {**config["data"], "init_args": options}
-    made = LTCLI({"model": config["model"], "data": data, "trainer": quiet}, run=False)
+    made = LTCLI({"model": config["model"], "data": data, "trainer": QUIET}, run=False)
     seeds = range(seed * arguments.stage2_seeds, (seed + 1) * arguments.stage2_seeds)
     views = int(arguments.views) if arguments.views.isdecimal() else arguments.views
     found = compare(
@@ -137,11 +142,11 @@ def stage2(
             seeds=list(seeds),
             views=views,
             oracle=False,
-            features=ExtractionOptions(progress=False, device=arguments.device),
+            features=ExtractionOptions(cache=str(folder / "features"), progress=False, device=arguments.device),
         ),
     )
     everything = record(found)
-    return {
+    compared = {
         "protocol": everything["protocol"],
         "seconds": everything["seconds"],
         "rows": {
@@ -154,16 +159,25 @@ def stage2(
             if row.tests
         },
     }
+    write_json(done, compared)
+    shutil.rmtree(folder / "features")
+    return compared
 
 
 def run(variant: str, seed: int, budget: Budget, arguments: argparse.Namespace) -> dict[str, Any] | None:
-    """Both stages of a variant with a seed; ``None`` if the budget has stopped stage 1."""
+    """Both stages of a variant with a seed; ``None`` if the budget has stopped one."""
     config = adapted(stage1_config(variant), seed, arguments)
-    trained = train(config, arguments.runs / variant.replace("+", "_") / f"seed{seed}", budget)
+    folder = arguments.runs / variant.replace("+", "_") / f"seed{seed}"
+    trained = train(config, folder, budget)
     if trained is None or trained.checkpoint is None:
         return None
     kinds = {"plain": False, **({"as stage 1": True} if "augmentation" in variant.split("+") else {})}
-    compared = {images: stage2(config, trained.checkpoint, shown, seed, arguments) for images, shown in kinds.items()}
+    compared = {}
+    for images, shown in kinds.items():
+        if not budget.fits(None):
+            return None
+        here = folder / images.replace(" ", "_")
+        compared[images] = stage2(config, trained.checkpoint, shown, seed, here, arguments)
     tried = [
         {"images": images, "method": method, **row}
         for images, found in compared.items()

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import seed_everything
-from measuring import pinned
+from measuring import QUIET, pinned
 from published_loop import PILImages, PublishedLoop
 from rich.table import Table
 from scipy.stats import ttest_ind
@@ -86,14 +86,7 @@ def fast(seed: int, arguments: argparse.Namespace, precision: str) -> dict[str, 
     """Accuracy of one run of this package, configured as ``lt-lightning fit`` is."""
     config = {
         "seed_everything": seed,
-        "trainer": {
-            "max_epochs": arguments.epochs,
-            "accelerator": "cpu",
-            "precision": precision,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-        },
+        "trainer": {"max_epochs": arguments.epochs, "accelerator": "cpu", "precision": precision, **QUIET},
         "model": {
             "class_path": "RepresentationModule",
             "init_args": {

@@ -26,7 +26,7 @@ from lt_lightning.results import environment, write_json
 from lt_lightning.tables import show
 
 N0, N1, TEST = 1000, 10000, 1000
-PRINTED = ("1/2", "N0/(N0+N1)", "2N0/(2N0+N1)")
+PRINTED = {"1/2": 0.5, "N0/(N0+N1)": N0 / (N0 + N1), "2N0/(2N0+N1)": 2 * N0 / (2 * N0 + N1)}
 MEANT = {"1/2": 0.5, "N1/(N0+N1)": N1 / (N0 + N1), "2N1/(N0+2N1)": 2 * N1 / (N0 + 2 * N1)}
 PAPER = {"Sim1": ((10.05, 1.13), (1.00, 0.09), (0.50, 0.04)), "Sim2": ((10.12, 0.67), (1.01, 0.05), (0.50, 0.03))}
 HIDDEN = 10
@@ -174,10 +174,10 @@ def main() -> None:
     rows = []
     started = time.perf_counter()
     for simulation, published in PAPER.items():
-        for printed, (meant, lambda0), (mean, std) in zip(PRINTED, MEANT.items(), published, strict=True):
+        lambdas = zip(PRINTED.items(), MEANT.items(), published, strict=True)
+        for (printed, printed0), (meant, lambda0), (mean, std) in lambdas:
             values, residual = simulate(simulation, lambda0, arguments.runs, arguments.seed)
             spread = values.std().item() if len(values) > 1 else 0.0
-            printed0 = {"1/2": 0.5, "N0/(N0+N1)": N0 / (N0 + N1), "2N0/(2N0+N1)": 2 * N0 / (2 * N0 + N1)}[printed]
             theory, misprint = ((1 - l0) * N1 / (l0 * N0) for l0 in (lambda0, printed0))
             rows.append(
                 {

@@ -12,7 +12,6 @@ after each step, and page faults make the same code up to five times slower.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lt_lightning import losses
+from lt_lightning.devices.clock import device_time
 from lt_lightning.results import environment, write_json
 from lt_lightning.tables import show
 
@@ -73,14 +73,10 @@ class Batch:
 
 def seconds(step: Step, repeats: int, device: str) -> float:
     """Mean over a few steps in a row."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    began = time.perf_counter()
+    began = device_time(torch.device(device))
     for _ in range(repeats):
         step()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return (time.perf_counter() - began) / repeats
+    return (device_time(torch.device(device)) - began) / repeats
 
 
 def peak_bytes(step: Step, logits: Tensor) -> int:

@@ -1,10 +1,14 @@
-"""What scripts that measure share: memory that stays, candidates in turns, figures of several rounds."""
+"""What scripts that measure share: processes, memory that stays, candidates in turns, figures of several rounds."""
 
 import os
+import subprocess
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from statistics import quantiles
 from typing import TypeVar
+
+import lt_lightning
 
 Name = TypeVar("Name", bound=Hashable)
 Found = TypeVar("Found")
@@ -12,6 +16,29 @@ Timed = dict[str, float]
 """Seconds by what they were spent on, or a figure's median and quartiles."""
 
 PINNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
+QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+"""Options of a trainer that is to leave nothing behind."""
+
+
+def run_python(
+    arguments: Sequence[str], folder: str | Path | None = None, **more: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run Python as a process of its own, which finds this package and these scripts, to its end.
+
+    Args:
+        arguments: Of Python.
+        folder: Where it runs; ``None`` is where this process does.
+        more: Of the environment, to be set with it.
+
+    Returns:
+        Its status, and what it said.
+    """
+    places = [str(Path(lt_lightning.__file__).parents[1]), str(Path(__file__).resolve().parent)]
+    places += filter(None, [os.environ.get("PYTHONPATH")])  # an empty place would be the current folder
+    own = {**os.environ, "PYTHONPATH": os.pathsep.join(places), **more}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=own, capture_output=True, text=True, check=False
+    )
 
 
 def pinned(**more: str) -> None:

@@ -5,12 +5,13 @@
     python benchmarks/on_a_gpu.py --root data --budget 9 --parts lort100 best
 
 Parts are run one after another, each by a command that works by itself too; ``--list`` shows them. A part that fails is
-named at the end and keeps none of the others from running. Tables and the ablation stop when the budget says so, and go
-on from there, so the same command may be given again until nothing is left; whatever else outlasts it is ended, and
-measured anew.
+named at the end and keeps none of the others from running. The same command may be given again until nothing is left:
+tables and the ablation stop when the budget says so, and go on from there; what else outlasts it is ended, and measured
+anew; what has a record of this hardware is not repeated, unless with ``--again``.
 """
 
 import argparse
+import json
 import math
 import os
 import shlex
@@ -23,12 +24,14 @@ from pathlib import Path
 import torch
 from timing_stage1.loops import MODES
 
-HERE = Path(__file__).resolve().parent
-TESTS = ("test_gpu.py", "modules/test_no_waiting.py", "modules/test_speed.py", "data/test_crop_table.py")
-"""Files of tests that skip without a GPU."""
+from lt_lightning.results import environment
 
+HERE = Path(__file__).resolve().parent
 UNFINISHED = 3
 """Status of a script that its budget has stopped."""
+
+NO_DATA = 4
+"""Status of a script that has run all that there is data for."""
 
 SETTINGS = {"ResNet34": "64", "ResNet32": "128"}
 """Networks whose speed is measured, and the batch size of the papers' recipes with them."""
@@ -69,13 +72,14 @@ def plan(root: str, seeds: int, precision: str, compilation: str) -> dict[str, l
 
     mode = next(mode for mode, name in MODES.items() if name == compilation)
     return {
-        "tests": [["-m", "pytest", "-q", *(str(HERE.parent / "tests" / file) for file in TESTS)]],
-        "whole": [whole(f"stage1_cuda_whole_{one}", one) for one in dict.fromkeys((mode, "eager"))],
+        "tests": [script("gpu_tests", "--output", record_of("tests_cuda"))],
+        "whole": [whole(f"stage1_cuda_whole_{mode}", mode)],
         "lort100": [table("lort1"), table("lort2", "--columns", "cifar100_ir100")],
         "speed": [
             script("stage2", "--device", "cuda", "--output", record_of("stage2_cuda")),
             *(speed(*setting) for setting in SETTINGS.items()),
         ],
+        "eager": [whole("stage1_cuda_whole_eager", "eager")] if mode != "eager" else [],
         "best": [trained("best_ablation")],
         "figures": [table("lort_fig4"), table("lort_fig5")],
         "ratios": [table("lort2", "--columns", "cifar100_ir50;cifar100_ir10")],
@@ -99,6 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--compile", choices=MODES.values(), default="reduce-overhead", help="of backbones")
     parser.add_argument("--budget", type=float, help="minutes after which nothing goes on")
     parser.add_argument("--parts", nargs="+", help="some of those that --list shows; default: all")
+    parser.add_argument("--again", action="store_true", help="repeat what has a record of this hardware")
     parser.add_argument("--list", action="store_true", help="show the commands and run nothing")
     options = parser.parse_args(argv)
     parts = plan(options.root, options.seeds, options.precision, options.compile)
@@ -113,12 +118,24 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if not torch.cuda.is_available():
         parser.error("torch finds no GPU here; --list shows what would be run")
+    if not options.again:
+        hardware = environment("cuda")["hardware"]
+        chosen = {name: [one for one in some if not is_measured(one, hardware)] for name, some in chosen.items()}
     return _run(chosen, options.budget)
+
+
+def is_measured(command: list[str], hardware: str) -> bool:
+    """Whether a command's record is there, of this hardware and without failures."""
+    if "--output" not in command:
+        return False
+    file = Path(command[command.index("--output") + 1])
+    found = json.loads(file.read_text()) if file.is_file() else {}
+    return bool(found) and found["environment"]["hardware"] == hardware and not found.get("failed")
 
 
 def _run(chosen: dict[str, list[list[str]]], budget: float | None) -> int:
     end = math.inf if budget is None else time.monotonic() + 60 * budget
-    failed, left_over = [], []
+    failed, left_over, without_data = [], [], []
     for name, commands in chosen.items():
         for command in commands:
             left = (end - time.monotonic()) / 60
@@ -131,9 +148,12 @@ def _run(chosen: dict[str, list[list[str]]], budget: float | None) -> int:
             status = _run_for(math.inf if more else 60 * left, [sys.executable, *command, *more])
             if status == UNFINISHED:
                 left_over.append(name)
+            elif status == NO_DATA:
+                without_data.append(name)
             elif status:
                 failed.append(name)
-    for what, names in (("failed", failed), ("left for the next call", left_over)):
+    shown = {"failed": failed, "left for the next call": left_over, "without data for some columns": without_data}
+    for what, names in shown.items():
         if names:
             print(f"{what}: {' '.join(dict.fromkeys(names))}", flush=True)
     return int(bool(failed))

@@ -8,15 +8,13 @@ every stage's last epoch; ± is the sample standard deviation over seeds.
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import lt_lightning
+from measuring import run_python
+
 from lt_lightning.results import write_json
 
 COMMAND = ("pipeline", "-c", "quickstart", "--trainer.accelerator", "cpu")
@@ -42,13 +40,9 @@ def run(seed: int, more: list[str]) -> dict[str, Any]:
     Raises:
         RuntimeError: If it fails, with what it said.
     """
-    paths = [str(Path(lt_lightning.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    setting = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         options = [*COMMAND, *more, "--seed_everything", str(seed), "--output", folder]
-        done = subprocess.run(
-            [sys.executable, "-m", "lt_lightning", *options], env=setting, capture_output=True, text=True, check=False
-        )
+        done = run_python(["-m", "lt_lightning", *options], OMP_NUM_THREADS="1")
         if done.returncode:
             raise RuntimeError(f"seed {seed} failed: {done.stderr}")
         (path,) = Path(folder).glob("version_*/results.json")

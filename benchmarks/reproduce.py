@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a table, or nothing, and write the page.
 
     Returns:
-        0 if everything asked for is there; 3 if the budget has left something; 1 if something could not be run.
+        0 if everything asked for is there; 3 if the budget has left something; 4 if only what could not be run is not.
     """
     arguments = build_parser().parse_args(argv)
     if arguments.list and arguments.table in TABLES:
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"left for the next call: {left}")
     for cell in unexplained:
         print(f"outside the paper's spread, without a sentence in notes.json: {cell}")
-    return 1 if outcome.impossible else 3 if outcome.unfinished else 0
+    return 3 if outcome.unfinished else 4 if outcome.impossible else 0
 
 
 if __name__ == "__main__":

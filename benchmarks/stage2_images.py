@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from measuring import pinned
+from measuring import QUIET, pinned
 from published_loop import PILImages
-from stage2_methods import make
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from lt_lightning import presets
 from lt_lightning.data.in_memory import InMemoryImages, InMemoryLT
 from lt_lightning.features import ExtractionOptions, Features, Views, extract
 from lt_lightning.functional import group_accuracies, group_of
+from lt_lightning.main import LTCLI
 from lt_lightning.modules import RetrainModule
 from lt_lightning.results import environment, write_json
 from lt_lightning.retraining import HeadRun, train_heads
@@ -30,6 +31,15 @@ from lt_lightning.samplers import InstanceSampler
 from lt_lightning.schedules import CosineLR
 
 EPOCHS, BATCH = 20, 64
+
+
+def make(arguments: argparse.Namespace) -> LTCLI:
+    """LORT's model and data as the preset has them, with another backbone and data folder, and with seed 0."""
+    config = presets.load("cifar100_lt/lort")
+    config |= {"seed_everything": 0, "trainer": QUIET}
+    config["model"]["init_args"] |= {"backbone": arguments.backbone, "checkpoint": arguments.checkpoint}
+    config["data"]["init_args"] |= {"root": arguments.root, "val_from": "none"}  # so that nothing is selected
+    return LTCLI(config, run=False)
 
 
 class Rows:
@@ -87,7 +97,7 @@ def main() -> None:
     pinned()
     torch.set_num_threads(arguments.threads)
 
-    made = make("lort", 0, arguments)
+    made = make(arguments)
     module, data = cast(RetrainModule, made.model), cast(InMemoryLT, made.datamodule)
     module.start_once()
     backbone = module.backbone.eval()

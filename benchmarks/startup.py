@@ -9,8 +9,6 @@ own, with one model and one data module of its demonstrations: what it takes bey
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from functools import partial
@@ -18,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from measuring import in_turns, spread
+from measuring import in_turns, run_python, spread
 
-import lt_lightning
 from lt_lightning.results import environment, write_json
 
 YARDSTICK = "import lightning.pytorch.cli"
@@ -77,12 +74,8 @@ def seconds(arguments: list[str], folder: str) -> float:
     Raises:
         RuntimeError: If it fails, with what it said.
     """
-    paths = [str(Path(lt_lightning.__file__).parents[1]), str(Path(__file__).resolve().parent)]
-    setting = {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
     started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=setting, capture_output=True, text=True, check=False
-    )
+    done = run_python(arguments, folder)
     passed = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr}")

@@ -133,7 +133,7 @@ def compared(folder: Path, methods: Mapping[str, str], stage1_row: str, column: 
 
 
 def trained_on_features(folder: Path, methods: Mapping[str, str], stage1_row: str, column: str) -> list[Record]:
-    """Runs of ``stage2_methods.py``; arguments as of :func:`compared`."""
+    """Runs of all methods on the features of one view; arguments as of :func:`compared`."""
     file = folder / "stage2_methods.json"
     if not file.is_file():
         return []

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from measuring import QUIET
+
 from lt_lightning.comparing import Options, compare
 from lt_lightning.comparing.record import record
 from lt_lightning.data import LTDataModule
@@ -18,8 +20,6 @@ from reproducing.tables import Changes, Training
 Mode = Literal["features", "validation", "paper"]
 """``features``: own settings, last epoch; ``validation``: settings chosen on unseen images; ``paper``: on images,
 best epoch and seed on test images."""
-
-_QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def train_heads(
     changes: dict[str, Any] = {
         "model": {"init_args": {"checkpoint": str(checkpoint)}},
         "data": {"init_args": {"root": heads.root} if heads.root else {}},
-        "trainer": _QUIET,
+        "trainer": QUIET,
     }
     if heads.mode == "features":  # with nothing to choose by, each method runs with its own settings
         changes["data"]["init_args"]["val_from"] = "none"

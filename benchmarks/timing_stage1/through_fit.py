@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import timed_fit
-from measuring import Timed, in_turns, spread
+from measuring import Timed, in_turns, run_python, spread
 
-import lt_lightning
 from timing_stage1.loops import MODES, settings
 
 
@@ -38,12 +35,8 @@ def through_fit(config: dict[str, Any]) -> Timed:
 
 def command(path: Path, threads: int | None) -> None:
     """``lt-lightning fit`` as a command of its own."""
-    package, clock = Path(lt_lightning.__file__).parents[1], Path(timed_fit.__file__).parent
-    places = [str(package), str(clock), os.environ.get("PYTHONPATH", "")]
-    own = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
-    own |= {"OMP_NUM_THREADS": str(threads)} if threads else {}
-    line = [sys.executable, "-m", "lt_lightning", "fit", "-c", str(path)]
-    done = subprocess.run(line, env=own, capture_output=True, text=True, check=False)
+    own = {"OMP_NUM_THREADS": str(threads)} if threads else {}
+    done = run_python(["-m", "lt_lightning", "fit", "-c", str(path)], **own)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
 

@@ -2,7 +2,7 @@ import os
 import sys
 
 import pytest
-from measuring import PINNED, in_turns, pinned, spread
+from measuring import PINNED, in_turns, pinned, run_python, spread
 
 
 def test_rounds_have_a_median_and_quartiles():
@@ -35,3 +35,16 @@ def test_a_script_starts_again_once(monkeypatch):
         other.setenv("MALLOC_MMAP_MAX_", "1")
         pinned()
     assert len(started) == 2
+
+
+def test_a_process_finds_the_package_and_the_scripts_wherever_it_runs(monkeypatch, tmp_path):
+    program = "import os, lt_lightning, measuring; print(os.environ['PYTHONPATH'], os.getcwd(), os.environ['MORE'])"
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    done = run_python(["-c", program], tmp_path, MORE="1")
+    assert done.returncode == 0
+    places, folder, more = done.stdout.split()
+    assert all(places.split(os.pathsep))  # an empty one would be the current folder
+    assert (folder, more) == (str(tmp_path), "1")
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    assert run_python(["-c", program], MORE="").stdout.split()[0] == f"{places}{os.pathsep}elsewhere"
+    assert "gone" in run_python(["-c", "raise RuntimeError('gone')"]).stderr

@@ -1,10 +1,12 @@
 """The plan for a machine with a GPU, as far as a machine without one can try it."""
 
+import json
 import os
 import select
 import shlex
 from pathlib import Path
 
+import gpu_tests
 import on_a_gpu
 import pytest
 import reproduce
@@ -53,7 +55,7 @@ def test_tests_that_ask_for_a_gpu_are_all_named():
         for file in folder.rglob("test_*.py")
         if 'reason="needs a ' + 'GPU"' in file.read_text()
     }
-    assert asking == set(on_a_gpu.TESTS)
+    assert asking == set(gpu_tests.FILES)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it would run for hours")
@@ -64,28 +66,57 @@ def test_without_a_gpu_it_says_so(capsys):
     assert "torch finds no GPU here" in capsys.readouterr().err
 
 
-def test_a_part_that_fails_or_is_left_over_is_named(tmp_path, monkeypatch, capfd):
+@pytest.fixture
+def pretend(monkeypatch):
+    """Has a machine pretend to have a GPU, for which other parts are planned."""
+
+    def make(parts):
+        monkeypatch.setattr(on_a_gpu, "plan", lambda *_: parts)
+        monkeypatch.setattr(on_a_gpu, "environment", lambda _: {"hardware": "a GPU"})
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    return make
+
+
+def test_a_part_that_fails_or_is_left_over_is_named(tmp_path, pretend, capfd):
     script = tmp_path / "reproduce.py"
     script.write_text("import sys; print(sys.argv[1:], flush=True); sys.exit(int(sys.argv[1]))")
-    parts = {name: [[str(script), status]] for name, status in (("good", "0"), ("bad", "1"), ("slow", "3"))}
-    monkeypatch.setattr(on_a_gpu, "plan", lambda *_: parts)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    statuses = {"good": "0", "bad": "1", "slow": "3", "partial": "4"}
+    pretend({name: [[str(script), status]] for name, status in statuses.items()})
     assert on_a_gpu.main(["--budget", "5"]) == 1
     shown = capfd.readouterr().out
-    assert "failed: bad" in shown
-    assert "left for the next call: slow" in shown
+    assert "failed: bad\n" in shown
+    assert "left for the next call: slow\n" in shown
+    assert "without data for some columns: partial\n" in shown
     assert "['0', '--budget', '5.00']" in shown
     assert on_a_gpu.main(["--budget", "0"]) == 0
-    assert "left for the next call: good bad slow" in capfd.readouterr().out
+    assert "left for the next call: good bad slow partial" in capfd.readouterr().out
 
 
-def test_what_cannot_stop_itself_is_ended_with_what_it_has_started(tmp_path, monkeypatch, capfd):
+def test_what_has_a_record_of_this_gpu_is_not_repeated(tmp_path, pretend, capfd):
+    script, output = tmp_path / "stage2.py", tmp_path / "found.json"
+    script.write_text("print('measured', flush=True)")
+    pretend({"speed": [[str(script), "--output", str(output)]]})
+
+    def repeats(*options, **record):
+        if record:
+            output.write_text(json.dumps({"environment": {"hardware": record.pop("hardware")}, **record}))
+        assert on_a_gpu.main(list(options)) == 0
+        return "measured" in capfd.readouterr().out
+
+    assert repeats()
+    assert repeats(hardware="another GPU")
+    assert repeats(hardware="a GPU", failed=["a test"])
+    assert not repeats(hardware="a GPU", failed=[])
+    assert repeats("--again")
+
+
+def test_what_cannot_stop_itself_is_ended_with_what_it_has_started(tmp_path, pretend, capfd):
     script, pipe = tmp_path / "stage1.py", tmp_path / "pipe"
     os.mkfifo(pipe)
     child = f"exec 3> {pipe}; echo started >&3; exec sleep 600"
     script.write_text(f"import subprocess; subprocess.run({child!r}, shell=True)")
-    monkeypatch.setattr(on_a_gpu, "plan", lambda *_: {"long": [[str(script)]], "next": [[str(script)]]})
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    pretend({"long": [[str(script)]], "next": [[str(script)]]})
     held = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     for seconds in (0.5, 2, 8, 32):  # until it has started before it is ended
         assert on_a_gpu.main(["--budget", str(seconds / 60)]) == 0
@@ -99,10 +130,11 @@ def test_what_cannot_stop_itself_is_ended_with_what_it_has_started(tmp_path, mon
 
 
 def test_a_whole_run_is_timed_as_asked_for_and_without_a_compiler():
-    asked = on_a_gpu.plan("data", 3, "32-true", "default")["whole"]
+    plan = on_a_gpu.plan("data", 3, "32-true", "default")
+    asked = [*plan["whole"], *plan["eager"]]
     assert [command[command.index("--modes") + 1] for command in asked] == ["compiled", "eager"]
     assert [command[command.index("--precisions") + 1] for command in asked] == ["32-true"] * 2
-    assert len(on_a_gpu.plan("data", 3, "32-true", "none")["whole"]) == 1
+    assert on_a_gpu.plan("data", 3, "32-true", "none")["eager"] == []
 
 
 def test_speed_is_measured_at_the_papers_batch_sizes():

@@ -37,7 +37,7 @@ def test_without_time_nothing_is_run(call, tmp_path):
 
 def test_without_data_the_reason_is_given(call, tmp_path):
     code, said, _ = call("--table", "elm1", "--rows", "CE", "--columns", "cifar10_lt_ir10", "--root", str(tmp_path))
-    assert code == 1
+    assert code == 4
     assert "elm1, CIFAR10-LT, ratio 10: not run: " in said
 
 
