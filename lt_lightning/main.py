@@ -13,10 +13,11 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning import callbacks, presets
-from lt_lightning.config_files import ConfigFile, SaveConfig
+from lt_lightning.config_files import STRICT, ConfigFile, SaveConfig
 from lt_lightning.data import LTDataModule
+from lt_lightning.data.announced import check_announced
 from lt_lightning.devices.choice import training_defaults
-from lt_lightning.errors import UsageError, refusing_abstract_classes
+from lt_lightning.errors import UsageError, check_begun, refusing_abstract_classes, refusing_unbegun_modules
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules import LTModule, RepresentationModule, RetrainModule
 from lt_lightning.parser_errors import instantiation_sentences, sentences
@@ -30,12 +31,8 @@ from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.trainer_options import TrainerOptions
 from lt_lightning.whole_checkpoints import WholeCheckpoints
 
-WHAT_REMAINS = (
-    "`last.ckpt` of the run's folder holds the last epoch that ended, if one has; `fit --ckpt_path` goes on from it."
-)
-
 NOTHING_REMAINS = "no results are written; run the same command again."
-"""Of a command that evaluates."""
+"""Of a command that evaluates, or has not begun to train."""
 
 _DESCRIPTIONS = {  # Lightning's are cut off
     "fit": "Train stage 1, or stage 2 from a checkpoint.",
@@ -43,9 +40,6 @@ _DESCRIPTIONS = {  # Lightning's are cut off
     "test": "Evaluate a checkpoint on the test images.",
     "predict": "Write the likeliest classes of the test images, or of a folder of images, to a file.",
 }
-
-_STRICT = {"exit_on_error": False, "allow_abbrev": False}
-"""Of every parser: it raises its errors, and takes no option cut short, which :mod:`resuming` would not find."""
 
 TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shards by itself, without repeating images
@@ -60,10 +54,8 @@ def main(argv: Sequence[str]) -> None:
         argv: Command and options, as on the command line; what only evaluates may leave the model to the checkpoint.
     """
     words = list(argv)
-    fits = words[:1] == ["fit"]
-    remains = WHAT_REMAINS if fits else NOTHING_REMAINS
-    with interruptible(remains, on_sigterm=False), sigterm_interrupts(), trainer_sentences():
-        LTCLI(args=words if fits else with_model(words))
+    with interruptible(NOTHING_REMAINS, on_sigterm=False), sigterm_interrupts(), trainer_sentences():
+        LTCLI(args=words if words[:1] == ["fit"] else with_model(words))
 
 
 class LTCLI(LightningCLI):
@@ -91,7 +83,7 @@ class LTCLI(LightningCLI):
                 seed_everything_default=0,
                 save_config_callback=SaveConfig,
                 save_config_kwargs={"overwrite": True},
-                parser_kwargs=_of_parsers(self.subcommands()) if run else dict(_STRICT),
+                parser_kwargs=_of_parsers(self.subcommands()) if run else dict(STRICT),
                 auto_configure_optimizers=False,
                 args=args,
                 run=run,
@@ -161,7 +153,15 @@ class LTCLI(LightningCLI):
             kwargs["ckpt_path"] = "hpc"
         if kwargs.get("ckpt_path") in (None, "hpc"):
             require_own(self.trainer, digest_of(self.subcommand, self.config_dump))
-        self.trainer.fit(**kwargs)
+        with interruptible(self._what_remains, on_sigterm=False), sigterm_interrupts():
+            self.trainer.fit(**kwargs)
+
+    def _what_remains(self) -> str:
+        """What to do about a training that was interrupted, the second half of a sentence."""
+        path = "" if self.last_epoch is None else self.last_epoch.best_model_path
+        if not path:
+            return "no epoch has been saved; run the same command again."
+        return f"`{path}` holds the last epoch that was saved; `fit --ckpt_path` goes on from it."
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluate on the validation images."""
@@ -202,6 +202,7 @@ class LTCLI(LightningCLI):
                 instantiation_sentences(),
                 trainer_sentences(),
                 refusing_abstract_classes(),
+                refusing_unbegun_modules("model", "(…)"),
             ):
                 super().instantiate_classes()
         except ValueError as error:
@@ -211,6 +212,7 @@ class LTCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the run's folder and our callbacks; this comes after data and model have been made without complaint."""
+        check_begun("model", self.model, "class_counts", "(*args, **options)")
         given = self._get(self.config_init, "trainer", default={})
         options, preset, seed = TrainerOptions(given), self._preset(), self._get(self.config, "seed_everything")
         if self.subcommand == "fit":
@@ -231,16 +233,15 @@ class LTCLI(LightningCLI):
         if options.wants_no_files:
             self.save_config_callback = None  # it would write into the current folder
         signals = Signals(run, seeded=seed is not None and seed is not False)
-        self.trainer_defaults["callbacks"] = [*self._callbacks(options, root), signals]
+        self.trainer_defaults["callbacks"] = [*self._callbacks(options, root, preset, seed), signals]
         trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one of the user's
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
 
-    def _callbacks(self, options: TrainerOptions, root: Path) -> list[Callback]:
+    def _callbacks(self, options: TrainerOptions, root: Path, preset: str, seed: int | bool | None) -> list[Callback]:
         """Ours: results, predictions, progress, and the last epoch's checkpoint."""
-        seed = self._get(self.config, "seed_everything")
-        made: list[Callback] = [callbacks.ResultsWriter(self._preset(), seed, print_table=self.subcommand is not None)]
+        made: list[Callback] = [callbacks.ResultsWriter(preset, seed, print_table=self.subcommand is not None)]
         if self.subcommand == "predict":
             made += self.writing_callbacks()
         if options.wants_progress:
@@ -248,7 +249,7 @@ class LTCLI(LightningCLI):
         if options.wants_checkpoints:
             # Without a logger a Trainer would have one folder for all runs.
             alone = options.loggers == [] and self.subcommand in (None, "fit")
-            self.last_epoch = options.last_epoch_saver(self._run_folder(root) / "checkpoints" if alone else None)
+            self.last_epoch = callbacks.LastCheckpoint(self._run_folder(root) / "checkpoints" if alone else None)
             made.append(self.last_epoch)
         return made
 
@@ -276,8 +277,8 @@ def _of_parsers(commands: Iterable[str]) -> dict[str, Any]:
 
     The name is in the usage also where the command was not typed by it, as with ``torchrun -m lt_lightning``.
     """
-    each = {name: {**_STRICT, "description": _DESCRIPTIONS[name]} for name in commands}
-    return {**_STRICT, "prog": "lt-lightning", **each}
+    each = {name: {**STRICT, "description": _DESCRIPTIONS[name]} for name in commands}
+    return {**STRICT, "prog": "lt-lightning", **each}
 
 
 def add_data_links(parser: LightningArgumentParser, model: str) -> None:
@@ -287,12 +288,8 @@ def add_data_links(parser: LightningArgumentParser, model: str) -> None:
 
 
 def _class_counts(data: LTDataModule) -> list[int]:
-    counts = data.class_counts
-    if not counts:
-        raise UsageError(
-            f"`class_counts` of `{type(data).__name__}` must hold a count for each class, but is {counts!r}."
-        )
-    return list(counts)
+    check_announced(data)
+    return list(data.class_counts)
 
 
 def _thresholds(data: LTDataModule) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 Kind = TypeVar("Kind", bound=Callback)
@@ -62,23 +62,6 @@ class TrainerOptions:
             return False
         loggers = self.loggers
         return loggers is None or bool(loggers and not isinstance(loggers[0], CSVLogger | TensorBoardLogger))
-
-    def last_epoch_saver(self, folder: Path | None) -> ModelCheckpoint:
-        """What writes ``last.ckpt``: figures are of the last epoch, and nothing is selected on images.
-
-        Args:
-            folder: Of checkpoints; ``None`` for that of the logger.
-        """
-        plain = any(callback.monitor is None for callback in self._of_kind(ModelCheckpoint))
-        return ModelCheckpoint(
-            folder,
-            filename="last",
-            # Of no meaning without a figure, but Lightning tells two of a kind by it: a user may have a plain one.
-            mode="max" if plain else "min",
-            save_top_k=1,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
-        )
 
     def _of_kind(self, kind: type[Kind]) -> list[Kind]:
         """Those of the user's callbacks that are of a kind."""

@@ -1,7 +1,7 @@
 """What a Trainer's options leave to us."""
 
 import pytest
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 
@@ -62,12 +62,3 @@ def test_a_logger_of_ours_goes_before_those_without_a_folder(tmp_path):
 )
 def test_which_loggers_have_no_folder_for_a_run(given, lacks):
     assert TrainerOptions(given).lacks_folder == lacks
-
-
-def test_the_last_epoch_is_written_beside_a_checkpoint_of_the_users(tmp_path):
-    alone, beside = (
-        TrainerOptions({"callbacks": given}).last_epoch_saver(tmp_path) for given in (None, [ModelCheckpoint(tmp_path)])
-    )
-    assert (alone.filename, alone.dirpath) == ("last", str(tmp_path))
-    assert alone.state_key != beside.state_key
-    assert beside.state_key != ModelCheckpoint(tmp_path).state_key
