@@ -3,7 +3,7 @@
 import operator
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,20 +18,20 @@ from lt_lightning.comparing.outcome import TriedPoint
 from lt_lightning.comparing.selection import choose, memorised
 from lt_lightning.comparing.settings import SettingsParser, about
 from lt_lightning.comparing.training import Stage1, Trained, train
+from lt_lightning.devices.placement import device_of_modules
 from lt_lightning.errors import UsageError, check_thresholds
 from lt_lightning.features import Features
-from lt_lightning.features.progress import progress_bar
 from lt_lightning.functional import GROUPS
 from lt_lightning.heads import Head, LinearHead
 from lt_lightning.last_layers import (
     bias_of,
     copied,
-    device_of,
     find_last_linear,
     images_and_classes,
     inputs_of,
     with_last_linear,
 )
+from lt_lightning.progress import progress_bar
 from lt_lightning.wording import first_few
 
 _FIGURES = ("all", *GROUPS, "micro")
@@ -119,29 +119,16 @@ def retrain(
         raise UsageError("`val_loader` is `train_loader`; give images that the model has not been trained on.")
     images = _first(train_loader)
     probe = copied(model).eval()
-    name = find_last_linear(probe, images.to(device_of(model)), classifier)
-    layer = probe.get_submodule(name)
-    assert isinstance(layer, nn.Linear)
+    name, layer = _last_linear(probe, images, classifier)
     parser = SettingsParser()
-    if layer.out_features < 2:
-        raise UsageError(
-            f"`classifier` {name!r} has 1 output, so it tells no classes apart; give a model with one for each class."
-        )
     wanted = _settings(method, settings, layer, parser, val_loader is not None)
-    features = _features(probe, name, layer, train_loader, "train_loader", progress)
-    counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
-    _check_counts(counts, name)
-    if not bool(features.values.isfinite().all()):
-        raise UsageError(
-            f"`train_loader` makes inputs of `classifier` {name!r} that are infinite or not a number; check its images "
-            f"and the weights of `model`."
-        )
+    features, counts = _training_features(probe, name, layer, train_loader, progress)
     held_out, chosen_by = (
         None if loader is None else _features(probe, name, layer, loader, argument, progress)
         for loader, argument in ((test_loader, "test_loader"), (val_loader, "val_loader"))
     )
 
-    device = device_of(model)
+    device = device_of_modules(model)
     stage1 = _stage1(layer)
     heads = train(wanted, [seed], features, features, stage1, counts, parser, device)
     head_before = LinearHead(layer.in_features, counts).to(device)
@@ -151,13 +138,7 @@ def retrain(
         return None if images is None else _figures(head, images, counts, group_thresholds, device)
 
     scores = [_score(trained, figures(trained.head, chosen_by)) for trained in heads]
-    best = choose(scores)
-    if best is None:
-        advice = (
-            "give a smaller learning rate by `lr`" if chosen_by is None else "no setting served; try another method"
-        )
-        raise UsageError(f"Training by `method` {method!r} diverged; {advice}.")
-    trained = heads[best]
+    trained = _best(heads, scores, method, chosen_by)
     before, after = figures(head_before, held_out), figures(trained.head, held_out)
     if (earlier := figures(head_before, chosen_by)) is not None:
         _warn_if_memorised(earlier, figures(head_before, features))
@@ -212,9 +193,31 @@ def _first(loader: Iterable[Any]) -> Tensor:
     raise UsageError("`train_loader` has no batches; give (images, targets) batches.")
 
 
+def _last_linear(model: nn.Module, images: Tensor, classifier: str | None) -> tuple[str, nn.Linear]:
+    """The layer that is to be retrained, after its name."""
+    name = find_last_linear(model, images.to(device_of_modules(model)), classifier)
+    layer = model.get_submodule(name)
+    assert isinstance(layer, nn.Linear)
+    if layer.out_features < 2:
+        raise UsageError(
+            f"`classifier` {name!r} has 1 output, so it tells no classes apart; give a model with one for each class."
+        )
+    return name, layer
+
+
 def _score(trained: Trained, figures: dict[str, float] | None) -> float:
     """What chooses among heads; any number where there is nothing to choose by, for there is one head then."""
     return float("nan") if trained.diverged else 0.0 if figures is None else figures["all"]
+
+
+def _best(heads: list[Trained], scores: list[float], method: str, chosen_by: Features | None) -> Trained:
+    best = choose(scores)
+    if best is None:
+        advice = (
+            "give a smaller learning rate by `lr`" if chosen_by is None else "no setting served; try another method"
+        )
+        raise UsageError(f"Training by `method` {method!r} diverged; {advice}.")
+    return heads[best]
 
 
 def _warn_if_worse(method: str, before: dict[str, float] | None, after: dict[str, float] | None, argument: str) -> None:
@@ -316,10 +319,26 @@ def _folding(layer: nn.Linear, parser: SettingsParser) -> list[str]:
     return [method.name for method in methods if not _why_not_linear(method, layer, parser)]
 
 
+def _training_features(
+    model: nn.Module, name: str, layer: nn.Linear, loader: Iterable[Any], progress: bool
+) -> tuple[Features, list[int]]:
+    """What the layer is trained on, and images per class, both found fit for it."""
+    features = _features(model, name, layer, loader, "train_loader", progress)
+    counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
+    _check_counts(counts, name)
+    if not bool(features.values.isfinite().all()):
+        raise UsageError(
+            f"`train_loader` makes inputs of `classifier` {name!r} that are infinite or not a number; check its images "
+            f"and the weights of `model`."
+        )
+    return features, counts
+
+
 def _features(
     model: nn.Module, name: str, layer: nn.Linear, loader: Iterable[Any], argument: str, progress: bool
 ) -> Features:
-    batches = len(loader) if isinstance(loader, Sized) else None
+    # Every DataLoader has `__len__`, but that of a data set without a length raises a TypeError, which means none here.
+    batches = operator.length_hint(loader, 0) or None
     with progress_bar(f"batches of {argument}", batches, progress) as advance:
         values, targets = inputs_of(model, name, _counted(loader, advance), argument)
     low, high = int(targets.min()), int(targets.max())

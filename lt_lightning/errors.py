@@ -1,12 +1,13 @@
 """The one exception that the command line shows as a sentence instead of a traceback, and checks of arguments."""
 
 import errno
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from typing import Any, get_args
 
-from lt_lightning.wording import numbers
+from lt_lightning.wording import filling, numbers
 
 
 class UsageError(ValueError):
@@ -30,6 +31,9 @@ _REMEDIES = {
     errno.EPIPE: "what read the output has ended, and the command with it",
 }
 """What to do about errors that are the machine's and not a program's, by their numbers."""
+
+_CLASS = re.compile(r"Problem with given class_path '(?:\w+\.)*(\w+)'")
+"""How jsonargparse begins on what a class raised."""
 
 
 def refusal(error: OSError) -> str | None:
@@ -57,6 +61,42 @@ def refusing_abstract_classes() -> Iterator[None]:
         if "Can't instantiate abstract class" not in str(error):
             raise
         raise UsageError(f"{error}: a base class, or one of your own that lacks this method.") from error
+
+
+def check_begun(name: str, part: object, sign: str, takes: str = "()") -> None:
+    """Refuse a part of one's own that has left its base class's ``__init__`` out.
+
+    Args:
+        name: Of the argument that it is.
+        part: As made.
+        sign: An attribute that it then lacks.
+        takes: Arguments of that ``__init__``, in brackets.
+
+    Raises:
+        UsageError: If it lacks the attribute.
+    """
+    if not hasattr(part, sign):
+        raise _not_begun(f"`{name}` {type(part).__name__}", takes)
+
+
+@contextmanager
+def refusing_unbegun_modules(name: str, takes: str = "()") -> Iterator[None]:
+    """Say in a sentence that a network which is to be made gets its layers before its base class's ``__init__``.
+
+    Args:
+        name: Of the argument that it is.
+        takes: Arguments of that ``__init__``, in brackets.
+
+    Raises:
+        UsageError: In place of torch's error; any other is left as it is.
+    """
+    try:
+        yield
+    except (AttributeError, ValueError) as error:  # the latter where jsonargparse makes it
+        if "before Module.__init__() call" not in str(error):
+            raise
+        where = _CLASS.findall(str(error))
+        raise _not_begun(f"{where[-1] if where else f'`{name}`'}, or a module in it,", takes) from error
 
 
 def check_is_finite(**values: float | None) -> None:
@@ -89,6 +129,28 @@ def check_above_0(**values: float | None) -> None:
     for name, value in _finite(values):
         if value <= 0:
             raise UsageError(f"`{name}` must be above 0, but got {value}.")
+
+
+def check_at_least_1(**values: int | None) -> None:
+    """Refuse numbers below 1, by the names of the arguments they were given as; ``None`` is none.
+
+    Raises:
+        UsageError: If one is 0 or negative.
+    """
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise UsageError(f"`{name}` must be at least 1, but got {value}.")
+
+
+def check_share(**values: float) -> None:
+    """Refuse numbers that are no share of a whole, by the names of the arguments they were given as.
+
+    Raises:
+        UsageError: If one does not lie in [0, 1].
+    """
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise UsageError(f"`{name}` must lie in [0, 1], but got {value}.")
 
 
 def check_word(name: str, word: object, words: Any) -> None:
@@ -156,8 +218,14 @@ def checked_counts(class_counts: Sequence[int], least: int = 1) -> list[int]:
     counts = [int(count) for count in listed]
     if not counts or min(counts) < least:
         found = numbers(counts, [place for place, count in enumerate(counts) if count < least])
-        raise UsageError(f"`class_counts` must hold at least {least} for each class, but got {found}.")
+        empty = [place for place, count in enumerate(counts) if count == 0 < least]
+        remedy = f"; {filling(empty)}" if empty else ""
+        raise UsageError(f"`class_counts` must hold at least {least} for each class, but got {found}{remedy}.")
     return counts
+
+
+def _not_begun(which: str, takes: str) -> UsageError:
+    return UsageError(f"{which} must begin its `__init__` with `super().__init__{takes}`, that of its base class.")
 
 
 def _is_whole(count: Any) -> bool:

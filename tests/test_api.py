@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import lt_lightning
 from lt_lightning import api
@@ -335,8 +335,22 @@ class Batches:
         return iter(self.loader)
 
 
+class Stream(IterableDataset):
+    """Gives batches, and does not know how many; its DataLoader then has a ``__len__`` that fails."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __iter__(self):
+        return iter(self.loader)
+
+
+def streamed(loader):
+    return DataLoader(Stream(loader), batch_size=None)
+
+
 @pytest.mark.parametrize("progress", [True, False])
-@pytest.mark.parametrize(("kind", "known"), [(list, 5), (Batches, None)])
+@pytest.mark.parametrize(("kind", "known"), [(list, 5), (Batches, None), (streamed, None)])
 def test_whoever_waits_sees_how_far_it_is(progress, kind, known, model, images, monkeypatch):
     bars = []
 

@@ -10,17 +10,22 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 
 from lt_lightning.errors import (
     UsageError,
     check_above_0,
     check_at_least_0,
+    check_at_least_1,
+    check_begun,
     check_is_finite,
     check_makes,
+    check_share,
     check_word,
     checked_counts,
     refusal,
     refusing_abstract_classes,
+    refusing_unbegun_modules,
 )
 
 
@@ -31,6 +36,10 @@ from lt_lightning.errors import (
         (check_above_0, 0.0, r"`gamma` must be above 0, but got 0\.0\."),
         (check_above_0, nan, r"`gamma` must be a finite number, but got nan\."),
         (check_at_least_0, inf, r"`gamma` must be a finite number, but got inf\."),
+        (check_at_least_1, 0, r"`gamma` must be at least 1, but got 0\."),
+        (check_share, -0.1, r"`gamma` must lie in \[0, 1\], but got -0\.1\."),
+        (check_share, 1.5, r"`gamma` must lie in \[0, 1\], but got 1\.5\."),
+        (check_share, nan, r"`gamma` must lie in \[0, 1\], but got nan\."),
         (check_is_finite, nan, r"`gamma` must be a finite number, but got nan\."),
         (check_is_finite, -inf, r"`gamma` must be a finite number, but got -inf\."),
     ],
@@ -43,6 +52,8 @@ def test_a_number_out_of_range_is_refused_by_its_name(check, value, sentence):
 def test_the_ends_of_ranges():
     check_at_least_0(tau=0.0, epochs=0, alpha=None)
     check_above_0(tau=1e-9, epochs=1)
+    check_at_least_1(epochs=1, draws=None)
+    check_share(delta=0.0, tail=1)
     check_is_finite(tau=-1.0, alpha=None)
 
 
@@ -58,6 +69,32 @@ def test_a_class_that_lacks_methods_is_said_to():
         Base()
     with pytest.raises(TypeError, match="no such argument"), refusing_abstract_classes():
         raise TypeError("no such argument")
+
+
+class Layers(torch.nn.Module):
+    def __init__(self) -> None:
+        self.layer = torch.nn.Identity()
+
+
+def test_a_part_that_has_left_its_base_out_is_said_to():
+    check_begun("part", Path("a"), "name")
+    sentence = (
+        r"^`part` PosixPath must begin its `__init__` with `super\(\).__init__\(seed\)`, that of its base class\.$"
+    )
+    with pytest.raises(UsageError, match=sentence):
+        check_begun("part", Path("a"), "targets", "(seed)")
+    with (
+        pytest.raises(UsageError, match=r"^`part`, or a module in it, must begin its `__init__` with"),
+        refusing_unbegun_modules("part"),
+    ):
+        Layers()
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--part", type=torch.nn.Module)
+    with pytest.raises(UsageError, match=r"^Layers, or a module in it, must begin"), refusing_unbegun_modules("part"):
+        parser.instantiate_classes(parser.parse_args([f"--part={__name__}.Layers"]))
+    for error in (AttributeError("no attribute 'a'"), ValueError("no such value")):
+        with pytest.raises(type(error), match="no "), refusing_unbegun_modules("part"):
+            raise error
 
 
 def test_a_word_that_its_type_does_not_list_is_refused():
@@ -96,9 +133,14 @@ def test_counts_may_be_a_list_a_tensor_or_an_array(given):
         ([inf, 3], "one whole number for each class"),
         (["4", "2"], "one whole number for each class"),
         (torch.tensor([[1, 2], [3, 4]]), "one whole number for each class"),
-        ([3, 0], r"at least 1 for each class, but got \[3, 0\]\."),
+        (
+            [3, 0],
+            r"at least 1 for each class, but got \[3, 0\]; give class 1 a training image, or leave it out of .*\.$",
+        ),
+        ([0, 3], r"at least 1 .* got \[0, 3\]; give class 0 a .* if your labels start at 1, number them from 0\.$"),
+        ([3, -1], r"at least 1 for each class, but got \[3, -1\]\.$"),
         ([], "at least 1 for each class"),
-        ([9] * 8141 + [0], r"at least 1 for each class, but got 8142 numbers, among them 0 for class 8141\.$"),
+        ([9] * 8141 + [0], r"at least 1 for each class, but got 8142 numbers, among them 0 for class 8141; give"),
         ([9, 1.5] * 4000, r"one whole number .* got 8000 numbers, among them 1\.5 for class 1, .* and 3995 more\.$"),
     ],
 )

@@ -29,8 +29,8 @@ class DeferredLoss(DeferredCallback):
 
     Raises:
         UsageError: If ``start`` is negative or no whole number above 1, or ``before`` a loss; before training, if the
-            first loss does not go with the head, scales logits otherwise than the module's loss, or keeps a state,
-            which no checkpoint would.
+            first loss does not go with the head, scales logits otherwise than the module's loss, keeps a state, which
+            no checkpoint would, or would get class weights from DRW that it does not go with.
 
     References:
         Park et al., "Influence-Balanced Loss for Imbalanced Visual Classification", ICCV 2021.
@@ -41,6 +41,30 @@ class DeferredLoss(DeferredCallback):
         check_makes("before", before, Loss)
         self.before = before
         self._stand_in: Loss | None = None
+
+    def check_run(self, trainer: Trainer, pl_module: LightningModule, data: object = None) -> None:
+        """Find what cannot work before anything trains, class weights for the first loss included.
+
+        Args:
+            trainer: That is to train.
+            pl_module: What is trained.
+            data: The data module, or anything with a ``rebalances`` flag.
+
+        Raises:
+            UsageError: If the change could not come, or :class:`DRW` sets in before it and does not go with the first
+                loss.
+        """
+        super().check_run(trainer, pl_module, data)
+        epochs, stand_in = trainer.max_epochs, cast(Loss, self._stand_in)
+        for callback in cast(Any, trainer).callbacks:
+            if isinstance(callback, DRW) and (first := callback.first_epoch(epochs)) < self.first_epoch(epochs):
+                try:
+                    callback.check_loss(stand_in)
+                except UsageError as error:
+                    raise UsageError(
+                        f"`before` of `DeferredLoss` still trains in epoch {first}, from which on `DRW` gives class "
+                        f"weights: {error}"
+                    ) from error
 
     def check(self, pl_module: LightningModule, max_epochs: int | None, data: object = None) -> None:
         """Refuse a first loss that cannot hand over to the module's.
@@ -80,9 +104,12 @@ class DeferredLoss(DeferredCallback):
     def apply(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put this epoch's loss in force, with the class weights that DRW wants now."""
         module, stand_in = cast(LTModule, pl_module), cast(Loss, self._stand_in)
-        module.train_with(None if self.started(trainer) else stand_in.to(module.device))
+        if self.started(trainer):
+            module.train_with(None)
+            return
+        module.train_with(stand_in.to(module.device))
         for callback in cast(Any, trainer).callbacks:
-            if isinstance(callback, DRW):
+            if isinstance(callback, DRW) and callback.started(trainer):
                 stand_in.set_weight(callback.weights(trainer, stand_in))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002

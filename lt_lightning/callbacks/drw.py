@@ -45,22 +45,32 @@ class DRW(DeferredCallback):
         """
         loss = _loss_of(pl_module)
         self.first_epoch(max_epochs)
-        if loss.weight is not None:
-            raise UsageError(
-                f"`DRW` would replace the class weights given to `{type(loss).__name__}`; leave out one of the two."
-            )
         head = getattr(pl_module, "head", None)
         others = {
             f"`{type(loss).__name__}`": loss.rebalances,
             f"`{type(head).__name__}`": getattr(head, "rebalances", False),
             "`data.sampler`": getattr(data, "rebalances", False),
         }
+        # Weights of its own, for which a loss counts as a correction, are the better reason.
+        may = loss.weight is not None or getattr(pl_module, "allow_double_balancing", False)
         for other, rebalances in others.items():
-            if rebalances and not getattr(pl_module, "allow_double_balancing", False):
+            if rebalances and not may:
                 raise UsageError(
                     f"`DRW` and {other} would both correct for class imbalance; leave one of them out, or set "
                     f"`model.allow_double_balancing` to true."
                 )
+        self.check_loss(loss)
+
+    def check_loss(self, loss: Loss) -> None:
+        """Refuse a loss that takes no class weights, forgets them or has some.
+
+        Raises:
+            UsageError: If re-weighting it could not start, or would change nothing.
+        """
+        if loss.weight is not None:
+            raise UsageError(
+                f"`DRW` would replace the class weights given to `{type(loss).__name__}`; leave out one of the two."
+            )
         loss.set_weight(class_balanced_weights(loss.class_counts, self.beta))  # a loss without weights raises here
         loss.set_weight(None)
         if not heeds_weights(loss):

@@ -14,7 +14,7 @@ from torch import Tensor
 from lt_lightning.callbacks.gathering import gather
 from lt_lightning.data.predict_folder import UNREADABLE
 from lt_lightning.drafts import new_file
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_at_least_1, check_word
 from lt_lightning.wording import first_few
 
 Format = Literal["csv", "parquet"]
@@ -57,10 +57,8 @@ class PredictionsWriter(BasePredictionWriter):
 
     def __init__(self, top_k: int = 5, format: Format = "csv", output: str | None = None) -> None:
         super().__init__(write_interval="batch")
-        if top_k < 1:
-            raise UsageError(f"`top_k` must be at least 1, but got {top_k}.")
-        if format not in _WRITERS:
-            raise UsageError(f"`format` must be one of {', '.join(_WRITERS)}, but got {format!r}.")
+        check_at_least_1(top_k=top_k)
+        check_word("format", format, Format)
         if output is not None:
             check_output(output, format)
         self.top_k = top_k

@@ -1,8 +1,6 @@
 """Writes ``results.json`` and prints the table at the end of a run."""
 
 import json
-import shlex
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from inspect import getattr_static
@@ -19,7 +17,7 @@ from lt_lightning.callbacks.warmup import LinearWarmup
 from lt_lightning.checkpoints import RECORD
 from lt_lightning.devices.clock import device_time
 from lt_lightning.modules import LTModule, RepresentationModule
-from lt_lightning.results import environment, file_and_hash, job, sha256_of, write_json
+from lt_lightning.results import config_and_hash, file_and_hash, provenance, write_json
 from lt_lightning.same_run import RUN
 from lt_lightning.tables import accuracy_table, show
 
@@ -138,20 +136,20 @@ class ResultsWriter(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what training and its last validation gave."""
-        self._write(trainer, pl_module, "fit", ("val",))
+        self._write(trainer, pl_module, "fit", "val")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write a stand-alone validation's results; have training's clock go on after one within."""
         if trainer.state.fn == "validate":
-            self._write(trainer, pl_module, "validate", ("val",))
+            self._write(trainer, pl_module, "validate", "val")
         else:
             self._epoch_started += device_time(pl_module.device) - self._validation_started
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the test's results."""
-        self._write(trainer, pl_module, "test", ("test",))
+        self._write(trainer, pl_module, "test", "test")
 
-    def _write(self, trainer: Trainer, pl_module: LightningModule, stage: str, splits: tuple[str, ...]) -> None:
+    def _write(self, trainer: Trainer, pl_module: LightningModule, stage: str, split: str) -> None:
         self.seconds[stage] = time.perf_counter() - self._started
         folder = trainer.log_dir if trainer.loggers else None  # without one Lightning names the current folder
         if (
@@ -162,14 +160,10 @@ class ResultsWriter(Callback):
         ):
             return
         write_json(Path(folder) / "results.json", self.record(trainer, pl_module, Path(folder)))
-        if not self.print_table:
-            return
-        for split in splits:
-            if split in pl_module.evaluation:
-                evaluation = pl_module.evaluation[split]
-                sizes = evaluation["group_sizes"]
-                row = [(type(pl_module.head).__name__, evaluation["accuracy"])]
-                show(accuracy_table(f"{split}, {folder}", row, sizes, pl_module.group_thresholds))
+        if self.print_table and split in pl_module.evaluation:
+            evaluation = pl_module.evaluation[split]
+            row = [(type(pl_module.head).__name__, evaluation["accuracy"])]
+            show(accuracy_table(f"{split}, {folder}", row, evaluation["group_sizes"], pl_module.group_thresholds))
 
     def record(self, trainer: Trainer, module: LTModule, folder: Path) -> dict[str, Any]:
         """Everything ``results.json`` says of a run."""
@@ -178,16 +172,13 @@ class ResultsWriter(Callback):
         sampler = getattr(data, "train_sampler", None) if fitted else None  # a data module of one's own may have none
         describe = getattr(data, "describe_augmentation", None)
         callbacks = cast(Any, trainer).callbacks
-        config = folder / "config.yaml"
         images, seconds = (sum(part) for part in zip((0, 0.0), *(self._epochs[1:] or self._epochs), strict=True))
+        made = provenance(trainer.strategy.root_device)
+        made["environment"] |= {"processes": trainer.world_size, "precision": str(trainer.precision)}
         record = {
-            "environment": environment(trainer.strategy.root_device)
-            | {"processes": trainer.world_size, "precision": str(trainer.precision)},
-            "command": shlex.join(sys.argv),
-            "job": job(),
+            **made,
             "preset": self.preset,
-            "config": str(config),
-            "config_sha256": sha256_of(config) if config.is_file() else None,
+            **config_and_hash(folder / "config.yaml"),
             "seed": self.seed,
             "model": type(module).__name__,
             "checkpoint": getattr(module, "checkpoint", None),

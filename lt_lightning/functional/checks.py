@@ -1,4 +1,4 @@
-"""What a batch of logits and targets must look like; asks for shapes and types alone, so nothing waits for a device."""
+"""What tensors must look like, and do; asks for shapes and types alone, so nothing waits for a device."""
 
 import torch
 from torch import Tensor
@@ -27,5 +27,17 @@ def check_targets(targets: Tensor, number: int) -> None:
     if targets.ndim != 1 or len(targets) != number or targets.dtype != torch.int64:
         raise UsageError(
             f"`targets` must hold the class of each of {number} samples, ({number},) and int64, but got "
-            f"{tuple(targets.shape)} and {str(targets.dtype).removeprefix('torch.')}."
+            f"{tuple(targets.shape)} and {type_of(targets)}."
         )
+
+
+def type_of(tensor: Tensor) -> str:
+    """The type of a tensor's numbers, such as ``float32``."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def kind_of(given: object) -> str:
+    """What was given where a tensor is wanted, for a message: its shape and type, or what it is instead."""
+    if isinstance(given, Tensor):
+        return f"a tensor of shape {tuple(given.shape)} and type {type_of(given)}"
+    return f"a {type(given).__name__}" if given is not None else "nothing"

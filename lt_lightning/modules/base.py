@@ -16,20 +16,20 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.checkpoints import RECORD, Entry
 from lt_lightning.devices.tf32 import Setting, allow_tf32, put_back
-from lt_lightning.errors import checked_counts
+from lt_lightning.errors import check_word, checked_counts
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.mixing import Mixed
 from lt_lightning.modules.combinations import check_head_and_loss, check_head_from_features, check_sampler
 from lt_lightning.modules.contract import check_features, length_of_features, make_parts
-from lt_lightning.modules.divergence import check_finite
+from lt_lightning.modules.divergence import check_finite, check_logits
 from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.loop_state import mark_unfinished_epoch, run_ends, steps_after, why_nothing_trained
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
 from lt_lightning.modules.past import loaded_past, past_when_made
 from lt_lightning.modules.run_options import check_monitors, check_options
-from lt_lightning.modules.speed import Compilation, check_accumulation, check_compilation, compile_
+from lt_lightning.modules.speed import Compilation, check_accumulation, compile_
 from lt_lightning.modules.starting import start_bias
 
 HeadFactory = Callable[[int, list[int]], Head]
@@ -110,7 +110,7 @@ class LTModule(LightningModule):
         self.flip_average = flip_average
         self.allow_double_balancing = allow_double_balancing
         self.allow_changed_data = allow_changed_data
-        check_compilation(compile)
+        check_word("model.compile", compile, Compilation)
         check_head_and_loss(self.head, self.loss, allow_double_balancing)
         if not self.makes_heads_from_features:
             check_head_from_features(self.head, type(self).__name__)
@@ -242,7 +242,10 @@ class LTModule(LightningModule):
     def _close(self, split: EvalSplit) -> None:
         metrics = self._metrics(split)
         if not self.trainer.sanity_checking:
-            self.log_dict({f"{split}/{name}": value for name, value in metrics.scalars().items()})
+            found = metrics.scalars()
+            if self.trainer.state.fn == "fit":
+                check_logits(self, found["ece"])
+            self.log_dict({f"{split}/{name}": value for name, value in found.items()})
             self.evaluation[split] = {
                 "epoch": self.current_epoch + 1 if self.trainer.state.fn == "fit" else self.epochs_trained,
                 "test_time_averaging": "flip" if split == "test" and self.flip_average else "none",
@@ -309,7 +312,7 @@ class LTModule(LightningModule):
             UsageError: If sampler and loss or head balance twice, optimiser or schedule refuse their values, or the
                 trainer has options to train nothing, or goes by a figure that there will not be.
         """
-        check_sampler(data, self.head, self.loss, self.allow_double_balancing)
+        check_sampler(getattr(data, "rebalances", False), self.head, self.loss, self.allow_double_balancing)
         if not any(parameter.requires_grad for parameter in self.parameters()):
             return
         if trainer is not None:

@@ -94,11 +94,11 @@ def check_head_learns(head: Head, stage: str) -> None:
         )
 
 
-def check_sampler(data: object, head: Head, loss: Loss, allow_double_balancing: bool) -> None:
+def check_sampler(balanced: bool, head: Head, loss: Loss, allow_double_balancing: bool) -> None:
     """Refuse a loss or head that corrects for imbalance on batches that are balanced already.
 
     Args:
-        data: The data module, or anything with a ``rebalances`` flag.
+        balanced: Whether the sampler shows classes in other proportions than the training set has.
         head: What gives the logits.
         loss: What is taken of them.
         allow_double_balancing: Whether more than one part may correct for imbalance.
@@ -106,7 +106,7 @@ def check_sampler(data: object, head: Head, loss: Loss, allow_double_balancing: 
     Raises:
         UsageError: If they do not go together.
     """
-    if allow_double_balancing or not getattr(data, "rebalances", False):
+    if allow_double_balancing or not balanced:
         return
     for part in (loss, head):
         if part.rebalances:

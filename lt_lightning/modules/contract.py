@@ -1,16 +1,29 @@
 """Whether heads, losses and backbones of one's own keep their side of the contract, asked before anything trains."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from copy import deepcopy
-from typing import Any, TypeVar
+from functools import partial
+from inspect import Parameter, signature
+from numbers import Number
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.errors import UsageError, check_makes, refusing_abstract_classes
+from lt_lightning.devices.placement import device_of_modules
+from lt_lightning.errors import (
+    UsageError,
+    check_begun,
+    check_makes,
+    refusing_abstract_classes,
+    refusing_unbegun_modules,
+)
+from lt_lightning.functional.checks import kind_of, type_of
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.wording import is_ours
@@ -19,6 +32,10 @@ Part = TypeVar("Part")
 
 _PASSING_ON = {"functools", "jsonargparse", "lightning", "lt_lightning", "torch"}
 """Packages whose frames lie between a call and a part's own code."""
+_CALL_ERROR = re.compile(r"\(\) (takes|missing|got) |is not callable")
+"""What Python says of arguments that a call does not take; of a wrong value our own code makes other complaints."""
+_TYPES = {"in_features": "int", "class_counts": "list[int]"}
+"""Of the arguments that heads and losses are made from."""
 
 
 def make_parts(
@@ -36,8 +53,8 @@ def make_parts(
         UsageError: If one of them takes other arguments, or gives something of another kind or shape.
     """
     made = (
-        _made("model.head", "(in_features, class_counts)", head, num_features, class_counts),
-        _made("model.loss", "(class_counts)", loss, class_counts),
+        _made("model.head", head, in_features=num_features, class_counts=class_counts),
+        _made("model.loss", loss, class_counts=class_counts),
     )
     if not all(is_ours(type(part)) for part in made):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -54,6 +71,7 @@ def length_of_features(backbone: object) -> int:
     if not isinstance(backbone, nn.Module):
         name = backbone.__name__ if isinstance(backbone, type) else repr(backbone)
         raise UsageError(f"`model.backbone` must be a network that is made, such as `ResNet32()`, but got {name}.")
+    check_begun("model.backbone", backbone, "_modules")
     found = getattr(backbone, "num_features", None)
     if not isinstance(found, int) or found < 1:
         raise UsageError(
@@ -81,7 +99,7 @@ def check_features(features: object, backbone: Backbone) -> Tensor:
         return features
     raise UsageError(
         f"`model.backbone` {type(backbone).__name__} must give features (N, {width}), as its `num_features` says, but "
-        f"gave {_kind(features)}."
+        f"gave {kind_of(features)}."
     )
 
 
@@ -105,28 +123,19 @@ def heeds_weights(loss: Loss) -> bool:
     return len(values) < 2 or not torch.equal(*values)
 
 
-def device_of(*parts: nn.Module) -> torch.device:
-    """The device of modules; the CPU's if they have no tensors."""
-    tensors = (tensor for part in parts for tensor in (*part.parameters(), *part.buffers()))
-    return next((tensor.device for tensor in tensors), torch.device("cpu"))
-
-
-def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -> Part:
+def _made(key: str, factory: Callable[..., Part], **arguments: Any) -> Part:
+    """What a factory makes of arguments, which it is given in their order and not by their names."""
     check_makes(key, factory, nn.Module)
-    begins = f"must begin its `__init__` with `super().__init__{takes}`, that of its base class."
+    takes = f"({', '.join(arguments)})"
+    _check_parameters(key, takes, _of_class(factory), list(arguments))
     try:
-        with refusing_abstract_classes():
-            made = factory(*arguments)
-    except AttributeError as error:
-        if "before Module.__init__() call" not in str(error):
-            raise
-        raise UsageError(f"`{key}`, or a module in it, {begins}") from error
+        with refusing_abstract_classes(), refusing_unbegun_modules(key, takes):
+            made = factory(*arguments.values())
     except TypeError as error:
         if not _by_the_call(error):
             raise
         raise UsageError(f"`{key}` is made from {takes}, in this order, but {error}.") from error
-    if not hasattr(made, "num_classes"):
-        raise UsageError(f"`{key}` {type(made).__name__} {begins}")
+    check_begun(key, made, "num_classes", takes)
     tensors = made.named_parameters() if isinstance(made, nn.Module) else ()
     if unknown := [name for name, tensor in tensors if is_lazy(tensor)]:
         raise UsageError(
@@ -136,9 +145,57 @@ def _made(key: str, takes: str, factory: Callable[..., Part], *arguments: Any) -
     return made
 
 
+def _of_class(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """A factory of jsonargparse, which takes anything, as one of the class that it makes; others as they are."""
+    if isinstance(factory, partial) and _package(getattr(factory.func, "__module__", None)) == "jsonargparse":
+        return partial(factory.args[-1], **factory.keywords)  # what comes before the class makes it
+    return factory
+
+
+def _check_parameters(key: str, takes: str, factory: Callable[..., Any], names: list[str]) -> None:
+    """Refuse what says of its first parameters that they are something else than it will be given."""
+    try:
+        parameters = signature(factory, eval_str=True).parameters
+    except (NameError, AttributeError, SyntaxError):  # of a type that is there for a type checker alone
+        parameters = signature(factory).parameters
+    except (TypeError, ValueError):  # nobody knows, or the call will say that it takes no such argument
+        return
+    in_order = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    first = [one for one in parameters.values() if one.kind in in_order][: len(names)]
+    if not any(_contradicts(one, name) for one, name in zip(first, names, strict=False)):
+        return
+    made = factory.func if isinstance(factory, partial) else factory
+    wanted = ", ".join(f"{name}: {_TYPES[name]}" for name in names)
+    raise UsageError(
+        f"`{key}` {getattr(made, '__name__', made)} is made from {takes}, in this order, but takes "
+        f"({', '.join(map(str, first))}); let its parameters begin with ({wanted}), where `len(class_counts)` is the "
+        f"number of classes."
+    )
+
+
+def _contradicts(parameter: Parameter, wanted: str) -> bool:
+    """Whether a parameter's type, default or, where it has neither, name says that it is not the one wanted."""
+    annotated, default = parameter.annotation, parameter.default
+    if annotated is not parameter.empty and not isinstance(annotated, str):
+        return _excludes(annotated, wanted)
+    if default is not parameter.empty and default is not None:
+        return _excludes(type(default), wanted)
+    others = ({*_TYPES} | {"num_classes"}) - {wanted}
+    return parameter.name in others
+
+
+def _excludes(annotated: Any, wanted: str) -> bool:
+    """Whether nothing of an annotated type can be what is wanted; of types that say little, it can."""
+    origin = get_origin(annotated) or annotated
+    if origin in (Union, UnionType):
+        return all(_excludes(one, wanted) for one in get_args(annotated) if one is not type(None))
+    no_type = (Number, str, bytes, dict) if wanted == "class_counts" else (Collection,)
+    return isinstance(origin, type) and issubclass(origin, no_type)
+
+
 def _try_out(head: Head, loss: Loss, num_features: int, num_classes: int) -> None:
     """Give copies of a head and a loss something to do, and look at what comes of it."""
-    device = device_of(head, loss)
+    device = device_of_modules(head, loss)
     rows = 4 if num_classes != 4 else 5  # a square would not show what is turned round
     features = torch.randn(rows, num_features, generator=torch.Generator().manual_seed(0)).abs().to(device)
     targets = torch.arange(rows, device=device) % num_classes
@@ -178,32 +235,28 @@ def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str
         return None
     if not isinstance(given, Tensor) or given.shape != shape or not given.is_floating_point():
         raise UsageError(
-            f"{name} must give {wanted} by `{method}`, but gave {_kind(given)} for {len(features)} images."
+            f"{name} must give {wanted} by `{method}`, but gave {kind_of(given)} for {len(features)} images."
         )
     if isinstance(part, Head) and torch.finfo(given.dtype).bits < 32 <= torch.finfo(features.dtype).bits:
         raise UsageError(
-            f"{name} must give logits in fp32 at least by `{method}`, but made {_type(given)} of features in "
-            f"{_type(features)}; compute them by `lt_lightning.functional.linear(features, weight, bias)`, or from "
+            f"{name} must give logits in fp32 at least by `{method}`, but made {type_of(given)} of features in "
+            f"{type_of(features)}; compute them by `lt_lightning.functional.linear(features, weight, bias)`, or from "
             f"`lt_lightning.functional.at_least_fp32(features)`."
         )
     return given
 
 
-def _type(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
-
-
-def _kind(given: object) -> str:
-    if isinstance(given, Tensor):
-        return f"a tensor of shape {tuple(given.shape)} and type {_type(given)}"
-    return f"a {type(given).__name__}" if given is not None else "nothing"
-
-
 def _by_the_call(error: TypeError) -> bool:
-    """Whether nobody's own code was running: the arguments did not suit."""
+    """Whether the arguments did not suit, and nobody's own code was running."""
+    if not _CALL_ERROR.search(str(error)):
+        return False
     place = error.__traceback__
     while place is not None:
-        if place.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in _PASSING_ON:
+        if _package(place.tb_frame.f_globals.get("__name__")) not in _PASSING_ON:
             return False
         place = place.tb_next
     return True
+
+
+def _package(module: str | None) -> str:
+    return (module or "").partition(".")[0]

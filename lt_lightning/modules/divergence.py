@@ -1,13 +1,14 @@
-"""Training that diverges: weights become infinite or NaN."""
+"""Training that diverges: weights become infinite or NaN, or what the network makes of images does."""
 
 import torch
 from lightning.pytorch import LightningModule
+from torch import Tensor
 
 from lt_lightning.errors import UsageError
 
 
 class DivergedError(UsageError):
-    """Weights are infinite or NaN."""
+    """Weights are infinite or NaN, or so large that logits are."""
 
 
 def check_finite(module: LightningModule) -> None:
@@ -32,3 +33,22 @@ def check_finite(module: LightningModule) -> None:
         f"Training has diverged: after epoch {module.current_epoch} weights are infinite or no numbers, `{name}` the "
         f"first of them; give the optimizer a smaller learning rate, or look for what makes the loss NaN."
     )
+
+
+def check_logits(module: LightningModule, calibration_error: Tensor) -> None:
+    """End a run whose logits are no numbers, even if its weights are: every image would count as one of class 0.
+
+    Args:
+        module: That has been validated; waits for its device.
+        calibration_error: Of the validation images: NaN where a probability is.
+
+    Raises:
+        DivergedError: If it is NaN.
+    """
+    if bool(calibration_error.isnan()):
+        check_finite(module)
+        raise DivergedError(
+            f"Training has diverged: in epoch {module.current_epoch} the network's logits of validation images are "
+            f"infinite or no numbers; give the optimizer a smaller learning rate, or look for what makes weights so "
+            f"large."
+        )

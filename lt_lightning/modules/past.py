@@ -16,6 +16,11 @@ def past_when_made(backbone: Backbone) -> list[Entry]:
     return [dict(PUBLISHED)] if backbone.published_transform else []
 
 
+def past_left(backbone: Backbone, allow_partial: bool) -> list[Entry]:
+    """What counts of :func:`past_when_made` once a file is loaded: all of it where the file may fill a part only."""
+    return past_when_made(backbone) if allow_partial else []
+
+
 def loaded_past(checkpoint: Mapping[str, Any]) -> list[Entry]:
     """What a Lightning checkpoint has been trained on, the latest first, as whatever goes on from it has to record."""
     record = checkpoint.get(RECORD, {})

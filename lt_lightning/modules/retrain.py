@@ -13,18 +13,21 @@ from torch import Tensor, nn
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
 from lt_lightning.checkpoints import RECORD
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_word
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.base import HeadFactory, LossFactory, LTModule
 from lt_lightning.modules.mismatch import mismatch_error
 from lt_lightning.modules.origin import check_transform
-from lt_lightning.modules.past import past_when_made
+from lt_lightning.modules.past import past_left
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.modules.starting import check_kept, check_start, start_head
 from lt_lightning.modules.training_features import training_features
 from lt_lightning.results import file_and_hash
 from lt_lightning.schedules import CosineLR
+
+NormMode = Literal["eval", "train"]
+"""Whether batch normalisation uses the statistics that it has kept, or those of the batch."""
 
 _UNSTARTED = "awaits_checkpoint"
 """Key of a record: the weights are those that the module was made with, not yet the ones it is to start from."""
@@ -75,7 +78,7 @@ class RetrainModule(LTModule):
         loss: LossFactory = CrossEntropyLoss,
         optimizer: OptimizerCallable = lambda p: torch.optim.SGD(p, lr=5e-4, momentum=0.9),
         lr_scheduler: LRSchedulerCallable = lambda o: CosineLR(o),
-        bn_mode: Literal["eval", "train"] = "eval",
+        bn_mode: NormMode = "eval",
         group_thresholds: tuple[int, int] = (20, 100),
         channels_last: bool = False,
         compile: Compilation = "none",
@@ -103,8 +106,7 @@ class RetrainModule(LTModule):
         )
         self.remember_arguments()
         check_start(self.head)
-        if bn_mode not in ("eval", "train"):
-            raise UsageError(f"`model.bn_mode` must be eval or train, but got {bn_mode!r}.")
+        check_word("model.bn_mode", bn_mode, NormMode)
         self.checkpoint = checkpoint
         self.allow_partial = allow_partial
         self.checkpoint_class_names = checkpoint_class_names
@@ -205,19 +207,23 @@ class RetrainModule(LTModule):
             with torch.inference_mode(False):
                 self.start_from_features()
 
-    def start_from_checkpoint(self, group: str = "model.") -> None:
+    def start_from_checkpoint(self) -> None:
+        """Read the checkpoint, and start from it."""
+        self.start_from(checkpoints.read(self.checkpoint))
+
+    def start_from(self, source: checkpoints.Checkpoint, group: str = "model.") -> None:
         """Load the backbone's weights, hand the classifier to the head, and print what matched.
 
         A bias that the loss asks for replaces the classifier's.
 
         Args:
+            source: The checkpoint, read.
             group: What stands before the options' names where they are typed.
 
         Raises:
             UsageError: If anything but the whole backbone matches, with the backbones that would, unless
                 ``allow_partial``; or if the checkpoint's classes are not the data's.
         """
-        source = checkpoints.read(self.checkpoint)
         found = checkpoints.match(source, self.backbone)
         if (found.missing or found.misshapen) and not (self.allow_partial and found.tensors):
             raise mismatch_error(source, found, [], self.backbone, len(self.class_counts), group)
@@ -231,7 +237,7 @@ class RetrainModule(LTModule):
             raise mismatch_error(source, found, extra, self.backbone, len(self.class_counts), group)
         classifier = classifier.in_order(order)
         checkpoints.load(found, self.backbone)  # unless a part is enough, only counts of batches can be missing
-        self.past = [*source.origins, *(past_when_made(self.backbone) if self.allow_partial else [])]
+        self.past = [*source.origins, *past_left(self.backbone, self.allow_partial)]
         with check_kept(self.head):
             start_head(self.head, self.loss, classifier.weight, classifier.bias)
         if not rank_zero_only.rank:  # type: ignore[attr-defined]  # which alone writes it down

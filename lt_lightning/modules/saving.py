@@ -25,6 +25,7 @@ from lt_lightning.modules.representation import RepresentationModule
 from lt_lightning.modules.retrain import RetrainModule
 from lt_lightning.records import FROM_DATA
 from lt_lightning.results import file_and_hash
+from lt_lightning.wording import one_line
 
 
 def save_retrained(
@@ -180,7 +181,7 @@ def _complete(module: LTModule, arguments: Mapping[str, Any]) -> dict[str, Any]:
     try:
         checked = parser.parse_object({"model": given})
     except Exception as error:  # jsonargparse raises several kinds
-        raise UsageError(f"`arguments` do not make a {kind.__name__} ({' '.join(str(error).split())}).") from error
+        raise UsageError(f"`arguments` do not make a {kind.__name__} ({one_line(error)}).") from error
     complete = cast(dict[str, Any], yaml.safe_load(parser.dump(checked))["model"])
     for part in ("backbone", "head", "loss"):
         named, made = complete[part], getattr(module, part)

@@ -1,6 +1,6 @@
 """What makes the same training faster on a device: compilation, optimisers in one kernel."""
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import torch
 import torch._dynamo
@@ -17,16 +17,6 @@ graphs, ``max-autotune`` also measures which kernels are fastest."""
 
 GRAPHS = 64
 """Graphs that a process may compile."""
-
-
-def check_compilation(mode: str) -> None:
-    """Refuse an unknown mode.
-
-    Raises:
-        UsageError: If ``mode`` is none of :data:`Compilation`.
-    """
-    if mode not in get_args(Compilation):
-        raise UsageError(f"`model.compile` must be one of {', '.join(get_args(Compilation))}, but got {mode!r}.")
 
 
 def check_accumulation(backbone: nn.Module, mode: Compilation, trainer: Trainer) -> None:

@@ -8,11 +8,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lt_lightning.devices.placement import device_of_modules
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
-from lt_lightning.modules.contract import device_of
-from lt_lightning.wording import is_ours
+from lt_lightning.wording import is_ours, one_line
 
 
 def start_head(head: Head, loss: Loss, weight: Tensor, bias: Tensor | None) -> None:
@@ -68,7 +68,7 @@ def check_kept(head: Head) -> Iterator[None]:
         try:
             loaded.load_state_dict(head.state_dict())
         except RuntimeError as error:
-            raise UsageError(f"{where} ({' '.join(str(error).split()).rstrip('.')}); {what}") from error
+            raise UsageError(f"{where} ({one_line(error).rstrip('.')}); {what}") from error
         same = True
         with suppress(Exception):
             same = torch.allclose(_predicted(head), _predicted(loaded), equal_nan=True)
@@ -79,7 +79,7 @@ def check_kept(head: Head) -> Iterator[None]:
 def _predicted(head: Head) -> Tensor:
     """Logits of a copy for a few features, the same for each head."""
     generator = torch.Generator().manual_seed(0)
-    features = torch.randn(4, head.in_features, generator=generator).abs().to(device_of(head))
+    features = torch.randn(4, head.in_features, generator=generator).abs().to(device_of_modules(head))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(0)
         return deepcopy(head).eval().predict(features)

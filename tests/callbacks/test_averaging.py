@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import BackboneFinetuning, ModelCheckpoint, ModelPruning
 
 from lt_lightning.callbacks import WeightEMA
 from lt_lightning.callbacks.averaging import TRAINING_WEIGHTS
@@ -57,12 +57,13 @@ def assert_close(first, second):
 def run(trainer, digits, stage1_module, tmp_path):
     """Trains on the digits with a moving average; gives module, trainer and what was seen on the way."""
 
-    def make(epochs=3, decay=0.9, ckpt_path=None, callbacks=(), folder="first", **options):
+    def make(epochs=3, decay=0.9, ckpt_path=None, callbacks=(), folder="first", before=(), **options):
         torch.manual_seed(0)
         data, weights = digits(), Weights()
         module = stage1_module(data)
         saving = ModelCheckpoint(tmp_path / folder, save_last=True, save_top_k=-1, filename="{epoch}")
-        options = {"enable_checkpointing": True, "callbacks": [WeightEMA(decay), weights, saving, *callbacks]} | options
+        callbacks = [*before, WeightEMA(decay), weights, saving, *callbacks]
+        options = {"enable_checkpointing": True, "callbacks": callbacks} | options
         started = trainer(epochs, **options)
         started.fit(module, datamodule=data, ckpt_path=ckpt_path)
         return module, started, weights
@@ -216,4 +217,40 @@ def test_checkpoints_of_weights_alone_are_refused(trainer, digits, stage1_module
     callbacks = [WeightEMA(), ModelCheckpoint(tmp_path, save_weights_only=True)]
     started = trainer(1, enable_checkpointing=True, callbacks=callbacks)
     with pytest.raises(UsageError, match="`save_weights_only` of `ModelCheckpoint` cannot be true beside `WeightEMA`"):
+        started.fit(stage1_module(data), datamodule=data)
+
+
+@pytest.mark.filterwarnings("ignore:The provided params to be frozen already exist:UserWarning")  # batch normalisation
+@pytest.mark.parametrize("place", ["before", "callbacks"])
+def test_what_is_unfrozen_later_is_averaged_from_then_on(run, tmp_path, place):
+    module, _, weights = run(**{place: [BackboneFinetuning(unfreeze_backbone_at_epoch=1)]})
+    # Weights that stand still are their own average, so that it makes no difference when a parameter joined in.
+    expected = averages(weights.first, weights.steps, 0.9)
+    still = [name for name, value in weights.first.items() if torch.equal(value, weights.steps[4][name])]
+    joined = [name for name in still if not torch.equal(weights.first[name], weights.steps[-1][name])]
+    assert len(joined) > 1
+    for epoch, validated in enumerate(weights.validated):
+        assert_close(validated, expected[5 * epoch + 4])
+    assert_close(copied(module), expected[-1])
+    saved = torch.load(tmp_path / "first/last.ckpt", weights_only=True)
+    assert_close({name: saved["state_dict"][name] for name in expected[-1]}, expected[-1])
+    for name in joined:
+        assert torch.equal(saved[TRAINING_WEIGHTS][name], weights.steps[-1][name]), name
+
+
+@pytest.mark.filterwarnings("ignore:The provided params to be frozen already exist:UserWarning")
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_run_that_unfreezes_is_resumed_with_its_weights(run, tmp_path, epoch):
+    """Also those that Lightning leaves frozen then, though an earlier epoch has unfrozen them."""
+    _, _, weights = run(callbacks=[BackboneFinetuning(unfreeze_backbone_at_epoch=1)])
+    again = {"callbacks": [BackboneFinetuning(unfreeze_backbone_at_epoch=1)], "folder": "second"}
+    resumed, _, seen = run(ckpt_path=tmp_path / f"first/epoch={epoch}.ckpt", **again)
+    assert_close(seen.first, weights.steps[5 * epoch + 4])
+    assert_close(seen.validated[-1], copied(resumed))
+
+
+def test_pruning_is_refused(trainer, digits, stage1_module):
+    data = digits()
+    started = trainer(1, callbacks=[ModelPruning("l1_unstructured", amount=0.5), WeightEMA()])
+    with pytest.raises(UsageError, match="`ModelPruning` does not go with `WeightEMA`"):
         started.fit(stage1_module(data), datamodule=data)

@@ -11,8 +11,8 @@ from torch import nn
 from lt_lightning.callbacks import DRW, DeferredLoss
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import class_balanced_weights
-from lt_lightning.heads import CosineHead
-from lt_lightning.losses import BalancedSoftmaxLoss, CrossEntropyLoss, LDAMLoss, Loss
+from lt_lightning.heads import CosineHead, LinearHead
+from lt_lightning.losses import BalancedSoftmaxLoss, CrossEntropyLoss, LDAMLoss, LGLINRLoss, LORTLoss, Loss
 from lt_lightning.samplers import ClassBalancedSampler
 
 
@@ -150,3 +150,43 @@ def test_a_loss_that_is_made_already_is_refused():
 def test_another_module_is_refused():
     with pytest.raises(UsageError, match="`DeferredLoss` needs a module of this package, but got LightningModule"):
         DeferredLoss().check(LightningModule(), 3)
+
+
+@pytest.mark.parametrize(("loss", "head"), [(LORTLoss, LinearHead), (LGLINRLoss, CosineHead)])
+def test_a_first_loss_without_class_weights_makes_room_for_later_ones(trainer, digits, stage1_module, loss, head):
+    data = digits(batch_size=276)
+    module = stage1_module(data, head=head, allow_double_balancing=True)
+    balanced = class_balanced_weights(data.class_counts, 0.9999).tolist()
+    in_force = InForce()
+    run = trainer(max_epochs=5, limit_val_batches=0, callbacks=[DeferredLoss(0.4, loss), DRW(0.8), in_force])
+    run.fit(module, datamodule=data)
+    plain = [(epoch, "CrossEntropyLoss", None) for epoch in (2, 3)]
+    assert in_force.seen[:2] == [(epoch, loss.__name__, None) for epoch in (0, 1)]
+    assert in_force.seen[2:] == [*plain, (4, "CrossEntropyLoss", balanced)]
+
+
+@pytest.mark.parametrize(
+    ("before", "sentence"),
+    [
+        (LORTLoss, "still trains in epoch 1, .* `LORTLoss` does not go with class weights"),
+        (partial(CrossEntropyLoss, weight=[2.0] * 10), "`DRW` would replace the class weights given to `CrossEntropyL"),
+    ],
+)
+def test_a_first_loss_that_class_weights_would_reach_is_refused_before_training(
+    trainer, digits, stage1_module, before, sentence
+):
+    data, in_force = digits(batch_size=276), InForce()
+    module = stage1_module(data, allow_double_balancing=True)
+    run = trainer(max_epochs=3, callbacks=[DeferredLoss(2, before), DRW(1), in_force])
+    with pytest.raises(UsageError, match=f"`before` of `DeferredLoss` .*{sentence}"):
+        run.fit(module, datamodule=data)
+    assert in_force.seen == []
+
+
+def test_class_weights_of_a_first_loss_are_its_own(trainer, digits, stage1_module):
+    data, in_force = digits(batch_size=276), InForce()
+    weighted = partial(CrossEntropyLoss, weight=[2.0] * 10)
+    run = trainer(max_epochs=2, limit_val_batches=0, callbacks=[DeferredLoss(1, weighted), DRW(1), in_force])
+    run.fit(stage1_module(data), datamodule=data)
+    balanced = class_balanced_weights(data.class_counts, 0.9999).tolist()
+    assert [weight for _, _, weight in in_force.seen] == [[2.0] * 10, balanced]

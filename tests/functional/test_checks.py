@@ -1,10 +1,10 @@
-"""What a batch must look like."""
+"""What tensors must look like, and do."""
 
 import pytest
 import torch
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.checks import check_targets, check_width
+from lt_lightning.functional.checks import check_targets, check_width, kind_of
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 2), (4, 3, 1), (3, 4)])
@@ -33,3 +33,15 @@ def test_targets_that_are_no_classes_are_named(targets, found):
 def test_a_look_at_shapes_waits_for_no_device():
     check_width(torch.empty(4, 3, device="meta"), 3)
     check_targets(torch.empty(4, dtype=torch.int64, device="meta"), 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (torch.zeros(2, 3, dtype=torch.bfloat16), "a tensor of shape (2, 3) and type bfloat16"),
+        ((torch.zeros(2),), "a tuple"),
+        (None, "nothing"),
+    ],
+)
+def test_what_is_given_in_a_tensors_place_is_named(given, kind):
+    assert kind_of(given) == kind

@@ -97,18 +97,18 @@ def test_double_balancing_may_be_allowed_and_scaling_twice_not():
 
 def test_a_balanced_sampler_and_what_else_balances():
     head, loss = LWSHead(4, COUNTS), CrossEntropyLoss(COUNTS)
-    check_sampler(BALANCED, head, loss, allow_double_balancing=False)
-    check_sampler(AS_FOUND, head, BalancedSoftmaxLoss(COUNTS), allow_double_balancing=False)
-    check_sampler(BALANCED, head, BalancedSoftmaxLoss(COUNTS), allow_double_balancing=True)
+    check_sampler(True, head, loss, allow_double_balancing=False)
+    check_sampler(False, head, BalancedSoftmaxLoss(COUNTS), allow_double_balancing=False)
+    check_sampler(True, head, BalancedSoftmaxLoss(COUNTS), allow_double_balancing=True)
     with pytest.raises(UsageError, match=r"`data.sampler` and `BalancedSoftmaxLoss` would both"):
-        check_sampler(BALANCED, head, BalancedSoftmaxLoss(COUNTS), allow_double_balancing=False)
+        check_sampler(True, head, BalancedSoftmaxLoss(COUNTS), allow_double_balancing=False)
     weighted = CrossEntropyLoss(COUNTS, weight=[1.0, 2.0, 3.0])
     with pytest.raises(UsageError, match=r"`data.sampler` and `model.loss.weight` of `CrossEntropyLoss` would both"):
-        check_sampler(BALANCED, head, weighted, allow_double_balancing=False)
+        check_sampler(True, head, weighted, allow_double_balancing=False)
     with pytest.raises(UsageError, match=r"`data.sampler` and `ClassBalancedLoss` would both"):  # its own weights
-        check_sampler(BALANCED, head, ClassBalancedLoss(COUNTS), allow_double_balancing=False)
+        check_sampler(True, head, ClassBalancedLoss(COUNTS), allow_double_balancing=False)
     with pytest.raises(UsageError, match=r"`data.sampler` and `LogitAdjustmentHead` would both"):
-        check_sampler(BALANCED, LogitAdjustmentHead(4, COUNTS), loss, allow_double_balancing=False)
+        check_sampler(True, LogitAdjustmentHead(4, COUNTS), loss, allow_double_balancing=False)
 
 
 def test_allowing_double_balancing_allows_nothing_else():
@@ -279,4 +279,4 @@ def test_what_the_page_refuses_beside_that():
     with pytest.raises(UsageError, match=r"`DRW` and `data\.sampler` would both"):
         DRW().check(stage1(CrossEntropyLoss), 3, BALANCED)
     with pytest.raises(UsageError, match=r"`data\.sampler` and `NCMHead` would both"):
-        check_sampler(BALANCED, NCMHead(4, COUNTS), CrossEntropyLoss(COUNTS), allow_double_balancing=False)
+        check_sampler(True, NCMHead(4, COUNTS), CrossEntropyLoss(COUNTS), allow_double_balancing=False)

@@ -1,15 +1,19 @@
 """Heads, losses and backbones of one's own that break the contract are refused before anything trains."""
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from lt_lightning.backbones import Backbone, SmallCNN
-from lt_lightning.comparing.settings import Settings
+from lt_lightning.comparing.settings import Settings, SettingsParser
 from lt_lightning.errors import UsageError
-from lt_lightning.heads import AffineHead, Head, LinearHead
-from lt_lightning.losses import CrossEntropyLoss, Loss
+from lt_lightning.heads import AffineHead, Head, LinearHead, LWSHead
+from lt_lightning.losses import CrossEntropyLoss, LORTLoss, Loss
 from lt_lightning.modules import RepresentationModule, RetrainModule
 from lt_lightning.modules.contract import check_features, heeds_weights, make_parts
 
@@ -180,6 +184,17 @@ def test_trying_out_leaves_no_trace():
     assert loss.seen == 0
 
 
+def test_a_value_of_another_type_is_no_wrong_call():
+    """Only the command line looks at types."""
+    for loss in (partial(LORTLoss, delta="0.9"), partial(CrossEntropyLoss, label_smoothing=[0.1])):
+        with pytest.raises(TypeError, match="not supported between instances of"):
+            make_parts(6, COUNTS, Mine, loss)
+    with pytest.raises(UsageError, match=r"`model.loss` is made from \(class_counts\), .* unexpected .* 'margin'"):
+        make_parts(6, COUNTS, Mine, partial(LORTLoss, margin=0.9))
+    with pytest.raises(UsageError, match=r"`model.loss` is made from \(class_counts\), .* is not callable"):
+        make_parts(6, COUNTS, Mine, "LORTLoss")
+
+
 def test_trouble_inside_ones_own_code_stays_what_it_is():
     class Needy(Mean):
         def forward(self, logits, targets, features=None):
@@ -293,6 +308,106 @@ def test_parts_begin_with_their_base():
         UsageError, match=r"`model.loss` Forgetful must begin .* with `super\(\).__init__\(class_counts\)`"
     ):
         make_parts(6, COUNTS, Mine, Forgetful)
+
+
+def test_a_backbone_begins_with_its_base():
+    class Unbegun(Backbone):
+        def __init__(self) -> None:
+            self.num_features = 64
+
+        def forward(self, images):
+            return images.flatten(1)
+
+    with pytest.raises(UsageError, match=r"`model.backbone` Unbegun must begin .* with `super\(\).__init__\(\)`"):
+        RepresentationModule(COUNTS, Unbegun())
+
+
+class NumClasses(Mine):
+    def __init__(self, in_features: int, num_classes: int, tau: float = 1.0) -> None:
+        super().__init__(in_features, num_classes)
+
+
+class OtherOrder(Mine):
+    def __init__(self, class_counts: list[int], in_features: int) -> None:
+        super().__init__(in_features, class_counts)
+
+
+class NamesAlone(Mine):
+    def __init__(self, class_counts, in_features):
+        super().__init__(in_features, class_counts)
+
+
+class Written(Mine):
+    def __init__(self, width: "int", classes: "int") -> None:
+        super().__init__(width, classes)
+
+
+class Strength(Mean):
+    """Would have the class counts for its strength, and train."""
+
+    def __init__(self, gamma: float = 2.0) -> None:
+        super().__init__(COUNTS)
+
+
+class StrengthByDefault(Mean):
+    def __init__(self, gamma=2.0):
+        super().__init__(COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("key", "part", "takes"),
+    [
+        ("head", NumClasses, "in_features: int, num_classes: int"),
+        ("head", OtherOrder, r"class_counts: list\[int\], in_features: int"),
+        ("head", NamesAlone, "class_counts, in_features"),
+        ("head", Written, "width: int, classes: int"),
+        ("loss", Strength, "gamma: float = 2.0"),
+        ("loss", StrengthByDefault, "gamma=2.0"),
+    ],
+)
+def test_parameters_that_say_otherwise_are_refused(key, part, takes):
+    arguments = {"head": r"in_features, class_counts", "loss": "class_counts"}[key]
+    sentence = (
+        rf"`model.{key}` {part.__name__} is made from \({arguments}\), in this order, but takes \({takes}\); let its "
+        rf"parameters begin with \(.*class_counts: list\[int\]\), where `len\(class_counts\)` is the number of classes"
+    )
+    for factory in (part, partial(part)):
+        with pytest.raises(UsageError, match=sentence):
+            Settings(**{key: factory}).parts(8, COUNTS)
+
+
+def test_parameters_are_looked_at_also_where_the_command_line_makes_the_part():
+    for key, name in (("head", "NumClasses"), ("loss", "Strength")):
+        settings = SettingsParser().make({key: {"class_path": f"{__name__}.{name}"}}, "mine")
+        with pytest.raises(UsageError, match=rf"`model.{key}` {name} is made from .*, in this order, but takes"):
+            settings.parts(8, COUNTS)
+
+
+class Unknown(Mine):
+    def __init__(self, in_features: "Somewhere", class_counts: "Else") -> None:  # noqa: F821
+        super().__init__(in_features, class_counts)
+
+
+class Passing(Mine):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+
+
+class Loose(Mine):
+    def __init__(self, d, counts: Sequence[int] | None = None, tau: float = 1.0) -> None:
+        super().__init__(d, counts)
+
+
+class Factory:
+    def __call__(self, width: float, counts: Any) -> Head:
+        return Mine(int(width), counts)
+
+
+@pytest.mark.parametrize(
+    "head", [Unknown, Passing, Loose, partial(Loose, tau=2.0), Factory(), lambda d, counts: Mine(d, counts), LWSHead]
+)
+def test_parameters_that_say_no_otherwise_are_left_alone(head):
+    assert isinstance(make_parts(6, COUNTS, head, Mean)[0], Head)
 
 
 def test_shapes_are_known_before_the_first_batch():

@@ -29,6 +29,22 @@ def test_a_run_that_diverges_keeps_the_checkpoint_of_the_epoch_before(tmp_path, 
     assert all(bool(tensor.isfinite().all()) for tensor in kept["state_dict"].values())
 
 
+def test_a_run_whose_logits_are_no_numbers_ends(trainer, digits, stage1_module):
+    class Still(torch.optim.SGD):
+        """Leaves weights as they are."""
+
+        def step(self, closure=None):
+            return closure()
+
+    module = stage1_module(data := digits(), optimizer=Still)
+    with torch.no_grad():
+        module.head.weight.copy_(1e38 * torch.randn(10, 8).sign())  # numbers, whose products are none
+        for parameter in module.backbone.parameters():
+            parameter.mul_(100)
+    with pytest.raises(UsageError, match="diverged: in epoch 0 the network's logits of validation images are infinite"):
+        trainer().fit(module, datamodule=data)
+
+
 def test_weights_that_are_numbers_pass_and_frozen_ones_are_not_asked(digits, stage1_module):
     module = stage1_module(digits())
     check_finite(module)

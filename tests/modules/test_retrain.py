@@ -53,7 +53,7 @@ def test_the_backbone_stays_as_it_was(trainer, digits, stage1_module, stage2_mod
 
 
 def test_an_unknown_bn_mode_is_refused(digits, stage2_module):
-    with pytest.raises(UsageError, match=r"`model\.bn_mode` must be eval or train, but got 'batch'"):
+    with pytest.raises(UsageError, match=r"`model\.bn_mode` must be one of eval, train, but got 'batch'"):
         stage2_module(digits(), bn_mode="batch")
 
 

@@ -8,7 +8,7 @@ from lightning.pytorch.accelerators import CUDAAccelerator
 from torch import nn
 
 from lt_lightning.errors import UsageError
-from lt_lightning.modules.speed import check_accumulation, check_compilation, compile_, prefer_fused
+from lt_lightning.modules.speed import check_accumulation, compile_, prefer_fused
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -97,7 +97,6 @@ def test_it_is_asked_before_anything_trains(monkeypatch, trainer, digits, stage1
 
 
 def test_an_unknown_mode_is_refused(digits, stage1_module):
-    check_compilation("max-autotune")
     with pytest.raises(UsageError, match=r"`model.compile` must be one of none, default, .*, but got 'fast'"):
         stage1_module(digits(), compile="fast")
 
