@@ -12,7 +12,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ig
 from jsonargparse.typing import Path_fr
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks.timer import Interval
-from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 from lt_lightning import home, presets
 from lt_lightning.drafts import write_text
@@ -29,6 +29,10 @@ class _Quoting(yaml.SafeDumper):
 _Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
 
 
+STRICT: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
+"""Of every parser: it raises its errors, and takes no option cut short, which :mod:`resuming` would not find."""
+
+
 class ConfigFile(ActionConfigFile):
     """``-c`` of every command: a configuration file with all that it stacks, or the name of a preset."""
 
@@ -41,6 +45,22 @@ class ConfigFile(ActionConfigFile):
         """
         path = presets.resolve(str(value))
         apply_settings(parser, cfg, dest, path, presets.load(path))
+
+
+def command_parser(
+    command: str, description: str, config_help: str, action: type[ConfigFile] = ConfigFile
+) -> LightningArgumentParser:
+    """The parser of one of our commands, which so far has ``-c`` alone.
+
+    Args:
+        command: Its name.
+        description: What it does, for its help.
+        config_help: What ``-c`` takes.
+        action: Takes the settings of ``-c`` over.
+    """
+    parser = LightningArgumentParser(prog=f"lt-lightning {command}", description=description, **STRICT)
+    parser.add_argument("-c", "--config", action=action, help=config_help)
+    return parser
 
 
 def apply_settings(parser: ArgumentParser, cfg: Namespace, dest: str, path: str, settings: Any) -> None:

@@ -1,7 +1,7 @@
 """Files that appear whole or not at all: written under another name, then given their own in one step."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -60,6 +60,28 @@ def new_file(path: Path, option: str, overwrite: bool = False) -> Iterator[Path]
         raise UnwritableError(
             f"`{option}` {str(path)!r} cannot be written ({reason}); make room or choose another folder."
         ) from error
+
+
+def check_new_file(path: Path, option: str, endings: Sequence[str], overwrite: bool) -> None:
+    """Find what would keep a file from being written before anything is read for it.
+
+    Args:
+        path: The file that there is to be.
+        option: What names it, for messages; its command also has ``--overwrite``.
+        endings: Those that its name may have.
+        overwrite: Whether a file of that name may be replaced.
+
+    Raises:
+        UsageError: If its name does not end as it should, is that of a run's own file, or is taken.
+    """
+    if path.suffix not in endings:
+        *others, last = endings
+        wanted = f"{', '.join(others)} or {last}" if others else last
+        raise UsageError(f"`{option}` {str(path)!r} must end in {wanted}.")
+    if path.name == "results.json":
+        raise UsageError(f"`{option}` results.json would be taken for a run's own file; give another name.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"`{option}` {str(path)!r} exists; give another name, or `--overwrite true`.")
 
 
 def require_free(path: Path, option: str) -> None:

@@ -6,7 +6,7 @@ Whatever it was doing has cleaned up behind itself by then.
 import signal
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -16,14 +16,14 @@ from lt_lightning.errors import UsageError, refusal
 
 
 @contextmanager
-def interruptible(remains: str, on_sigterm: bool = True) -> Iterator[None]:
+def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM, as schedulers send it, and a full disk and the like, into one sentence.
 
     SIGTERM alone would end the process at once, with drafts of files left behind; here it unwinds as Ctrl-C does. A
     worker process that SIGTERM has ended counts as well: schedulers send it to all processes at once.
 
     Args:
-        remains: What the interruption leaves and what to do, the second half of the sentence.
+        remains: What the interruption leaves and what to do, the second half of the sentence; or what tells it by then.
         on_sigterm: Whether SIGTERM is taken care of here; a Trainer that runs for long has a way of its own.
 
     Raises:
@@ -38,25 +38,30 @@ def interruptible(remains: str, on_sigterm: bool = True) -> Iterator[None]:
     except KeyboardInterrupt as error:
         # Loaders in the frames' variables let go of their workers: none is to end later, when that is heard again.
         traceback.clear_frames(error.__traceback__)
-        raise UsageError(f"Interrupted: {remains}") from error
+        raise UsageError(f"Interrupted: {_text(remains)}") from error
     except SystemExit as error:  # what a Trainer makes of it
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
-        raise UsageError(f"Interrupted: {remains}") from error
+        raise UsageError(f"Interrupted: {_text(remains)}") from error
     except RuntimeError as error:  # what torch makes of a worker's end
         if not _tells_of_sigterm(error):
             raise
-        raise UsageError(f"Interrupted: {remains}") from error
+        raise UsageError(f"Interrupted: {_text(remains)}") from error
     except OSError as error:
         refused = refusal(error)
         if refused is None:
             raise
-        raise UsageError(f"{refused}. {remains[0].upper()}{remains[1:]}") from error
+        said = _text(remains)
+        raise UsageError(f"{refused}. {said[0].upper()}{said[1:]}") from error
     finally:
         if owns_signals:
             for number, handler in before.items():  # a Trainer leaves Ctrl-C without effect
                 signal.signal(number, handler)
             _hear_of_children()
+
+
+def _text(remains: str | Callable[[], str]) -> str:
+    return remains if isinstance(remains, str) else remains()
 
 
 def unwind(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lt_lightning.devices.placement import device_of_modules
 from lt_lightning.errors import UsageError
-from lt_lightning.wording import some
+from lt_lightning.wording import one_line, some
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -23,7 +24,7 @@ def copied(model: nn.Module) -> nn.Module:
     try:
         return deepcopy(model, {id(value): value.detach().clone() for value in computed if not value.is_leaf})
     except (TypeError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise UsageError(
             f"`model` {type(model).__name__} cannot be copied ({reason}), and a copy gets the new layer; take from it "
             f"what `copy.deepcopy` refuses."
@@ -106,7 +107,7 @@ def inputs_of(model: nn.Module, name: str, loader: Iterable[Any], argument: str)
         for batch in loader:
             images, classes = images_and_classes(batch, argument)
             seen.clear()
-            model(images.to(device_of(model)))
+            model(images.to(device_of_modules(model)))
             if len(seen) != 1 or seen[0].ndim != 2 or len(seen[0]) != len(classes):
                 found = ", ".join(str(tuple(one.shape)) for one in seen) or "nothing"
                 raise UsageError(
@@ -182,11 +183,6 @@ def with_last_linear(model: nn.Module, name: str, layer: nn.Linear) -> nn.Module
             if child is old:  # under whatever names
                 setattr(module, called, new)
     return copy
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where a module's first parameter is."""
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def bias_of(layer: nn.Linear) -> Tensor | None:

@@ -9,7 +9,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_above_0, check_share
 from lt_lightning.losses import Loss
 from lt_lightning.seeds import seed_from
 
@@ -137,7 +137,7 @@ class Mixup(Mixing):
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        _check_alpha(alpha)
+        check_above_0(alpha=alpha)
         self.alpha = alpha
 
     def mix(self, images: Tensor, targets: Tensor, draws: Draws) -> Mixed:
@@ -167,9 +167,8 @@ class CutMix(Mixing):
     """
 
     def __init__(self, alpha: float = 1.0, probability: float = 0.5) -> None:
-        _check_alpha(alpha)
-        if not 0 <= probability <= 1:
-            raise UsageError(f"`probability` must lie in [0, 1], but got {probability}.")
+        check_above_0(alpha=alpha)
+        check_share(probability=probability)
         self.alpha = alpha
         self.probability = probability
 
@@ -237,8 +236,3 @@ def _span(size: int, length: int, random: Random) -> tuple[int, int]:
     """First and last + 1 of ``length`` positions about a random centre, as far as they lie within ``size``."""
     start = random.randrange(size) - length // 2
     return max(start, 0), min(start + length, size)
-
-
-def _check_alpha(alpha: float) -> None:
-    if not 0 < alpha < float("inf"):
-        raise UsageError(f"`alpha` must be a finite number above 0, but got {alpha}.")

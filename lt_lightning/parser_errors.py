@@ -2,18 +2,20 @@
 
 import importlib
 import inspect
+import pkgutil
 import re
 from argparse import ArgumentError
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
+from typing import Any
 
 import torchvision
 from jsonargparse import ArgumentParser
 
 from lt_lightning import augmentations, backbones, callbacks, data, heads, losses, mixing, modules, samplers
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import did_you_mean, one_line
 
 _NOISE = (
     re.compile(r"Type [\w.]*Callable\[.*?\] expects a function or a callable class: "),
@@ -34,8 +36,11 @@ _LIST = re.compile(r"(?:Got|Given) value: \[.*$")
 
 _TYPE = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 
-_NO_CLASS = re.compile(r"Expected a dot import path string: (\w+)")
+_NO_CLASS = re.compile(r"Expected a dot import path string: (\S*[^\s.])")
 """What jsonargparse says of a name without dots that no class has."""
+
+_NO_ATTRIBUTE = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'")
+"""What Python says of a name with dots where nothing is."""
 
 _ABSTRACT = re.compile(r"Parser key \"([^\"]+)\": Expected an instantiatable class, but [\w.]+ is abstract")
 """What jsonargparse says of options of a part whose class was not typed."""
@@ -48,14 +53,15 @@ _ELSEWHERE = re.compile(r"^(?:Subcommand '\w+' does not accept option|Option) '(
 _BESIDE = re.compile(r"unrecognized arguments: --(optimizer|lr_scheduler)\b.*$")
 """What jsonargparse says of LightningCLI's own options of optimisers and schedules."""
 
-_UNKNOWN = re.compile(r"unrecognized arguments: (--(?!optimizer\b|lr_scheduler\b)[^\s=]+).*$")
+_UNKNOWN = re.compile(r"^unrecognized arguments: (--(?!optimizer\b|lr_scheduler\b)[^\s=]+).*$")
 """What jsonargparse says of other options that there are not, such as one that is cut short."""
 
 _CHAIN = re.compile(
     r"(?P<chain>(?:Parser key \"[^\"]+\": |Problem with given class_path '[\w.]*': )+)"
-    r"(?:Option '(?P<option>[\w.]+)' is not accepted)?"
+    r"(?:Option '(?P<option>[\w.]+)' is not accepted|unrecognized arguments: --(?P<deeper>[\w.]+)=.*$)?"
 )
-"""How jsonargparse leads to a value, from one class to the next, or to an option that the last one does not take."""
+"""How jsonargparse leads to a value, from one class to the next, or to an option that the last one does not take,
+for which it has other words where it is one of an option."""
 
 _WORDS = re.compile(r"Expected a typing\.Literal\[(.+?)\]")
 """What jsonargparse says where one of a few words would do."""
@@ -68,7 +74,10 @@ _OF_ANOTHER_KIND = ("Expected a", "Not a valid subclass of")
 
 _GIVEN = re.compile(r"^Problem with given class_path '[\w.]*': ")
 
-_PART = re.compile(r"Parser key \"([^\"]+)\"|(?:given class_path |Namespace\(class_path=)'((?:\w+\.)*\w+)'")
+_PART = re.compile(
+    r"Parser key \"([^\"]+)\"|"
+    r"(?:given class_path |Namespace\((?:init_args=NestedArg\(.*?\), )?class_path=)'((?:\w+\.)*\w+)'"
+)
 """Where jsonargparse was, and of which class."""
 
 
@@ -91,11 +100,12 @@ def sentences(
     except (ArgumentError, ValueError) as error:
         if isinstance(error, UsageError) or not (isinstance(error, ArgumentError) or "fail_untyped" in str(error)):
             raise
-        whole = " ".join(str(getattr(error, "message", error)).split())
+        whole = one_line(getattr(error, "message", error))
         message = _UNION.sub(_reasons, whole)
         for noise in _NOISE:
             message = noise.sub("", message)
-        message = _TYPE.sub(r"\1", _NO_CLASS.sub(_no_class, message)).rstrip(".")
+        message = _NO_ATTRIBUTE.sub(_no_attribute, _NO_CLASS.sub(_no_class, message))
+        message = _TYPE.sub(r"\1", message).rstrip(".")
         message = _ABSTRACT.sub(r"`\1` has options but no class; give it one by `--\1`, in front of them", message)
         message = _REQUIRED.sub(partial(_required, command), message)
         message = _BESIDE.sub(_models, message)
@@ -107,7 +117,8 @@ def sentences(
         message = _WORDS.sub(lambda found: f"Expected one of {found[1].replace(chr(39), '')}", message)
         message = message.replace("Expected a int", "Expected an int")
         advice = f"{command} {_help_option(about)}"
-        raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from error
+        # From None: in Python the sentence would else come after a hundred lines of jsonargparse's tracebacks.
+        raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from None
 
 
 def _required(command: str, found: re.Match[str]) -> str:
@@ -128,7 +139,7 @@ def instantiation_sentences() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        found = _UNION.search(" ".join(str(error).split()))
+        found = _UNION.search(one_line(error))
         if isinstance(error, UsageError) or found is None:
             raise
         reasons = found["reasons"].removeprefix("- ").split(" - ")
@@ -139,8 +150,8 @@ def instantiation_sentences() -> Iterator[None]:
 def _close(parser: ArgumentParser | None, found: re.Match[str]) -> str:
     """The options that one which there is not may have meant."""
     known = [] if parser is None else [name for name in parser._option_string_actions if not name.endswith("+")]
-    close = get_close_matches(found[1], known, cutoff=0.7)
-    return f"{found[0]} (did you mean {' or '.join(close)}?)" if close else found[0]
+    question = did_you_mean(found[1], known, cutoff=0.7)
+    return f"{found[0]} ({question})" if question else found[0]
 
 
 def _models(found: re.Match[str]) -> str:
@@ -164,47 +175,74 @@ def _reasons(found: re.Match[str]) -> str:
         for reason in dict.fromkeys(found["reasons"].split(" - "))
         if "NoneType" not in reason and "'lightning.Callback'" not in reason
     ]
-    reasons = [reason for reason in reasons if "is not accepted" in reason] or reasons  # the one whose class was meant
+    reasons = [reason for reason in reasons if _no_option(reason)] or reasons  # the one whose class was meant
+    reasons = [reason for reason in reasons if not _is_no_name(reason)] or reasons
     value = "" if found["value"].startswith("NestedArg") else f". Got value: {found['value']}"
     return " or ".join(reasons) + value
+
+
+def _no_option(reason: str) -> bool:
+    return "is not accepted" in reason or "unrecognized arguments" in reason
+
+
+def _is_no_name(reason: str) -> bool:
+    """Whether a value was looked up as a class that nobody can have meant as one, such as a number with a typo."""
+    found = _NO_CLASS.search(reason)
+    return found is not None and not found[1].isidentifier()
 
 
 def _place(named: Callable[[str], str], about: Mapping[tuple[str, ...], str], found: re.Match[str]) -> str:
     """Where a value is, by its whole key; or whose option there is not, and which one it may have meant."""
     parts = list(_PART.finditer(found["chain"]))
     keys = [named(part[1]) for part in parts if part[1]]
-    where, option = ".".join(keys).replace(".init_args", ""), found["option"]
+    where, option = ".".join(keys).replace(".init_args", ""), found["option"] or found["deeper"]
     if option is None:
         return f"`{where}`: " if where else ""
     whole = f"{where}.{option}" if where else option
     path = parts[-1][2] or (about[max(about, key=len)] if about else "")  # a factory's class comes after the message
     if not path:
         return f"`{whole}` is not accepted"
-    close = get_close_matches(option, _options_of(path))
-    meant = f" (did you mean {' or '.join(close)}?)" if close else ""
-    return f"`{whole}` is no option of {path.rpartition('.')[2]}{meant}"
+    name, kind = path.rpartition(".")[2], _imported(path)
+    hint = _not_handed_on(option, kind) or did_you_mean(option, _options_of(kind))
+    return f"`{whole}` is no option of {name}{f' ({hint})' if hint else ''}"
 
 
-def _options_of(class_path: str) -> list[str]:
-    """Names of a class's arguments, as far as it says; none where it cannot be imported."""
+def _not_handed_on(option: str, kind: Any) -> str:
+    """What a class of one's own has not done with an option of its base class; empty if none has it."""
+    bases = kind.__mro__[1:] if isinstance(kind, type) else ()
+    base = next((base.__name__ for base in bases if option in _options_of(base)), None)
+    return f"{base} has it, but `__init__` of {kind.__name__} does not hand it on to `super().__init__`" if base else ""
+
+
+def _options_of(kind: Any) -> list[str]:
+    """Names of a class's arguments, as far as it says; none of what could not be imported."""
+    try:
+        return list(inspect.signature(kind).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+def _imported(class_path: str) -> Any:
+    """What a path leads to; ``None`` where that is nothing."""
     module, _, name = class_path.rpartition(".")
     try:
-        return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
-    except (ImportError, AttributeError, TypeError, ValueError):
-        return []
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        return None
 
 
 def _classes(message: str, named: Callable[[str], str]) -> dict[tuple[str, ...], str]:
     """Import paths of the classes that a message is about, by the keys that lead there.
 
-    A name that no class has is a matter of the class whose argument it was, whose help lists what it takes.
+    A name that no class has, with or without a module in front, is a matter of the class whose argument it was, whose
+    help lists what it takes.
     """
     keys: list[str] = []
     classes: dict[tuple[str, ...], str] = {}
     for part in _PART.finditer(message):
         if part[1]:
             keys.append(named(part[1]))
-        elif not part[2].endswith("Callback"):
+        elif not part[2].endswith("Callback") and _imported(part[2]) is not None:
             # A factory's class comes after the message about it, with the keys that lead there: its own and, before it,
             # that of the class whose argument it is, if it is one's.
             own = 2 if tuple(keys[:1]) in classes else 1
@@ -235,6 +273,13 @@ def _no_class(found: re.Match[str]) -> str:
         return f"{found[1]!r} of `{known[found[1]].__name__}` is of another kind"
     if found[1].lower() in torchvision.models.list_models(module=torchvision.models):
         return f"no class has the name {found[1]!r} (did you mean TorchvisionBackbone with `name` {found[1].lower()}?)"
-    close = get_close_matches(found[1], sorted(known))
-    hint = f"did you mean {' or '.join(close)}?" if close else "one of your own needs its module in front"
+    hint = did_you_mean(found[1], sorted(known)) or "one of your own needs its module in front"
     return f"no class has the name {found[1]!r} ({hint})"
+
+
+def _no_attribute(found: re.Match[str]) -> str:
+    """Name what a module has, or a package below it, that a misspelt name may have meant."""
+    module = importlib.import_module(found[1])
+    below = (part.name for part in pkgutil.iter_modules(getattr(module, "__path__", ())))
+    question = did_you_mean(found[2], sorted({*vars(module), *below}))
+    return f"{found[0]} ({question})" if question else found[0]

@@ -14,12 +14,12 @@ stage of a pipeline, ``stack`` brings the named files in there (not below ``init
 
 import json
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from lt_lightning import home
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import did_you_mean, one_line
 
 STACK = "stack"
 FRAGMENTS = "shared/"
@@ -72,9 +72,9 @@ def _hint(value: str, known: list[str]) -> str:
         return f"in that folder are {', '.join(dict.fromkeys(name + separator for name, separator, _ in inside))}."
     lower = value.lower()
     namesakes = [name for name in known if name.rpartition("/")[2] == lower.rpartition("/")[2]]
-    close = get_close_matches(lower, namesakes, n=3, cutoff=0) or get_close_matches(lower, known, n=3, cutoff=0.4)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
+    question = did_you_mean(lower, namesakes, cutoff=0) or did_you_mean(lower, known, cutoff=0.4)
+    if question:
+        return question
     places = dict.fromkeys(name.rpartition("/")[0] for name in known if "/" in name)
     return f"known presets: quickstart and those in {', '.join(places)}; the name of a folder lists what is in it."
 
@@ -177,7 +177,7 @@ def _read(path: Path) -> Any:
     try:
         return get_loader("yaml")(_read_text(path))
     except yaml.YAMLError as error:
-        raise UsageError(f"`--config` {str(path)!r} is not valid YAML: {' '.join(str(error).split())}.") from error
+        raise UsageError(f"`--config` {str(path)!r} is not valid YAML: {one_line(error)}.") from error
 
 
 def _shown(path: Path) -> str:
@@ -207,6 +207,6 @@ def _name_in_results(run: Path) -> str | None:
 
 def name_among(files: Iterable[str], otherwise: str) -> str:
     """What a run configured by these files is called: its last preset, else its last file, else ``otherwise``."""
-    found = [name_of(file) for file in files]
-    known = [name for name in found if name in names()]  # a file laid over a preset only changes it
+    found, presets = [name_of(file) for file in files], names()
+    known = [name for name in found if name in presets]  # a file laid over a preset only changes it
     return (known or found or [otherwise])[-1]

@@ -5,7 +5,9 @@ import json
 import math
 import os
 import platform
+import shlex
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -159,6 +161,24 @@ def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
 def job() -> dict[str, str]:
     """Where to look for a run whose figures are odd: the machine and, of a SLURM job, its numbers."""
     return {"host": platform.node(), **{name.lower(): os.environ[name] for name in _SLURM if name in os.environ}}
+
+
+def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What has made a file: ``environment``, ``command`` and ``job``, for records.
+
+    Args:
+        device: Where it was computed.
+    """
+    return {"environment": environment(device), "command": shlex.join(sys.argv), "job": job()}
+
+
+def config_and_hash(path: Path) -> dict[str, str | None]:
+    """``config``, the file of a run's configuration, and ``config_sha256``, for records.
+
+    Args:
+        path: Of the file; other processes than the first have no folder, and so no file, and no hash.
+    """
+    return {"config": str(path), "config_sha256": sha256_of(path) if path.is_file() else None}
 
 
 def _processor() -> str:

@@ -82,9 +82,12 @@ def with_backbone(arguments: Sequence[str]) -> list[str]:
 
     Args:
         arguments: Command and options; returned unchanged if the checkpoint is not ours, as it names no backbone.
+
+    Raises:
+        UsageError: If there is no such file, or it cannot be read.
     """
     path = value_of(arguments, "--checkpoint")
-    if path is None or not Path(path).is_file():
+    if path is None:
         return list(arguments)
     if any(is_given(arguments, option) for option in ("--backbone", *CONFIGURED)):
         return list(arguments)
@@ -147,15 +150,18 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
         return config
     require_file(path, "ckpt_path")
     contents = open_safely(Path(path))
-    if command == "fit" and "optimizer_states" not in contents:
-        raise UsageError(
-            f"`ckpt_path` {path!r} holds weights without the state of an optimiser, so training cannot go on from it; "
-            f"give a checkpoint of `fit`, or start stage 2 from it by `--model.checkpoint`."
-        )
+    earlier: Mapping[str, Any] = {}
     if command == "fit":
+        if "optimizer_states" not in contents:
+            raise UsageError(
+                f"`ckpt_path` {path!r} holds weights without the state of an optimiser, so training cannot go on from "
+                f"it; give a checkpoint of `fit`, or start stage 2 from it by `--model.checkpoint`."
+            )
         require_state(path, contents)
-    earlier = _run_of(Path(path)) if command == "fit" else {}
-    config = _with_transform(parser, config, typed, command, contents, earlier)
+        earlier = _run_of(Path(path))
+    data = _data_as_recorded(config[command].data, typed[command].data, contents, earlier)
+    if data is not None:
+        config = parser.parse_object({command: {"data": data}}, config)
     model = model_of(contents)
     if model is None:  # made in Python, or somebody else's: it cannot say what it is made of
         return config
@@ -190,19 +196,6 @@ def weights_of(path: str | None) -> Iterator[None]:
     """
     with nullcontext() if path is None or _is_found_by_lightning(str(path)) else without_published_weights():
         yield
-
-
-def _with_transform(
-    parser: ArgumentParser,
-    config: Namespace,
-    typed: Namespace,
-    command: str,
-    contents: Mapping[str, Any],
-    earlier: Mapping[str, Any],
-) -> Namespace:
-    data = _data_as_recorded(config[command].data, typed[command].data, contents, earlier)
-    filled: Namespace = config if data is None else parser.parse_object({command: {"data": data}}, config)
-    return filled
 
 
 def _data_as_recorded(

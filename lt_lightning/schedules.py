@@ -1,12 +1,12 @@
 """Learning-rate schedules that end where training ends."""
 
-from math import cos, inf, pi
+from math import cos, pi
 from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, ReduceLROnPlateau, SequentialLR
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_at_least_0
 
 
 class CosineLR(LRScheduler):
@@ -27,8 +27,7 @@ class CosineLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, end_factor: float = 0.0, epochs: int | None = None) -> None:
-        if not 0 <= end_factor < inf:
-            raise UsageError(f"`end_factor` of `CosineLR` must be a number of at least 0, but got {end_factor}.")
+        check_at_least_0(end_factor=end_factor)
         if epochs is not None and epochs < 1:
             raise UsageError(f"`epochs` of `CosineLR` must be at least 1, but got {epochs}; null takes the run's.")
         self.end_factor = end_factor

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import one_line
 
 _NO_METRIC = "Early stopping conditioned on metric"
 """What ``EarlyStopping`` says, in a RuntimeError, of a figure that nobody logs."""
@@ -46,7 +47,7 @@ def trainer_sentences() -> Iterator[None]:
 
 
 def _one(error: Exception) -> UsageError:
-    return UsageError(" ".join(str(error).split()))
+    return UsageError(one_line(error))
 
 
 def _is_said_by_lightning(error: ValueError) -> bool:

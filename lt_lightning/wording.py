@@ -3,7 +3,8 @@
 import inspect
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 def first_few(words: Sequence[str], most: int = 5) -> str:
@@ -22,6 +23,45 @@ def numbers(values: Sequence[object], wrong: Sequence[int], most: int = 10) -> s
         return f"[{', '.join(map(reprlib.repr, values))}]"
     named = first_few([f"{reprlib.repr(values[place])} for class {place}" for place in wrong])
     return f"{len(values)} numbers" + (f", among them {named}" if named else "")
+
+
+def filling(empty: Sequence[int]) -> str:
+    """What to do about classes without training images, as the end of a sentence.
+
+    Args:
+        empty: Their numbers; 0 alone mostly means that labels start at 1.
+    """
+    if list(empty) == [0]:
+        return "give class 0 a training image or, if your labels start at 1, number them from 0"
+    if len(empty) == 1:
+        return f"give class {empty[0]} a training image, or leave it out of the classes and number the others anew"
+    which = first_few(list(map(str, empty)))
+    return f"give classes {which} a training image each, or leave them out and number the others anew"
+
+
+def did_you_mean(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """The names, three at most, that a misspelt one is close to: ``did you mean lort or lws?``.
+
+    Args:
+        word: As given.
+        names: That there are.
+        cutoff: How alike they must be, from 0, which all are, to 1.
+
+    Returns:
+        The question; empty if no name is close.
+    """
+    close = get_close_matches(word, list(names), cutoff=cutoff)
+    return f"did you mean {' or '.join(close)}?" if close else ""
+
+
+def one_line(error: object, most: int | None = None) -> str:
+    """An error or a message of several lines as one.
+
+    Args:
+        error: It, or its text.
+        most: Letters after which it is cut; ``None`` keeps all.
+    """
+    return " ".join(str(error).split())[:most]
 
 
 def class_path(part: object) -> str:

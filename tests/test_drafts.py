@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lt_lightning.drafts import draft_of, put_in_place, write_text
+from lt_lightning.drafts import check_new_file, draft_of, put_in_place, write_text
+from lt_lightning.errors import UsageError
 
 
 def interrupted_within(path):
@@ -78,3 +79,24 @@ def test_a_finished_file_goes_over_another_on_request_alone(tmp_path, monkeypatc
 
 def no_links(*_):
     raise OSError("operation not supported")
+
+
+@pytest.mark.parametrize(
+    ("name", "endings", "sentence"),
+    [
+        ("tail.csv", [".json"], r"^`output` '.*tail\.csv' must end in \.json\.$"),
+        ("tail.txt", [".csv", ".md", ".json"], r"^`output` '.*tail\.txt' must end in \.csv, \.md or \.json\.$"),
+        ("results.json", [".json"], r"^`output` results\.json would be taken for a run's own file"),
+        ("there.json", [".json"], r"^`output` '.*there\.json' exists; give another name, or `--overwrite true`\.$"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused(name, endings, sentence, tmp_path):
+    (tmp_path / "there.json").touch()
+    with pytest.raises(UsageError, match=sentence):
+        check_new_file(tmp_path / name, "output", endings, overwrite=False)
+
+
+def test_a_free_name_and_one_to_be_replaced_are_taken(tmp_path):
+    (tmp_path / "there.json").touch()
+    check_new_file(tmp_path / "free.json", "output", [".json"], overwrite=False)
+    check_new_file(tmp_path / "there.json", "output", [".json"], overwrite=True)

@@ -14,7 +14,6 @@ from lt_lightning.backbones import SmallCNN
 from lt_lightning.errors import UsageError
 from lt_lightning.last_layers import (
     bias_of,
-    device_of,
     find_last_linear,
     images_and_classes,
     inputs_of,
@@ -198,4 +197,3 @@ def test_what_computed_the_old_weight_goes(change):
 def test_a_module_that_is_the_layer():
     layer = nn.Linear(3, 2)
     torch.testing.assert_close(with_last_linear(nn.Linear(3, 2), "", layer).weight, layer.weight)
-    assert device_of(layer) == device_of(nn.ReLU()) == torch.device("cpu")

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -314,8 +315,17 @@ def test_an_interrupted_run_says_what_is_left(here, tiny, monkeypatch, number):
     monkeypatch.syspath_prepend(here)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     callback = ("--trainer.callbacks=interrupts.Interrupts", f"--trainer.callbacks.signal={int(number)}")
-    with pytest.raises(UsageError, match=r"^Interrupted: `last\.ckpt` of the run's folder holds the last epoch"):
+    with pytest.raises(UsageError, match=r"^Interrupted: `[^`]*` holds the last epoch that was saved; ") as refused:
         main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", *callback))
     (last,) = here.rglob("last.ckpt")
+    assert Path(str(refused.value).split("`")[1]).resolve() == last
     assert torch.load(last, weights_only=True)["epoch"] == 0
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_an_interrupted_run_that_has_saved_nothing_says_so(here, tiny, monkeypatch):
+    (here / "interrupts_at_once.py").write_text(INTERRUPTS.replace("== 1", "== 0"))
+    monkeypatch.syspath_prepend(here)
+    callback = ("--trainer.callbacks=interrupts_at_once.Interrupts", f"--trainer.callbacks.signal={int(signal.SIGINT)}")
+    with pytest.raises(UsageError, match=r"^Interrupted: no epoch has been saved; run the same command again\.$"):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", *callback))

@@ -3,18 +3,78 @@
 import errno
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import nn
 
+from lt_lightning.backbones import Backbone
+from lt_lightning.data import DigitsLT
 from lt_lightning.errors import UsageError
 from lt_lightning.main import main
+from lt_lightning.modules import RepresentationModule
 from lt_lightning.predict import main as predict
 
 
 def results(folder):
     (path,) = folder.rglob("results.json")
     return json.loads(path.read_text())
+
+
+class Unbegun(RepresentationModule):
+    """Hands nothing on."""
+
+    def __init__(self, *args: Any, weight: float = 0.5, **options: Any) -> None:
+        self.weight = weight
+
+
+class LateBackbone(Backbone):
+    def __init__(self) -> None:
+        self.layer = nn.Flatten()
+        self.num_features = 64
+
+    def forward(self, images):
+        return self.layer(images)
+
+
+class UnbegunData(DigitsLT):
+    def __init__(self, width: int = 1) -> None:
+        self.width = width
+
+    @property
+    def class_counts(self):
+        return [3, 2]
+
+    @property
+    def class_names(self):
+        return ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--model=Unbegun", "--data=DigitsLT"), r"^`model` Unbegun must begin .*`super\(\).__init__\(\*args, \*\*opt"),
+        (
+            ("--model=Unbegun", "--model.backbone=SmallCNN", "--data=DigitsLT"),
+            r"^`model.backbone` is no option of Unbegun \(RepresentationModule has it, but `__init__` of Unbegun ",
+        ),
+        (
+            ("--model=RepresentationModule", "--model.backbone=LateBackbone", "--data=DigitsLT"),
+            r"^LateBackbone, or a module in it, must begin its `__init__` with `super\(\).__init__",
+        ),
+        (
+            ("--model=RepresentationModule", "--model.backbone=SmallCNN", "--data=UnbegunData"),
+            r"^`data` UnbegunData must begin its `__init__` with `super\(\).__init__\(\*\*options\)`",
+        ),
+    ],
+)
+def test_a_part_that_has_left_its_base_out_is_named(here, arguments, sentence):
+    ours = [re.sub("=(?=Unbegun|Late)", f"={__name__}.", argument) for argument in arguments]
+    with pytest.raises(UsageError, match=sentence):
+        main(["fit", *ours, "--trainer.max_epochs=1", "--trainer.accelerator=cpu"])
+    assert not list(here.rglob("version_0"))
 
 
 @pytest.mark.parametrize(

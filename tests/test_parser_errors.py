@@ -1,5 +1,7 @@
 """What a parser complains of, in one sentence that names what helps."""
 
+import traceback
+
 import pytest
 
 from lt_lightning import cli
@@ -68,8 +70,8 @@ def test_arguments_without_a_type_are_named(here, tiny, monkeypatch):
         ("pipeline", "`stage2` names no method; give a configuration with `-c`"),
         ("pipeline -c cifar100_lt/lort", "has `model`, so it is one of `lt-lightning fit`, not of `pipeline`"),
         (
-            "pipeline -c quickstart --stage2.lort null",
-            "unrecognized arguments: --stage2.lort null (did you mean --stage2.lort.",
+            "pipeline -c quickstart --stage2.lort none",
+            "unrecognized arguments: --stage2.lort none (did you mean --stage2.lort.",
         ),
         (
             "test --ckpt last.ckpt",
@@ -106,3 +108,39 @@ def test_a_mistake_in_a_pipeline_stays_one_of_the_pipeline(here, capsys):
 def test_a_subcommand_where_none_is_wanted_is_one_sentence():
     with pytest.raises(UsageError, match="fit"):
         LTCLI(["fit", "--data=DigitsLT"], run=False)
+
+
+def test_from_python_the_sentence_comes_without_the_parsers_tracebacks():
+    with pytest.raises(UsageError, match=r"`--model` must be given") as refused:
+        LTCLI({"data": {"class_path": "DigitsLT"}}, run=False)
+    shown = "".join(traceback.format_exception(refused.value))
+    assert shown.count("Traceback (most recent call last)") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (
+            "--model.optimizer=SGD --model.optimizer.lr=1e-3a",
+            r"^`model.optimizer.lr`: Expected a float. Got value: 1e-3a;",
+        ),
+        ("--model.head=Linear-Head", r"^`model.head`: no class has the name 'Linear-Head' \(did you mean LinearHead"),
+        (
+            "--data.lists.train=train.csv",
+            r"^`data.lists.train` is no option of DigitsLT; `lt-lightning fit --data.help",
+        ),
+        (
+            "--model.head.resett.x=1",
+            r"^`model.head.resett.x` is no option of LinearHead \(did you mean reset\?\); .* --model.head.help Lin",
+        ),
+        ("--model.optimizer=torch.optim.AdmaW", r"'torch.optim' has no attribute 'AdmaW' \(did you mean AdamW"),
+        ("--model.head=lt_lightning.haeds.LinearHead", r"has no attribute 'haeds' \(did you mean heads"),
+        (
+            "--trainer.callbacks=lt_lightning.callbacks.DWR",
+            r"'DWR' \(did you mean DRW\?\)\..*; `lt-lightning fit --help`",
+        ),
+    ],
+)
+def test_a_typo_is_named_as_it_was_typed(tiny, typed, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        main(tiny("fit", "RepresentationModule", *typed.split()))

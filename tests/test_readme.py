@@ -1,10 +1,12 @@
 """What README and docs tell a user to type works as typed."""
 
+import csv
 import json
 import re
 import shlex
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +142,16 @@ def test_mixing_and_module_of_the_extension_page_train(extensions, tiny, stage1)
 
 
 @pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning")
+def test_views_of_the_extension_page_train_and_are_compared_without_the_second(extensions, tiny):
+    main(tiny("fit", "my_views.Agreeing", "--data=my_views.TwoViews", "--trainer.max_epochs=1"))
+    (checkpoint,) = extensions.rglob("last.ckpt")
+    quick = ["--views=2", "--methods=linear", "--grid.lr=1e-3", "--oracle=false", "--features.progress=false"]
+    cli.main(["compare", f"--checkpoint={checkpoint}", "--data=DigitsLT", "--output=compared", *quick])
+    (path,) = (extensions / "compared").rglob("results.json")
+    assert "the checkpoint records these training images" in path.read_text()
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning")
 def test_data_of_the_extension_page_train_and_are_exported(extensions, capsys):
     data = DigitsLT()
     arrays = {}
@@ -179,6 +191,26 @@ def test_augmentation_and_data_of_the_extension_page_have_views_on_another_devic
         with OneDevice():
             found = extract(SmallCNN(8), data, views=2, options=ExtractionOptions(device="meta", **quiet))
         assert found.values.shape == (2, len(images), 8)
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning")
+def test_figures_of_each_class_are_read_as_the_pages_say(here, stage1):
+    quick = ["--views=1", "--methods=tau_norm", "--oracle=false", "--features.progress=false"]
+    cli.main(["compare", f"--checkpoint={stage1}", "--data=DigitsLT", *quick])
+    (block,) = blocks(ROOT / "docs/compare.md", "python")
+    scope: dict[str, object] = {}
+    exec(block, scope)
+    assert list(scope["accuracies"]) == ["stage 1", "tau_norm"]
+    row = scope["found"]["rows"]["stage 1"]["seeds"][0]
+    correct, total = row["per_class"]["correct"], row["per_class"]["total"]
+    assert scope["accuracies"]["stage 1"] == [right / all_ for right, all_ in zip(correct, total, strict=True)]
+    assert len(total) == len(scope["found"]["class_names"])
+
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
+    cli.main(["predict", f"--ckpt_path={stage1}", "--data=DigitsLT", "--output=predictions.csv", *quiet])
+    (pairs,) = re.findall(r"`(Counter\(.*?\))`", PAGES[0].read_text())
+    confusion = eval(pairs, {"Counter": Counter, "Path": Path, "csv": csv})
+    assert [confusion[name, name] for name in scope["found"]["class_names"]] == correct
 
 
 @pytest.mark.filterwarnings("ignore:`val_loader`. Stage 1 is no worse:UserWarning")

@@ -10,7 +10,17 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning.errors import UsageError
-from lt_lightning.results import check_writable, claim_folder, environment, give_back_folder, job, sha256_of, write_json
+from lt_lightning.results import (
+    check_writable,
+    claim_folder,
+    config_and_hash,
+    environment,
+    give_back_folder,
+    job,
+    provenance,
+    sha256_of,
+    write_json,
+)
 
 
 def test_folders_of_earlier_runs_are_kept(tmp_path):
@@ -117,6 +127,19 @@ def test_a_job_says_where_it_ran(monkeypatch):
     assert (found["slurm_job_id"], found["slurm_array_task_id"]) == ("712", "3")
     assert "slurm_array_job_id" not in found
     assert found["host"]
+
+
+def test_a_record_says_what_made_it(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["lt-lightning", "fit", "--model.loss=a b"])
+    found = provenance()
+    assert found == {"environment": environment(), "command": "lt-lightning fit '--model.loss=a b'", "job": job()}
+
+
+def test_a_configuration_goes_by_its_hash_where_it_has_been_written(tmp_path):
+    path = tmp_path / "config.yaml"
+    assert config_and_hash(path) == {"config": str(path), "config_sha256": None}
+    path.write_text("a: 1\n")
+    assert config_and_hash(path) == {"config": str(path), "config_sha256": sha256_of(path)}
 
 
 def test_a_hash_follows_the_file(tmp_path):

@@ -206,8 +206,12 @@ def test_a_comparisons_backbone_is_the_checkpoints_unless_typed(stage1, tmp_path
         assert with_backbone([*command, typed]) == [*command, typed]
     foreign = tmp_path / "model.pth"
     torch.save({"weight": torch.zeros(2)}, foreign)
-    for path in (foreign, tmp_path / "nowhere.pth"):
-        assert with_backbone(["compare", "--checkpoint", str(path)]) == ["compare", "--checkpoint", str(path)]
+    foreign_alone = ["compare", "--checkpoint", str(foreign)]
+    assert with_backbone(foreign_alone) == foreign_alone
+    typo = ["compare", f"--checkpoint={tmp_path / 'nowhere.pth'}"]
+    with pytest.raises(UsageError, match=r"`checkpoint` '.*nowhere.pth' is not a file;"):
+        with_backbone(typo)
+    assert with_backbone([*typo, "--help"]) == [*typo, "--help"]
 
 
 @pytest.fixture

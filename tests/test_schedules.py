@@ -114,8 +114,8 @@ def test_state_resumes():
     [
         ({"epochs": 0}, "`epochs` of `CosineLR` must be at least 1, but got 0"),
         ({"epochs": -3}, "`epochs` of `CosineLR` must be at least 1, but got -3"),
-        ({"end_factor": -0.1}, "`end_factor` of `CosineLR` must be a number of at least 0, but got -0.1"),
-        ({"end_factor": float("nan")}, "`end_factor` of `CosineLR` must be a number of at least 0, but got nan"),
+        ({"end_factor": -0.1}, "`end_factor` must be at least 0, but got -0.1"),
+        ({"end_factor": float("nan")}, "`end_factor` must be a finite number, but got nan"),
     ],
 )
 def test_a_length_or_an_end_that_makes_no_sense_is_refused(options, sentence):

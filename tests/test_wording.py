@@ -1,6 +1,17 @@
 import pytest
 
-from lt_lightning.wording import duration, first_few, human, numbers, plain_settings, settings_of, some
+from lt_lightning.wording import (
+    did_you_mean,
+    duration,
+    filling,
+    first_few,
+    human,
+    numbers,
+    one_line,
+    plain_settings,
+    settings_of,
+    some,
+)
 
 
 def test_long_lists_are_cut():
@@ -10,6 +21,14 @@ def test_long_lists_are_cut():
     assert first_few(["a", "b", "c"], most=2) == "a, b and 1 more"
 
 
+def test_what_to_do_about_classes_without_images():
+    assert filling([0]).endswith("if your labels start at 1, number them from 0")
+    assert filling([3]) == "give class 3 a training image, or leave it out of the classes and number the others anew"
+    assert filling([0, *range(3, 9)]).startswith(
+        "give classes 0, 3, 4, 5, 6 and 2 more a training image each, or leave"
+    )
+
+
 def test_of_a_number_for_each_of_many_classes_those_that_are_wrong_are_named():
     assert numbers([3, 0.5, "x"], [2]) == "[3, 0.5, 'x']"
     assert numbers([], []) == "[]"
@@ -17,6 +36,18 @@ def test_of_a_number_for_each_of_many_classes_those_that_are_wrong_are_named():
     assert numbers([7] * 8142, [2, 8141]) == "8142 numbers, among them 7 for class 2, 7 for class 8141"
     assert numbers([0.5] * 99, range(99)).endswith("0.5 for class 3, 0.5 for class 4 and 94 more")
     assert len(numbers([[1] * 8142] * 8142, range(8142))) < 300
+
+
+def test_names_that_a_misspelt_one_is_close_to():
+    assert did_you_mean("lrot", ["lort", "lws", "ncm"]) == "did you mean lort?"
+    assert did_you_mean("head_1", (f"head_{number}" for number in range(2, 9))).count(" or ") == 2
+    assert did_you_mean("zzz", ["lort"]) == ""
+    assert did_you_mean("zzz", ["lort"], cutoff=0) == "did you mean lort?"
+
+
+def test_an_error_of_several_lines_as_one():
+    assert one_line(ValueError("no\n  such\tfile ")) == "no such file"
+    assert one_line("no such file", 4) == "no s"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
+from lt_lightning.functional.checks import kind_of, type_of
 from lt_lightning.wording import class_path
 
 
@@ -58,12 +59,9 @@ def augment(augmentation: Augmentation, images: Tensor, generator: torch.Generat
     made: object = augmentation(images, generator)
     if isinstance(made, Tensor) and made.shape[:2] == images.shape[:2] and made.dtype == images.dtype:
         return made
-    kind = f"a {type(made).__name__}"
-    if isinstance(made, Tensor):
-        kind = f"shape {tuple(made.shape)} and type {str(made.dtype).removeprefix('torch.')}"
     raise UsageError(
         f"`data.augmentation` {type(augmentation).__name__} must give images of shape {tuple(images.shape)} and type "
-        f"{str(images.dtype).removeprefix('torch.')}, as it gets them, but gave {kind}."
+        f"{type_of(images)}, as it gets them, but gave {kind_of(made)}."
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lt_lightning.backbones.base import Backbone
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_at_least_1
 
 
 class WideResNet(Backbone):
@@ -36,8 +36,7 @@ class WideResNet(Backbone):
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise UsageError(f"`depth` must be 6 · blocks + 4, such as 16, 28 or 40, but got {depth}.")
-        if widen_factor < 1:
-            raise UsageError(f"`widen_factor` must be at least 1, but got {widen_factor}.")
+        check_at_least_1(widen_factor=widen_factor)
         if not 0 <= dropout < 1:
             raise UsageError(f"`dropout` must lie in [0, 1), but got {dropout}.")
         blocks = (depth - 4) // 6

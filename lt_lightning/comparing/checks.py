@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lt_lightning.comparing.evaluation import count_correct, predict_parts
+from lt_lightning.comparing.evaluation import count_correct, predicted_classes
 from lt_lightning.comparing.outcome import Row
 from lt_lightning.comparing.selection import BY_PENALTY, favoured, memorised
 from lt_lightning.comparing.setup import Setup
@@ -15,7 +15,6 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.splits import classes_without
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
-from lt_lightning.functional import top_class
 from lt_lightning.functional.reordering import likeliest_order, recall_if_reordered
 from lt_lightning.wording import first_few
 
@@ -49,8 +48,7 @@ def check_tested(setup: Setup) -> None:
         UsageError: If there are test images of which no class is known.
     """
     check_labelled(setup.data)
-    test, names = setup.data.split("test"), setup.data.class_names
-    assert test is not None
+    test, names = setup.data.required("test"), setup.data.class_names
     untested = [str(names[label]) for label in classes_without(test.targets, len(names))]
     if untested:
         setup.warn(
@@ -110,7 +108,7 @@ def check_order(setup: Setup, features: dict[str, Features]) -> bool:
         Whether nothing speaks against the order.
     """
     train, names = features["train"], setup.data.class_names
-    said = torch.cat([top_class(part) for part in predict_parts(setup.stage1.head, train, setup.device)])
+    said = predicted_classes(setup.stage1.head, train, setup.device)
     plain, renamed, meant = recall_if_reordered(said, train.targets, len(setup.counts))
     if renamed - plain <= _CLEAR:
         return True

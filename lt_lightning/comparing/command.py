@@ -16,9 +16,9 @@ from lt_lightning.comparing.files import write_all
 from lt_lightning.comparing.leaderboard import leaderboards, ordered, priors_table
 from lt_lightning.comparing.outcome import Comparison, Options
 from lt_lightning.comparing.record import under_priors
-from lt_lightning.config_files import ConfigFile
+from lt_lightning.config_files import command_parser
 from lt_lightning.data import LTDataModule
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, refusing_unbegun_modules
 from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.processes import joined_processes, rank_and_world_size, wait_for_all
 from lt_lightning.interruption import interruptible
@@ -47,7 +47,8 @@ def main(argv: Sequence[str]) -> None:
     checkpoint = Path(config.checkpoint)
     check_writable(output, checkpoint.stat().st_size if checkpoint.is_file() else 0)
     # Those of the checkpoint take the place of all that the backbone could fetch, unless a part is enough.
-    with nullcontext() if config.allow_partial else without_published_weights():
+    fetching = nullcontext() if config.allow_partial else without_published_weights()
+    with fetching, refusing_unbegun_modules("backbone"):
         made = parser.instantiate_classes(config)
     told = {key.name: config[key.name] for key in fields(Options) if key.name not in _READ_APART}
     names = _names(config.checkpoint_class_names)
@@ -71,14 +72,12 @@ def main(argv: Sequence[str]) -> None:
 
 def build_parser() -> LightningArgumentParser:
     """The parser of ``compare``."""
-    parser = LightningArgumentParser(
-        prog="lt-lightning compare",
+    parser = command_parser(
+        "compare",
         description="Try many stage-2 methods on one checkpoint, choose settings on validation images, test each once, "
         "print one table.",
-        exit_on_error=False,
-        allow_abbrev=False,
+        config_help="A YAML file with these options.",
     )
-    parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file with these options.")
     parser.add_argument(
         "--checkpoint", type=str, required=True, help="Stage 1: a checkpoint of this package, or a plain PyTorch file."
     )

@@ -50,6 +50,11 @@ def predict_parts(head: Head, features: Features, device: torch.device) -> Itera
         yield head.predict(rows.to(device).float()).cpu()
 
 
+def predicted_classes(head: Head, features: Features, device: torch.device) -> Tensor:
+    """Class that a head predicts of each image, ``(N,)``, int64, on the CPU."""
+    return torch.cat([top_class(part) for part in predict_parts(head, features, device)])
+
+
 @torch.inference_mode()
 def count_correct(heads: Sequence[Head], features: Features, device: torch.device) -> list[Tensor | None]:
     """How many images of each class each head gets right, in one pass over the features.
@@ -100,8 +105,7 @@ def share_correct(heads: Sequence[Head], features: Features, device: torch.devic
     """Share of heads, of one method's seeds, that are right about each image, ``(N,)``, fp64, on the CPU."""
     right = torch.zeros(len(features), dtype=torch.float64)
     for head in heads:
-        said = torch.cat([top_class(part) for part in predict_parts(head, features, device)])
-        right += said == features.targets.cpu()
+        right += predicted_classes(head, features, device) == features.targets.cpu()
     return right / len(heads)
 
 
@@ -119,6 +123,28 @@ def accuracies(
     total = torch.bincount(targets, minlength=len(class_counts))
     found = group_accuracies(correct, total, group_of(class_counts, thresholds))
     return {name: value.item() for name, value in found.items()}
+
+
+def mean_accuracies(
+    heads: Sequence[Head],
+    features: Features,
+    class_counts: list[int],
+    thresholds: tuple[int, int],
+    device: torch.device,
+) -> list[float]:
+    """Accuracy of each head on a split, the mean over classes that have images; NaN where a logit is infinite or NaN.
+
+    Args:
+        heads: As of :func:`count_correct`.
+        features: Of the split.
+        class_counts: Training images per class.
+        thresholds: ``(low, high)`` training images that separate few, medium and many.
+        device: Where to compute.
+    """
+    return [
+        float("nan") if correct is None else accuracies(correct, features.targets, class_counts, thresholds)["all"]
+        for correct in count_correct(heads, features, device)
+    ]
 
 
 def evaluate(

@@ -3,7 +3,7 @@
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.data.base import Split
 from lt_lightning.data.network_input import say_how_images_are_prepared
-from lt_lightning.features import ExtractionOptions, Features, Views, extract
+from lt_lightning.features import Features, Views, extract
 from lt_lightning.features.extract import layout_of
 from lt_lightning.features.processes import rank_and_world_size
 from lt_lightning.features.room import Wanted, check_room
@@ -26,7 +26,7 @@ def extract_all(setup: Setup) -> dict[str, Features]:
     """
     options, backbone, seed = setup.options.features, setup.source.backbone, setup.options.seeds[0]
     wanted = _wanted(setup)
-    _announce(setup, wanted, options)
+    _announce(setup, wanted)
     found: dict[str, Features] = {}
     made: dict[tuple[int, Split, Views], Features] = {}
     for name, (data, split, views) in wanted.items():
@@ -51,11 +51,12 @@ def _wanted(setup: Setup) -> dict[str, Wanted]:
     return wanted
 
 
-def _announce(setup: Setup, wanted: dict[str, Wanted], options: ExtractionOptions) -> None:
+def _announce(setup: Setup, wanted: dict[str, Wanted]) -> None:
     """Say how much there is to do, and refuse what has no room."""
+    options, backbone = setup.options.features, setup.source.backbone
     each = list(dict.fromkeys(wanted.values()))
-    check_room(setup.source.backbone, each, setup.options.seeds[0], options)
-    layouts = [layout_of(setup.source.backbone, *what, options) for what in each]
+    check_room(backbone, each, setup.options.seeds[0], options)
+    layouts = [layout_of(backbone, *what, options) for what in each]
     if rank_and_world_size()[0] == 0:
         passes, size = sum(layout.views * layout.images for layout in layouts), sum(layout.nbytes for layout in layouts)
         kept = f"in {options.cache}, where what is there already is not computed again"

@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from itertools import product
 from typing import Any
 
 from lt_lightning.comparing.methods import Method
 from lt_lightning.comparing.settings import Plain, SettingsParser
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import did_you_mean
 
 Grid = dict[str, list[Any]]
 
@@ -137,9 +137,8 @@ def _check_keys(grid: Grid, own: Mapping[str, Mapping[str, tuple[str, str]]]) ->
             raise UsageError(
                 f"`grid.{key}` may be the loss's or the head's; say `grid.loss.{key}` or `grid.head.{key}`."
             )
-        close = get_close_matches(key, known, n=3, cutoff=0.4)
         short = [name for name in known if "." not in name]
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(short)}."
+        hint = did_you_mean(key, known, cutoff=0.4) or f"there are {', '.join(short)}."
         raise UsageError(f"`grid.{key}` is an argument of none of {', '.join(own)}; {hint}")
 
 

@@ -167,7 +167,7 @@ def _caption(found: Comparison) -> str:
     elif found.selection.on_test:
         lines.append("intervals leave out that epochs and seeds were chosen on the same images")
     elif found.selection.allowed:
-        val = ", which chose all settings; val: there" if found.why_no_winner == NO_GAIN else ""
+        val = ", which chose all settings; val: the accuracy there" if found.why_no_winner == NO_GAIN else ""
         lines.append(f"{found.why_no_winner}{val}")
     else:
         lines.append("unselected: each method with its own settings, for no validation images are known to be unseen")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -13,6 +12,7 @@ from lt_lightning.comparing.settings import UNSAID, Plain, SettingsParser, about
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
+from lt_lightning.wording import did_you_mean
 
 BUILT_IN = "cifar100_lt/"
 """The presets whose stage-2 methods go by their names alone: every method has one there."""
@@ -107,8 +107,7 @@ def _find(name: str, num_classes: int) -> Method:
         return Method(label, _settings_of(_load(name), name))
     if "." in name:
         return _from_class(name)
-    close = get_close_matches(name, built_in_methods(), n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(built_in_methods())}."
+    hint = did_you_mean(name, built_in_methods(), cutoff=0.4) or f"choose from {', '.join(built_in_methods())}."
     raise UsageError(f"`methods` names {name!r}, which is no method, preset, file or class; {hint}")
 
 

@@ -15,7 +15,7 @@ from lt_lightning.comparing.selection import Selection, choose
 from lt_lightning.comparing.source import Source
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_at_least_1
 from lt_lightning.features import ExtractionOptions, Features, Views
 from lt_lightning.features.views import is_views
 
@@ -67,8 +67,7 @@ class Options:
             raise UsageError(
                 f"`batch_size` must be at least 1, but got {self.batch_size}; leave it out for each method's own."
             )
-        if self.draws < 1:
-            raise UsageError(f"`draws` must be at least 1, but got {self.draws}.")
+        check_at_least_1(draws=self.draws)
 
 
 @dataclass(frozen=True)
@@ -237,9 +236,7 @@ class Comparison:
     @property
     def test_targets(self) -> Tensor:
         """Class of each test image, ``(N,)``."""
-        test = self.data.split("test")
-        assert test is not None
-        return test.targets
+        return self.data.required("test").targets
 
     def row(self, name: str) -> Row:
         """The row of a method.

@@ -155,7 +155,7 @@ class _Module(RetrainModule):
         )
         self._classifier: Stage1 = source.classifier
 
-    def start_from_checkpoint(self, group: str = "") -> None:  # noqa: ARG002
+    def start_from_checkpoint(self) -> None:
         """Hand stage 1's classifier to the head; the backbone has its weights."""
         start_head(self.head, self.loss, self._classifier.weight, self._classifier.bias)
 
@@ -219,6 +219,4 @@ def _evaluate(logits: Tensor, data: LTDataModule, loss: Loss, epoch: int) -> Pre
 
 
 def _targets(data: LTDataModule) -> Tensor:
-    test = data.split("test")
-    assert test is not None
-    return test.targets
+    return data.required("test").targets

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from copy import deepcopy
 
 import torch
+from torch import Tensor
 
 from lt_lightning.comparing import paper
 from lt_lightning.comparing.grid import Point
@@ -12,10 +13,9 @@ from lt_lightning.comparing.methods import STAGE1
 from lt_lightning.comparing.outcome import Row
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.setup import Setup
-from lt_lightning.comparing.training import Trained
+from lt_lightning.comparing.training import Trained, make_head, whole_features
 from lt_lightning.features import extract
-from lt_lightning.features.progress import progress_bar
-from lt_lightning.modules.starting import start_head
+from lt_lightning.progress import progress_bar
 from lt_lightning.retraining import naming
 from lt_lightning.tables import percent
 from lt_lightning.wording import duration
@@ -50,9 +50,7 @@ def paper_rows(setup: Setup) -> list[Row]:
 
 def estimate(setup: Setup) -> float:
     """Seconds that all training and testing will take, by the time that a few images take; reading is left out."""
-    train, test = (setup.data.undistorted(name) for name in ("train", "test"))
-    assert train is not None
-    assert test is not None
+    train, test = setup.data.required("train", undistorted=True), setup.data.required("test")
     pixels, _ = train.__getitems__(list(range(min(_TIMED, len(train)))))
     images = setup.data.to_input(pixels.to(setup.device), training=False, generator=None)
     network = deepcopy(setup.source.backbone).to(setup.device)
@@ -104,15 +102,12 @@ def _train(setup: Setup, row: Row, point: Point, on_epoch: Callable[[int], None]
 def _untrained(setup: Setup, point: Point) -> Trained:
     """A head that needs no training, made as the default protocol makes it."""
     settings = setup.parser.make(point.method.plain, point.method.name)
-    source, seed = setup.source, setup.options.seeds[0]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        head, loss = settings.parts(source.backbone.num_features, setup.counts)
-    start_head(head, loss, source.classifier.weight, source.classifier.bias)
-    if head.needs_features:
-        plain = extract(source.backbone, setup.data, "train", options=setup.options.features)
-        head.init_from_features(plain.values[0].float(), plain.targets)
-    return Trained(point, seed, head.eval(), loss.eval())
+    source, seed, device = setup.source, setup.options.seeds[0], torch.device("cpu")
+
+    def plain() -> tuple[Tensor, Tensor]:
+        return whole_features(extract(source.backbone, setup.data, "train", options=setup.options.features), device)
+
+    return Trained(point, seed, *make_head(settings, seed, source.classifier, setup.counts, plain, device))
 
 
 def _as_it_is(setup: Setup, row: Row) -> Row:

@@ -1,7 +1,5 @@
 """What ``results.json`` says of a comparison."""
 
-import shlex
-import sys
 from dataclasses import asdict
 from math import isnan
 from statistics import mean, stdev
@@ -13,7 +11,7 @@ from lt_lightning.comparing.grid import default_grid
 from lt_lightning.comparing.outcome import Comparison, Row
 from lt_lightning.devices.choice import device_of
 from lt_lightning.functional import GROUPS, group_of, prior_accuracy, shifted_priors
-from lt_lightning.results import environment, job
+from lt_lightning.results import provenance
 
 _RESAMPLED = "images within classes, those of one image from each other; of validation images for val_to_winner"
 
@@ -25,10 +23,8 @@ def record(found: Comparison) -> dict[str, Any]:
     sizes = group_of(counts, thresholds).sum(dim=1).tolist()
     priors = under_priors(found)
     return {
-        "environment": environment(device_of(options.features.device, apple=False)),
+        **provenance(device_of(options.features.device, apple=False)),
         "tf32": options.protocol == "paper",
-        "command": shlex.join(sys.argv),
-        "job": job(),
         "protocol": protocol(found),
         "checkpoint": {
             "path": found.source.path,

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor
 
-from lt_lightning.comparing.evaluation import accuracies, count_correct, share_correct
+from lt_lightning.comparing.evaluation import mean_accuracies, share_correct
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.methods import ORACLE, STAGE1, Method, recipe
 from lt_lightning.comparing.outcome import Row, TriedPoint
@@ -15,7 +15,7 @@ from lt_lightning.comparing.testing import fit_to_validation
 from lt_lightning.comparing.training import Trained, train
 from lt_lightning.data import LTDataModule
 from lt_lightning.features import Features
-from lt_lightning.features.progress import progress_bar
+from lt_lightning.progress import progress_bar
 from lt_lightning.retraining import portions
 
 KEPT_BYTES = 2**32
@@ -91,14 +91,9 @@ def _train(
 
 def _scores(setup: Setup, heads: Sequence[Trained], features: _Features) -> list[float]:
     """Accuracy of heads on validation images, the mean over classes that have some; NaN if training diverged."""
-    val = features["val"]
-    correct: list[Tensor | None] = count_correct([trained.head for trained in heads], val, setup.device)
-    return [
-        float("nan")
-        if right is None or trained.diverged
-        else accuracies(right, val.targets, setup.counts, setup.data.group_thresholds)["all"]
-        for trained, right in zip(heads, correct, strict=True)
-    ]
+    judged, thresholds = [trained.head for trained in heads], setup.data.group_thresholds
+    found = mean_accuracies(judged, features["val"], setup.counts, thresholds, setup.device)
+    return [float("nan") if trained.diverged else score for trained, score in zip(heads, found, strict=True)]
 
 
 def _right(setup: Setup, chosen: Sequence[Trained], features: _Features) -> Tensor | None:

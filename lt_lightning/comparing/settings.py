@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lt_lightning.errors import UsageError, refusing_abstract_classes
+from lt_lightning.errors import UsageError, check_at_least_1
 from lt_lightning.heads import Head, LinearHead
 from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.modules.base import HeadFactory, LossFactory
@@ -23,6 +23,7 @@ from lt_lightning.modules.optimisation import check_epochs
 from lt_lightning.modules.starting import check_start
 from lt_lightning.parser_errors import sentences
 from lt_lightning.samplers import EpochSampler, InstanceSampler
+from lt_lightning.samplers.base import make_sampler
 from lt_lightning.schedules import CosineLR, check_inner_lengths
 
 Plain = dict[str, Any]
@@ -66,9 +67,7 @@ class Settings:
     allow_double_balancing: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"`{name}` must be at least 1, but got {getattr(self, name)}.")
+        check_at_least_1(epochs=self.epochs, batch_size=self.batch_size)
 
     def parts(self, num_features: int, class_counts: list[int]) -> tuple[Head, Loss]:
         """A new head and a new loss, the bias as the loss wants it.
@@ -79,7 +78,8 @@ class Settings:
         head, loss = make_parts(num_features, class_counts, self.head, self.loss)
         check_start(head)
         check_head_and_loss(head, loss, self.allow_double_balancing)
-        check_sampler(_Sampled(self.sampler, len(class_counts)), head, loss, self.allow_double_balancing)
+        sampler = make_sampler(self.sampler, torch.arange(len(class_counts)), 0)
+        check_sampler(sampler.rebalances, head, loss, self.allow_double_balancing)
         return head, loss
 
     def training(self, head: Head, loss: Loss) -> tuple[Optimizer, LRScheduler]:
@@ -127,14 +127,6 @@ def about(name: str, values: Mapping[str, Any] | None = None) -> Iterator[None]:
 def as_text(plain: object) -> str:
     """Settings as text, equal for equal settings."""
     return json.dumps(plain, sort_keys=True, default=repr)
-
-
-class _Sampled:
-    """Stands for data with this sampler."""
-
-    def __init__(self, sampler: Callable[[Tensor, int], EpochSampler], num_classes: int) -> None:
-        with refusing_abstract_classes():
-            self.rebalances = sampler(torch.arange(num_classes), 0).rebalances
 
 
 class SettingsParser:

@@ -16,6 +16,7 @@ from lt_lightning.comparing.settings import SettingsParser, about
 from lt_lightning.comparing.source import read_source
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data import LTDataModule
+from lt_lightning.data.announced import check_announced
 from lt_lightning.data.base import Split
 from lt_lightning.devices.choice import device_of
 from lt_lightning.errors import UsageError
@@ -60,6 +61,7 @@ class Setup:
         grid: Mapping[str, Any],
         options: Options,
     ) -> None:
+        check_announced(data)
         self.on_images = options.protocol == "paper"
         if self.on_images:
             paper.check(grid, options)
@@ -125,8 +127,7 @@ class Setup:
     def _check_images(self) -> None:
         needed: tuple[Split, ...] = ("train", "test")
         for name in needed:
-            if self.data.split(name) is None:
-                raise self.data.no_images(name, "compare")
+            self.data.required(name, "compare")
 
     def _may_select(self) -> Selection:
         if self.on_images:

@@ -10,6 +10,7 @@ from lt_lightning.checkpoints import Entry
 from lt_lightning.comparing.training import Stage1
 from lt_lightning.data import LTDataModule
 from lt_lightning.modules import RetrainModule
+from lt_lightning.modules.past import past_left
 from lt_lightning.results import sha256_of
 
 
@@ -23,7 +24,7 @@ class Source:
         classifier: Its classifier, rows in the data's class order.
         class_counts: Training images per class that it records; ``None`` for a foreign file.
         split: What it records of the data that it was trained on; empty for a foreign file.
-        past: What its weights had been trained on before, the latest first.
+        past: What its weights, and those that it may lack, had been trained on before, the latest first.
         sha256: Of the file's bytes: another one may have its name.
         selection: What its classifier was chosen by, as it records it; ``None`` where it does not.
         order_is_said: Whether names, typed or the file's, say which class each row stands for.
@@ -65,12 +66,13 @@ def read_source(
     )
     # The module looks for class names in the data of its trainer; no trainer is needed for anything else.
     module.trainer = cast(Any, SimpleNamespace(datamodule=data))
-    module.start_from_checkpoint(group="")
+    source = checkpoints.read(path)
+    module.start_from(source, group="")
     layer = module.head.to_linear()
     bias = None if layer.bias is None else layer.bias.detach()
-    source = checkpoints.read(path)
     classifier = Stage1(layer.weight.detach(), bias)
     digest = sha256_of(source.path)
-    said = (source.class_counts, source.split, source.past)
+    past = [*source.past, *past_left(module.backbone, allow_partial)]
+    said = (source.class_counts, source.split, past)
     named = checkpoints.names_of_rows(source, data.class_names, class_names) is not None
     return Source(path, module.backbone, classifier, *said, digest, source.selection, named)

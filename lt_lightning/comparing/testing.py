@@ -50,8 +50,7 @@ def find_winner(setup: Setup, rows: list[Row]) -> tuple[Row | None, str | None]:
 
 def compare_rows(setup: Setup, rows: list[Row], winner: Row | None) -> None:
     """Say how sure each row's difference to stage 1 and to the winner is."""
-    test = setup.data.split("test")
-    assert test is not None
+    test = setup.data.required("test")
     judged = [row for row in rows if row.tests]
     scores = torch.stack([row.correct(test.targets) for row in judged])
     references = [(rows[0], "to_stage1")] + ([] if winner is None else [(winner, "to_winner")])

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
 from lt_lightning.comparing.grid import Point
-from lt_lightning.comparing.settings import SettingsParser, as_text
+from lt_lightning.comparing.settings import Settings, SettingsParser, as_text
 from lt_lightning.features import Features
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
@@ -78,6 +79,36 @@ class ShownRows:
         return rows.to(self.device, non_blocking=True).float(), targets.to(self.device, non_blocking=True)
 
 
+def make_head(
+    settings: Settings,
+    seed: int,
+    stage1: Stage1,
+    class_counts: list[int],
+    plain: Callable[[], tuple[Tensor, Tensor]],
+    device: torch.device,
+) -> tuple[Head, Loss]:
+    """A head as training begins with it, and its loss, both in evaluation mode.
+
+    Args:
+        settings: Of the method.
+        seed: Of the first weights.
+        stage1: What the head starts from.
+        class_counts: Training images per class.
+        plain: Gives the features of all training images without augmentation, ``(N, D)`` in fp32, and their classes;
+            called for a head that is made from features.
+        device: Of head, loss and these features.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        head, loss = settings.parts(stage1.weight.shape[1], class_counts)
+    head, loss = head.to(device), loss.to(device)
+    with check_kept(head):
+        start_head(head, loss, stage1.weight, stage1.bias)
+        if head.needs_features:
+            head.init_from_features(*plain())
+    return head.eval(), loss.eval()
+
+
 def train(
     points: Iterable[Point],
     seeds: Sequence[int],
@@ -108,22 +139,14 @@ def train(
     found: list[Trained] = []
     runs: list[HeadRun] = []
     samplers: dict[tuple[str, int, int], EpochSampler] = {}
-    whole: tuple[Tensor, Tensor] | None = None
+    whole = cache(partial(whole_features, plain, device))
     for point in points:
         method = point.method
         settings = parser.make(method.plain, method.name)
         with naming(method.name):
             for seed in seeds if method.trains else seeds[:1]:
-                with torch.random.fork_rng(devices=[]):
-                    torch.default_generator.manual_seed(seed)
-                    head, loss = settings.parts(stage1.weight.shape[1], class_counts)
-                head, loss = head.to(device), loss.to(device)
-                with check_kept(head):
-                    start_head(head, loss, stage1.weight, stage1.bias)
-                    if head.needs_features:
-                        whole = whole or _whole(plain, device)
-                        head.init_from_features(*whole)
-                trained = Trained(point, seed, head.eval(), loss.eval())
+                head, loss = make_head(settings, seed, stage1, class_counts, whole, device)
+                trained = Trained(point, seed, head, loss)
                 found.append(trained)
                 if not method.trains:
                     continue
@@ -135,14 +158,14 @@ def train(
                 moved_by = settings.training(head, loss)
                 length = (settings.batch_size, settings.epochs)
                 runs.append(HeadRun(head, loss, *moved_by, samplers[which], *length, name=method.name))
-    whole = None  # what trains may need the room
+    whole.cache_clear()  # what trains may need the room
     train_heads(runs, ShownRows(features, device), on_epoch)
     for trained, run in zip((trained for trained in found if trained.epochs), runs, strict=True):
         trained.seconds = run.seconds
     return found
 
 
-def _whole(features: Features, device: torch.device) -> tuple[Tensor, Tensor]:
+def whole_features(features: Features, device: torch.device) -> tuple[Tensor, Tensor]:
     """All features, ``(N, D)`` in fp32, and classes; a copy only where they are of another type or device."""
     return features.values[0].to(device).float(), features.targets.to(device)
 

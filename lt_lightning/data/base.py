@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from lt_lightning.augmentations import Augmentation
+from lt_lightning.data.announced import check_announced
 from lt_lightning.data.loading import LateLoader, as_is
 from lt_lightning.data.splits import check_images
-from lt_lightning.errors import UsageError, check_makes, check_thresholds, check_word, refusing_abstract_classes
+from lt_lightning.errors import UsageError, check_begun, check_makes, check_thresholds, check_word
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
+from lt_lightning.samplers.base import make_sampler
 from lt_lightning.seeds import run_seed, seed_from
 from lt_lightning.wording import class_path
 
@@ -132,9 +134,7 @@ class LTDataModule(LightningDataModule, ABC):
             name: A split that there is.
             device: Where batches of at most ``eval_batch_size`` images are made and left.
         """
-        images = self.undistorted(name)
-        if images is None:
-            raise UsageError(f"`{type(self).__name__}` has no images of the split {name!r}.")
+        images = self.required(name, undistorted=True)
         batches = EvalBatchSampler(len(images), self.eval_batch_size, *self._process())
         for pixels, targets in self._loader(images, batches):
             yield self.to_input(pixels.to(device), training=False, generator=None), targets.to(device)
@@ -184,7 +184,7 @@ class LTDataModule(LightningDataModule, ABC):
 
     def with_held_out(self) -> "LTDataModule":
         """These data with the images that ``val_from="train"`` holds out back among those that train; loads nothing."""
-        return self
+        return self._recut(val_from="none") if vars(self).get("val_from") == "train" else self
 
     def balanced_pool(self) -> "LTDataModule | None":
         """The images that the long tail was cut from, as many of each class; ``None`` where there are none."""
@@ -211,10 +211,13 @@ class LTDataModule(LightningDataModule, ABC):
         """One split's images, loaded on first use.
 
         Raises:
-            UsageError: If there is no split of that name, or its images are not as they should be.
+            UsageError: If there is no split of that name, or its images, or what is said of them before they are read,
+                are not as they should be.
         """
+        check_begun("data", self, "_splits", "(**options)")
         if name not in self._splits:
             check_word("split", name, Split)
+            check_announced(self)
             images = self.load(name)
             if images is not None:
                 check_images(images, name, self.class_counts, type(self).__name__)
@@ -227,23 +230,38 @@ class LTDataModule(LightningDataModule, ABC):
         for name in needed:
             self.split(name)
         if stage == "fit":
-            train = self.split("train")
-            if train is None:
-                raise UsageError(f"`{type(self).__name__}` has no training images.")
+            train = self.required("train", "fit")
             self.train_sampler = self._made_sampler(train.targets, run_seed())
             if self.trainer is not None:
                 epochs = self.trainer.max_epochs
                 self.train_sampler.set_epochs(epochs if epochs is not None and epochs > 0 else None)
-        if stage == "validate" and self.split("val") is None:
-            raise self.no_images("val", "validate")
-        if stage in ("test", "predict") and self.split("test") is None:
-            raise self.no_images("test", "test" if stage == "test" else "predict")  # Lightning's enum shows otherwise
+        if stage == "validate":
+            self.required("val", "validate")
+        if stage in ("test", "predict"):
+            self.required("test", "test" if stage == "test" else "predict")  # Lightning's enum shows otherwise
 
-    def no_images(self, name: Split, command: str) -> UsageError:
+    def required(self, name: Split, command: str = "", undistorted: bool = False) -> LabelledImages:
+        """One split's images, where nothing can be done without them.
+
+        Args:
+            name: The split.
+            command: What needs them, as the error says it; empty where it has many names.
+            undistorted: Whether images are wanted as evaluation shows them, also those that train.
+
+        Raises:
+            UsageError: If there are none.
+        """
+        images = self.undistorted(name) if undistorted else self.split(name)
+        if images is None:
+            raise self.no_images(name, command)
+        return images
+
+    def no_images(self, name: Split, command: str = "") -> UsageError:
         """The error to raise where ``command`` needs images of a split that has none."""
         what = {"train": "training", "val": "validation", "test": "test"}[name]
-        advice = ": ".join(filter(None, (f"`{command}` needs some", self.remedy_for(name))))
-        return UsageError(f"`{type(self).__name__}` has no {what} images; {advice}.")
+        need = f"`{command}` needs some" if command else ""
+        advice = ": ".join(filter(None, (need, self.remedy_for(name))))
+        return UsageError(f"`{type(self).__name__}` has no {what} images{f'; {advice}' if advice else ''}.")
 
     def remedy_for(self, name: Split) -> str:  # noqa: ARG002
         """What a user can do to give a split images, as the end of a sentence; empty if unknown."""
@@ -269,9 +287,7 @@ class LTDataModule(LightningDataModule, ABC):
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Test images in order; Lightning wraps the batch sampler of this loader itself, so it is a plain one."""
-        test = self.split("test")
-        if test is None:
-            raise self.no_images("test", "predict")
+        test = self.required("test", "predict")
         rank, world_size = self._process()
         share = range(rank, len(test), world_size) or range(1)  # a process without a batch would not finish
         return DataLoader(
@@ -321,8 +337,7 @@ class LTDataModule(LightningDataModule, ABC):
         return other
 
     def _made_sampler(self, targets: Tensor, seed: int) -> EpochSampler:
-        with refusing_abstract_classes():
-            return self.sampler(targets, seed)
+        return make_sampler(self.sampler, targets, seed)
 
     def _process(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)

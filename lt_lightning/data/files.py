@@ -69,7 +69,7 @@ class ImageFilesLT(LTDataModule, ABC):
 
     def __init__(
         self,
-        root: str,
+        root: str = "data",
         val_from: FileValFrom = "source",
         val_fraction: float = 0.1,
         image_size: int = 224,
@@ -192,10 +192,6 @@ class ImageFilesLT(LTDataModule, ABC):
             },
             "classes_without_validation": [] if val is None else classes_without(val.targets, len(counts)),
         }
-
-    def with_held_out(self) -> LTDataModule:
-        """These data with the images that ``val_from="train"`` holds out back among those that train."""
-        return self._recut(val_from="none") if self.val_from == "train" else self
 
     def _forget(self) -> None:
         super()._forget()

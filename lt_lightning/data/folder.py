@@ -3,22 +3,19 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.base import Split
 from lt_lightning.data.file_images import FileList
-from lt_lightning.data.files import FileValFrom, ImageFilesLT
-from lt_lightning.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from lt_lightning.data.files import ImageFilesLT
 from lt_lightning.errors import UsageError
-from lt_lightning.samplers import EpochSampler, InstanceSampler
 from lt_lightning.wording import first_few
 
 
@@ -53,62 +50,24 @@ class ImageFolderLT(ImageFilesLT):
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
     """
 
-    def __init__(
-        self,
-        root: str = "data",
-        val_from: FileValFrom = "source",
-        val_fraction: float = 0.1,
-        image_size: int = 224,
-        resize: int | None = None,
-        crop_padding: int | None = None,
-        augmentation: Callable[[], Augmentation] | None = NoAugmentation,
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
-        skip_unreadable: bool = False,
-        batch_size: int = 128,
-        eval_batch_size: int = 256,
-        num_workers: int = 4,
-        sampler: Callable[[Tensor, int], EpochSampler] = InstanceSampler,
-        group_thresholds: tuple[int, int] = (20, 100),
-    ) -> None:
-        super().__init__(
-            root=root,
-            val_from=val_from,
-            val_fraction=val_fraction,
-            image_size=image_size,
-            resize=resize,
-            crop_padding=crop_padding,
-            augmentation=augmentation,
-            mean=mean,
-            std=std,
-            skip_unreadable=skip_unreadable,
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            sampler=sampler,
-            group_thresholds=group_thresholds,
-        )
-        self._names: list[str] | None = None
-
-    @property
+    @cached_property
     def class_names(self) -> list[str]:
         """Names of the folders below ``root/train``."""
-        if self._names is None:
-            folder = Path(self.root) / "train"
-            if not folder.is_dir():
-                advice = self.remedy_for("train")
-                if Path(self.root).name in ("train", "val", "test"):
-                    advice = f"give the folder above it, {Path(self.root).parent}, if that has one"
-                raise UsageError(f"`root` {self.root} has no folder train; {advice}.")
-            self._names = _subfolders(folder)
-            if not self._names:
-                raise UsageError(f"{folder} has no class folders; put the images into {folder}/<class>/.")
-            if len(self._names) == 1:
-                raise UsageError(
-                    f"{folder} has one class folder alone, {self._names[0]}, and nothing can be told apart from it; "
-                    f"put the images of each class into {folder}/<class>/, and not a level below."
-                )
-        return self._names
+        folder = Path(self.root) / "train"
+        if not folder.is_dir():
+            advice = self.remedy_for("train")
+            if Path(self.root).name in ("train", "val", "test"):
+                advice = f"give the folder above it, {Path(self.root).parent}, if that has one"
+            raise UsageError(f"`root` {self.root} has no folder train; {advice}.")
+        names = _subfolders(folder)
+        if not names:
+            raise UsageError(f"{folder} has no class folders; put the images into {folder}/<class>/.")
+        if len(names) == 1:
+            raise UsageError(
+                f"{folder} has one class folder alone, {names[0]}, and nothing can be told apart from it; "
+                f"put the images of each class into {folder}/<class>/, and not a level below."
+            )
+        return names
 
     def remedy_for(self, name: Split) -> str:
         """Fill its folder."""

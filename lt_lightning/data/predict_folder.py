@@ -1,7 +1,7 @@
 """A folder of images without labels, prepared as a checkpoint's test images were."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from lt_lightning.data.transforms import eval_transform
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import normalize
 from lt_lightning.records import PreProcessing, Record, read_record
+from lt_lightning.wording import class_path
 
 NO_TARGET = -1
 """Stands for a class that is unknown."""
@@ -112,14 +113,11 @@ class PredictFolder(LTDataModule):
         self.checkpoint = checkpoint
         self.skip_unreadable = skip_unreadable
         self._given = partial(Record.pre_processing, image_size=image_size, mean=mean, std=std, options="data.")
-        self._record: Record | None = None
 
-    @property
+    @cached_property
     def record(self) -> Record:
         """What the checkpoint says of itself; read on first use."""
-        if self._record is None:
-            self._record = read_record(self.checkpoint, "data.checkpoint")
-        return self._record
+        return read_record(self.checkpoint, "data.checkpoint")
 
     @property
     def image(self) -> PreProcessing:
@@ -164,11 +162,11 @@ class PredictFolder(LTDataModule):
         image = self.image
         return normalize(images, image.mean, image.std)
 
-    def describe_transform(self, training: bool) -> dict[str, Any]:
+    def describe_transform(self, training: bool) -> dict[str, Any]:  # noqa: ARG002
         """Sizes and normalisation."""
         image = self.image
-        described = super().describe_transform(training)
-        return described | {
+        return {
+            "class": class_path(self),
             "image_size": image.image_size,
             "resize": image.resize,
             "mean": image.mean,

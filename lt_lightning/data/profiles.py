@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Literal
 
-from lt_lightning.errors import UsageError, check_word
+from lt_lightning.errors import UsageError, check_at_least_1, check_word
 
 Tail = Literal["exponential", "step", "none"]
 """``exponential``: counts fall by a constant factor from class to class; ``step``: the first half of the classes is
@@ -39,8 +39,7 @@ def class_counts(profile: Tail, num_classes: int, max_count: int, imbalance_rati
     check_word("profile", profile, Tail)
     if num_classes < 2:
         raise UsageError(f"`num_classes` must be at least 2, but got {num_classes}.")
-    if max_count < 1:
-        raise UsageError(f"`max_count` must be at least 1, but got {max_count}.")
+    check_at_least_1(max_count=max_count)
     if not (isfinite(imbalance_ratio) and imbalance_ratio >= 1):
         raise UsageError(f"`imbalance_ratio` must be a number of at least 1, but got {imbalance_ratio}.")
     if profile == "exponential":

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lt_lightning.data.sources import ImageSource, SourceSplit
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import one_line
 
 
 class TorchvisionFiles(ImageSource):
@@ -43,7 +44,7 @@ class TorchvisionFiles(ImageSource):
             self._dataset(str(self._root), train=True, download=True)
             self._dataset(str(self._root), train=False, download=True)
         except (OSError, RuntimeError) as error:
-            cause = " ".join(str(error).split())  # torchvision gives each address a line
+            cause = one_line(error)  # torchvision gives each address a line
             raise UsageError(f"`download=True` could not fetch the files into `root` {self._root}: {cause}.") from error
 
     def _open(self, split: SourceSplit) -> Any:

@@ -4,15 +4,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lt_lightning import home
 from lt_lightning.data.base import Split
@@ -20,6 +18,7 @@ from lt_lightning.data.file_images import FileList, read_rgb
 from lt_lightning.data.locking import locked_if_possible
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
+from lt_lightning.progress import progress_bar
 from lt_lightning.wording import first_few
 
 NAMED = 5
@@ -142,22 +141,13 @@ def _decode(root: Path, paths: Sequence[str], read: Callable[[Path], object], ti
 
     shares = [paths[start : start + _SHARE] for start in range(0, len(paths), _SHARE)]
     pool = ThreadPoolExecutor(min(32, os.cpu_count() or 1))  # decoding does not block other threads
+    unreadable: list[str] = []
     try:
-        done = pool.map(lambda share: [path for path in share if fails(path)], shares)
-        return [path for found in _shown(done, title, len(paths)) for path in found]
+        with progress_bar(title, len(paths), shown=len(shares) > 1) as advance:
+            done = pool.map(lambda share: [path for path in share if fails(path)], shares)
+            for share, found in zip(shares, done, strict=True):
+                unreadable += found
+                advance(len(share))
+        return unreadable
     finally:
         pool.shutdown(cancel_futures=True)  # after an interruption the rest is not decoded
-
-
-def _shown(shares: Iterable[list[str]], title: str, total: int) -> Iterable[list[str]]:
-    """Pass results on behind a progress bar, in the first process of a terminal."""
-    console = Console()
-    if total <= _SHARE or rank_zero_only.rank or not console.is_terminal:  # type: ignore[attr-defined]
-        yield from shares
-        return
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(title, total=total)
-        for found in shares:
-            yield found
-            progress.advance(task, _SHARE)

@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning import home
-from lt_lightning.config_files import ConfigFile
+from lt_lightning.config_files import command_parser
 from lt_lightning.errors import UsageError
 from lt_lightning.export.description import describe
 from lt_lightning.export.program import Program
@@ -26,13 +25,11 @@ def main(argv: Sequence[str]) -> None:
     Args:
         argv: ``export`` and its options, as on the command line.
     """
-    parser = ArgumentParser(
-        prog="lt-lightning export",
+    parser = command_parser(
+        "export",
         description="Turn a checkpoint into ONNX or a torch.export program.",
-        exit_on_error=False,
-        allow_abbrev=False,
+        config_help="A YAML file of these options.",
     )
-    parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file of these options.")
     parser.add_function_arguments(export)
     # Lightning's commands, `predict` among them, call the checkpoint --ckpt_path.
     words = [re.sub("^--ckpt_path(?==|$)", "--checkpoint", word) for word in argv[1:]]

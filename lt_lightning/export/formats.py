@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lt_lightning.errors import UsageError
 from lt_lightning.export.program import Program
+from lt_lightning.wording import one_line
 
 INPUT = "images"
 """Name of a program's input."""
@@ -52,7 +53,7 @@ def traced(program: Program, shape: Sequence[int]) -> torch.export.ExportedProgr
         parts = f"{type(program.backbone).__name__} and {type(program.head).__name__}"
         raise UsageError(
             f"`checkpoint` has a network of {parts} that torch.export cannot trace with batches of any size "
-            f"({' '.join(str(error).split())[:300]}); write its forward pass in plain tensor operations."
+            f"({one_line(error, 300)}); write its forward pass in plain tensor operations."
         ) from error
 
 

@@ -8,6 +8,7 @@ from lt_lightning.backbones import without_published_weights
 from lt_lightning.errors import UsageError
 from lt_lightning.modules import LTModule
 from lt_lightning.records import Record
+from lt_lightning.wording import one_line
 
 
 def rebuild(record: Record) -> LTModule:
@@ -37,7 +38,7 @@ def rebuild(record: Record) -> LTModule:
     except UsageError:
         raise
     except Exception as error:  # a class of the user's own may raise anything
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise UsageError(
             f"{place} cannot be made into a {record.model['class_path']} again ({reason}); use the version of the "
             f"package, and of parts of your own, that trained it."

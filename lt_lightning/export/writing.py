@@ -14,6 +14,7 @@ from lt_lightning.export.agreement import TOLERANCE, Differences, differences, l
 from lt_lightning.export.formats import FORMATS, traced
 from lt_lightning.export.program import Program
 from lt_lightning.results import write_json
+from lt_lightning.wording import one_line
 
 _BATCHES = (1, 2, 7)
 """Sizes of the batches of random images on which they are compared."""
@@ -40,7 +41,7 @@ def write(program: Program, path: Path, description: dict[str, Any], overwrite: 
     try:
         return _write(program, path, description, overwrite)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise UsageError(f"`output` {str(path)!r} cannot be written ({reason}); nothing has changed there.") from error
 
 
@@ -86,7 +87,7 @@ def _check_outputs(program: Program, shape: Sequence[int]) -> None:
         outputs = program(images)
         by_parts, by_module = (program.scaled_logits(images, whole) for whole in (False, True))
     except Exception as error:  # whatever a backbone of the user's own does
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise UsageError(
             f"`checkpoint` has a network of {type(program.backbone).__name__} that takes no images of shape "
             f"{tuple(shape)} ({reason}); give the `image_size` that it was trained with."

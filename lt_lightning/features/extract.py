@@ -15,17 +15,19 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
+from lt_lightning.data.loading import as_is
 from lt_lightning.devices.choice import check_device, device_of
 from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError, check_word
 from lt_lightning.features.code import code_of
+from lt_lightning.features.foresight import Foresight
 from lt_lightning.features.keys import cache_key, weights_hash
 from lt_lightning.features.memory import check_memory
 from lt_lightning.features.processes import on_first, rank_and_world_size
-from lt_lightning.features.progress import Foresight, progress_bar
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
 from lt_lightning.functional.precision import outside_autocast
+from lt_lightning.progress import progress_bar
 from lt_lightning.seeds import seed_from
 
 Precision = Literal["fp32", "bf16"]
@@ -133,9 +135,7 @@ def extract(
     return Features(values, images.targets, views, seed, record)
 
 
-def layout_of(
-    backbone: Backbone, data: LTDataModule, split: Split, views: Views = 1, options: ExtractionOptions = _DEFAULTS
-) -> Layout:
+def layout_of(backbone: Backbone, data: LTDataModule, split: Split, views: Views, options: ExtractionOptions) -> Layout:
     """Shape, and so size, of what :func:`extract` would give for the same arguments.
 
     Raises:
@@ -150,10 +150,7 @@ def layout_of(
 
 
 def _images(data: LTDataModule, split: Split, views: Views) -> LabelledImages:
-    images = data.undistorted(split) if views == 1 else data.split(split)
-    if images is None:
-        raise UsageError(f"`{type(data).__name__}` has no {split} images to extract features of.")
-    return images
+    return data.required(split, undistorted=views == 1)
 
 
 def store_of(
@@ -220,7 +217,7 @@ def _fill(
         _Blocks(images, share, seed if drawn else None),
         batch_size=None,
         num_workers=data.num_workers,
-        collate_fn=_as_is,
+        collate_fn=as_is,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # which workers are seeded by; the caller's own stays as it is
     )
@@ -318,8 +315,3 @@ def _say(split: Split, layout: Layout, found: int, seconds: float, store: Store)
     if isinstance(store, DiskStore):
         what += f", {'kept in' if found else 'from'} {store.folder}"
     print(what, flush=True)
-
-
-def _as_is(pixels: Any) -> Any:
-    """A block is a batch already."""
-    return pixels

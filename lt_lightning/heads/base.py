@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
-from lt_lightning.errors import UsageError, checked_counts
+from lt_lightning.errors import UsageError, check_at_least_1, checked_counts
 from lt_lightning.wording import is_ours, settings_of
+
+Moment = Literal["step", "epoch"]
+"""After what of training a head's weights are projected."""
 
 
 class Head(nn.Module, ABC):
@@ -26,7 +29,7 @@ class Head(nn.Module, ABC):
     rebalances: bool = False
     """Whether :meth:`predict` corrects for class imbalance on its own."""
 
-    project_every: Literal["step", "epoch"] = "step"
+    project_every: Moment = "step"
     """When the training loop calls :meth:`project_`."""
 
     normalized: bool = False
@@ -37,8 +40,7 @@ class Head(nn.Module, ABC):
 
     def __init__(self, in_features: int, class_counts: Sequence[int]) -> None:
         super().__init__()
-        if in_features < 1:
-            raise UsageError(f"`in_features` must be at least 1, but got {in_features}.")
+        check_at_least_1(in_features=in_features)
         self.in_features = in_features
         self.class_counts = checked_counts(class_counts)
         self.num_classes = len(self.class_counts)

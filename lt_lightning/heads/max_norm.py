@@ -1,14 +1,14 @@
 """Linear classifier with bounded weights."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError, check_above_0
+from lt_lightning.errors import check_above_0, check_share, check_word
 from lt_lightning.functional.classifiers import measured_radius, project_rows
 from lt_lightning.heads.affine import AffineHead
+from lt_lightning.heads.base import Moment
 
 
 class MaxNormHead(AffineHead):
@@ -38,14 +38,12 @@ class MaxNormHead(AffineHead):
         class_counts: Sequence[int],
         radius: float | None = None,
         threshold: float = 0.1,
-        project_every: Literal["step", "epoch"] = "step",
+        project_every: Moment = "step",
     ) -> None:
         super().__init__(in_features, class_counts)
         check_above_0(radius=radius)
-        if not 0 <= threshold <= 1:
-            raise UsageError(f"`threshold` must lie in [0, 1], but got {threshold}.")
-        if project_every not in ("step", "epoch"):
-            raise UsageError(f"`project_every` must be step or epoch, but got {project_every!r}.")
+        check_share(threshold=threshold)
+        check_word("project_every", project_every, Moment)
         self.threshold = threshold
         self.project_every = project_every
         self._measures = radius is None

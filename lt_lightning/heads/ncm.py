@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_word
 from lt_lightning.functional.checks import check_width
 from lt_lightning.functional.classifiers import (
     class_means,
@@ -21,6 +21,8 @@ from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.heads.affine import make_linear
 from lt_lightning.heads.base import Head
 from lt_lightning.wording import numbers
+
+Metric = Literal["cosine", "euclidean"]
 
 
 class NCMHead(Head):
@@ -64,12 +66,11 @@ class NCMHead(Head):
         self,
         in_features: int,
         class_counts: Sequence[int],
-        metric: Literal["cosine", "euclidean"] = "cosine",
+        metric: Metric = "cosine",
         centre: bool = False,
     ) -> None:
         super().__init__(in_features, class_counts)
-        if metric not in ("cosine", "euclidean"):
-            raise UsageError(f"`metric` must be cosine or euclidean, but got {metric!r}.")
+        check_word("metric", metric, Metric)
         self.metric = metric
         self.centre = centre
         self.register_buffer("means", torch.full((self.num_classes, in_features), nan))

@@ -1,7 +1,5 @@
 """``inspect``: how long the tail is, what is missing, and whether images are there twice."""
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,9 @@ from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning import presets
-from lt_lightning.config_files import ConfigFile, apply_settings
+from lt_lightning.config_files import ConfigFile, apply_settings, command_parser
 from lt_lightning.data import LTDataModule
+from lt_lightning.drafts import check_new_file, new_file
 from lt_lightning.errors import UsageError
 from lt_lightning.inspecting.duplicates import find_duplicates
 from lt_lightning.inspecting.rendering import class_table, duplicate_sentence, group_table, record, split_table
@@ -19,7 +18,7 @@ from lt_lightning.inspecting.summary import remarks, summarize
 from lt_lightning.interruption import interruptible
 from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
-from lt_lightning.results import environment, write_json
+from lt_lightning.results import provenance, write_json
 from lt_lightning.tables import show
 
 
@@ -34,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     with sentences("inspect", parser=parser):
         config = parser.parse_args(list(argv[1:]))
     if config.output is not None:
-        _check_output(Path(config.output), config.overwrite)
+        check_new_file(Path(config.output), "output", [".json"], config.overwrite)
     data = parser.instantiate_classes(config).data
     with interruptible("nothing has been written; run the same command again."):
         summary = summarize(data)
@@ -49,20 +48,20 @@ def main(argv: Sequence[str]) -> None:
         if duplicates == []:
             print("No image is there twice.")
         if config.output is not None:
-            made = {"environment": environment(), "command": shlex.join(sys.argv), "data": data.describe_split()}
-            _write(Path(config.output), made | record(summary, notes, duplicates))
+            made = {**provenance(), "data": data.describe_split()}
+            with new_file(Path(config.output), "output", config.overwrite) as draft:
+                write_json(draft, made | record(summary, notes, duplicates))
             print(f"written to {config.output}")
 
 
 def build_parser() -> LightningArgumentParser:
     """The parser of ``inspect``."""
-    parser = LightningArgumentParser(
-        prog="lt-lightning inspect",
+    parser = command_parser(
+        "inspect",
         description="Count the images of each class in each split, before anything is trained.",
-        exit_on_error=False,
-        allow_abbrev=False,
+        config_help="A YAML file or preset whose `data` is taken.",
+        action=_DataOfConfig,
     )
-    parser.add_argument("-c", "--config", action=_DataOfConfig, help="A YAML file or preset whose `data` is taken.")
     parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
     parser.add_argument(
         "--duplicates",
@@ -85,19 +84,3 @@ class _DataOfConfig(ConfigFile):
         if not isinstance(content, Mapping) or "data" not in content:
             raise UsageError(f"`--config` {str(value)!r} says nothing of `data`; give one that does, or `--data`.")
         apply_settings(parser, cfg, dest, path, {"data": content["data"]})
-
-
-def _check_output(path: Path, overwrite: bool) -> None:
-    if path.suffix != ".json":
-        raise UsageError(f"`output` {str(path)!r} must end in .json.")
-    if path.name == "results.json":
-        raise UsageError("`output` results.json would be taken for a run's own file; give another name.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"`output` {str(path)!r} exists; give another name, or `--overwrite true`.")
-
-
-def _write(path: Path, contents: Mapping[str, Any]) -> None:
-    try:
-        write_json(path, contents)
-    except OSError as error:
-        raise UsageError(f"`output` {str(path)!r} cannot be written ({error}); give another.") from error

@@ -8,8 +8,8 @@ import torch
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.data.splits import image_digests
-from lt_lightning.features.progress import progress_bar
 from lt_lightning.inspecting.summary import SPLITS
+from lt_lightning.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ def find_duplicates(data: LTDataModule, progress: bool = True) -> list[Duplicate
 
 
 def _hashes(data: LTDataModule, name: Split, progress: bool) -> list[bytes]:
-    images = data.split(name)
-    assert images is not None
+    images = data.required(name)
     found = []
     with progress_bar(f"{name} images", len(images), progress) as advance:
         for pixels, _ in data.undistorted_batches(name, torch.device("cpu")):
@@ -77,9 +76,7 @@ def _across(mine: Sequence[bytes], others: Sequence[bytes]) -> list[tuple[int, i
 
 
 def _described(data: LTDataModule, name: Split, other: Split, pairs: list[tuple[int, int]]) -> Duplicates:
-    mine, theirs = data.undistorted(name), data.undistorted(other)
-    assert mine is not None
-    assert theirs is not None
+    mine, theirs = data.required(name), data.required(other)
     places, seen = (torch.tensor(column) for column in zip(*pairs, strict=True))
     contradicting = int((mine.targets[places] != theirs.targets[seen]).sum())
     paths, other_paths = getattr(mine, "paths", None), getattr(theirs, "paths", None)

@@ -10,7 +10,7 @@ from lt_lightning.data import ImageFolderLT, LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.data.folder import passed_over
 from lt_lightning.functional import GROUPS, group_of
-from lt_lightning.wording import first_few
+from lt_lightning.wording import filling, first_few
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -39,8 +39,8 @@ class Summary:
 
     @property
     def imbalance_ratio(self) -> float:
-        """Training images of the largest class over those of the smallest."""
-        return max(self.class_counts) / min(self.class_counts)
+        """Training images of the largest class over those of the smallest that has any."""
+        return max(self.class_counts) / min(filter(None, self.class_counts))
 
     def groups(self) -> dict[str, dict[str, int]]:
         """How many ``classes``, and training ``images`` in them, are many, medium and few."""
@@ -79,8 +79,14 @@ def remarks(summary: Summary, data: LTDataModule) -> list[str]:
     if "test" not in summary.splits:
         found.append(_missing("test images to measure the tail on", "test", data))
     for name, counts in summary.splits.items():
-        without = [summary.class_names[number] for number, count in enumerate(counts) if not count]
-        if without and name != "train":
+        numbers = [number for number, count in enumerate(counts) if not count]
+        without = [summary.class_names[number] for number in numbers]
+        if without and name == "train":
+            found.append(
+                f"Of {len(summary.class_names)} classes {len(without)} without a training image, with which `fit` "
+                f"refuses to train: {first_few(without)}; {filling(numbers)}."
+            )
+        elif without:
             what = {"val": "validation", "test": "test"}[name]
             found.append(
                 f"Of {len(summary.class_names)} classes {len(without)} without a {what} image are left out of "

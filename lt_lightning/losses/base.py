@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lt_lightning.errors import UsageError, checked_counts
+from lt_lightning.errors import UsageError, check_word, checked_counts
 from lt_lightning.functional.checks import check_targets, check_width
 from lt_lightning.functional.precision import at_least_fp32, keeping_precision
-from lt_lightning.losses.reduction import Reduction, check_reduction, reduce
+from lt_lightning.losses.reduction import Reduction, reduce
 from lt_lightning.wording import numbers, settings_of
 
 
@@ -57,7 +57,7 @@ class Loss(nn.Module, ABC):
         self, class_counts: Sequence[int], weight: Sequence[float] | None = None, reduction: Reduction = "mean"
     ) -> None:
         super().__init__()
-        check_reduction(reduction)
+        check_word("reduction", reduction, Reduction)
         self.reduction: Reduction = reduction
         self.class_counts = checked_counts(class_counts)
         self.num_classes = len(self.class_counts)

@@ -1,11 +1,11 @@
 """Losses weighted by the effective number of samples of each class."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError, check_at_least_0
+from lt_lightning.errors import UsageError, check_at_least_0, check_word
 from lt_lightning.functional.binary import one_vs_all_loss, softmax_bce_loss
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.priors import class_balanced_weights
@@ -60,8 +60,7 @@ class ClassBalancedLoss(Loss):
         super().__init__(class_counts, reduction=reduction)
         if not 0 <= beta < 1:
             raise UsageError(f"`beta` must lie in [0, 1), but got {beta}.")
-        if kind not in get_args(Kind):
-            raise UsageError(f"`kind` must be one of {', '.join(get_args(Kind))}, but got {kind!r}.")
+        check_word("kind", kind, Kind)
         check_at_least_0(gamma=gamma)
         self.require_two_classes()
         self.one_vs_all = kind in ("sigmoid", "focal")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_share
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.reduction import Reduction, cross_entropy
 
@@ -30,8 +30,7 @@ class CrossEntropyLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(class_counts, weight, reduction)
-        if not 0 <= label_smoothing <= 1:
-            raise UsageError(f"`label_smoothing` must lie in [0, 1], but got {label_smoothing}.")
+        check_share(label_smoothing=label_smoothing)
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:  # noqa: ARG002

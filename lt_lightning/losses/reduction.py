@@ -1,28 +1,17 @@
 """From one loss per sample to one per batch, the same on one process as on many."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-from lt_lightning.errors import UsageError
 from lt_lightning.functional.precision import at_least_fp32
 
 Reduction = Literal["mean", "sum", "none"]
 
 _NO_CLASS = -(2**31)  # torch would leave targets of -100 out without a word, which no other loss does
-
-
-def check_reduction(reduction: str) -> None:
-    """Refuse an unknown reduction.
-
-    Raises:
-        UsageError: If ``reduction`` is not mean, sum or none.
-    """
-    if reduction not in get_args(Reduction):
-        raise UsageError(f"`reduction` must be mean, sum or none, but got {reduction!r}.")
 
 
 def reduce(losses: Tensor, weights: Tensor | None, reduction: Reduction) -> Tensor:

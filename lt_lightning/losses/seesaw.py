@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError, check_at_least_0
+from lt_lightning.errors import check_at_least_0, check_share
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.reduction import Reduction, cross_entropy
@@ -52,8 +52,7 @@ class SeesawLoss(Loss):
     ) -> None:
         super().__init__(class_counts, weight, reduction)
         check_at_least_0(p=p, q=q)
-        if not 0 <= floor <= 1:
-            raise UsageError(f"`floor` must lie in [0, 1], but got {floor}.")
+        check_share(floor=floor)
         self.p, self.q, self.floor = p, q, floor
         self.register_buffer("log_counts", self.counts.log(), persistent=False)
 

@@ -1,11 +1,10 @@
 """Losses that smooth the label."""
 
 from collections.abc import Sequence
-from typing import get_args
 
 from torch import Tensor
 
-from lt_lightning.errors import UsageError, check_above_0, check_at_least_0
+from lt_lightning.errors import UsageError, check_above_0, check_at_least_0, check_share, check_word
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.smoothing import (
     SmoothingShape,
@@ -49,8 +48,7 @@ class LORTLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(class_counts, reduction=reduction)
-        if not 0 <= delta <= 1:
-            raise UsageError(f"`delta` must lie in [0, 1], but got {delta}.")
+        check_share(delta=delta)
         if gap is not None:
             # A configuration always passes the default of `delta` too, so only another value counts as given.
             if delta != DEFAULT_DELTA:
@@ -111,11 +109,8 @@ class LabelAwareSmoothingLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(class_counts, weight, reduction)
-        for name, value in (("head", head), ("tail", tail)):
-            if not 0 <= value <= 1:
-                raise UsageError(f"`{name}` must lie in [0, 1], but got {value}.")
-        if shape not in get_args(SmoothingShape):
-            raise UsageError(f"`shape` must be one of {', '.join(get_args(SmoothingShape))}, but got {shape!r}.")
+        check_share(head=head, tail=tail)
+        check_word("shape", shape, SmoothingShape)
         check_above_0(power=power)
         self.head = head
         self.tail = tail

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_at_least_1
 from lt_lightning.functional.calibration import calibration_error, reliability_bins
 from lt_lightning.functional.checks import check_targets, check_width
 from lt_lightning.functional.groups import GROUPS
@@ -42,8 +42,7 @@ class CalibrationError(ExactMetric):
         self, class_counts: Sequence[int], group_thresholds: tuple[int, int] = (20, 100), num_bins: int = 15
     ) -> None:
         super().__init__()
-        if num_bins < 1:
-            raise UsageError(f"`num_bins` must be at least 1, but got {num_bins}.")
+        check_at_least_1(num_bins=num_bins)
         masks = group_masks(class_counts, group_thresholds)
         self.num_classes = masks.shape[1]
         self.num_bins = num_bins

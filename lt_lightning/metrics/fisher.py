@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_at_least_1
 from lt_lightning.functional.checks import check_targets, check_width
 from lt_lightning.functional.fisher import fisher_ratio
 from lt_lightning.metrics.base import ExactMetric
@@ -34,9 +34,7 @@ class FisherRatio(ExactMetric):
 
     def __init__(self, num_classes: int, num_features: int) -> None:
         super().__init__()
-        for name, value in (("num_classes", num_classes), ("num_features", num_features)):
-            if value < 1:
-                raise UsageError(f"`{name}` must be at least 1, but got {value}.")
+        check_at_least_1(num_classes=num_classes, num_features=num_features)
         self.num_classes = num_classes
         self.num_features = num_features
         self.add_state("sums", torch.zeros(num_classes, num_features, dtype=torch.float64), dist_reduce_fx="sum")

@@ -12,7 +12,14 @@ from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
 from lt_lightning.parser_errors import sentences
 from lt_lightning.pipeline import progress
-from lt_lightning.pipeline.parser import DEVICES, RESUME, build_parser, method_names, nothing_to_do
+from lt_lightning.pipeline.parser import (
+    DEVICES,
+    RESUME,
+    build_parser,
+    method_names,
+    nothing_to_do,
+    without_left_out,
+)
 from lt_lightning.pipeline.stages import Pipeline, show_results
 from lt_lightning.resuming import value_of
 from lt_lightning.same_run import without
@@ -43,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     if not methods and not any(word == "-h" or word.partition("=")[0].endswith("help") for word in arguments):
         raise nothing_to_do(arguments)
     with sentences("pipeline", parser=parser):
-        config = parser.parse_args(arguments)
+        config = parser.parse_args(list(without_left_out(arguments, methods)))
     if "resume" in config:
         raise UsageError(f"`resume` is {config.resume!r} in a file, but is only known on the command line; type it.")
     remains = "nothing has been trained yet." if begun is None else progress.what_remains(Path(begun))

@@ -3,22 +3,23 @@
 import inspect
 from argparse import SUPPRESS
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import zip_longest
 from typing import Any, Literal
 
+from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
 
 from lt_lightning import presets
 from lt_lightning.augmentations import Augmentation
-from lt_lightning.config_files import ConfigFile
+from lt_lightning.config_files import ConfigFile, apply_settings, command_parser
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.main import TRAINER_DEFAULTS, add_data_links
 from lt_lightning.modules import LTModule, RetrainModule
 from lt_lightning.samplers import EpochSampler
+from lt_lightning.wording import did_you_mean
 
 DEVICES = ("accelerator", "devices", "num_nodes", "strategy")
 _SHARED = (*DEVICES, "precision", "sync_batchnorm", "deterministic", "benchmark", "enable_progress_bar")
@@ -31,19 +32,26 @@ NO_AUGMENTATION = "none"
 OF_STAGES = ("sampler", "batch_size", "augmentation")
 """Options of the data that a stage may have of its own: none of them has a part in the split."""
 RESUME = "--resume"
+_NULL = "null"
+"""What is typed to leave a method out."""
 
 
 def method_names(arguments: Sequence[str]) -> list[str]:
     """The stage-2 methods that configuration files and options speak of, in order of appearance.
 
-    The parser is made for them, so they must be known before it parses.
+    The parser is made for them, so they must be known before it parses. A null leaves out what was named before.
 
     Raises:
-        UsageError: If a stage sets what the pipeline decides for all stages, or a method has no model.
+        UsageError: If a stage sets what the pipeline decides for all stages, a method has no model, or one is to be
+            left out that is not there.
     """
     found: dict[str, bool] = {}
     for keys, value in _settings(arguments):
         option = keys[-1]
+        if keys[0] == "stage2" and len(keys) == 2 and value in (None, _NULL):
+            _require_named(keys[1], found, typed=value == _NULL)
+            found.pop(keys[1], None)
+            continue
         if keys[0] == "stage2" and len(keys) > 1:
             found[keys[1]] = found.get(keys[1], False) or keys[2:3] == ("model",) or option == "help"
             if keys[1] == STAGE1:
@@ -59,14 +67,41 @@ def method_names(arguments: Sequence[str]) -> list[str]:
             )
     for name in (name for name, has_model in found.items() if not has_model):
         others = [other for other, has_model in found.items() if has_model]
-        close = get_close_matches(name, others)
-        meant = f" (did you mean {' or '.join(close)}?)" if close else ""
+        question = did_you_mean(name, others)
+        meant = f" ({question})" if question else ""
         there = f"; the configuration has {', '.join(others)}" if others else ""
         raise UsageError(
             f"`stage2.{name}` names a method without a `model`{meant}{there}; a new method needs "
             f"`--stage2.{name}.model`."
         )
     return list(found)
+
+
+def _require_named(name: str, found: Mapping[str, bool], typed: bool) -> None:
+    """Refuse to leave out what is not there; a file that stacks others has lost the name by now."""
+    if typed and name not in found:
+        question = did_you_mean(name, found)
+        meant = f" ({question})" if question else ""
+        raise UsageError(f"`stage2.{name}` is null, which leaves a method out, but none has this name{meant}.")
+
+
+def without_left_out(arguments: Sequence[str], methods: Sequence[str]) -> Iterator[str]:
+    """The words of a command line but for those about methods that were left out.
+
+    Args:
+        arguments: As typed.
+        methods: What :func:`method_names` found in them.
+    """
+    words = zip_longest(arguments, arguments[1:])
+    for word, following in words:
+        option, separator, value = word.partition("=")
+        keys = option.split(".")
+        is_null = len(keys) == 2 and (value if separator else following) == _NULL
+        if keys[0] == "--stage2" and len(keys) > 1 and (is_null or keys[1] not in methods):
+            if not separator:
+                next(words, None)
+        else:
+            yield word
 
 
 def nothing_to_do(arguments: Sequence[str]) -> UsageError:
@@ -83,9 +118,9 @@ def _settings(arguments: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any]]
     """Every (keys, value) that files and options set, before any validation."""
     for word, following in zip_longest(arguments, arguments[1:]):
         option, separator, value = word.partition("=")
-        given = value if separator else following
+        given = value if separator else following or ""
         if option in ("-c", "--config"):
-            yield from _leaves(presets.load(given or ""), ())
+            yield from _leaves(presets.load(given), ())
         elif option.startswith("--") and "." in option:
             yield tuple(option[2:].split(".")), given
 
@@ -98,15 +133,31 @@ def _leaves(content: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
         yield keys, content
 
 
+def _config_of(methods: Sequence[str]) -> type[ConfigFile]:
+    """``-c`` that knows these methods alone: what a file says of those that were left out it passes over."""
+
+    class ConfigOfMethods(ConfigFile):
+        @staticmethod
+        def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: Any) -> None:
+            path = presets.resolve(str(value))
+            content = presets.load(path)
+            if isinstance(content, Mapping) and isinstance(content.get("stage2"), Mapping):
+                # A null for one that is named again says nothing; to jsonargparse it would be a stage without defaults.
+                said = {name: stage for name, stage in content["stage2"].items() if stage is not None}
+                content = {**content, "stage2": {name: said[name] for name in said if str(name) in methods}}
+            apply_settings(parser, cfg, dest, path, content)
+
+    return ConfigOfMethods
+
+
 def build_parser(methods: Sequence[str]) -> LightningArgumentParser:
     """The parser for these stage-2 methods; it finds misspelt keys and wrong types of all stages at once."""
-    parser = LightningArgumentParser(
-        prog="lt-lightning pipeline",
+    parser = command_parser(
+        "pipeline",
         description="Train stage 1, then any number of stage-2 methods on it; print one table.",
-        exit_on_error=False,
-        allow_abbrev=False,
+        config_help="A YAML file or the name of a preset.",
+        action=_config_of(methods),
     )
-    parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file or the name of a preset.")
     parser.add_argument("--seed_everything", type=int, default=0, help="Seed of every stage.")
     parser.add_argument("--output", type=str, default="runs/pipeline", help="Each run makes a new version_K in it.")
     parser.add_argument(RESUME, type=str, default=SUPPRESS, help="A version_K that was interrupted, to go on with.")

@@ -1,7 +1,5 @@
 """The stages of a pipeline: all made and checked, then trained and tested one after another."""
 
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,7 +29,7 @@ from lt_lightning.modules.rehearsal import rehearse_module
 from lt_lightning.pipeline import interrupted, progress
 from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
-from lt_lightning.results import claim_folder, environment, job, sha256_of
+from lt_lightning.results import claim_folder, config_and_hash, provenance
 from lt_lightning.retraining import naming
 from lt_lightning.signals import sigterm_interrupts
 from lt_lightning.tables import accuracy_table, show
@@ -235,14 +233,10 @@ class Pipeline:
         for split in splits:
             data.split(split)  # their hashes are recorded, whatever was left to be trained
         rows = {name: done.rows[name] for name in (STAGE1, *self.methods)}
-        config = done.folder / progress.CONFIG
         record = {
-            "environment": environment(self.device),
-            "command": shlex.join(sys.argv),
-            "job": job(),
+            **provenance(self.device),
             "preset": done.preset,
-            "config": str(config),
-            "config_sha256": sha256_of(config) if config.is_file() else None,  # other processes have no folder
+            **config_and_hash(done.folder / progress.CONFIG),
             "seed": self.plan["seed_everything"],
             "data": data.describe_split(),
             "class_counts": data.class_counts,

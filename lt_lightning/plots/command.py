@@ -13,6 +13,9 @@ from lt_lightning.report.overwriting import add_overwrite, with_values
 
 _KINDS = "tail (accuracy per class), groups, logits, reliability, curves (of training), grid (settings compare tried)"
 
+_OF_TRAINING = "curves"
+"""The kind that needs no figures of the split."""
+
 
 def main(argv: Sequence[str]) -> None:
     """Read results, draw them, and name the files.
@@ -42,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
     overwrite = options.overwrite == "true"
     kinds = _named(options.kinds, list(KINDS), "--kinds")
     require_matplotlib()
-    runs, notes = collect(options.folders, options.split)
+    runs, notes = collect(options.folders, options.split, either=_OF_TRAINING in kinds)
     rows = group(runs)
     most = MOST_LINES
     if options.methods is not None:
@@ -50,10 +53,13 @@ def main(argv: Sequence[str]) -> None:
         most = len(rows)
     for note in notes:
         print(f"lt-lightning: note: {note}", file=sys.stderr)
-    files = [
-        (options.output / f"{name}.{options.format}", figure, left_out)
-        for name, figure, left_out in draw(rows, kinds, options.split, most)
+    of_images = [kind for kind in kinds if kind != _OF_TRAINING]
+    of_training = [kind for kind in kinds if kind == _OF_TRAINING]
+    drawn = [
+        *draw(_of_split(rows, options.split), of_images, options.split, most),
+        *draw(rows, of_training, options.split, most),
     ]
+    files = [(options.output / f"{name}.{options.format}", figure, left_out) for name, figure, left_out in drawn]
     if not files:
         raise UsageError(f"`--kinds` {','.join(kinds)}: these runs have left nothing that such a figure would show.")
     taken = [str(path) for path, _, _ in files if path.exists()]
@@ -63,6 +69,12 @@ def main(argv: Sequence[str]) -> None:
         save(figure, path, overwrite)
         more = f" (without {len(left_out)} rows, such as {left_out[0]}; `--methods` chooses)" if left_out else ""
         print(f"written to {path}{more}")
+
+
+def _of_split(rows: Sequence[Row], split: str) -> list[Row]:
+    """Rows without runs that have figures of the other split alone."""
+    kept = [Row(row.names, row.protocol, [run for run in row.runs if run.split == split]) for row in rows]
+    return [row for row in kept if row.runs]
 
 
 def _named(text: str, known: Sequence[str], option: str) -> list[str]:

@@ -1,8 +1,6 @@
 """``probe``: a linear classifier on any frozen network, as a checkpoint that stage 2 starts from."""
 
 import inspect
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,11 +12,11 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lt_lightning.backbones import Backbone, without_published_weights
 from lt_lightning.comparing.leaderboard import EDGE
 from lt_lightning.comparing.selection import BY_PENALTY
-from lt_lightning.config_files import ConfigFile
+from lt_lightning.config_files import command_parser
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.network_input import input_shape, say_how_images_are_prepared
 from lt_lightning.drafts import write_text
-from lt_lightning.errors import UsageError, check_above_0
+from lt_lightning.errors import UsageError, check_above_0, refusing_unbegun_modules
 from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.processes import joined_processes, on_first, rank_and_world_size
 from lt_lightning.interruption import interruptible
@@ -28,7 +26,7 @@ from lt_lightning.parser_errors import sentences
 from lt_lightning.probing.network import load_backbone, past_of_network
 from lt_lightning.probing.probe import PENALTIES, Probe, probe
 from lt_lightning.quiet import quiet
-from lt_lightning.results import check_writable, environment, file_and_hash, job, whole_or_gone, write_json
+from lt_lightning.results import check_writable, file_and_hash, provenance, whole_or_gone, write_json
 from lt_lightning.tables import accuracy_table, show
 
 _DOWNLOADED = ("pretrained", "weights")
@@ -49,7 +47,8 @@ def main(argv: Sequence[str]) -> None:
     plain = yaml.safe_load(text)["backbone"]
     penalties = _penalties(config.l2)
     fetches = config.checkpoint is None or config.allow_partial  # else the file's weights take the place of all
-    with nullcontext() if fetches else without_published_weights():
+    fetching = nullcontext() if fetches else without_published_weights()
+    with fetching, refusing_unbegun_modules("backbone"):
         made = parser.instantiate_classes(config)
     _check_weights(config.checkpoint, made.backbone, plain)
     output = Path(config.output)
@@ -69,13 +68,11 @@ def main(argv: Sequence[str]) -> None:
 
 def build_parser() -> LightningArgumentParser:
     """The parser of ``probe``."""
-    parser = LightningArgumentParser(
-        prog="lt-lightning probe",
+    parser = command_parser(
+        "probe",
         description="Give a pre-trained network a linear classifier for your classes, which stage 2 can start from.",
-        exit_on_error=False,
-        allow_abbrev=False,
+        config_help="A YAML file with these options.",
     )
-    parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file with these options.")
     parser.add_argument(
         "--checkpoint",
         type=str | None,
@@ -163,9 +160,7 @@ def _selection(found: Probe) -> str:
 def _record(found: Probe, backbone: Backbone, data: LTDataModule, checkpoint: str | None) -> dict[str, Any]:
     network = file_and_hash(checkpoint)
     return {
-        "environment": environment(found.device),
-        "command": shlex.join(sys.argv),
-        "job": job(),
+        **provenance(found.device),
         "preset": "probe",
         "seed": None,  # nothing is drawn
         "checkpoint": checkpoint,

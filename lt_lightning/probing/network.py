@@ -4,7 +4,7 @@ from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
 from lt_lightning.checkpoints import UNKNOWN, Entry
 from lt_lightning.modules.mismatch import mismatch_error
-from lt_lightning.modules.past import past_in, past_when_made
+from lt_lightning.modules.past import past_in, past_left, past_when_made
 
 
 def load_backbone(path: str, backbone: Backbone, allow_partial: bool = False) -> str:
@@ -42,7 +42,6 @@ def past_of_network(backbone: Backbone, path: str | None, allow_partial: bool = 
         Without a file, of a backbone of one's own that is said to begin with no published weights, that nobody knows:
         it has read its weights itself.
     """
-    made = past_when_made(backbone)
     if path is not None:
-        return [*past_in(path), *(made if allow_partial else [])]
-    return made or ([dict(UNKNOWN)] if backbone.state_dict() else [])
+        return [*past_in(path), *past_left(backbone, allow_partial)]
+    return past_when_made(backbone) or ([dict(UNKNOWN)] if backbone.state_dict() else [])

@@ -9,7 +9,7 @@ import torch
 
 from lt_lightning.backbones import Backbone
 from lt_lightning.comparing.checks import check_labelled
-from lt_lightning.comparing.evaluation import ROWS, accuracies, count_correct
+from lt_lightning.comparing.evaluation import ROWS, mean_accuracies
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.training import on_device
 from lt_lightning.data import LTDataModule
@@ -19,13 +19,13 @@ from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, Features, extract
 from lt_lightning.features.processes import rank_and_world_size
-from lt_lightning.features.progress import progress_bar
 from lt_lightning.features.room import check_room
 from lt_lightning.functional.logistic_regression import LinearFit, fit_logistic_regression, standardization
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.contract import length_of_features
 from lt_lightning.modules.evaluation import Evaluation
+from lt_lightning.progress import progress_bar
 
 PENALTIES = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Tried by default, on the mean cross entropy of standardised features: from underfitted to all but none."""
@@ -150,10 +150,8 @@ def _head(fit: LinearFit, class_counts: list[int]) -> LinearHead:
 def _score(head: LinearHead, val: Features | None, data: LTDataModule) -> float:
     if val is None:
         return float("nan")
-    (correct,) = count_correct([head], val, head.weight.device)
-    if correct is None:
-        return float("nan")
-    return accuracies(correct, val.targets, data.class_counts, data.group_thresholds)["all"]
+    (score,) = mean_accuracies([head], val, data.class_counts, data.group_thresholds, head.weight.device)
+    return score
 
 
 @torch.inference_mode()

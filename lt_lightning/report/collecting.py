@@ -7,10 +7,15 @@ from typing import Any
 
 from lt_lightning.errors import UsageError
 from lt_lightning.report.runs import Run, diverged_in, runs_in
-from lt_lightning.wording import first_few
+from lt_lightning.wording import first_few, one_line
+
+_OTHER = {"test": "val", "val": "test"}
+
+_IMAGES = {"test": "test", "val": "validation"}
+"""Splits in words."""
 
 
-def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], list[str]]:
+def collect(folders: Sequence[Path], split: str = "test", either: bool = False) -> tuple[list[Run], list[str]]:
     """Read every ``results.json`` below folders.
 
     A pipeline's stages are taken from its own file. Of runs that repeat each other, configuration and seed, the last
@@ -19,6 +24,7 @@ def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], li
     Args:
         folders: Folders, or files by name.
         split: ``test`` or ``val``.
+        either: Whether runs that have figures of the other split alone are taken as well, for their curves of training.
 
     Returns:
         The runs, in the order of their paths, and sentences on what was left out.
@@ -28,7 +34,8 @@ def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], li
     """
     notes: list[str] = []
     found: dict[tuple[Any, ...], Run] = {}
-    without, repeated = 0, 0
+    other = _OTHER[split]
+    without, elsewhere, repeated = 0, 0, 0
     diverged: list[str] = []
     pipelines: set[Path] = set()
     for place, path in _files(folders):
@@ -37,33 +44,45 @@ def collect(folders: Sequence[Path], split: str = "test") -> tuple[list[Run], li
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             runs = list(runs_in(record, path, split))
+            others = [] if runs else list(runs_in(record, path, other))
             diverged += (f"{name} in {path}" for name in diverged_in(record))
         except (OSError, ValueError) as error:
-            notes.append(f"{path} cannot be read ({' '.join(str(error).split())}) and is left out.")
+            notes.append(f"{path} cannot be read ({one_line(error)}) and is left out.")
         except (AttributeError, KeyError, TypeError):
             notes.append(f"{path} is no results file of this package and is left out.")
         else:
             if "stages" in record:
                 pipelines.add(place.parent)
             without += not runs
-            for run in runs:
-                key = (run.names, run.protocol, run.identity)
+            elsewhere += bool(others)
+            for run in (*runs, *(others if either else ())):
+                key = (run.names, run.protocol, run.identity, run.split)
                 repeated += key in found
                 if key not in found or _age(found[key].path) <= _age(run.path):
                     found[key] = run
     if not found:
-        reason = " ".join(notes) or f"none of {without} files below has figures of the {split} images."
-        raise UsageError(f"`folders` {' '.join(map(str, folders))} hold nothing to report: {reason}")
+        reasons = [*notes, _nothing_of(split, without, elsewhere)] if without else notes
+        raise UsageError(f"`folders` {' '.join(map(str, folders))} hold nothing to report: {' '.join(reasons)}")
     if diverged:
         shown = first_few(diverged, most=3)
         notes.append(f"{len(diverged)} rows of runs have no figures, as training diverged: {shown}.")
     if without:
-        other = {"test": "val", "val": "test"}[split]
-        notes.append(f"{without} runs without figures of the {split} images are left out; try `--split {other}`.")
+        but = ", but for curves" if either else ""
+        notes.append(f"{without} runs without figures of the {split} images are left out{but}; try `--split {other}`.")
     if repeated:
         notes.append(f"{repeated} runs were done again with the same configuration and seed; the last one counts.")
     runs = list(found.values())
     return runs, notes + _of_several_checkpoints(runs)
+
+
+def _nothing_of(split: str, without: int, elsewhere: int) -> str:
+    """Say where figures are, if there are any."""
+    reason = f"none of {without} files below has figures of the {_IMAGES[split]} images"
+    if not elsewhere:
+        return f"{reason}."
+    tested = ", or run `lt-lightning test` on their checkpoints" if split == "test" else ""
+    other = _OTHER[split]
+    return f"{reason}, but {elsewhere} of them of the {_IMAGES[other]} images; add `--split {other}`{tested}."
 
 
 def _of_several_checkpoints(runs: Sequence[Run]) -> list[str]:

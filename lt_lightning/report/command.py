@@ -5,8 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lt_lightning.drafts import check_new_file
 from lt_lightning.report.collecting import collect
-from lt_lightning.report.files import check_output, write
+from lt_lightning.report.files import FORMATS, write
 from lt_lightning.report.overwriting import add_overwrite, with_values
 from lt_lightning.report.rendering import tables
 from lt_lightning.report.rows import group
@@ -33,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     options = parser.parse_args(with_values(argv[1:]))
     overwrite = options.overwrite == "true"
     if options.output is not None:
-        check_output(options.output, overwrite)
+        check_new_file(options.output, "--output", list(FORMATS), overwrite)
     runs, notes = collect(options.folders, options.split)
     for note in notes:
         print(f"lt-lightning: note: {note}", file=sys.stderr)

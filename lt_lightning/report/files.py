@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from lt_lightning.drafts import new_file
-from lt_lightning.errors import UsageError
+from lt_lightning.report.options import as_typed
 from lt_lightning.report.rendering import to_markdown
-from lt_lightning.report.rows import Row
+from lt_lightning.report.rows import Row, differing_options
 from lt_lightning.report.runs import METRICS
 
 
 def _plain(rows: Sequence[Row], split: str) -> list[dict[str, Any]]:
     found = []
-    for row in rows:
-        plain: dict[str, Any] = {"split": split, **row.names._asdict(), **row.protocol._asdict()}
+    for row, options in zip(rows, differing_options(rows), strict=True):
+        plain: dict[str, Any] = {"split": split, **row.names._asdict(), "options": options, **row.protocol._asdict()}
         plain |= {"runs": len(row.runs), "checkpoints": len(row.by_checkpoint), "seeds": row.seeds}
         for metric in METRICS:
             plain |= {metric: row.mean(metric), f"{metric}_sd": row.deviation(metric)}
@@ -32,7 +32,8 @@ def to_csv(rows: Sequence[Row], split: str) -> str:
     writer = csv.DictWriter(text, list(plain[0]), lineterminator="\n")
     writer.writeheader()
     for row in plain:
-        writer.writerow({**row, "seeds": " ".join(map(str, row["seeds"])), "files": " ".join(row["files"])})
+        lists = {"seeds": " ".join(map(str, row["seeds"])), "files": " ".join(row["files"])}
+        writer.writerow({**row, "options": as_typed(row["options"]), **lists})
     return text.getvalue()
 
 
@@ -41,22 +42,8 @@ def to_json(rows: Sequence[Row], split: str) -> str:
     return json.dumps(_plain(rows, split), indent=1, allow_nan=False) + "\n"
 
 
-_FORMATS = {".csv": to_csv, ".md": to_markdown, ".json": to_json}
-
-
-def check_output(path: Path, overwrite: bool) -> None:
-    """Find what would keep a file from being written before anything is read.
-
-    Raises:
-        UsageError: If its name does not end as it should, is that of a run's own file, or is taken.
-    """
-    if path.suffix not in _FORMATS:
-        *others, last = _FORMATS
-        raise UsageError(f"`--output` {str(path)!r} must end in {', '.join(others)} or {last}.")
-    if path.name == "results.json":
-        raise UsageError("`--output` results.json would be taken for a run's own file; give another name.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"`--output` {str(path)!r} exists; give another name, or `--overwrite true`.")
+FORMATS = {".csv": to_csv, ".md": to_markdown, ".json": to_json}
+"""What makes the text of a file, by the end of its name."""
 
 
 def write(path: Path, rows: Sequence[Row], split: str, overwrite: bool = False) -> None:
@@ -66,4 +53,4 @@ def write(path: Path, rows: Sequence[Row], split: str, overwrite: bool = False) 
         UsageError: If it cannot be written, or there is a file by now that may not be replaced.
     """
     with new_file(path, "--output", overwrite) as draft:
-        draft.write_text(_FORMATS[path.suffix](rows, split), encoding="utf-8")
+        draft.write_text(FORMATS[path.suffix](rows, split), encoding="utf-8")

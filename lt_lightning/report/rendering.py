@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from lt_lightning.report.rows import Row, sections
+from lt_lightning.report.options import in_a_name
+from lt_lightning.report.rows import Row, differing_options, sections
 from lt_lightning.report.runs import Protocol
 from lt_lightning.tables import percent
 
@@ -48,14 +49,20 @@ def to_markdown(rows: Sequence[Row], split: str) -> str:
 
 
 def labels(rows: Sequence[Row]) -> list[str]:
-    """Method of each row, its preset where there are several, the settings' hash where only that tells two apart."""
+    """Method of each row, its preset where there are several, and what tells apart those that are still of one name.
+
+    That is the options in which they differ or, where these are none or too many, the settings' hash.
+    """
     names = [row.names for row in rows]
     several = len({name.preset for name in names}) > 1
     plain = [f"{name.preset}: {name.method}" if several else name.method for name in names]
-    return [
-        f"{label} [{name.settings}]" if plain.count(label) > 1 else label
-        for label, name in zip(plain, names, strict=True)
-    ]
+    hashed = [f"{label} [{name.settings}]" for label, name in zip(plain, names, strict=True)]
+    told = []
+    for label, by_hash, options in zip(plain, hashed, differing_options(rows), strict=True):
+        words = in_a_name(options)
+        by_options = by_hash if words is None else f"{label} with {words}"
+        told.append(label if plain.count(label) == 1 else by_options)
+    return [label if told.count(label) == 1 else by_hash for label, by_hash in zip(told, hashed, strict=True)]
 
 
 def runs_of(row: Row) -> str:

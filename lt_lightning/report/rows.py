@@ -1,10 +1,11 @@
 """Runs that differ in their seed alone make a row; rows whose figures compare make a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
+from lt_lightning.report.options import differing
 from lt_lightning.report.runs import Names, Protocol, Run
 
 
@@ -21,6 +22,11 @@ class Row:
         """Of the runs, each once; numbers first."""
         found = {run.seed for run in self.runs}
         return sorted(found, key=lambda seed: (0, seed, "") if isinstance(seed, int) else (1, 0, str(seed)))
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What its runs have in common, by name; none of rows of ``compare``."""
+        return self.runs[0].options
 
     @property
     def by_checkpoint(self) -> list[list[Run]]:
@@ -57,6 +63,20 @@ def group(runs: Sequence[Run]) -> list[Row]:
     for run in runs:
         rows.setdefault((run.names, run.protocol), Row(run.names, run.protocol)).runs.append(run)
     return sorted(rows.values(), key=lambda row: (row.names.data, row.protocol))
+
+
+def differing_options(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """Of each row the options in which it differs from others of its name and protocol."""
+    alike: dict[tuple[str, str, str, Protocol], list[int]] = {}
+    for place, row in enumerate(rows):
+        if row.options:
+            data, preset, method, _ = row.names
+            alike.setdefault((data, preset, method, row.protocol), []).append(place)
+    found: list[dict[str, str]] = [{} for _ in rows]
+    for places in alike.values():
+        for place, options in zip(places, differing([rows[place].options for place in places]), strict=True):
+            found[place] = options
+    return found
 
 
 def sections(rows: Sequence[Row]) -> dict[tuple[str, Protocol], list[Row]]:

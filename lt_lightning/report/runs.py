@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lt_lightning.report.options import flat
 from lt_lightning.same_run import PLACES, short_hash, without
 
 METRICS = ("all", "many", "medium", "few", "micro", "top3", "top5", "harmonic", "geometric", "worst", "ece")
@@ -74,6 +75,21 @@ class Run:
     """The checkpoint that a comparison started from."""
     checkpoint: str = ""
     """Hash of the network that stage 2 retrained; empty for a stage 1, and for a pipeline, which trains its own."""
+    split: str = "test"
+    """Of whose images the figures are, ``test`` or ``val``."""
+    options: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """By name, without those that are the run's own; none of a row of ``compare``."""
+
+
+class _Settings(NamedTuple):
+    """What a configuration says."""
+
+    own: str = ""
+    """Hash of what a run has in common with one that repeats it."""
+    common: str = ""
+    """Hash of what it has in common with one of another seed."""
+    options: Mapping[str, str] = {}
+    """The same by name."""
 
 
 def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
@@ -93,7 +109,7 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
     if "rows" in record:
         yield from _compared(record, path, split)
     elif "stages" in record:
-        hashes = _settings(path.parent / "config.yaml")
+        settings = _settings(path.parent / "config.yaml")
         network = str(record["selection"])  # of all stages
         for name, stage in record["stages"].items():
             if split in stage:
@@ -102,12 +118,13 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
                 own = _own_record(folder / "results.json")
                 evaluation = {"accuracy": stage[split], **own.get("evaluation", {}).get(split, {})}
                 said = {"bn_mode": own.get("bn_mode"), "selection": selection}
-                yield _run({**record, **said}, path, name, evaluation, folder, hashes)
+                yield _run({**record, **said}, path, name, split, evaluation, folder, settings)
     elif split in record["evaluation"]:
         method = " + ".join(str(record[part]) for part in ("head", "loss"))
-        config, settings = _settings(path.parent / "config.yaml")
-        hashes = config, short_hash(f"{settings} {record['selection']}")  # of one checkpoint there may be other heads
-        yield _run(record, path, method, record["evaluation"][split], path.parent, hashes)
+        settings = _settings(path.parent / "config.yaml")
+        common = short_hash(f"{settings.common} {record['selection']}")  # of one checkpoint there may be other heads
+        evaluation = record["evaluation"][split]
+        yield _run(record, path, method, split, evaluation, path.parent, settings._replace(common=common))
 
 
 def diverged_in(record: Mapping[str, Any]) -> list[str]:
@@ -131,11 +148,11 @@ def _run(
     record: Mapping[str, Any],
     path: Path,
     method: str,
+    split: str,
     evaluation: Mapping[str, Any],
     folder: Path,
-    hashes: tuple[str, str],
+    settings: _Settings,
 ) -> Run:
-    config, settings = hashes
     selection, _, by = str(record["selection"]).partition(":")
     protocol = Protocol(
         selection=selection,
@@ -145,7 +162,7 @@ def _run(
         aggregation="chosen epoch" if "ModelCheckpoint" in by else "last epoch",
     )
     figures = {**evaluation["accuracy"], "ece": evaluation.get("calibration", {}).get("ece", {}).get("all")}
-    names = Names(_data(record), str(record["preset"]), method, settings)
+    names = Names(_data(record), str(record["preset"]), method, settings.common)
     bins = evaluation.get("calibration", {}).get("bins", {})
     detail = _detail(record, evaluation, bins=bins, history=folder / "metrics.csv")
     # A checkpoint's name says little: another file may have had it, or have it in another folder.
@@ -156,8 +173,19 @@ def _run(
         # Files of equal weights differ: Lightning writes into them in which folder they lie.
         weights = f"{start['run']} {start['step']}" if "run" in start else start.get("sha256", "")
     unseeded = record["seed"] is None or record["seed"] is False  # then no run repeats another
-    identity = f"{path if unseeded or not config else config} {network} {weights}"
-    return Run(path, names, protocol, identity, record["seed"], _numbers(figures), detail, checkpoint=network)
+    identity = f"{path if unseeded or not settings.own else settings.own} {network} {weights}"
+    return Run(
+        path,
+        names,
+        protocol,
+        identity,
+        record["seed"],
+        _numbers(figures),
+        detail,
+        checkpoint=network,
+        split=split,
+        options=settings.options,
+    )
 
 
 def _detail(record: Mapping[str, Any], evaluation: Mapping[str, Any], **more: Any) -> Detail:
@@ -227,13 +255,14 @@ def _data(record: Mapping[str, Any]) -> str:
     return f"{name} ({shape}; few <{low}, many >{high})"
 
 
-def _settings(config: Path) -> tuple[str, str]:
-    """Hashes of a configuration: of what a run has in common with one that repeats it, and with one of another seed."""
+def _settings(config: Path) -> _Settings:
+    """What a configuration says; nothing where it cannot be read."""
     import yaml  # here, so that a report on comparisons is made with the standard library alone
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first, where it was built, takes a 30th of the time
     try:
         settings = yaml.load(config.read_text(encoding="utf-8"), Loader=loader)
     except (OSError, ValueError, yaml.YAMLError):
-        return "", ""
-    return short_hash(without(settings, PLACES)), short_hash(without(settings, _OF_THE_RUN))
+        return _Settings()
+    common = without(settings, _OF_THE_RUN)
+    return _Settings(short_hash(without(settings, PLACES)), short_hash(common), flat(common))

@@ -1,14 +1,15 @@
 """The contract of every training sampler."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_begun, refusing_abstract_classes
+from lt_lightning.functional.checks import kind_of
 from lt_lightning.wording import settings_of
 
 
@@ -64,10 +65,7 @@ class EpochSampler(Sampler[int], ABC):
     def _checked(self, drawn: object) -> Tensor:
         name = f"`draw` of `{type(self).__name__}`"
         if not isinstance(drawn, Tensor) or drawn.shape != (len(self),) or drawn.dtype != torch.int64:
-            kind = f"a {type(drawn).__name__}"
-            if isinstance(drawn, Tensor):
-                kind = f"shape {tuple(drawn.shape)}, {str(drawn.dtype).removeprefix('torch.')}"
-            raise UsageError(f"{name} must give indices of shape ({len(self)},), int64, but gave {kind}.")
+            raise UsageError(f"{name} must give indices of shape ({len(self)},), int64, but gave {kind_of(drawn)}.")
         if len(drawn) and not 0 <= int(drawn.min()) <= int(drawn.max()) < len(self.targets):
             raise UsageError(
                 f"{name} must give indices from 0 to {len(self.targets) - 1}, of the training images, but gave "
@@ -94,6 +92,24 @@ class EpochSampler(Sampler[int], ABC):
         return (
             f"{type(self).__name__}(images={len(self.targets)}, classes={len(self.class_counts)}, {settings_of(self)})"
         )
+
+
+def make_sampler(factory: Callable[[Tensor, int], EpochSampler], targets: Tensor, seed: int) -> EpochSampler:
+    """Make a sampler, and see that it is whole.
+
+    Args:
+        factory: Makes it from ``(targets, seed)``.
+        targets: Class of each training image, ``(N,)``.
+        seed: Seed of its draws.
+
+    Raises:
+        UsageError: If it lacks methods, or has left its base class's ``__init__`` out.
+    """
+    with refusing_abstract_classes():
+        made = factory(targets, seed)
+    if isinstance(made, EpochSampler):
+        check_begun("data.sampler", made, "targets", "(targets, seed)")
+    return made
 
 
 def places_in_class(classes: Tensor) -> Tensor:

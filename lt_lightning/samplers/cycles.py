@@ -6,7 +6,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import check_at_least_1
 from lt_lightning.samplers.base import ClassIndex, EpochSampler, places_in_class
 
 
@@ -38,8 +38,7 @@ class ClassBalancedSampler(EpochSampler):
 
     def __init__(self, targets: Sequence[int] | Tensor, seed: int = 0, samples_per_class: int = 4) -> None:
         super().__init__(targets, seed)
-        if samples_per_class < 1:
-            raise UsageError(f"`samples_per_class` must be at least 1, but got {samples_per_class}.")
+        check_at_least_1(samples_per_class=samples_per_class)
         self.samples_per_class = samples_per_class
         self._index = ClassIndex(self.targets, self.class_counts)
 

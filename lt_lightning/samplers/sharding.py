@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, check_at_least_1
 from lt_lightning.samplers.base import EpochSampler
 
 
@@ -43,8 +43,7 @@ class ShardedBatchSampler(Sampler[list[int]]):
         if not isinstance(sampler, EpochSampler):
             raise UsageError(f"`sampler` must be an EpochSampler, but got a {type(sampler).__name__}.")
         _check_rank(rank, world_size)
-        if batch_size < 1:
-            raise UsageError(f"`batch_size` must be at least 1, but got {batch_size}.")
+        check_at_least_1(batch_size=batch_size)
         if batch_size % world_size:
             raise UsageError(
                 f"`batch_size` counts the images of a step over all processes and must be a multiple of their number, "
@@ -96,8 +95,7 @@ class EvalBatchSampler(Sampler[list[int]]):
 
     def __init__(self, num_samples: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         _check_rank(rank, world_size)
-        if batch_size < 1:
-            raise UsageError(f"`eval_batch_size` must be at least 1, but got {batch_size}.")
+        check_at_least_1(eval_batch_size=batch_size)
         if num_samples < world_size:
             raise UsageError(f"{num_samples} images cannot be evaluated by {world_size} processes; use fewer.")
         self.num_samples = num_samples

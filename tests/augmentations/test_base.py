@@ -179,8 +179,8 @@ def test_what_comes_out_otherwise_than_it_went_in_is_refused(pictures, augmentat
     assert torch.equal(augment(augmentation, images, seeded()), augmentation(images, seeded()))
     assert augment(Mine(lambda images: images[..., 1:]), images, None).shape[-1] == images.shape[-1] - 1
     for change, found in (
-        (lambda images: images / 255, r"shape \(4, 3, .*\) and type float32"),
-        (lambda images: images[:3], r"shape \(3, 3, .* and type uint8"),
+        (lambda images: images / 255, r"a tensor of shape \(4, 3, .*\) and type float32"),
+        (lambda images: images[:3], r"a tensor of shape \(3, 3, .* and type uint8"),
         (lambda images: (images, None), "a tuple"),
     ):
         with pytest.raises(UsageError, match=f"`data.augmentation` Mine must give images .* but gave {found}"):

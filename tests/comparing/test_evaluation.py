@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from lt_lightning.comparing import evaluation
-from lt_lightning.comparing.evaluation import accuracies, count_correct, evaluate, predict, predict_parts, share_correct
+from lt_lightning.comparing.evaluation import (
+    accuracies,
+    count_correct,
+    evaluate,
+    mean_accuracies,
+    predict,
+    predict_parts,
+    predicted_classes,
+    share_correct,
+)
 from lt_lightning.features import Features
 from lt_lightning.heads import CosineHead, LinearHead, LogitAdjustmentHead, MaxNormHead, TauNormHead
 from lt_lightning.losses import CrossEntropyLoss
@@ -64,7 +73,11 @@ def test_one_pass_judges_all_heads(monkeypatch):
     for head, correct in zip(heads, found, strict=False):
         classes = head.predict(features.values[0]).argmax(dim=1)
         assert correct.tolist() == torch.bincount(TARGETS[classes == TARGETS], minlength=3).tolist()
+    scores = mean_accuracies([heads[1], broken], features, COUNTS, THRESHOLDS, torch.device("cpu"))
+    assert scores[0] == accuracies(found[1], TARGETS, COUNTS, THRESHOLDS)["all"]
+    assert scores[1] != scores[1]  # NaN
     parts = list(predict_parts(heads[1], features, torch.device("cpu")))
+    assert torch.equal(predicted_classes(heads[1], features, torch.device("cpu")), torch.cat(parts).argmax(dim=1))
     assert [len(part) for part in parts] == [40, 40, 10]
 
 

@@ -6,7 +6,7 @@ from weakref import ref
 import pytest
 import torch
 
-from lt_lightning.comparing import checks, rows, testing
+from lt_lightning.comparing import checks, evaluation, rows, testing
 
 pytestmark = pytest.mark.filterwarnings("ignore:No method is better:UserWarning")
 
@@ -14,14 +14,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:No method is better:UserWarning"
 @pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning")
 def test_scores_are_accuracies_on_validation_images(run, monkeypatch):
     asked = []
-    original = rows.count_correct
+    original = evaluation.count_correct
 
     def count(heads, features, device):
         asked.append((len(heads), len(features)))
         return original(heads, features, device)
 
-    monkeypatch.setattr(rows, "count_correct", count)
-    monkeypatch.setattr(checks, "count_correct", count)
+    for module in (evaluation, checks):
+        monkeypatch.setattr(module, "count_correct", count)
     found = run("lort,tau_norm", {"lr": [0.01, 0.1]}, seeds=(0, 1))
     # Stage 1 on both sets of images, itself, and all heads of all settings in one pass.
     assert [number for number, _ in asked] == [1, 1, 1, 2 * 2 + 1]

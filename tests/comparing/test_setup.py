@@ -7,6 +7,7 @@ from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options
 from lt_lightning.comparing.settings import Settings
 from lt_lightning.comparing.setup import Setup
+from lt_lightning.data import DigitsLT
 from lt_lightning.errors import UsageError
 
 
@@ -26,6 +27,15 @@ def test_views_are_as_many_as_the_longest_method_has_epochs(setup, views, expect
 
 def test_batch_size_reaches_every_method(setup):
     assert {point.method.plain["batch_size"] for point in setup(batch_size=7).every_point} == {7}
+
+
+def test_what_data_say_of_their_classes_is_asked_before_methods_are_made(setup):
+    class Method(DigitsLT):
+        def class_counts(self):
+            return [10] * 10
+
+    with pytest.raises(UsageError, match=r"^`class_counts` of `Method` is a method; put `@property` before it"):
+        setup(data=Method())
 
 
 @pytest.mark.parametrize("name", ["oracle", "stage 1"])

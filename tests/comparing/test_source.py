@@ -8,8 +8,10 @@ import torchvision
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import SmallCNN, TorchvisionBackbone
+from lt_lightning.checkpoints import UNKNOWN, reading
 from lt_lightning.comparing.source import read_source
 from lt_lightning.errors import UsageError
+from lt_lightning.modules import RetrainModule
 
 
 def test_backbone_classifier_and_record(foreign, make_data, stage1, digits):
@@ -26,6 +28,34 @@ def test_backbone_classifier_and_record(foreign, make_data, stage1, digits):
     ours = read_source(str(stage1), SmallCNN(8), digits(), None, False)
     assert ours.order_is_said
     assert ours.origins == [{"weights": "file", "train": ours.split["hashes"]["train"]}]
+
+
+@pytest.mark.parametrize("allow_partial", [True, False])
+def test_a_part_that_the_file_lacks_has_the_past_of_the_backbone_as_in_fit(stage1, digits, tmp_path, allow_partial):
+    class Loaded(SmallCNN):
+        weights_file = "mine.pth"
+
+    contents, data, path = torch.load(stage1, weights_only=True), digits(), tmp_path / "part.ckpt"
+    if allow_partial:
+        del contents["state_dict"]["backbone.layers.0.weight"]
+    torch.save(contents, path)
+    found = read_source(str(path), Loaded(8), data, None, allow_partial)
+    module = RetrainModule(data.class_counts, str(path), Loaded(8), allow_partial=allow_partial)
+    module.start_from_checkpoint()
+    assert found.past == ([UNKNOWN] if allow_partial else [])
+    assert found.origins == module.past
+
+
+def test_a_file_is_opened_once(foreign, make_data, monkeypatch):
+    original, opened = reading.open_safely, []
+
+    def open_safely(path):
+        opened.append(path)
+        return original(path)
+
+    monkeypatch.setattr(reading, "open_safely", open_safely)
+    read_source(str(foreign), SmallCNN(8, in_channels=3), make_data(), None, False)
+    assert opened == [foreign]
 
 
 def test_a_network_that_asks_for_its_version_is_read(tmp_path, make_data):

@@ -148,12 +148,30 @@ def test_a_command_without_its_images_says_so(stage, what):
 
 
 def test_training_needs_images():
-    with pytest.raises(UsageError, match="`Made` has no training images"):
+    with pytest.raises(UsageError, match=r"`Made` has no training images; `fit` needs some\.$"):
         Made([2], {}).setup("fit")
     with pytest.raises(UsageError, match=r"needs `setup\('fit'\)` first"):
         Made([2], {"train": [0, 0]}).train_dataloader()
     with pytest.raises(UsageError, match="`predict` needs some"):
         Made([2], {}).predict_dataloader()
+
+
+def test_images_that_are_required_are_there_or_the_error_says_what_to_give(folder_root):
+    files = ImageFolderLT(str(folder_root), image_size=16)
+    assert files.required("train") is files.split("train")
+    pixels, targets = files.required("train", undistorted=True).__getitems__([0, 12])
+    again, _ = files.undistorted("train").__getitems__([0, 12])
+    assert torch.equal(pixels, again)
+    assert targets.tolist() == [0, 1]
+    made = Made([2], {"train": [0, 0]})
+    for undistorted in (True, False):
+        with pytest.raises(UsageError, match=r"`Made` has no test images; `compare` needs some\.$"):
+            made.required("test", "compare", undistorted)
+    made.remedy_for = lambda name: f"fill {name}"
+    with pytest.raises(UsageError, match=r"has no validation images; fill val\.$"):
+        made.required("val")
+    with pytest.raises(UsageError, match=r"has no validation images; `validate` needs some: fill val\.$"):
+        made.required("val", "validate")
 
 
 def test_sampler_is_injected_and_seeded(monkeypatch):
@@ -328,7 +346,7 @@ def test_undistorted_batches_show_each_image_once_over_all_processes(monkeypatch
             assert len(images) <= made.eval_batch_size
             seen += [(int(image[0, 0, 0]), int(target)) for image, target in zip(images, targets, strict=True)]
     assert sorted(seen) == [(0, 0), (1, 0), (2, 1), (3, 0)]
-    with pytest.raises(UsageError, match="`Made` has no images of the split 'val'"):
+    with pytest.raises(UsageError, match=r"`Made` has no validation images\.$"):
         next(made.undistorted_batches("val", torch.device("cpu")))
 
 

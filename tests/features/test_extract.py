@@ -12,7 +12,7 @@ from lt_lightning.backbones import Backbone, ResNet20, SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError
-from lt_lightning.features import ExtractionOptions, extract, progress
+from lt_lightning.features import ExtractionOptions, extract, foresight
 from lt_lightning.features.extract import _block_seed
 from lt_lightning.features.views import BLOCK, Block
 from tests.one_device import OneDevice
@@ -107,7 +107,7 @@ def test_half_precision_is_near(dtype, precision, tolerance, counting, digits_da
         ({"views": 0}, '`views` must be 1, a larger number or "all", but got 0'),
         ({"views": 2, "split": "test"}, "`views` 2 augment, which is for training images, but `split` is 'test'; use"),
         ({"views": "all", "split": "val"}, "`views` all augment"),
-        ({"split": "val", "data": DigitsLT(val_from="none")}, "`DigitsLT` has no val images to extract features of"),
+        ({"split": "val", "data": DigitsLT(val_from="none")}, r"`DigitsLT` has no validation images\.$"),
     ],
 )
 def test_what_cannot_be_extracted_is_said(arguments, sentence, counting, digits_data, options):
@@ -254,7 +254,7 @@ def test_full_disks_are_found_before_the_first_pass(counting, digits_data, optio
 
 def test_a_long_extraction_of_a_split_says_so(counting, digits_data, options, monkeypatch, capsys):
     now = itertools.count(step=256)  # a second an image: the first block has come when the clock is asked again
-    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(now)))
+    monkeypatch.setattr(foresight, "time", SimpleNamespace(perf_counter=lambda: next(now)))
     extract(counting, digits_data, views=2, options=options(progress=True))
     said = "features of train: about 9.2 minutes; `views` 1 would take 4.6 minutes\n"  # 276 images
     assert capsys.readouterr().out.count(said) == 1

@@ -86,7 +86,7 @@ def test_a_resumed_run_keeps_the_radius() -> None:
         ({"radius": 0.0}, r"`radius` must be above 0, but got 0\.0"),
         ({"radius": float("nan")}, "`radius` must be a finite number, but got nan"),
         ({"threshold": 1.5}, r"`threshold` must lie in \[0, 1\], but got 1\.5"),
-        ({"project_every": "batch"}, "`project_every` must be step or epoch, but got 'batch'"),
+        ({"project_every": "batch"}, "`project_every` must be one of step, epoch, but got 'batch'"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -116,7 +116,7 @@ def test_features_of_another_training_set_are_refused() -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(UsageError, match="`metric` must be cosine or euclidean, but got 'l2'"):
+    with pytest.raises(UsageError, match="`metric` must be one of cosine, euclidean, but got 'l2'"):
         NCMHead(4, COUNTS, metric="l2")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="each class as often"):
         NCMHead(4, COUNTS).init_from_features(drawn(10, 0), TARGETS.flip(0) * 0)

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from lt_lightning import cli
+from lt_lightning.inspecting import command
+from lt_lightning.inspecting.summary import summarize
 
 
 def test_a_folder_is_looked_at(folder_root, here, capsys):
@@ -50,6 +52,18 @@ def test_bad_input_is_one_sentence(options, sentence, here, capsys):
     assert stop.value.code == 2
     assert sentence in capsys.readouterr().err
     assert (here / "there.json").read_text() == "kept"
+
+
+def test_a_file_that_appears_meanwhile_stays(here, monkeypatch, capsys):
+    def summarize_beside_others(data):
+        (here / "tail.json").write_text("theirs")
+        return summarize(data)
+
+    monkeypatch.setattr(command, "summarize", summarize_beside_others)
+    with pytest.raises(SystemExit):
+        cli.main(["inspect", "--data=DigitsLT", "--output=tail.json"])
+    assert "`output` 'tail.json' exists" in capsys.readouterr().err
+    assert (here / "tail.json").read_text() == "theirs"
 
 
 def test_a_file_is_replaced_on_request(here):

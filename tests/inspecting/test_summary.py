@@ -55,6 +55,16 @@ def test_classes_without_images_are_named(folder_root):
     assert found == ("Of 3 classes 1 without a validation image are left out of that split's mean accuracies: cat.")
 
 
+def test_a_class_without_training_images_is_shown_and_named():
+    summary = counted([9, 0, 3])
+    assert summary.imbalance_ratio == 3
+    (found,) = (one for one in remarks(summary, DigitsLT()) if "without" in one)
+    assert found == (
+        "Of 3 classes 1 without a training image, with which `fit` refuses to train: c1; give class 1 a training "
+        "image, or leave it out of the classes and number the others anew."
+    )
+
+
 def test_test_images_of_no_known_class_are_counted_apart():
     data = DigitsLT()
     test = data.split("test")

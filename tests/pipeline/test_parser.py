@@ -63,6 +63,47 @@ def test_a_misspelt_method_is_none_of_its_own(here):
     assert not (here / "runs").exists()
 
 
+def _stages_printed(capsys, *arguments):
+    with pytest.raises(SystemExit):
+        pipeline.main([*arguments, "--print_config"])
+    return yaml.safe_load(capsys.readouterr().out)["stage2"]
+
+
+def test_null_leaves_a_method_out(here, capsys):
+    both = write(here, lort=retrain(), lws=retrain(2))
+    (here / "stacking.yaml").write_text("stack: tiny.yaml\nstage2: {lort: null}\n")
+    (here / "after.yaml").write_text("stage2: {lort: null}\n")
+    options = ["--stage2.lort.trainer.max_epochs", "3"]
+    for arguments in (
+        ["pipeline", "-c", "stacking.yaml"],
+        [*both, "-c", "after.yaml"],
+        [*both, "--stage2.lort=null"],
+        [*both, *options, "--stage2.lort", "null", "--seed_everything=1"],
+    ):
+        stages = _stages_printed(capsys, *arguments)
+        assert {name: stage["trainer"]["max_epochs"] for name, stage in stages.items()} == {"lws": 2}
+
+
+def test_a_method_that_was_left_out_can_be_named_again(here, capsys):
+    both = write(here, lort=retrain(5), lws=retrain())
+    (here / "after.yaml").write_text("stage2: {lort: null}\n")
+    (here / "again.yaml").write_text(yaml.safe_dump({"stage2": {"lort": {"model": retrain()["model"]}}}))
+    stages = _stages_printed(capsys, *both, "-c", "after.yaml", "-c", "again.yaml")
+    assert stages["lort"]["trainer"]["max_epochs"] == 5
+    with pytest.raises(
+        UsageError, match=r"^`stage2.lort` names a method without a `model`; the configuration has lws;"
+    ):
+        pipeline.main([*both, "--stage2.lort=null", "--stage2.lort.trainer.max_epochs=1"])
+
+
+def test_what_leaves_no_method_is_refused(here):
+    both = write(here, lort=retrain(), lws=retrain())
+    with pytest.raises(UsageError, match=r"^`stage2` names no method; give a configuration"):
+        pipeline.main([*both, "--stage2.lort=null", "--stage2.lws=null"])
+    with pytest.raises(UsageError, match=r"^`stage2.lrt` is null, .* none has this name \(did you mean lort\?\)\.$"):
+        pipeline.main([*both, "--stage2.lrt=null"])
+
+
 @pytest.mark.parametrize("typed", [["--stage1.trainer.devices=2"], ["--stage1.trainer.devices", "2"]])
 def test_devices_on_the_command_line_of_a_stage(here, typed):
     with pytest.raises(UsageError, match=r"`stage1.trainer.devices` is '2', .* set `trainer.devices` for the whole"):

@@ -37,6 +37,19 @@ def test_training_runs(folder, here, capsys):
     assert all((here / word).stat().st_size > 10_000 for word in shown if word.startswith("plots/"))
 
 
+def test_curves_need_no_figures_of_test_images(folder, here, capsys):
+    runs = [str(path.parent) for path in folder.rglob("results.json") if "compared" not in path.parts]
+    cli.main(["plot", *runs])
+    said = capsys.readouterr()
+    assert said.out.split() == ["written", "to", "plots/curves.png"]
+    assert "2 runs without figures of the test images are left out, but for curves; try `--split val`." in said.err
+    cli.main(["plot", *runs, f"{folder}/compared", "--output=mixed", "--kinds=curves,tail"])
+    assert [path.name for path in sorted((here / "mixed").iterdir())] == ["curves.png", "tail.png"]
+    with pytest.raises(SystemExit):
+        cli.main(["plot", *runs, "--kinds=tail"])
+    assert "2 of them of the validation images; add `--split val`" in capsys.readouterr().err
+
+
 def test_a_comparison(folder, here, capsys):
     cli.main(["plot", f"{folder}/compared", "--output=figures", "--format=svg", "--kinds=tail,grid,curves"])
     assert sorted(path.name for path in (here / "figures").iterdir()) == ["grid.svg", "tail.svg"]

@@ -132,12 +132,28 @@ def test_what_cannot_be_read_is_named_and_left_out(write, run, rows_of):
     assert rows_of(".", split="val")[0][0].mean("all") == 0.3
 
 
+def test_runs_with_figures_of_the_other_split_are_taken_on_request(write, run, here):
+    write("tested", run(0.4))
+    write("fitted", run(0.3, split="val"), "lr: 0.1\n")
+    runs, notes = report.collect([here], either=True)
+    assert [(found.split, found.figures["all"]) for found in runs] == [("val", 0.3), ("test", 0.4)]
+    assert notes == ["1 runs without figures of the test images are left out, but for curves; try `--split val`."]
+    with pytest.raises(
+        UsageError, match=r"of the validation images, but 1 of them of the test images; add `--split test`\.$"
+    ):
+        report.collect([here / "tested"], "val")
+
+
 @pytest.mark.parametrize(
     ("folder", "sentence"),
     [
         ("nowhere", "`folders` names 'nowhere', which does not exist"),
         ("empty", "`folders` names 'empty', below which there is no results.json"),
-        ("val", "`folders` val hold nothing to report: none of 1 files below has figures of the test images"),
+        (
+            "val",
+            "none of 1 files below has figures of the test images, but 1 of them of the validation images; add "
+            "`--split val`, or run `lt-lightning test` on their checkpoints.",
+        ),
     ],
 )
 def test_nothing_to_report_is_one_sentence(write, run, here, folder, sentence):

@@ -40,3 +40,15 @@ def test_a_table_that_appears_meanwhile_stays(write, run, rows_of, here):
     with pytest.raises(UsageError, match=r"`--output` 'table.csv' exists"):
         files.write(Path("table.csv"), rows_of("a")[0], "test")
     assert (here / "table.csv").read_text() == "theirs"
+
+
+def test_options_in_which_rows_differ_have_a_column(write, run, rows_of):
+    for rate in (0.1, 0.2):
+        write(f"{rate}", run(0.4), f"model: {{lr: {rate}, momentum: 0.9}}\n")
+    rows, _ = rows_of(".")
+    lines = csv.DictReader(files.to_csv(rows, "test").splitlines())
+    assert [line["options"] for line in lines] == ["model.lr=0.1", "model.lr=0.2"]
+    assert [row["options"] for row in json.loads(files.to_json(rows, "test"))] == [
+        {"model.lr": "0.1"},
+        {"model.lr": "0.2"},
+    ]

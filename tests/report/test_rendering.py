@@ -50,3 +50,20 @@ def test_runs_and_caption_say_of_what_a_spread_is(write, compared, rows_of, caps
     shown = " ".join(capsys.readouterr().out.split())
     assert several in shown
     assert all(text in shown for text in ("42.0 ± 2.0", "3 × 5", "3 × 1"))
+
+
+def test_rows_of_one_name_say_in_which_options_they_differ(write, run, rows_of):
+    for number, (seed, rate, callbacks) in enumerate([(0, 0.1, ""), (1, 0.1, ""), (0, 0.2, "")]):
+        write(f"{number}", run(0.4, seed=seed), f"seed_everything: {seed}\nmodel: {{lr: {rate}}}\n{callbacks}")
+    rows, _ = rows_of(".")
+    assert report.labels(rows) == ["LinearHead + LORTLoss with lr 0.1", "LinearHead + LORTLoss with lr 0.2"]
+    assert [row.seeds for row in rows] == [[0, 1], [0]]
+    write("3", run(0.5), "model: {lr: 0.1, sizes: [1, 2]}\n")
+    shown = report.labels(rows_of(".")[0])
+    assert [label.partition("LORTLoss ")[2][:4] for label in shown] == ["with", "with", "[" + shown[-1][-9:-6]]
+
+
+def test_a_hash_is_shown_where_options_tell_nothing_apart(write, run, rows_of):
+    for place, by in (("a", "val: linear of compare"), ("b", "val: crt of compare")):
+        write(place, run(0.4, selection=by), "lr: 0.1\n")
+    assert all(re.search(r"LORTLoss \[[0-9a-f]{8}\]$", label) for label in report.labels(rows_of(".")[0]))

@@ -61,7 +61,7 @@ def test_other_settings_and_other_data_are_other_rows(write, run, rows_of):
     rows, _ = rows_of("a", "b", "c")
     assert [len(row.runs) for row in rows] == [1, 1, 1]
     shown = report.to_markdown(rows, "test")
-    assert shown.count("| LinearHead + LORTLoss [") == 2  # a hash only where nothing else tells them apart
+    assert all(f"| LinearHead + LORTLoss with lr {rate} |" in shown for rate in (0.1, 0.2))
     assert shown.count("**test, made (") == 2
 
 

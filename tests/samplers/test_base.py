@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import ClassBalancedSampler, EpochSampler, InstanceSampler, ShardedBatchSampler
-from lt_lightning.samplers.base import ClassIndex, places_in_class
+from lt_lightning.samplers.base import ClassIndex, make_sampler, places_in_class
 
 
 class Backwards(EpochSampler):
@@ -22,11 +22,22 @@ def test_a_sampler_of_ones_own_takes_one_method():
     assert list(ShardedBatchSampler(Backwards([0, 1, 1, 1]), 2, rank=1, world_size=2)) == [[2], [0]]
 
 
+class Unbegun(Backwards):
+    def __init__(self, targets, seed=0):
+        self.order = targets
+
+
+def test_a_sampler_that_has_left_its_base_out_is_refused():
+    assert isinstance(make_sampler(Backwards, torch.tensor([0, 1]), 0), Backwards)
+    with pytest.raises(UsageError, match=r"`data.sampler` Unbegun must begin .* `super\(\).__init__\(targets, seed\)`"):
+        make_sampler(Unbegun, torch.tensor([0, 1]), 0)
+
+
 @pytest.mark.parametrize(
     ("drawn", "sentence"),
     [
-        (torch.arange(3), r"must give indices of shape \(4,\), int64, but gave shape \(3,\), int64"),
-        (torch.rand(4), r"must give indices of shape \(4,\), int64, but gave shape \(4,\), float32"),
+        (torch.arange(3), r"must give indices of shape \(4,\), .* gave a tensor of shape \(3,\) and type int64"),
+        (torch.rand(4), r"must give indices of shape \(4,\), .* gave a tensor of shape \(4,\) and type float32"),
         ([0, 1, 2, 3], "but gave a list"),
         (torch.arange(1, 5), "must give indices from 0 to 3, of the training images, but gave 1 to 4"),
         (torch.arange(-1, 3), "but gave -1 to 2"),

@@ -20,8 +20,7 @@ from lt_lightning.losses import (
     SeesawLoss,
     SoftSelectionLogisticLoss,
 )
-from lt_lightning.retraining.slopes.base import Slopes, by_head
-from lt_lightning.retraining.slopes.constants import constants
+from lt_lightning.retraining.slopes.base import Slopes, by_head, constants
 
 _LOSSES = (
     ClassBalancedLoss,

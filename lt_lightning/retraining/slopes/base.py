@@ -44,6 +44,13 @@ class Slopes(ABC):
         """Give each loss the state that it would have from training alone; most have none."""
 
 
+def constants(loss: Loss) -> Hashable:
+    """Class, arguments and buffers of a loss: equal for two that compute the same."""
+    own = {name: value for name, value in vars(loss).items() if not name.startswith("_") and name != "training"}
+    buffers = {name: tuple(buffer.tolist()) for name, buffer in loss.named_buffers()}
+    return type(loss), repr(sorted(own.items())), tuple(sorted(buffers.items()))
+
+
 def target_index(logits: Tensor, targets: Tensor) -> Tensor:
     """Places of the targets in logits ``(N, H, K)``, as ``gather`` and ``scatter`` want them: ``(N, H, 1)``."""
     return targets.view(-1, 1, 1).expand(-1, logits.shape[1], 1)

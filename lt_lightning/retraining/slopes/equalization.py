@@ -7,8 +7,7 @@ from torch import Tensor
 
 from lt_lightning.functional import equalization_weights
 from lt_lightning.losses import EqualizationLossV2, Loss
-from lt_lightning.retraining.slopes.base import Slopes, target_index
-from lt_lightning.retraining.slopes.constants import constants
+from lt_lightning.retraining.slopes.base import Slopes, constants, target_index
 
 
 class EqualizationSlopes(Slopes):

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from lt_lightning.functional.in_negative import in_negative_terms
 from lt_lightning.losses import LGLINRLoss, Loss
-from lt_lightning.retraining.slopes.base import Slopes
-from lt_lightning.retraining.slopes.constants import constants
+from lt_lightning.retraining.slopes.base import Slopes, constants
 
 
 class InNegativeSlopes(Slopes):

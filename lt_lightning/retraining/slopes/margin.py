@@ -7,8 +7,7 @@ from torch import Tensor
 
 from lt_lightning.functional import scale_with_margin
 from lt_lightning.losses import ELMLoss, Loss, MaximumMarginLDAMLoss
-from lt_lightning.retraining.slopes.base import Slopes, by_head
-from lt_lightning.retraining.slopes.constants import constants
+from lt_lightning.retraining.slopes.base import Slopes, by_head, constants
 
 
 class MarginSlopes(Slopes):

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from lt_lightning.losses import ClassBalancedLoss, LogisticLoss, Loss
-from lt_lightning.retraining.slopes.base import Slopes, target_index
-from lt_lightning.retraining.slopes.constants import constants
+from lt_lightning.retraining.slopes.base import Slopes, constants, target_index
 
 
 class OneVsAllSlopes(Slopes):

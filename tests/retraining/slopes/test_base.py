@@ -1,7 +1,7 @@
 """What tells two losses apart."""
 
 from lt_lightning.losses import EqualizationLossV2, FocalLoss, LogisticLoss
-from lt_lightning.retraining.slopes.constants import constants
+from lt_lightning.retraining.slopes.base import constants
 
 COUNTS = [3, 1]
 

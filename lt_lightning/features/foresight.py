@@ -1,0 +1,35 @@
+"""How long an extraction will take."""
+
+import time
+
+from lt_lightning.wording import duration
+
+_LOOK = 10.0  # seconds after which the rest is estimated; the first ones go into starting workers
+_LONG = 120.0  # seconds that are worth a word
+
+
+class Foresight:
+    """Says once, after the first seconds, how long an extraction will take, if that is long.
+
+    Args:
+        title: What is going on.
+        total: Images to pass.
+        views: How many views of each.
+        wanted: Whether it is to be said.
+    """
+
+    def __init__(self, title: str, total: int, views: int, wanted: bool) -> None:
+        self.title, self.total, self.views, self.wanted = title, total, views, wanted
+        self.done, self.started = 0, time.perf_counter()
+
+    def advance(self, images: int) -> None:
+        """Count images that have passed."""
+        self.done += images
+        seconds = time.perf_counter() - self.started
+        if not self.wanted or seconds < _LOOK:
+            return
+        self.wanted = False
+        whole = seconds / self.done * self.total
+        if whole > _LONG:
+            less = f"; `views` 1 would take {duration(whole / self.views)}" if self.views > 1 else ""
+            print(f"{self.title}: about {duration(whole)}{less}", flush=True)
