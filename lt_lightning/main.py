@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.cloud_io import get_filesystem
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -159,7 +160,7 @@ class LTCLI(LightningCLI):
     def _what_remains(self) -> str:
         """What to do about a training that was interrupted, the second half of a sentence."""
         path = "" if self.last_epoch is None else self.last_epoch.best_model_path
-        if not path:
+        if not path or not get_filesystem(path).exists(path):  # it is named before it is written
             return "no epoch has been saved; run the same command again."
         return f"`{path}` holds the last epoch that was saved; `fit --ckpt_path` goes on from it."
 
