@@ -125,9 +125,10 @@ def stage2(
         folder: In which the comparison is kept once it has ended, and features until then.
         arguments: The command line.
     """
-    done = folder / "compared.json"
-    if done.is_file():
-        return cast(dict[str, Any], json.loads(done.read_text()))
+    done, settings = folder / "compared.json", settings_of(arguments)
+    there = json.loads(done.read_text()) if done.is_file() else {}
+    if there.get("settings") == settings:
+        return cast(dict[str, Any], there["compared"])
     options = {name: value for name, value in config["data"]["init_args"].items() if shown or name != "augmentation"}
     data = {**config["data"], "init_args": options}
     made = LTCLI({"model": config["model"], "data": data, "trainer": QUIET}, run=False)
@@ -159,7 +160,7 @@ def stage2(
             if row.tests
         },
     }
-    write_json(done, compared)
+    write_json(done, {"settings": settings, "compared": compared})
     shutil.rmtree(folder / "features")
     return compared
 

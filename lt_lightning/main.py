@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning import callbacks, presets
+from lt_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lt_lightning.config_files import STRICT, ConfigFile, SaveConfig
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.announced import check_announced
@@ -160,7 +161,9 @@ class LTCLI(LightningCLI):
     def _what_remains(self) -> str:
         """What to do about a training that was interrupted, the second half of a sentence."""
         path = "" if self.last_epoch is None else self.last_epoch.best_model_path
-        if not path or not get_filesystem(path).exists(path):  # it is named before it is written
+        if not path or not get_filesystem(path).exists(path):  # named before it is written, or in an earlier run
+            path = "" if self._ckpt_path is None else str(self._ckpt_path)
+        if not path.endswith(".ckpt"):  # none, or a word of Lightning's
             return "no epoch has been saved; run the same command again."
         return f"`{path}` holds the last epoch that was saved; `fit --ckpt_path` goes on from it."
 
@@ -250,7 +253,7 @@ class LTCLI(LightningCLI):
         if options.wants_checkpoints:
             # Without a logger a Trainer would have one folder for all runs.
             alone = options.loggers == [] and self.subcommand in (None, "fit")
-            self.last_epoch = callbacks.LastCheckpoint(self._run_folder(root) / "checkpoints" if alone else None)
+            self.last_epoch = LastCheckpoint(self._run_folder(root) / "checkpoints" if alone else None)
             made.append(self.last_epoch)
         return made
 

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser
 
 from lt_lightning import augmentations, backbones, callbacks, data, heads, losses, mixing, modules, samplers
 from lt_lightning.errors import UsageError
-from lt_lightning.wording import did_you_mean, one_line
+from lt_lightning.wording import did_you_mean, is_ours, one_line
 
 _NOISE = (
     re.compile(r"Type [\w.]*Callable\[.*?\] expects a function or a callable class: "),
@@ -209,7 +209,7 @@ def _place(named: Callable[[str], str], about: Mapping[tuple[str, ...], str], fo
 
 def _not_handed_on(option: str, kind: Any) -> str:
     """What a class of one's own has not done with an option of its base class; empty if none has it."""
-    bases = kind.__mro__[1:] if isinstance(kind, type) else ()
+    bases = kind.__mro__[1:] if isinstance(kind, type) and not is_ours(kind) else ()
     base = next((base.__name__ for base in bases if option in _options_of(base)), None)
     return f"{base} has it, but `__init__` of {kind.__name__} does not hand it on to `super().__init__`" if base else ""
 
@@ -217,7 +217,8 @@ def _not_handed_on(option: str, kind: Any) -> str:
 def _options_of(kind: Any) -> list[str]:
     """Names of a class's arguments, as far as it says; none of what could not be imported."""
     try:
-        return list(inspect.signature(kind).parameters)
+        parameters = inspect.signature(kind).parameters.values()
+        return [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     except (TypeError, ValueError):
         return []
 

@@ -323,6 +323,17 @@ def test_an_interrupted_run_says_what_is_left(here, tiny, monkeypatch, number):
     assert {number: signal.getsignal(number) for number in before} == before
 
 
+def test_an_interrupted_run_that_was_resumed_names_the_file_that_is_there(here, tiny, monkeypatch):
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
+    (made,) = here.rglob("last.ckpt")
+    kept = made.rename(here / "kept.ckpt")
+    (here / "interrupts_later.py").write_text(INTERRUPTS)
+    monkeypatch.syspath_prepend(here)
+    callback = ("--trainer.callbacks=interrupts_later.Interrupts", f"--trainer.callbacks.signal={int(signal.SIGINT)}")
+    with pytest.raises(UsageError, match=rf"^Interrupted: `{kept}` holds the last epoch that was saved; "):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", f"--ckpt_path={kept}", *callback))
+
+
 def test_an_interrupted_run_that_has_saved_nothing_says_so(here, tiny, monkeypatch):
     (here / "interrupts_at_once.py").write_text(INTERRUPTS.replace("== 1", "== 0"))
     monkeypatch.syspath_prepend(here)

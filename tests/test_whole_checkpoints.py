@@ -73,9 +73,7 @@ def test_other_complaints_of_torch_stay_what_they_are(tmp_path, monkeypatch):
 
 
 def test_training_without_room_ends_in_a_sentence(here, tiny):
-    sentence = (
-        r"^File too large: '.*last\.ckpt'; allow .*`ulimit -f`\. No epoch has been saved; run the same"
-    )
+    sentence = r"^File too large: '.*last\.ckpt'; allow .*`ulimit -f`\. No epoch has been saved; run the same"
     with files_of_at_most(12_000), pytest.raises(UsageError, match=sentence):
         main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
     assert not list(here.rglob("*.ckpt*"))

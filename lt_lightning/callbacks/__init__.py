@@ -5,7 +5,6 @@ from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.deferred_loss import DeferredLoss
 from lt_lightning.callbacks.distraction import NegativeDistraction
 from lt_lightning.callbacks.drw import DRW
-from lt_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lt_lightning.callbacks.learning_property import LearningProperty
 from lt_lightning.callbacks.predictions import PredictionsWriter
 from lt_lightning.callbacks.progress import EpochLines, RunProgressBar, progress_shown
@@ -18,7 +17,6 @@ __all__ = [
     "DeferredCallback",
     "DeferredLoss",
     "EpochLines",
-    "LastCheckpoint",
     "LearningProperty",
     "LinearWarmup",
     "NegativeDistraction",

@@ -104,6 +104,11 @@ class WeightEMA(Callback):
                 self._current[name] = tensor
                 self._average[name] = at_least_fp32(tensor.detach()).clone()
 
+    def _look_again(self, pl_module: LightningModule) -> None:
+        """Take the module's own tensors as they are now: some modules put others in the place of their buffers."""
+        found = _averaged(pl_module, also=self._current)
+        self._current = {name: found[name] for name in self._current}
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ARG002
         """Move the average, where the batch has ended in an optimiser step."""
         if trainer.global_step == self._steps:
@@ -116,26 +121,27 @@ class WeightEMA(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Leave the average in the module."""
-        self._hold_average(True)
+        self._hold_average(pl_module, True)
 
     # -- validation --------------------------------------------------------------------------------------------------
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Validate the average."""
-        self._hold_average(True)
+        self._hold_average(pl_module, True)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on with the weights in training; the module has closed its metrics by now."""
         if trainer.state.fn == "fit":
-            self._hold_average(False)
+            self._hold_average(pl_module, False)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
         """Whatever is interrupted leaves the average."""
-        self._hold_average(True)
+        self._hold_average(pl_module, True)
 
-    def _hold_average(self, average: bool) -> None:
+    def _hold_average(self, pl_module: LightningModule, average: bool) -> None:
         if not self._average or bool(self._training) == average:
             return
+        self._look_again(pl_module)
         wanted = self._average if average else self._training
         self._training = {name: tensor.data.clone() for name, tensor in self._current.items()} if average else {}
         for name, tensor in self._current.items():

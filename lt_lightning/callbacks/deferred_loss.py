@@ -58,6 +58,12 @@ class DeferredLoss(DeferredCallback):
         epochs, stand_in = trainer.max_epochs, cast(Loss, self._stand_in)
         for callback in cast(Any, trainer).callbacks:
             if isinstance(callback, DRW) and (first := callback.first_epoch(epochs)) < self.first_epoch(epochs):
+                if stand_in.rebalances and stand_in.weight is None and not pl_module.allow_double_balancing:
+                    raise UsageError(
+                        f"`before` of `DeferredLoss`, {type(stand_in).__name__}, still trains in epoch {first}, from "
+                        f"which on `DRW` gives class weights: both would correct for class imbalance; leave one of "
+                        f"them out, or set `model.allow_double_balancing` to true."
+                    )
                 try:
                     callback.check_loss(stand_in)
                 except UsageError as error:

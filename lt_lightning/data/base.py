@@ -184,7 +184,7 @@ class LTDataModule(LightningDataModule, ABC):
 
     def with_held_out(self) -> "LTDataModule":
         """These data with the images that ``val_from="train"`` holds out back among those that train; loads nothing."""
-        return self._recut(val_from="none") if vars(self).get("val_from") == "train" else self
+        return self
 
     def balanced_pool(self) -> "LTDataModule | None":
         """The images that the long tail was cut from, as many of each class; ``None`` where there are none."""

@@ -193,6 +193,10 @@ class ImageFilesLT(LTDataModule, ABC):
             "classes_without_validation": [] if val is None else classes_without(val.targets, len(counts)),
         }
 
+    def with_held_out(self) -> LTDataModule:
+        """These data with the images that ``val_from="train"`` holds out back among those that train."""
+        return self._recut(val_from="none") if self.val_from == "train" else self
+
     def _forget(self) -> None:
         super()._forget()
         self._train: FileList | None = None

@@ -259,6 +259,10 @@ class InMemoryLT(LTDataModule, ABC):
             "classes_without_validation": [] if val is None else classes_without(val.targets, len(counts)),
         }
 
+    def with_held_out(self) -> LTDataModule:
+        """These data with the images that ``val_from="train"`` holds out back among those that train."""
+        return self._recut(val_from="none") if self.val_from == "train" else self
+
     def balanced_pool(self) -> LTDataModule:
         """The pool, as many images of each class as its smallest has; validation images may be among them."""
         labels = self.open_source().labels("train")

@@ -11,7 +11,7 @@ from lt_lightning import presets
 from lt_lightning.config_files import ConfigFile, apply_settings, command_parser
 from lt_lightning.data import LTDataModule
 from lt_lightning.drafts import check_new_file, new_file
-from lt_lightning.errors import UsageError
+from lt_lightning.errors import UsageError, refusing_unbegun_modules
 from lt_lightning.inspecting.duplicates import find_duplicates
 from lt_lightning.inspecting.rendering import class_table, duplicate_sentence, group_table, record, split_table
 from lt_lightning.inspecting.summary import remarks, summarize
@@ -34,7 +34,8 @@ def main(argv: Sequence[str]) -> None:
         config = parser.parse_args(list(argv[1:]))
     if config.output is not None:
         check_new_file(Path(config.output), "output", [".json"], config.overwrite)
-    data = parser.instantiate_classes(config).data
+    with refusing_unbegun_modules("data"):
+        data = parser.instantiate_classes(config).data
     with interruptible("nothing has been written; run the same command again."):
         summary = summarize(data)
         duplicates = find_duplicates(data) if config.duplicates else None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, signature
 from numbers import Number
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -155,9 +155,7 @@ def _of_class(factory: Callable[..., Any]) -> Callable[..., Any]:
 def _check_parameters(key: str, takes: str, factory: Callable[..., Any], names: list[str]) -> None:
     """Refuse what says of its first parameters that they are something else than it will be given."""
     try:
-        parameters = signature(factory, eval_str=True).parameters
-    except (NameError, AttributeError, SyntaxError):  # of a type that is there for a type checker alone
-        parameters = signature(factory).parameters
+        parameters = _signature(factory).parameters
     except (TypeError, ValueError):  # nobody knows, or the call will say that it takes no such argument
         return
     in_order = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -173,15 +171,21 @@ def _check_parameters(key: str, takes: str, factory: Callable[..., Any], names: 
     )
 
 
+def _signature(factory: Callable[..., Any]) -> Signature:
+    try:
+        return signature(factory, eval_str=True)
+    except (NameError, AttributeError, SyntaxError):  # of a type that is there for a type checker alone
+        return signature(factory)
+
+
 def _contradicts(parameter: Parameter, wanted: str) -> bool:
     """Whether a parameter's type, default or, where it has neither, name says that it is not the one wanted."""
     annotated, default = parameter.annotation, parameter.default
     if annotated is not parameter.empty and not isinstance(annotated, str):
         return _excludes(annotated, wanted)
-    if default is not parameter.empty and default is not None:
-        return _excludes(type(default), wanted)
-    others = ({*_TYPES} | {"num_classes"}) - {wanted}
-    return parameter.name in others
+    if parameter.name in _TYPES:
+        return parameter.name != wanted
+    return default not in (parameter.empty, None) and _excludes(type(default), wanted)
 
 
 def _excludes(annotated: Any, wanted: str) -> bool:

@@ -35,17 +35,23 @@ def check_finite(module: LightningModule) -> None:
     )
 
 
-def check_logits(module: LightningModule, calibration_error: Tensor) -> None:
+def has_no_numbers(logits: Tensor) -> Tensor:
+    """Whether some are NaN or infinite, without waiting for their device; a class may be ruled out by ``-inf``."""
+    return (logits.isnan() | (logits == torch.inf)).any()
+
+
+def check_logits(module: LightningModule, no_numbers: Tensor | bool) -> None:
     """End a run whose logits are no numbers, even if its weights are: every image would count as one of class 0.
 
     Args:
-        module: That has been validated; waits for its device.
-        calibration_error: Of the validation images: NaN where a probability is.
+        module: That has been validated; waits for its device, and for the other processes.
+        no_numbers: Whether some logits of this process's validation images were none.
 
     Raises:
-        DivergedError: If it is NaN.
+        DivergedError: If some were, in any process.
     """
-    if bool(calibration_error.isnan()):
+    found = module.trainer.strategy.reduce(torch.as_tensor(no_numbers, device=module.device).float(), reduce_op="max")
+    if bool(found):
         check_finite(module)
         raise DivergedError(
             f"Training has diverged: in epoch {module.current_epoch} the network's logits of validation images are "

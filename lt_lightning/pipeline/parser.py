@@ -32,7 +32,7 @@ NO_AUGMENTATION = "none"
 OF_STAGES = ("sampler", "batch_size", "augmentation")
 """Options of the data that a stage may have of its own: none of them has a part in the split."""
 RESUME = "--resume"
-_NULL = "null"
+_NULLS = ("null", "Null", "NULL", "~")
 """What is typed to leave a method out."""
 
 
@@ -48,8 +48,8 @@ def method_names(arguments: Sequence[str]) -> list[str]:
     found: dict[str, bool] = {}
     for keys, value in _settings(arguments):
         option = keys[-1]
-        if keys[0] == "stage2" and len(keys) == 2 and value in (None, _NULL):
-            _require_named(keys[1], found, typed=value == _NULL)
+        if keys[0] == "stage2" and len(keys) == 2 and (value is None or value in _NULLS):
+            _require_named(keys[1], found, typed=value in _NULLS)
             found.pop(keys[1], None)
             continue
         if keys[0] == "stage2" and len(keys) > 1:
@@ -96,7 +96,7 @@ def without_left_out(arguments: Sequence[str], methods: Sequence[str]) -> Iterat
     for word, following in words:
         option, separator, value = word.partition("=")
         keys = option.split(".")
-        is_null = len(keys) == 2 and (value if separator else following) == _NULL
+        is_null = len(keys) == 2 and (value if separator else following) in _NULLS
         if keys[0] == "--stage2" and len(keys) > 1 and (is_null or keys[1] not in methods):
             if not separator:
                 next(words, None)

@@ -21,8 +21,12 @@ def flat(config: Any, start: str = "") -> dict[str, str]:
     if isinstance(config, Mapping) and config:
         return _below(config, start)
     if isinstance(config, list) and config and all(map(_is_part, config)):
-        arguments = {_class(part): part.get("init_args") or {} for part in config}
-        return {start: " + ".join(arguments), **_below({name: held for name, held in arguments.items() if held}, start)}
+        classes = [_class(part) for part in config]
+        arguments = {}
+        for place, part in enumerate(config):
+            before = classes[:place].count(classes[place])
+            arguments[classes[place] + (str(before + 1) if before else "")] = part.get("init_args") or {}
+        return {start: " + ".join(classes), **_below({name: held for name, held in arguments.items() if held}, start)}
     return {start: config if isinstance(config, str) else json.dumps(config, default=str)}
 
 
@@ -63,7 +67,8 @@ def in_a_name(options: Mapping[str, str]) -> str | None:
 
     No comma is in it: by commas names are told apart.
     """
-    last = [name.rpartition(".")[2] for name in options]
+    # Of a pipeline every row has the options of all stages: a short one would seem to be the row's own.
+    last = [name if name.startswith(("stage1.", "stage2.")) else name.rpartition(".")[2] for name in options]
     called = [short if last.count(short) == 1 else name for name, short in zip(options, last, strict=True)]
     words = " and ".join(f"{name} {value}" for name, value in zip(called, options.values(), strict=True))
     return words if 0 < len(options) <= _MOST and len(words) <= _LONGEST and "," not in words else None

@@ -57,10 +57,12 @@ def assert_close(first, second):
 def run(trainer, digits, stage1_module, tmp_path):
     """Trains on the digits with a moving average; gives module, trainer and what was seen on the way."""
 
-    def make(epochs=3, decay=0.9, ckpt_path=None, callbacks=(), folder="first", before=(), **options):
+    def make(epochs=3, decay=0.9, ckpt_path=None, callbacks=(), folder="first", before=(), prepare=None, **options):
         torch.manual_seed(0)
         data, weights = digits(), Weights()
         module = stage1_module(data)
+        if prepare is not None:
+            prepare(module)
         saving = ModelCheckpoint(tmp_path / folder, save_last=True, save_top_k=-1, filename="{epoch}")
         callbacks = [*before, WeightEMA(decay), weights, saving, *callbacks]
         options = {"enable_checkpointing": True, "callbacks": callbacks} | options
@@ -254,3 +256,27 @@ def test_pruning_is_refused(trainer, digits, stage1_module):
     started = trainer(1, callbacks=[ModelPruning("l1_unstructured", amount=0.5), WeightEMA()])
     with pytest.raises(UsageError, match="`ModelPruning` does not go with `WeightEMA`"):
         started.fit(stage1_module(data), datamodule=data)
+
+
+def test_a_buffer_that_is_replaced_is_saved_as_it_was_validated(run, tmp_path):
+    class Centring(torch.nn.Module):
+        """Puts a new tensor in its buffer's place at every step."""
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(8))
+
+        def forward(self, features):
+            if self.training:
+                self.mean = 0.5 * self.mean + features.detach().float().mean(0)
+            return features
+
+    def centred(module):
+        module.backbone.add_module("centring", Centring())
+        module.backbone.register_forward_hook(lambda backbone, _, features: backbone.centring(features))
+
+    module, _, weights = run(epochs=2, prepare=centred)
+    kept = torch.load(tmp_path / "first" / "last.ckpt", weights_only=False)["state_dict"]
+    assert bool(module.backbone.centring.mean.any())
+    assert_close({"mean": kept["backbone.centring.mean"]}, {"mean": module.backbone.centring.mean})
+    assert_close({"mean": weights.validated[-1]["backbone.centring.mean"]}, {"mean": module.backbone.centring.mean})

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lt_lightning.callbacks import LastCheckpoint
+from lt_lightning.callbacks.last_checkpoint import LastCheckpoint
 
 SLOW = {"large": 1, "seconds": 1e6}
 """Any file is large, and waits for ever."""

@@ -404,7 +404,17 @@ class Factory:
 
 
 @pytest.mark.parametrize(
-    "head", [Unknown, Passing, Loose, partial(Loose, tau=2.0), Factory(), lambda d, counts: Mine(d, counts), LWSHead]
+    "head",
+    [
+        Unknown,
+        Passing,
+        Loose,
+        partial(Loose, tau=2.0),
+        Factory(),
+        lambda d, counts: Mine(d, counts),
+        lambda in_features, num_classes: Mine(in_features, num_classes),  # handed on as they are
+        LWSHead,
+    ],
 )
 def test_parameters_that_say_no_otherwise_are_left_alone(head):
     assert isinstance(make_parts(6, COUNTS, head, Mean)[0], Head)

@@ -5,7 +5,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lt_lightning.errors import UsageError
-from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.heads import LinearHead
+from lt_lightning.losses import CrossEntropyLoss, LogisticLoss
 from lt_lightning.modules.divergence import check_finite
 
 
@@ -42,6 +43,32 @@ def test_a_run_whose_logits_are_no_numbers_ends(trainer, digits, stage1_module):
         for parameter in module.backbone.parameters():
             parameter.mul_(100)
     with pytest.raises(UsageError, match="diverged: in epoch 0 the network's logits of validation images are infinite"):
+        trainer().fit(module, datamodule=data)
+
+
+@pytest.mark.parametrize(("value", "ends"), [(torch.inf, True), (-torch.inf, False)])
+def test_infinite_logits_end_it_where_probabilities_are_numbers_and_classes_may_be_ruled_out(
+    trainer, digits, stage1_module, value, ends
+):
+    class Fixed(LinearHead):
+        """One class always has the same logit."""
+
+        def forward(self, features):
+            return super().forward(features).index_fill(1, torch.tensor([3]), value)
+
+    class OfOthers(LogisticLoss):
+        """Without the class that is never there."""
+
+        def forward(self, logits, targets, features=None):
+            others = torch.arange(10) != 3
+            kept = others[targets]
+            return super().forward(logits[kept].where(others, 0.0), targets[kept])
+
+    module = stage1_module(data := digits(), loss=OfOthers, head=Fixed)
+    if not ends:
+        trainer().fit(module, datamodule=data)
+        return
+    with pytest.raises(UsageError, match="the network's logits of validation images are infinite"):
         trainer().fit(module, datamodule=data)
 
 

@@ -78,6 +78,7 @@ def test_null_leaves_a_method_out(here, capsys):
         ["pipeline", "-c", "stacking.yaml"],
         [*both, "-c", "after.yaml"],
         [*both, "--stage2.lort=null"],
+        [*both, "--stage2.lort=~"],
         [*both, *options, "--stage2.lort", "null", "--seed_everything=1"],
     ):
         stages = _stages_printed(capsys, *arguments)

@@ -55,3 +55,12 @@ def test_a_name_has_room_for_few():
     assert in_a_name({"root": "x" * 80}) is None
     assert in_a_name({"sizes": "[8, 30]"}) is None  # by commas names are told apart
     assert in_a_name({"stage1.lr": "0.1", "stage2.lr": "0.2"}) == "stage1.lr 0.1 and stage2.lr 0.2"
+
+
+def test_a_stages_option_keeps_its_stage_and_two_of_a_kind_are_told_apart():
+    assert in_a_name({"stage2.lort.model.optimizer.lr": "0.5"}) == "stage2.lort.model.optimizer.lr 0.5"
+    runs = [
+        flat({"callbacks": [{"class_path": "Saver", "init_args": {"by": by}} for by in figures]})
+        for figures in (("loss", "all"), ("loss", "few"))
+    ]
+    assert differing(runs) == [{"callbacks.Saver2.by": "all"}, {"callbacks.Saver2.by": "few"}]
