@@ -186,9 +186,7 @@ def test_a_first_loss_that_class_weights_would_reach_is_refused_before_training(
 def test_a_first_loss_that_balances_beside_class_weights_is_refused(trainer, digits, stage1_module):
     data = digits(batch_size=276)
     callbacks = [DeferredLoss(2, BalancedSoftmaxLoss), DRW(1)]
-    with pytest.raises(
-        UsageError, match="`before` of `DeferredLoss`, BalancedSoftmaxLoss, still trains in epoch 1, .*"
-    ):
+    with pytest.raises(UsageError, match="`before` of `DeferredLoss`, BalancedSoftmaxLoss, still trains in epoch 1"):
         trainer(max_epochs=3, callbacks=callbacks).fit(stage1_module(data), datamodule=data)
     module = stage1_module(data, allow_double_balancing=True)
     trainer(max_epochs=3, limit_val_batches=0, callbacks=callbacks).fit(module, datamodule=data)
