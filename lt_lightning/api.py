@@ -3,7 +3,7 @@
 import operator
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,16 +23,8 @@ from lt_lightning.errors import UsageError, check_thresholds
 from lt_lightning.features import Features
 from lt_lightning.functional import GROUPS
 from lt_lightning.heads import Head, LinearHead
-from lt_lightning.last_layers import (
-    bias_of,
-    copied,
-    find_last_linear,
-    images_and_classes,
-    inputs_of,
-    with_last_linear,
-)
-from lt_lightning.progress import progress_bar
-from lt_lightning.wording import first_few
+from lt_lightning.last_layers import bias_of, copied, find_last_linear, with_last_linear
+from lt_lightning.loader_features import features_of, first_images, training_features
 
 _FIGURES = ("all", *GROUPS, "micro")
 _OF_TRAINING = ("epochs", "batch_size")
@@ -117,14 +109,14 @@ def retrain(
     _check(model, method, group_thresholds)
     if val_loader is not None and val_loader is train_loader:
         raise UsageError("`val_loader` is `train_loader`; give images that the model has not been trained on.")
-    images = _first(train_loader)
+    images = first_images(train_loader)
     probe = copied(model).eval()
     name, layer = _last_linear(probe, images, classifier)
     parser = SettingsParser()
     wanted = _settings(method, settings, layer, parser, val_loader is not None)
-    features, counts = _training_features(probe, name, layer, train_loader, progress)
+    features, counts = training_features(probe, name, layer, train_loader, progress)
     held_out, chosen_by = (
-        None if loader is None else _features(probe, name, layer, loader, argument, progress)
+        None if loader is None else features_of(probe, name, layer, loader, argument, progress)
         for loader, argument in ((test_loader, "test_loader"), (val_loader, "val_loader"))
     )
 
@@ -177,20 +169,6 @@ def _checked_seed(seed: Any) -> int:
     if not 0 <= number < 2**63:
         raise UsageError(f"`seed` must be a whole number of at least 0 and below 2**63, but got {seed!r}.")
     return number
-
-
-def _first(loader: Iterable[Any]) -> Tensor:
-    """The images of the first batch."""
-    if not isinstance(loader, Iterable):
-        raise UsageError(f"`train_loader` must give (images, targets) batches, but got {type(loader).__name__}.")
-    batches = iter(loader)
-    if batches is loader:
-        raise UsageError(
-            "`train_loader` can be gone through only once, and it takes twice; give a DataLoader or a list of batches."
-        )
-    for batch in batches:
-        return images_and_classes(batch, "train_loader")[0]
-    raise UsageError("`train_loader` has no batches; give (images, targets) batches.")
 
 
 def _last_linear(model: nn.Module, images: Tensor, classifier: str | None) -> tuple[str, nn.Linear]:
@@ -317,52 +295,6 @@ def _folding(layer: nn.Linear, parser: SettingsParser) -> list[str]:
     """Methods whose heads have a linear form."""
     methods = find_methods("all", _ones(layer), parser)
     return [method.name for method in methods if not _why_not_linear(method, layer, parser)]
-
-
-def _training_features(
-    model: nn.Module, name: str, layer: nn.Linear, loader: Iterable[Any], progress: bool
-) -> tuple[Features, list[int]]:
-    """What the layer is trained on, and images per class, both found fit for it."""
-    features = _features(model, name, layer, loader, "train_loader", progress)
-    counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
-    _check_counts(counts, name)
-    if not bool(features.values.isfinite().all()):
-        raise UsageError(
-            f"`train_loader` makes inputs of `classifier` {name!r} that are infinite or not a number; check its images "
-            f"and the weights of `model`."
-        )
-    return features, counts
-
-
-def _features(
-    model: nn.Module, name: str, layer: nn.Linear, loader: Iterable[Any], argument: str, progress: bool
-) -> Features:
-    # Every DataLoader has `__len__`, but that of a data set without a length raises a TypeError, which means none here.
-    batches = operator.length_hint(loader, 0) or None
-    with progress_bar(f"batches of {argument}", batches, progress) as advance:
-        values, targets = inputs_of(model, name, _counted(loader, advance), argument)
-    low, high = int(targets.min()), int(targets.max())
-    if low < 0 or high >= layer.out_features:
-        raise UsageError(
-            f"`{argument}` has targets from {low} to {high}, but `classifier` {name!r} has {layer.out_features} "
-            f"outputs, for classes from 0 to {layer.out_features - 1}."
-        )
-    return Features(values.unsqueeze(0), targets)
-
-
-def _counted(batches: Iterable[Any], advance: Callable[[int], None]) -> Iterator[Any]:
-    for batch in batches:
-        yield batch
-        advance(1)
-
-
-def _check_counts(counts: list[int], name: str) -> None:
-    empty = [str(label) for label, count in enumerate(counts) if count == 0]
-    if empty:
-        raise UsageError(
-            f"`train_loader` has no image of class {first_few(empty)}, and `classifier` {name!r} has {len(counts)} "
-            f"outputs; give at least one image of each class."
-        )
 
 
 def _figures(

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import lt_lightning
-from lt_lightning import api
+from lt_lightning import api, loader_features
 from lt_lightning.backbones import ResNet32
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import CosineHead
@@ -360,7 +360,7 @@ def test_whoever_waits_sees_how_far_it_is(progress, kind, known, model, images, 
         yield steps.append
         bars.append((title, total, shown, sum(steps)))
 
-    monkeypatch.setattr(api, "progress_bar", bar)
+    monkeypatch.setattr(loader_features, "progress_bar", bar)
     loader = kind(DataLoader(images[0], batch_size=64))
     lt_lightning.retrain(model, loader, test_loader=[images[1][:]], method="tau_norm", progress=progress)
     assert bars == [("batches of train_loader", known, progress, 5), ("batches of test_loader", 1, progress, 1)]

@@ -188,7 +188,8 @@ MAY_IMPORT = {
     "report": {"tables"},
     "plots": {"report"},
     "last_layers": {"devices"},
-    "api": {"checkpoints", "comparing", "devices", "features", "functional", "heads", "last_layers"},
+    "api": {"checkpoints", "comparing", "devices", "features", "functional", "heads", "last_layers", "loader_features"},
+    "loader_features": {"features", "last_layers"},
     "__init__": {"api", "backbones", "data", "heads", "losses", "modules", "version"},  # the first six for mypy alone
 }
 

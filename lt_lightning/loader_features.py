@@ -1,0 +1,102 @@
+"""What a model's last layer gets of the images of a loader, for :mod:`lt_lightning.api`."""
+
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lt_lightning.errors import UsageError
+from lt_lightning.features import Features
+from lt_lightning.last_layers import images_and_classes, inputs_of
+from lt_lightning.progress import progress_bar
+from lt_lightning.wording import first_few
+
+
+def first_images(loader: Iterable[Any]) -> Tensor:
+    """The images of the first batch.
+
+    Raises:
+        UsageError: If there is none, or what there is can be gone through only once.
+    """
+    if not isinstance(loader, Iterable):
+        raise UsageError(f"`train_loader` must give (images, targets) batches, but got {type(loader).__name__}.")
+    batches = iter(loader)
+    if batches is loader:
+        raise UsageError(
+            "`train_loader` can be gone through only once, and it takes twice; give a DataLoader or a list of batches."
+        )
+    for batch in batches:
+        return images_and_classes(batch, "train_loader")[0]
+    raise UsageError("`train_loader` has no batches; give (images, targets) batches.")
+
+
+def training_features(
+    model: nn.Module, name: str, layer: nn.Linear, loader: Iterable[Any], progress: bool
+) -> tuple[Features, list[int]]:
+    """What the last layer is trained on, and images per class.
+
+    Args:
+        model: In evaluation mode.
+        name: Of the layer in it.
+        layer: It.
+        loader: (images, targets) batches.
+        progress: Whether a bar is shown.
+
+    Raises:
+        UsageError: As for :func:`features_of`, and if a class has no image, or an input is infinite or NaN.
+    """
+    features = features_of(model, name, layer, loader, "train_loader", progress)
+    counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
+    _check_counts(counts, name)
+    if not bool(features.values.isfinite().all()):
+        raise UsageError(
+            f"`train_loader` makes inputs of `classifier` {name!r} that are infinite or not a number; check its images "
+            f"and the weights of `model`."
+        )
+    return features, counts
+
+
+def features_of(
+    model: nn.Module, name: str, layer: nn.Linear, loader: Iterable[Any], argument: str, progress: bool
+) -> Features:
+    """Inputs of the last layer, and the classes of the images.
+
+    Args:
+        model: In evaluation mode.
+        name: Of the layer in it.
+        layer: It.
+        loader: (images, targets) batches.
+        argument: What the loader was given as, for messages.
+        progress: Whether a bar is shown.
+
+    Raises:
+        UsageError: If batches are not as they should be, or a class is none of the layer's.
+    """
+    # Every DataLoader has `__len__`, but that of a data set without a length raises a TypeError, which means none here.
+    batches = operator.length_hint(loader, 0) or None
+    with progress_bar(f"batches of {argument}", batches, progress) as advance:
+        values, targets = inputs_of(model, name, _counted(loader, advance), argument)
+    low, high = int(targets.min()), int(targets.max())
+    if low < 0 or high >= layer.out_features:
+        raise UsageError(
+            f"`{argument}` has targets from {low} to {high}, but `classifier` {name!r} has {layer.out_features} "
+            f"outputs, for classes from 0 to {layer.out_features - 1}."
+        )
+    return Features(values.unsqueeze(0), targets)
+
+
+def _counted(batches: Iterable[Any], advance: Callable[[int], None]) -> Iterator[Any]:
+    for batch in batches:
+        yield batch
+        advance(1)
+
+
+def _check_counts(counts: list[int], name: str) -> None:
+    empty = [str(label) for label, count in enumerate(counts) if count == 0]
+    if empty:
+        raise UsageError(
+            f"`train_loader` has no image of class {first_few(empty)}, and `classifier` {name!r} has {len(counts)} "
+            f"outputs; give at least one image of each class."
+        )
