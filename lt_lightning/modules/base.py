@@ -22,7 +22,7 @@ from lt_lightning.losses import Loss
 from lt_lightning.mixing import Mixed
 from lt_lightning.modules.combinations import check_head_and_loss, check_head_from_features, check_sampler
 from lt_lightning.modules.contract import check_features, length_of_features, make_parts
-from lt_lightning.modules.divergence import check_finite, check_logits, has_no_numbers
+from lt_lightning.modules.divergence import check_finite, check_logits
 from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.loop_state import mark_unfinished_epoch, run_ends, steps_after, why_nothing_trained
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
@@ -126,8 +126,6 @@ class LTModule(LightningModule):
         # those take on the module's precision, and DDP overwrites them with the first process's.
         self._loss_sum: Tensor | float = 0.0
         self._loss_steps = 0
-        self._no_numbers: Tensor | bool = False
-        """Whether logits of this split's images were NaN or infinite."""
         self._lr: Tensor | float | None = None
         self._trained = False
 
@@ -194,7 +192,6 @@ class LTModule(LightningModule):
     def _count(self, split: EvalSplit, batch: Batch) -> None:
         images, targets = batch
         logits = self.averaged(images) if split == "test" else self(images)
-        self._no_numbers = self._no_numbers | has_no_numbers(logits)
         self._metrics(split).update(logits, self.loss.probabilities(logits), targets)
 
     def _metrics(self, split: EvalSplit) -> Evaluation:
@@ -246,7 +243,7 @@ class LTModule(LightningModule):
         metrics = self._metrics(split)
         if not self.trainer.sanity_checking:
             if self.trainer.state.fn == "fit":
-                check_logits(self, self._no_numbers)
+                check_logits(self, metrics.no_numbers)
             self.log_dict({f"{split}/{name}": value for name, value in metrics.scalars().items()})
             self.evaluation[split] = {
                 "epoch": self.current_epoch + 1 if self.trainer.state.fn == "fit" else self.epochs_trained,
@@ -254,7 +251,6 @@ class LTModule(LightningModule):
                 **metrics.record(self.head),
             }
         metrics.reset()
-        self._no_numbers = False
 
     # -- optimisation ------------------------------------------------------------------------------------------------
 

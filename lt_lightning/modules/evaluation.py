@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lt_lightning.heads import Head
 from lt_lightning.metrics import CalibrationError, GroupAccuracy, LogitsStatistics, weight_norms
+from lt_lightning.modules.divergence import has_no_numbers
 
 TOP_K = (3, 5)
 """Beside the first class: what ELM's tables of large sets have, of which most others have the latter."""
@@ -26,6 +27,8 @@ class Evaluation(nn.Module):
         self.accuracy = GroupAccuracy(class_counts, group_thresholds, TOP_K)
         self.logits_statistics = LogitsStatistics(class_counts, group_thresholds)
         self.calibration = CalibrationError(class_counts, group_thresholds)
+        self.no_numbers: Tensor | bool = False
+        """Whether logits of this process were NaN or infinite."""
 
     def update(self, logits: Tensor, probabilities: Tensor, targets: Tensor) -> None:
         """Count one batch.
@@ -35,6 +38,7 @@ class Evaluation(nn.Module):
             probabilities: What the loss makes of them, ``(N, K)``.
             targets: ``(N,)``, int64.
         """
+        self.no_numbers = self.no_numbers | has_no_numbers(logits)
         self.accuracy.update(logits, targets)
         self.logits_statistics.update(logits, targets)
         self.calibration.update(probabilities, targets)
@@ -84,6 +88,7 @@ class Evaluation(nn.Module):
         """Forget what was counted."""
         for metric in (self.accuracy, self.logits_statistics, self.calibration):
             metric.reset()
+        self.no_numbers = False
 
 
 def _plain(values: dict[str, Tensor]) -> dict[str, float]:
