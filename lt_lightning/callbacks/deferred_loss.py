@@ -43,17 +43,7 @@ class DeferredLoss(DeferredCallback):
         self._stand_in: Loss | None = None
 
     def check_run(self, trainer: Trainer, pl_module: LightningModule, data: object = None) -> None:
-        """Find what cannot work before anything trains, class weights for the first loss included.
-
-        Args:
-            trainer: That is to train.
-            pl_module: What is trained.
-            data: The data module, or anything with a ``rebalances`` flag.
-
-        Raises:
-            UsageError: If the change could not come, or :class:`DRW` sets in before it and does not go with the first
-                loss.
-        """
+        """Find as well whether :class:`DRW` sets in before the change, and does not go with the first loss."""
         super().check_run(trainer, pl_module, data)
         epochs, stand_in = trainer.max_epochs, cast(Loss, self._stand_in)
         for callback in cast(Any, trainer).callbacks:

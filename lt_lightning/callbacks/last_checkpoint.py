@@ -12,8 +12,9 @@ from lt_lightning.modules.loop_state import run_ends
 class LastCheckpoint(ModelCheckpoint):
     """Writes ``last.ckpt`` after every epoch; a large one at most twice a minute, and after the last epoch.
 
-    A GPU trains an epoch of small images in less time than it takes to write a ResNet-34 of 160 MB. So a run that is
-    killed loses the epoch that it was in, and with a large network epochs of half a minute.
+    A ResNet-34's 160 MB take between a third of a second and one and a half to write, as long as a GPU may take for an
+    epoch of small images. So a run that is killed loses the epoch that it was in, and with a large network epochs of
+    half a minute.
 
     Args:
         folder: Of the file; ``None`` for that of the logger.
