@@ -37,6 +37,8 @@ def test_every_method_has_as_many_points_by_default():
     found = made("all", {})
     assert set(found) == set(built_in_methods())
     assert found.pop("ncm")[0] == {"metric": "cosine", "centre": False}  # it has no number, and four settings in all
+    bounded = [found.pop("max_norm"), found.pop("ltwb")]
+    assert {len(tried) for tried in bounded} == {2 * len(LR_FACTORS)}  # two radii besides
     assert {len(tried) for tried in found.values()} == {len(LR_FACTORS)}
     assert found["lort"][:3] == [{"lr": 5e-4}, {"lr": 1.5e-6}, {"lr": 5e-6}]
     assert sorted(point["tau"] for point in found["tau_norm"]) == [0.25 * step for step in range(1, 9)]
@@ -56,6 +58,15 @@ def test_a_strength_of_ones_own_is_tried_before_the_others(tmp_path, head):
     half = tried_of(tmp_path, f"{{class_path: {head}, init_args: {{tau: 0.5}}}}")
     assert [point["tau"] for point in half] == [0.5, 1.0, 0.25, 0.75, 1.25, 1.5, 1.75, 2.0]
     assert default_grid()["default"]["tau"] == usual
+
+
+def test_a_radius_that_is_measured_is_tried_in_two_widths(tmp_path):
+    tried = tried_of(tmp_path, "{class_path: MaxNormHead, init_args: {threshold: 0.2}}")
+    assert tried[0] == {"lr": 0.01, "threshold": 0.2}  # its own wins ties
+    assert {point["threshold"] for point in tried} == {0.2, 0.1, 0.4}
+    given = tried_of(tmp_path, "{class_path: MaxNormHead, init_args: {radius: 0.5}}")
+    assert len(given) == len(LR_FACTORS)
+    assert {tuple(point) for point in given} == {("lr",)}
 
 
 def test_a_metric_of_ones_own_is_tried_before_the_others(tmp_path):
@@ -157,7 +168,7 @@ def test_a_record_says_what_was_tried_by_default(run, make_data):
     found = record(run("ncm"))
     assert found["grid"] == default_grid()
     assert found["grid"]["default"]["lr"] == list(LR_FACTORS)
-    assert set(found["grid"]["default"]) == {"lr", "tau", "metric", "centre"}
+    assert set(found["grid"]["default"]) == {"lr", "threshold", "tau", "metric", "centre"}
     assert [one["point"] for one in found["rows"]["ncm"]["validation"]] == [
         {"metric": metric, "centre": centre}
         for metric in found["grid"]["default"]["metric"]
