@@ -133,7 +133,7 @@ def retrain(
     trained = _best(heads, scores, method, chosen_by)
     before, after = figures(head_before, held_out), figures(trained.head, held_out)
     if (earlier := figures(head_before, chosen_by)) is not None:
-        _warn_if_memorised(earlier, figures(head_before, features))
+        _warn_if_memorised(earlier, figures(head_before, features), len(counts))
         _warn_if_worse(method, earlier, figures(trained.head, chosen_by), "val_loader")
     else:
         _warn_if_worse(method, before, after, "test_loader")
@@ -214,9 +214,9 @@ def _warn_if_worse(method: str, before: dict[str, float] | None, after: dict[str
     )
 
 
-def _warn_if_memorised(select: dict[str, float], training: dict[str, float] | None) -> None:
+def _warn_if_memorised(select: dict[str, float], training: dict[str, float] | None, num_classes: int) -> None:
     assert training is not None
-    if (said := memorised(select["all"], training["all"])) is not None:
+    if (said := memorised(select["all"], training["all"], num_classes)) is not None:
         warnings.warn(f"`val_loader`: {said}", stacklevel=3)
 
 
@@ -227,11 +227,13 @@ def _settings(
     wanted = [_method(name, settings, layer, parser)]
     if several:
         (wanted,) = points([wanted[0].method], {}, parser, default=True).values()
-        given = next((key for key in wanted[0].values if key in settings), None)
-        if given is not None:
+        own = wanted[0].values
+        given = [key for key in own if key in settings]
+        if given and len(given) == len(own):
             raise UsageError(
-                f"`{given}` {settings[given]} is given, and `val_loader` is to choose it; leave one of them out."
+                f"`{given[0]}` {settings[given[0]]} is given, and `val_loader` is to choose it; leave one of them out."
             )
+        wanted = [point for point in wanted if all(point.values[key] == own[key] for key in given)]
     reasons = [_why_not_linear(point.method, layer, parser) for point in wanted]
     if all(reasons):
         raise UsageError(

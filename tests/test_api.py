@@ -190,6 +190,15 @@ def test_images_that_choose_must_not_have_been_seen(model, images):
         lt_lightning.retrain(model, train, val_loader=[images[0].tensors], epochs=1)
 
 
+def test_what_is_given_stays_and_the_rest_is_chosen(model, images):
+    train, select = [images[0].tensors], [images[1].tensors]
+    result = lt_lightning.retrain(model, train, val_loader=select, method="max_norm", threshold=0.2, epochs=1)
+    assert {tried.values["threshold"] for tried in result.tried} == {0.2}
+    assert len(result.tried) == 8
+    result = lt_lightning.retrain(model, train, val_loader=select, method="max_norm", lr=0.003, epochs=1)
+    assert [tuple(tried.values.values()) for tried in result.tried] == [(0.003, 0.1), (0.003, 0.4)]
+
+
 def test_a_worse_layer_is_said(model, images):
     train, others = [images[0].tensors], [images[1].tensors]
     tight = {"method": "max_norm", "radius": 1e-3, "epochs": 1}  # of which the bias decides

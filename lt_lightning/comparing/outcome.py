@@ -1,5 +1,6 @@
 """What a comparison is asked for, and what it finds."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -85,7 +86,7 @@ class TriedPoint:
     @property
     def mean(self) -> float:
         """Over seeds; NaN if one of them diverged."""
-        return sum(self.scores) / len(self.scores)
+        return statistics.mean(self.scores)  # of equal scores it is that score, whatever their number
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from lt_lightning.checkpoints import UnfitHeadError, UnwritableError, hand_back_file
 from lt_lightning.comparing.outcome import Comparison, Row
-from lt_lightning.comparing.selection import choose
+from lt_lightning.comparing.selection import better, choose
 from lt_lightning.comparing.settings import Plain
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data.network_input import input_shape
@@ -76,7 +76,7 @@ def _instead(found: Comparison) -> str:
         row for row in found.methods if (layer := row.linear()) is not None and (with_bias or layer.bias is None)
     ]
     best = choose([row.score for row in methods])
-    if best is None or methods[best].score <= found.rows[0].score:
+    if best is None or not better(methods[best].score, found.rows[0].score):
         return ""
     name = methods[best].name
     given = methods[best].heads[0].point.method.given  # the name of one's own class or file alone would not be found

@@ -17,6 +17,8 @@ _APART = ("source", "unused")
 
 _PUBLISHED = ", and the published weights that it began with are taken not to have seen them, which nothing records"
 
+_SAME = 1e-9  # accuracies nearer than this are equal: one image more is more than that, the rest is rounding
+
 _CLEAR, _ERRORS = 0.02, 3.0
 """From when on stage 1 is clearly better on one kind of images: in accuracy, and in standard errors of it."""
 
@@ -115,28 +117,42 @@ def _why_not(ours: str | None, own: str | None, others: bool) -> str:
     return "began with weights of which nothing records the training images"
 
 
+def better(score: float, than: float) -> bool:
+    """Whether one accuracy is higher than another by more than the rounding of a mean; never where one is NaN."""
+    return score > than + _SAME
+
+
 def choose(scores: Sequence[float]) -> int | None:
     """The place of the highest score, the first of equals; ``None`` where all are NaN."""
     best = None
     for place, score in enumerate(scores):
-        if not math.isnan(score) and (best is None or score > scores[best]):
+        if not math.isnan(score) and (best is None or better(score, scores[best])):
             best = place
     return best
 
 
-def memorised(validation: float, training: float) -> str | None:
+def memorised(validation: float, training: float, num_classes: int) -> str | None:
     """A warning where stage 1 is no worse on validation than on training images, as on images that it has learnt.
+
+    Where it knows neither, the warning is that.
 
     Args:
         validation: Its accuracy on validation images, mean over classes that have some.
         training: On training images, over the same classes.
+        num_classes: How many these are.
     """
-    if math.isnan(validation) or math.isnan(training) or validation < training:
+    if math.isnan(validation) or math.isnan(training) or better(training, validation):
         return None
+    meaning = (
+        "as by chance; its weights, its backbone's options or the preparation of images (`data`) may not be those that "
+        "it was trained with."
+        if validation < 1 / num_classes + _CLEAR
+        else "it may have been trained on them, and then they select the wrong method; give validation images that it "
+        "has not seen."
+    )
     return (
         f"Stage 1 is no worse on validation images ({100 * validation:.1f} %) than on training images "
-        f"({100 * training:.1f} %): it may have been trained on them, and then they select the wrong method; give "
-        f"validation images that it has not seen."
+        f"({100 * training:.1f} %): {meaning}"
     )
 
 

@@ -5,7 +5,7 @@ import torch
 from lt_lightning.comparing.evaluation import evaluate, predict, predict_parts
 from lt_lightning.comparing.methods import ORACLE
 from lt_lightning.comparing.outcome import NO_GAIN, Row, methods_of
-from lt_lightning.comparing.selection import choose
+from lt_lightning.comparing.selection import better, choose
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained
 from lt_lightning.features import Features
@@ -42,7 +42,7 @@ def find_winner(setup: Setup, rows: list[Row]) -> tuple[Row | None, str | None]:
     best = choose([row.score for row in methods])
     if best is None:
         return None, "every method diverged"
-    if methods[best].score <= rows[0].score:
+    if not better(methods[best].score, rows[0].score):
         setup.warn(f"{NO_GAIN[0].upper()}{NO_GAIN[1:]}; the best of them is no gain.")
         return None, NO_GAIN
     return methods[best], None

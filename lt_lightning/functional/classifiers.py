@@ -73,7 +73,9 @@ def tau_normalize(weight: Tensor, tau: float) -> Tensor:
     References:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020.
     """
-    return at_least_fp32(weight) / row_norms(weight).clamp_min(EPSILON).pow(tau).unsqueeze(1)
+    norms = row_norms(weight)
+    divisors = torch.where(norms > EPSILON, norms, 1.0).pow(tau)  # a power of `EPSILON` itself may round to 0
+    return at_least_fp32(weight) / divisors.unsqueeze(1)
 
 
 def measured_radius(weight: Tensor, threshold: float) -> Tensor:

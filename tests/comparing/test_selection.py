@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from lt_lightning.comparing.selection import choose, favoured, may_select, memorised
+from lt_lightning.comparing.outcome import TriedPoint
+from lt_lightning.comparing.selection import better, choose, favoured, may_select, memorised
 
 SAME, OTHER = {"hashes": {"train": "a"}}, {"hashes": {"train": "b"}}
 
@@ -91,10 +92,24 @@ def test_the_first_of_the_best_is_chosen():
     assert choose([]) is None
 
 
+def test_rounding_decides_nothing():
+    assert sum([0.34 - 2**-54] * 3) / 3 > 0.34 - 2**-54  # as a plain mean over seeds would
+    assert TriedPoint({}, [0.34 - 2**-54] * 3).mean == 0.34 - 2**-54
+    assert choose([0.66 - 2**-53, 0.66]) == 0
+    assert not better(0.66, 0.66 - 2**-53)
+    assert better(0.66 + 1 / (8142 * 3), 0.66)
+    assert not better(math.nan, 0.1)
+
+
 def test_memorised_images_are_noticed():
-    assert memorised(0.4, 0.8) is None
-    assert memorised(math.nan, 0.8) is None
-    assert "(75.3 %) than on training images (75.3 %)" in memorised(0.753, 0.753)
+    assert memorised(0.4, 0.8, 10) is None
+    assert memorised(math.nan, 0.8, 10) is None
+    assert "(75.3 %) than on training images (75.3 %)" in memorised(0.753, 0.753, 10)
+
+
+def test_a_network_at_chance_has_memorised_nothing():
+    assert "(20.0 %): as by chance; its weights" in memorised(0.21, 0.2, 5)
+    assert "(20.0 %): it may have been trained on them" in memorised(0.21, 0.2, 6)
 
 
 def test_a_split_of_ones_own_is_called_so():

@@ -88,7 +88,10 @@ def test_weights_of_no_length_have_room_within_a_radius_of_0() -> None:
 
 def test_all_zero_weights_stay_finite() -> None:
     zero = torch.zeros(1, 3)
-    assert torch.equal(tau_normalize(zero, 1.0), zero)
+    for tau in (0.0, 1.0, 4.0):
+        assert torch.equal(tau_normalize(zero, tau), zero)
+    short = torch.tensor([[3e-4, 4e-4]])
+    torch.testing.assert_close(tau_normalize(short, 3.0), short / 5e-4**3)
     assert torch.equal(project_rows(zero, torch.tensor(1.0)), zero)
 
 
