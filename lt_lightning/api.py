@@ -92,7 +92,7 @@ def retrain(
         classifier: Name of the layer, such as ``fc``; found by a batch if not given.
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
         seed: Of first weights and of the order of images.
-        progress: Whether a terminal shows how many batches have passed through the module.
+        progress: Whether to show how many batches have passed through the module.
         settings: Instead of the method's own: ``epochs``, ``batch_size``, ``lr``, ``weight_decay``, ``momentum``, or
             an argument of the method's loss or head, such as ``delta``.
 

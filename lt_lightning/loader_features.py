@@ -1,7 +1,7 @@
 """What a model's last layer gets of the images of a loader, for :mod:`lt_lightning.api`."""
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
 from lt_lightning.last_layers import images_and_classes, inputs_of
-from lt_lightning.progress import progress_bar
+from lt_lightning.progress import Advance, progress_bar
 from lt_lightning.wording import first_few
 
 
@@ -42,7 +42,7 @@ def training_features(
         name: Of the layer in it.
         layer: It.
         loader: (images, targets) batches.
-        progress: Whether a bar is shown.
+        progress: Whether to show how far it has come.
 
     Raises:
         UsageError: As for :func:`features_of`, and if a class has no image, or an input is infinite or NaN.
@@ -69,7 +69,7 @@ def features_of(
         layer: It.
         loader: (images, targets) batches.
         argument: What the loader was given as, for messages.
-        progress: Whether a bar is shown.
+        progress: Whether to show how far it has come.
 
     Raises:
         UsageError: If batches are not as they should be, or a class is none of the layer's.
@@ -87,7 +87,7 @@ def features_of(
     return Features(values.unsqueeze(0), targets)
 
 
-def _counted(batches: Iterable[Any], advance: Callable[[int], None]) -> Iterator[Any]:
+def _counted(batches: Iterable[Any], advance: Advance) -> Iterator[Any]:
     for batch in batches:
         yield batch
         advance(1)

@@ -1,12 +1,12 @@
 """How far a run has come: a bar on a terminal, lines in a file."""
 
-import time
 from typing import Any, cast
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from rich.console import Console
 
+from lt_lightning.progress import Pace
 from lt_lightning.wording import duration
 
 
@@ -45,8 +45,8 @@ class EpochLines(ProgressBar):
         super().__init__()
         self.seconds = seconds
         self._shown = True
-        self._started, self._said = 0.0, 0.0
-        self._first, self._validated, self._steps = 0, -1, 0
+        self._pace = Pace(seconds)
+        self._validated, self._steps = -1, 0
 
     def disable(self) -> None:
         """Say nothing, as in all processes but the first."""
@@ -58,8 +58,8 @@ class EpochLines(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock."""
-        self._started = self._said = time.perf_counter()
-        self._first, self._validated = trainer.current_epoch, -1
+        self._pace = Pace(self.seconds)
+        self._validated = -1
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Note after which step the epoch begins."""
@@ -71,10 +71,10 @@ class EpochLines(ProgressBar):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Say how far training is."""
-        now, done, last = time.perf_counter(), trainer.current_epoch + 1, trainer.max_epochs
-        if not self._shown or (now - self._said < self.seconds and done != last):
+        due, done, last = self._pace.advance(1), trainer.current_epoch + 1, trainer.max_epochs
+        if not self._shown or not (due or done == last):
             return
-        self._said, found, said = now, trainer.callback_metrics, []
+        found, said = trainer.callback_metrics, []
         interval = cast(Any, trainer).log_every_n_steps
         if "train/loss" in found and interval and trainer.global_step // interval > self._steps // interval:
             said.append(f"train/loss {float(found['train/loss']):.4g}")
@@ -82,8 +82,7 @@ class EpochLines(ProgressBar):
             said.append(f"val/all {100 * float(found['val/all']):.1f} %")
         known = last is not None and last > 0
         if known and done < cast(int, last):
-            rest = (now - self._started) / (done - self._first) * (cast(int, last) - done)
-            said.append(f"about {duration(rest)} left")
+            said.append(f"about {duration(self._pace.seconds_of(cast(int, last) - done))} left")
         epoch = f"epoch {done}{f' of {last}' if known else ''}"
         print(": ".join(filter(None, (epoch, ", ".join(said)))), flush=True)
 

@@ -143,7 +143,7 @@ def check_memorised(setup: Setup, features: dict[str, Features]) -> None:
         (correct,) = count_correct([head], part, setup.device)
         total = torch.bincount(part.targets, minlength=len(setup.counts))
         found.append(float("nan") if correct is None else float((correct / total)[seen].mean()))
-    warning = memorised(*found, num_classes=int(seen.sum()))
+    warning = memorised(found[0], found[1], int(seen.sum()))
     if warning is not None:
         setup.warn(warning)
 

@@ -39,7 +39,7 @@ class Predictions:
 
 
 def predict(head: Head, features: Features, device: torch.device) -> Tensor:
-    """Logits of a split's images, ``(N, K)``, on the CPU."""
+    """Logits of a split's images, ``(N, K)``, on ``device``."""
     return torch.cat(list(predict_parts(head, features, device)))
 
 
@@ -47,12 +47,12 @@ def predict(head: Head, features: Features, device: torch.device) -> Tensor:
 def predict_parts(head: Head, features: Features, device: torch.device) -> Iterator[Tensor]:
     """The same, :data:`ROWS` images at a time: all of them may be more than memory holds."""
     for rows in torch.split(features.values[0], ROWS):
-        yield head.predict(rows.to(device).float()).cpu()
+        yield head.predict(rows.to(device).float())
 
 
 def predicted_classes(head: Head, features: Features, device: torch.device) -> Tensor:
     """Class that a head predicts of each image, ``(N,)``, int64, on the CPU."""
-    return torch.cat([top_class(part) for part in predict_parts(head, features, device)])
+    return torch.cat([top_class(part).cpu() for part in predict_parts(head, features, device)])
 
 
 @torch.inference_mode()
@@ -155,13 +155,13 @@ def evaluate(
     thresholds: tuple[int, int],
     scaled_by: float | None,
 ) -> Predictions:
-    """Everything that is said of a head on a split.
+    """Everything that is said of a head on a split, computed where its logits are; results are on the CPU.
 
     Args:
         logits: ``(n, K)`` of some images after the other, in the order of ``targets``, as :func:`predict_parts` gives
             them.
-        targets: ``(N,)``, int64.
-        loss: What the head was trained with; it makes probabilities.
+        targets: ``(N,)``, int64, on the CPU.
+        loss: What the head was trained with, on the device of the logits; it makes probabilities.
         class_counts: Training images per class.
         thresholds: ``(low, high)`` training images that separate few, medium and many.
         scaled_by: A temperature; ``None`` where there was nothing to fit one on, or no likelihood to fit it by.
@@ -169,11 +169,12 @@ def evaluate(
     classes, confidences, start = [], [], 0
     bins: list[list[Tensor]] = [[], []]
     for part in logits:
-        own = targets[start : start + len(part)]
+        own = targets[start : start + len(part)].to(part.device)
         start += len(part)
         probabilities = loss.probabilities(part)
-        classes.append(top_class(part))
-        confidences.append(probabilities.gather(1, classes[-1].unsqueeze(1)).squeeze(1).float())
+        top = top_class(part)
+        classes.append(top.cpu())
+        confidences.append(probabilities.gather(1, top.unsqueeze(1)).squeeze(1).float().cpu())
         bins[0].append(_bins(probabilities, own))
         if scaled_by is not None:
             bins[1].append(_bins(loss.probabilities(part / scaled_by), own))
@@ -196,5 +197,5 @@ def evaluate(
 
 
 def _bins(probabilities: Tensor, targets: Tensor) -> Tensor:
-    group = torch.zeros(probabilities.shape[1], dtype=torch.int64)
+    group = torch.zeros(probabilities.shape[1], dtype=torch.int64, device=probabilities.device)
     return reliability_bins(probabilities, targets, group, 1, _BINS, widest_float(probabilities.device))

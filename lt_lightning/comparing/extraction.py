@@ -1,5 +1,6 @@
 """All features that a comparison needs, extracted before anything trains."""
 
+from lt_lightning.comparing.kept_heads import check_heads
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.data.base import Split
 from lt_lightning.data.network_input import say_how_images_are_prepared
@@ -22,7 +23,8 @@ def extract_all(setup: Setup) -> dict[str, Features]:
         there is a balanced pool, ``pool``.
 
     Raises:
-        UsageError: If features have no room, an image cannot be read, or the backbone gives infinite numbers or NaN.
+        UsageError: If features or heads have no room, an image cannot be read, or the backbone gives infinite numbers
+            or NaN.
     """
     options, backbone, seed = setup.options.features, setup.source.backbone, setup.options.seeds[0]
     wanted = _wanted(setup)
@@ -57,8 +59,10 @@ def _announce(setup: Setup, wanted: dict[str, Wanted]) -> None:
     each = list(dict.fromkeys(wanted.values()))
     check_room(backbone, each, setup.options.seeds[0], options)
     layouts = [layout_of(backbone, *what, options) for what in each]
+    size = sum(layout.nbytes for layout in layouts)
+    check_heads(setup, 0 if options.cache else size)
     if rank_and_world_size()[0] == 0:
-        passes, size = sum(layout.views * layout.images for layout in layouts), sum(layout.nbytes for layout in layouts)
+        passes = sum(layout.views * layout.images for layout in layouts)
         kept = f"in {options.cache}, where what is there already is not computed again"
         where = kept if options.cache else "of memory"
         say_how_images_are_prepared(setup.data)

@@ -29,6 +29,7 @@ from lt_lightning.losses import Loss
 from lt_lightning.modules import RetrainModule
 from lt_lightning.modules.divergence import DivergedError
 from lt_lightning.modules.starting import start_head
+from lt_lightning.progress import Advance
 from lt_lightning.quiet import quiet
 
 Images = Callable[[Tensor], Tensor]
@@ -76,7 +77,7 @@ def train_on_images(
     data: LTDataModule,
     device: torch.device,
     channels_last: bool,
-    on_epoch: Callable[[int], None],
+    on_epoch: Advance,
 ) -> tuple[Trained, Run, Predictions | None]:
     """Train a method as ``fit`` does, with batch normalisation in training mode, and test it after every epoch.
 
@@ -163,7 +164,7 @@ class _Module(RetrainModule):
 class _BestOnTest(Callback):
     """Keeps the head and the logits of the epoch that is best on the test images."""
 
-    def __init__(self, data: LTDataModule, on_epoch: Callable[[int], None]) -> None:
+    def __init__(self, data: LTDataModule, on_epoch: Advance) -> None:
         self.data = data
         self.on_epoch = on_epoch
         self.scores: list[float] = []

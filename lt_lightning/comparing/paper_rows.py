@@ -1,7 +1,6 @@
 """Rows of the papers' protocol: heads are trained and tested on images."""
 
 import time
-from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -15,7 +14,7 @@ from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained, make_head, whole_features
 from lt_lightning.features import extract
-from lt_lightning.progress import progress_bar
+from lt_lightning.progress import Advance, progress_bar
 from lt_lightning.retraining import naming
 from lt_lightning.tables import percent
 from lt_lightning.wording import duration
@@ -33,7 +32,7 @@ def paper_rows(setup: Setup) -> list[Row]:
     untrained = {point.method.name: _untrained(setup, point) for point in wanted if not point.method.trains}
     total = sum(setup.epochs(point.method) for point in wanted if point.method.trains) * len(setup.options.seeds)
     shown = setup.options.features.progress
-    with progress_bar("training on images", total, shown) as advance:
+    with progress_bar("epochs on images", total, shown) as advance:
         for number, point in enumerate(wanted, 1):
             row = Row(point.method.name, setup.selection.label, point, [], [])
             if point.method.trains:
@@ -81,7 +80,7 @@ def _announce(setup: Setup) -> None:
     )
 
 
-def _train(setup: Setup, row: Row, point: Point, on_epoch: Callable[[int], None]) -> None:
+def _train(setup: Setup, row: Row, point: Point, on_epoch: Advance) -> None:
     """Train with every seed, and keep the best in the row."""
     settings = setup.parser.make(point.method.plain, point.method.name)
     channels_last = setup.options.features.channels_last

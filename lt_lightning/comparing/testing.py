@@ -3,7 +3,6 @@
 import torch
 
 from lt_lightning.comparing.evaluation import evaluate, predict, predict_parts
-from lt_lightning.comparing.methods import ORACLE
 from lt_lightning.comparing.outcome import NO_GAIN, Row, methods_of
 from lt_lightning.comparing.selection import better, choose
 from lt_lightning.comparing.setup import Setup
@@ -19,7 +18,7 @@ def fit_to_validation(setup: Setup, trained: Trained, features: dict[str, Featur
     if not setup.selection.allowed:
         return None
     logits = predict(trained.head, features["val"], setup.device)
-    return fit_temperature_of(trained.loss.cpu(), logits, features["val"].targets)
+    return fit_temperature_of(trained.loss, logits, features["val"].targets.to(logits.device))
 
 
 def evaluate_rows(setup: Setup, rows: list[Row], features: dict[str, Features]) -> None:
@@ -27,11 +26,11 @@ def evaluate_rows(setup: Setup, rows: list[Row], features: dict[str, Features]) 
     test = features["test"]
     for row in rows:
         for trained in row.heads:
-            if trained.temperature is None and row.name != ORACLE:  # which has trained on the validation images
-                trained.temperature = fit_to_validation(setup, trained, features)
-            logits = predict_parts(trained.head, test, setup.device)
-            loss, thresholds = trained.loss.cpu(), setup.data.group_thresholds
+            logits = predict_parts(trained.head.to(setup.device), test, setup.device)
+            loss, thresholds = trained.loss.to(setup.device), setup.data.group_thresholds
             row.tests.append(evaluate(logits, test.targets, loss, setup.counts, thresholds, trained.temperature))
+            trained.head.cpu()  # a GPU may not hold those of all rows
+            trained.loss.cpu()
 
 
 def find_winner(setup: Setup, rows: list[Row]) -> tuple[Row | None, str | None]:

@@ -13,6 +13,7 @@ from lt_lightning.features import Features
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules.starting import check_kept, start_head
+from lt_lightning.progress import Advance
 from lt_lightning.retraining import HeadRun, naming, train_heads
 from lt_lightning.samplers import EpochSampler
 
@@ -38,7 +39,8 @@ class Trained:
         loss: It was trained with.
         epochs: That it was trained for, 0 if there was nothing to train.
         seconds: Its share of the time of training.
-        temperature: Fitted on validation images; ``None`` where there are none, or before the test.
+        temperature: Fitted on validation images; ``None`` where there are none, or of
+            heads that are not chosen.
     """
 
     point: Point
@@ -118,7 +120,7 @@ def train(
     class_counts: list[int],
     parser: SettingsParser,
     device: torch.device,
-    on_epoch: Callable[[int], None] | None = None,
+    on_step: Advance | None = None,
 ) -> list[Trained]:
     """Train every point with every seed; what trains nothing is made once.
 
@@ -131,7 +133,7 @@ def train(
         class_counts: Training images per class.
         parser: Makes the parts.
         device: Where heads are trained.
-        on_epoch: Called after an epoch with the number of heads that it moved.
+        on_step: As :func:`train_heads` takes it.
 
     Returns:
         In the order of points, then seeds.
@@ -159,7 +161,7 @@ def train(
                 length = (settings.batch_size, settings.epochs)
                 runs.append(HeadRun(head, loss, *moved_by, samplers[which], *length, name=method.name))
     whole.cache_clear()  # what trains may need the room
-    train_heads(runs, ShownRows(features, device), on_epoch)
+    train_heads(runs, ShownRows(features, device), on_step)
     for trained, run in zip((trained for trained in found if trained.epochs), runs, strict=True):
         trained.seconds = run.seconds
     return found

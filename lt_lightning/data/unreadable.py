@@ -89,7 +89,7 @@ def find_unreadable(root: Path, paths: Sequence[str], read: Callable[[Path], obj
         root: Folder that the paths are relative to.
         paths: With forward slashes.
         read: Reads one image, and raises :class:`UsageError` if it cannot.
-        title: What the progress bar says; there is one if the output is a terminal.
+        title: What the progress bar says.
 
     Returns:
         The paths that cannot be read.

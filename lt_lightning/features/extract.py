@@ -49,7 +49,7 @@ class ExtractionOptions:
         channels_last: Whether convolutions run in the channels-last memory format.
         device: Where the backbone runs; ``auto`` takes a GPU if there is one.
         batch_size: Images per pass, between 1 and 256; changes nothing but time and memory.
-        progress: Whether the first process shows a progress bar.
+        progress: Whether the first process shows how far it has come.
 
     Raises:
         UsageError: If ``batch_size`` is out of range, ``dtype`` or ``precision`` unknown, or there is no such device.

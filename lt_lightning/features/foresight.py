@@ -1,7 +1,6 @@
 """How long an extraction will take."""
 
-import time
-
+from lt_lightning.progress import Pace
 from lt_lightning.wording import duration
 
 _LOOK = 10.0  # seconds after which the rest is estimated; the first ones go into starting workers
@@ -20,16 +19,14 @@ class Foresight:
 
     def __init__(self, title: str, total: int, views: int, wanted: bool) -> None:
         self.title, self.total, self.views, self.wanted = title, total, views, wanted
-        self.done, self.started = 0, time.perf_counter()
+        self.pace = Pace(_LOOK)
 
     def advance(self, images: int) -> None:
         """Count images that have passed."""
-        self.done += images
-        seconds = time.perf_counter() - self.started
-        if not self.wanted or seconds < _LOOK:
+        if not self.pace.advance(images) or not self.wanted:
             return
         self.wanted = False
-        whole = seconds / self.done * self.total
+        whole = self.pace.seconds_of(self.total)
         if whole > _LONG:
             less = f"; `views` 1 would take {duration(whole / self.views)}" if self.views > 1 else ""
             print(f"{self.title}: about {duration(whole)}{less}", flush=True)

@@ -20,19 +20,23 @@ def check_memory(layouts: Sequence[Layout]) -> None:
     Raises:
         UsageError: If they need more than there is, where the system tells how much that is.
     """
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    need = processes * sum(layout.nbytes for layout in layouts)
+    need, times = in_all_processes(sum(layout.nbytes for layout in layouts))
     free = on_first(available_memory)
     if free is None or need <= free:
         return
     largest = max(layouts, key=lambda layout: layout.nbytes)
-    times = f", {processes} times, once for each process," if processes > 1 else ""
     raise UsageError(
         f"`features.cache` is empty, so features are kept in memory, and {human(need)} for up to {largest.views} "
         f"view{'' if largest.views == 1 else 's'} of {largest.images:,} images × {largest.features}{times} are more "
         f"than the {human(free)} available; name a folder by `features.cache`, from which they are mapped, or take "
         f"fewer `views` or a smaller `features.dtype`."
     )
+
+
+def in_all_processes(nbytes: int) -> tuple[int, str]:
+    """What the processes of this machine take together if each takes so much, and, of several, how many in words."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return processes * nbytes, f", {processes} times, once for each process," if processes > 1 else ""
 
 
 def available_memory() -> int | None:

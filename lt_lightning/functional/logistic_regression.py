@@ -74,6 +74,7 @@ def fit_logistic_regression(
     scaling: Standardization | None = None,
     device: torch.device | None = None,
     max_iterations: int = 200,
+    on_part: Callable[[float], None] | None = None,
 ) -> LinearFit:
     """The minimum of the mean cross entropy plus ``l2 / 2`` times the squared weights of standardised features.
 
@@ -89,6 +90,8 @@ def fit_logistic_regression(
         scaling: Of :func:`standardization`; computed if not given.
         device: Where to compute; by default where ``features`` are.
         max_iterations: Steps of L-BFGS at most.
+        on_part: Called after each part of a pass over the features with the share of them that it was, for a progress
+            bar.
 
     Returns:
         The classifier of features as they come, standardisation folded in, on ``device``.
@@ -111,11 +114,17 @@ def fit_logistic_regression(
             begin = LinearFit(weight, (counts / len(targets)).log().to(device, kind))
         else:
             begin = scaling.unfolded(LinearFit(*(each.detach().to(device, kind).clone() for each in start)))
-        return scaling.folded(_minimum(begin, features, targets, scaling, l2, max_iterations))
+        return scaling.folded(_minimum(begin, features, targets, scaling, l2, max_iterations, on_part))
 
 
 def _minimum(
-    start: LinearFit, features: Tensor, targets: Tensor, scaling: Standardization, l2: float, max_iterations: int
+    start: LinearFit,
+    features: Tensor,
+    targets: Tensor,
+    scaling: Standardization,
+    l2: float,
+    max_iterations: int,
+    on_part: Callable[[float], None] | None,
 ) -> LinearFit:
     """The classifier of standardised features."""
 
@@ -123,6 +132,8 @@ def _minimum(
         for part, own in zip(torch.split(features, _ROWS), torch.split(targets, _ROWS), strict=True):
             moved = part.to(scaling.mean.device, scaling.mean.dtype)
             yield (moved - scaling.mean) / scaling.deviation, own.to(moved.device)
+            if on_part is not None:
+                on_part(len(own) / len(targets))
 
     fit = LinearFit(*(each.requires_grad_() for each in start))
     optimizer = torch.optim.LBFGS(

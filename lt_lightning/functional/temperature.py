@@ -13,11 +13,12 @@ LOWEST, HIGHEST = 0.01, 1e6
 """Where temperatures end: one that separable or meaningless logits would drive to 0 or infinity stops here.
 
 Large ones are real: of a loss on unscaled logits at a high learning rate 400 is the best. Small ones are of separable
-logits, which further down are only surer of their mistakes elsewhere.
+logits, which further down are only surer of their mistakes elsewhere; the search ends sooner where the likelihood
+cannot rise, for it is 1 to rounding.
 """
 
 _STEPS = 100
-_TOLERANCE = 1e-10  # of log T; Newton's last step from 1e-5 is smaller than that
+_TOLERANCE = 1e-7  # of log T: about what fp32 tells apart
 _ENTRIES = 2**18  # logits at a time: 2 MB in fp64 stay in a cache; copies of all of them may not fit a memory
 
 
@@ -25,8 +26,8 @@ def fit_temperature(logits: Tensor, targets: Tensor, one_vs_all: bool = False) -
     """The temperature T whose ``logits / T`` have the least negative log-likelihood.
 
     The likelihood is convex in 1 / T, so there is one minimum: Newton's steps on log T find it, each kept inside a
-    bracket that shrinks by its slope's sign. All in fp64, where the device has it, and in parts: no copy of all logits
-    is made.
+    bracket that shrinks by its slope's sign. Steps take exponentials in fp32, which is good for six digits of T; the
+    likelihoods that judge it are in fp64, where the device has it. All in parts: no copy of all logits is made.
 
     Args:
         logits: ``(N, K)``, of images that trained nothing; whatever the loss multiplies them by is multiplied already.
@@ -48,7 +49,7 @@ def fit_temperature(logits: Tensor, targets: Tensor, one_vs_all: bool = False) -
             f"and {tuple(targets.shape)}."
         )
     logits = logits.detach()
-    if not all(bool(part.isfinite().all()) for part, _ in _parts(logits, targets)):
+    if not all(bool(part.isfinite().all()) for part in _parts(logits, targets, one_vs_all)):
         raise UsageError("`logits` must be finite, but some are not; look at the model that gave them.")
     low, high = -math.log(HIGHEST), -math.log(LOWEST)  # of log(1 / T), in which the slope's sign changes once
     place = 0.0
@@ -77,38 +78,39 @@ def negative_log_likelihood(
         one_vs_all: Whether it is the sum over classes of each one's sigmoid, instead of a softmax's.
     """
     found = []
-    for part, own in _parts(logits, targets):
+    for part in _parts(logits, targets, one_vs_all):
         part = part / temperature
-        if one_vs_all:
-            found.append(torch.nn.functional.softplus(part).sum(dim=1) - _of_targets(part, own))
-        else:
-            found.append(part.logsumexp(dim=1) - _of_targets(part, own))
+        found.append(torch.nn.functional.softplus(part).sum(dim=1) if one_vs_all else part.logsumexp(dim=1))
     return float(torch.cat(found).mean())
 
 
 def _derivatives(logits: Tensor, targets: Tensor, inverse: float, one_vs_all: bool) -> tuple[float, float]:
     """First and second derivative of the likelihood by log(1 / T), mean over images."""
     slopes, variances = [], []
-    for part, own in _parts(logits, targets):
+    for part in _parts(logits, targets, one_vs_all):
+        part = part.float()
         if one_vs_all:
             probabilities = torch.sigmoid(part * inverse)
-            expected = (probabilities * part).sum(dim=1)
-            variances.append((probabilities * (1 - probabilities) * part.square()).sum(dim=1))
+            weighted = probabilities * part
+            slopes.append(weighted.sum(dim=1))
+            variances.append((weighted * (1 - probabilities) * part).sum(dim=1))
         else:
-            probabilities = torch.softmax(part * inverse, dim=1)
-            expected = (probabilities * part).sum(dim=1)
-            variances.append((probabilities * (part - expected.unsqueeze(1)).square()).sum(dim=1))
-        slopes.append(expected - _of_targets(part, own))
-    slope, curvature = float(torch.cat(slopes).mean()), float(torch.cat(variances).mean())
+            weighted = torch.softmax(part * inverse, dim=1) * part
+            slopes.append(weighted.sum(dim=1))
+            variances.append((weighted * part).sum(dim=1) - slopes[-1].square())
+    wide = widest_float(logits.device)
+    slope, curvature = (float(torch.cat(each).to(wide).mean()) for each in (slopes, variances))
     return slope * inverse, curvature * inverse**2 + slope * inverse
 
 
-def _parts(logits: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Some images after the other, their logits as wide as the device has them."""
+def _parts(logits: Tensor, targets: Tensor, one_vs_all: bool) -> Iterator[Tensor]:
+    """Some images after the other, their logits as wide as the device has them and such that no target is needed.
+
+    A softmax's are less the target's, so an offset costs no digits later: the likelihood is their log-sum-exp. Of
+    sigmoids the target's has its sign turned, as softplus(z) - z = softplus(-z): it is the sum of their softplus.
+    """
     rows = max(1, _ENTRIES // logits.shape[1])
-    for part, own in zip(torch.split(logits, rows), torch.split(targets, rows), strict=True):
-        yield part.to(widest_float(logits.device)), own
-
-
-def _of_targets(logits: Tensor, targets: Tensor) -> Tensor:
-    return logits.gather(1, targets.unsqueeze(1)).squeeze(1)
+    for part, own in zip(torch.split(logits, rows), torch.split(targets.unsqueeze(1), rows), strict=True):
+        part = part.to(widest_float(logits.device))
+        of_target = part.gather(1, own)
+        yield part.scatter(1, own, -of_target) if one_vs_all else part - of_target

@@ -38,7 +38,7 @@ def find_duplicates(data: LTDataModule, progress: bool = True) -> list[Duplicate
 
     Args:
         data: Every image of every split is read once.
-        progress: Whether a bar is shown.
+        progress: Whether to show how far it has come.
 
     Returns:
         An entry for each pair of splits that share images.

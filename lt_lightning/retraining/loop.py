@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import torch
 
 from lt_lightning.devices.clock import device_time
+from lt_lightning.progress import Advance
 from lt_lightning.retraining.naming import naming
 from lt_lightning.retraining.portions import portions
 from lt_lightning.retraining.runs import FeatureRows, HeadRun
@@ -57,7 +58,7 @@ _Team = tuple[_Kind, list[HeadRun]]
 """Heads that move together, and what will move them, which takes no memory before it is made."""
 
 
-def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_epoch: Callable[[int], None] | None = None) -> None:
+def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_step: Advance | None = None) -> None:
     """Train heads in place.
 
     Runs with one sampler, batch size and number of epochs see the same batches; of those, heads of one kind with like
@@ -67,11 +68,12 @@ def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_epoch: Callab
     Args:
         runs: What to train; each as if alone, to rounding.
         features: Of the training images, on the device of the heads.
-        on_epoch: Called after each epoch with the number of heads that it moved, for progress bars.
+        on_step: Called after a step of some heads with the part of an epoch that it was, times the number of these
+            heads, for progress bars: an epoch of many large heads may take hours.
     """
     for shared in _groups(runs, lambda run: (id(run.sampler), run.batch_size, run.epochs)).values():
         for teams in portions(_teams(shared), _nbytes, ROUND_BYTES):
-            _train(teams, features, on_epoch)
+            _train(teams, features, on_step)
 
 
 def try_step(run: HeadRun, features: torch.Tensor, targets: torch.Tensor) -> None:
@@ -88,7 +90,7 @@ def try_step(run: HeadRun, features: torch.Tensor, targets: torch.Tensor) -> Non
     mover.write_back()
 
 
-def _train(teams: Sequence[_Team], features: FeatureRows, on_epoch: Callable[[int], None] | None) -> None:
+def _train(teams: Sequence[_Team], features: FeatureRows, on_step: Advance | None) -> None:
     """Train heads that see the same batches at the same time."""
     movers = [kind(runs) for kind, runs in teams]
     first = movers[0].runs[0]
@@ -98,16 +100,17 @@ def _train(teams: Sequence[_Team], features: FeatureRows, on_epoch: Callable[[in
     for epoch in range(first.epochs):
         with naming(first.name):
             order = first.sampler.indices(epoch)
-        for indices in torch.split(order, first.batch_size):
+        batches = torch.split(order, first.batch_size)
+        for indices in batches:
             rows, targets = features.take(indices, epoch)
             for place, mover in enumerate(movers):
                 started = time.perf_counter()
                 mover.step(rows, targets)
                 spent[place] += time.perf_counter() - started
+                if on_step is not None:
+                    on_step(len(mover.runs) / len(batches))
         for mover in movers:
             mover.end_epoch()
-        if on_epoch is not None:
-            on_epoch(sum(len(mover.runs) for mover in movers))
     for mover, seconds in zip(movers, _shares(device, spent, device_time(device) - began), strict=True):
         mover.write_back()
         for run in mover.runs:

@@ -143,6 +143,21 @@ def test_interrupted_training_leaves_nothing(folder, here, refused, monkeypatch)
     assert not (here / "better").exists()
 
 
+@pytest.mark.filterwarnings("ignore:No method is better:UserWarning")
+def test_interrupted_writing_of_checkpoints_leaves_the_results(folder, here, capsys, monkeypatch):
+    from lt_lightning.comparing import files
+
+    def stop(*_):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(files, "keep_runs", stop)
+    with pytest.raises(SystemExit):
+        cli.main([*folder, "--keep_runs=true"])
+    said = capsys.readouterr().err
+    assert "Interrupted: the results are written to better/version_0/results.json; checkpoints may be missing" in said
+    assert (here / "better/version_0/results.json").is_file()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_papers_protocol_is_interrupted_as_well(folder, here, refused, monkeypatch, number):
     """A Trainer catches signals of its own."""

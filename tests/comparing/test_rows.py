@@ -1,12 +1,17 @@
 """Which settings are chosen, and what diverges once they are."""
 
 import gc
+import itertools
+import re
+from dataclasses import replace
 from weakref import ref
 
 import pytest
 import torch
 
-from lt_lightning.comparing import checks, evaluation, rows, testing
+from lt_lightning.comparing import checks, evaluation, kept_heads, rows
+from lt_lightning.features import ExtractionOptions
+from tests.comparing.conftest import QUIET
 
 pytestmark = pytest.mark.filterwarnings("ignore:No method is better:UserWarning")
 
@@ -77,10 +82,9 @@ def test_temperatures_are_fitted_to_heads_that_have_not_seen_the_images(run, mak
         asked.append(trained)
         return original(setup, trained, features)
 
-    for module in (rows, testing):
-        monkeypatch.setattr(module, "fit_to_validation", fit)
+    monkeypatch.setattr(rows, "fit_to_validation", fit)
     found = run("lort,tau_norm", {"lr": [0.1]}, data=make_data(val_from="train"), unseen=True)
-    assert [trained.point.method.name for trained in asked] == ["lort", "tau_norm", "stage 1"]
+    assert [trained.point.method.name for trained in asked] == ["stage 1", "lort", "tau_norm"]
     assert all(trained.head.class_counts == found.data.class_counts for trained in asked)
     assert found.row("lort").heads[0].head.class_counts == found.trained_on.class_counts
 
@@ -91,6 +95,25 @@ def test_what_diverges_with_its_own_settings_has_no_figures(run, make_data, tmp_
     with pytest.warns(UserWarning, match="Training of wild diverged with every setting"):
         row = run(str(tmp_path / "wild.yaml"), data=make_data(val_from="none")).row("wild")
     assert (row.heads, row.tests) == ([], [])
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning")
+@pytest.mark.parametrize(("step", "told"), [(20, True), (1e-3, False)])
+def test_a_file_is_told_of_a_long_training_within_its_first_epoch(run, monkeypatch, capsys, step, told):
+    clock = itertools.count(step=step)
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    run("lort,ncm", {"lr": [0.01, 0.1]}, features=replace(ExtractionOptions(**QUIET), progress=True))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epochs of")]
+    assert bool(lines) == told
+    assert not told or re.fullmatch(r"epochs of 3 settings: \d+ of \d+, about [\d.]+ \w+ left", lines[0])
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning")
+def test_what_trains_nothing_is_not_said_to_diverge_in_training(run):
+    with pytest.warns(UserWarning, match=r"Logits of tau_norm are not finite with any setting; .* `grid`\.") as said:
+        found = run("tau_norm,ncm", {"tau": [400.0]})  # norms to this power round to 0
+    assert not any("grid.lr" in str(warning.message) for warning in said)
+    assert (found.row("tau_norm").heads, found.row("tau_norm").tests) == ([], [])
 
 
 @pytest.mark.filterwarnings("ignore:Nothing is selected:UserWarning")
@@ -120,7 +143,7 @@ def test_methods_that_memory_cannot_keep_together_train_after_one_another(run, m
         return heads
 
     monkeypatch.setattr(rows, "train", train)
-    monkeypatch.setattr(rows, "KEPT_BYTES", 10 * 8 * 4 * 8)  # eight heads: two methods of two settings and two seeds
+    monkeypatch.setattr(kept_heads, "KEPT_BYTES", 10 * 8 * 4 * 8)  # two methods of two settings and two seeds
     apart = run(methods, grid, seeds=(0, 1))
     assert [len(heads) for heads in alive] == [8, 2]
     gc.collect()
@@ -129,3 +152,27 @@ def test_methods_that_memory_cannot_keep_together_train_after_one_another(run, m
         assert (row.point and row.point.values, row.tried) == (other.point and other.point.values, other.tried)
         for head, twin in zip(row.heads, other.heads, strict=True):
             torch.testing.assert_close(head.head.state_dict(), twin.head.state_dict())
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse:UserWarning")
+def test_heads_trained_once_more_take_the_room_of_those_before(run, make_data, monkeypatch):
+    options = {"grid": {"lr": [0.1]}, "seeds": (0, 1), "unseen": True}
+    together = run("lort,linear,ncm", data=make_data(val_from="train"), **options)
+    original, made, alive = rows.train, [], []
+
+    def train(points, *arguments):
+        gc.collect()
+        alive.append(sum(head() is not None for head in made))
+        heads = original(points, *arguments)
+        made.extend(ref(head) for head in heads)
+        return heads
+
+    monkeypatch.setattr(rows, "train", train)
+    monkeypatch.setattr(kept_heads, "KEPT_BYTES", 10 * 8 * 4 * 2)  # both seeds of a method
+    apart = run("lort,linear,ncm", data=make_data(val_from="train"), **options)
+    # The methods have two heads, two and one; then each time all but those that are trained once more.
+    assert alive == [0, 2, 4, 3, 3, 4]
+    for row, other in zip(together.rows, apart.rows, strict=True):
+        for head, twin in zip(row.heads, other.heads, strict=True):
+            torch.testing.assert_close(head.head.state_dict(), twin.head.state_dict())
+            assert head.temperature == pytest.approx(twin.temperature, rel=1e-4)

@@ -172,3 +172,12 @@ def test_what_cannot_be_fitted_is_refused(change, message):
     features, targets = drawn()
     with pytest.raises(UsageError, match=message):
         fit_logistic_regression(**({"features": features, "targets": targets, "num_classes": 5, "l2": 0.1} | change))
+
+
+def test_progress_counts_passes_over_the_features(monkeypatch):
+    monkeypatch.setattr(logistic_regression, "_ROWS", 16)
+    (features, targets), seen = drawn(40), []
+    fit_logistic_regression(features, targets, 5, 0.01, on_part=seen.append)
+    assert seen[:3] == [0.4, 0.4, 0.2]
+    assert len(seen) % 3 == 0
+    assert len(seen) > 9

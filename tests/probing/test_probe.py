@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
@@ -63,6 +64,15 @@ def test_a_choice_at_the_edge_is_said(backbone, penalties, expected):
     found = probe(backbone, DigitsLT(), penalties, OPTIONS)
     assert found.at_edge == expected
     assert [each.l2 for each in found.tried] == sorted(penalties, reverse=True)
+
+
+def test_a_file_is_told_of_a_fit_before_it_ends(backbone, monkeypatch, capsys):
+    clock = count(step=20)
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    probe(backbone, DigitsLT(), (1.0, 0.1), replace(OPTIONS, progress=True))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fitting")]
+    assert lines[0] == "fitting 2 penalties: 0 of 2, about 39.7 minutes left"  # passes of 20 s
+    assert lines[-1].startswith("fitting 2 penalties: 1 of 2, about ")
 
 
 def test_features_that_have_no_room_together_are_refused_before_the_first(backbone, monkeypatch, capsys):

@@ -1,0 +1,69 @@
+"""How many heads are kept at the same time, and whether memory has room for them, asked before anything trains."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from lt_lightning.comparing.grid import Point
+from lt_lightning.comparing.setup import Setup
+from lt_lightning.errors import UsageError
+from lt_lightning.features.memory import available_memory, in_all_processes
+from lt_lightning.features.processes import on_first
+from lt_lightning.retraining import portions
+from lt_lightning.wording import first_few, human
+
+KEPT_BYTES = 2**32
+"""Weights of heads that wait for their scores: 64 of 8142 × 2048. A default comparison has more, for each seed."""
+
+
+def in_portions(setup: Setup, points: Mapping[str, Sequence[Point]]) -> Iterator[list[str]]:
+    """Names of methods, each time as many as have heads of no more than :data:`KEPT_BYTES`, one at least.
+
+    Args:
+        setup: What is compared.
+        points: Settings to train, by method.
+    """
+    return portions(points, lambda name: _nbytes(setup, points[name]), KEPT_BYTES)
+
+
+def check_heads(setup: Setup, features: int) -> None:
+    """Refuse a comparison with more heads than memory has room for beside the features.
+
+    Args:
+        setup: What is compared.
+        features: Bytes of the features that memory holds.
+
+    Raises:
+        UsageError: If they need more than there is, where the system tells how much that is.
+    """
+    heads = _most_bytes(setup)
+    need, times = in_all_processes(heads + features)
+    free = on_first(available_memory)
+    if free is None or need <= free:
+        return
+    beside, cached = "", ""
+    if features:
+        beside = f" beside {human(features)} of features"
+        cached = ", or name a folder by `features.cache`, from which features are mapped"
+    raise UsageError(
+        f"`methods` {first_few(list(setup.points))} with `seeds` {list(setup.options.seeds)} have heads that take at "
+        f"least {human(heads)} of memory at the same time{beside}{times or ','} more than the {human(free)} available; "
+        f"take fewer `methods`, `seeds` or values of `grid`{cached}."
+    )
+
+
+def _most_bytes(setup: Setup) -> int:
+    """Weights that memory holds at the same time at the most; training takes more, for a while.
+
+    Those of the settings chosen wait there for the test. Where a GPU trains, it has those that wait for their scores.
+    """
+    chosen = most = 0
+    for names in in_portions(setup, setup.points):
+        tried = sum(_nbytes(setup, setup.points[name]) for name in names)
+        most = max(most, chosen + tried) if setup.device.type == "cpu" else most
+        chosen += sum(_nbytes(setup, setup.points[name][:1]) for name in names)
+    return max(most, chosen)
+
+
+def _nbytes(setup: Setup, points: Sequence[Point]) -> int:
+    """Weights of all heads of some settings: one for each seed, or a single one that nothing trains."""
+    heads = sum(len(setup.options.seeds) if point.method.trains else 1 for point in points)
+    return heads * setup.source.classifier.weight.nbytes
