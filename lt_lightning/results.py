@@ -115,9 +115,11 @@ def give_back_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write ``data`` atomically; numbers that are not finite become ``null``, as JSON has none."""
-    text = json.dumps(_finite(data), indent=1, allow_nan=False)
-    write_text(path, text + "\n")
+    """Write ``data`` atomically; numbers that are not finite become ``null``, as JSON has none.
+
+    A list of plain values takes one line: there may be one of thousands of classes for each head.
+    """
+    write_text(path, _json(_finite(data), "\n") + "\n")
 
 
 def sha256_of(path: Path) -> str:
@@ -188,6 +190,17 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _json(value: Any, start: str) -> str:
+    """As ``json.dumps`` with ``indent=1``, but for lists of plain values; ``start`` begins a line as deep as this."""
+    deeper = f"{start} "
+    if isinstance(value, dict) and value:
+        entries = [f"{json.dumps(key)}: {_json(entry, deeper)}" for key, entry in value.items()]
+        return f"{{{deeper}{f',{deeper}'.join(entries)}{start}}}"
+    if isinstance(value, list) and any(isinstance(entry, dict | list) for entry in value):
+        return f"[{deeper}{f',{deeper}'.join(_json(entry, deeper) for entry in value)}{start}]"
+    return json.dumps(value, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

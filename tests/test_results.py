@@ -85,6 +85,30 @@ def test_json_has_null_for_what_is_not_a_number(tmp_path):
     }
 
 
+def test_a_list_of_plain_values_takes_one_line(tmp_path):
+    """Else a comparison of 8142 classes has millions of lines."""
+    plain = {"numbers": [1, 0.1, 5e-324, -0.0, float("nan")], "names": ['"', "é\n"], "none": [], "nothing": {}}
+    path = tmp_path / "results.json"
+    write_json(path, {"deep": [plain, [[1, 2], (3,)]], "flag": True})
+    assert path.read_text().splitlines() == [
+        "{",
+        ' "deep": [',
+        "  {",
+        '   "numbers": [1, 0.1, 5e-324, -0.0, null],',
+        r"""   "names": ["\"", "\u00e9\n"],""",
+        '   "none": [],',
+        '   "nothing": {}',
+        "  },",
+        "  [",
+        "   [1, 2],",
+        "   [3]",
+        "  ]",
+        " ],",
+        ' "flag": true',
+        "}",
+    ]
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "results.json"
     write_json(path, {"kept": True})
