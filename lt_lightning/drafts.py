@@ -34,6 +34,17 @@ def draft_of(path: Path) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
+def remove_abandoned_drafts(path: Path) -> None:
+    """Remove what processes have left that were killed as they wrote; for who knows that nobody writes there now.
+
+    Args:
+        path: The file that there was to be; its name may have wildcards.
+    """
+    for draft in path.parent.glob(f".{path.name}.*.part"):
+        with suppress(OSError):
+            draft.unlink()
+
+
 @contextmanager
 def new_file(path: Path, option: str, overwrite: bool = False) -> Iterator[Path]:
     """A draft to be written to, which then gets its name: a file that is whole, and goes over no other.

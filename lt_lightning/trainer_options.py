@@ -8,6 +8,8 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
+from lt_lightning.metrics_file import MetricsFile
+
 Kind = TypeVar("Kind", bound=Callback)
 
 
@@ -53,7 +55,7 @@ class TrainerOptions:
 
     def loggers_in(self, folder: Path) -> list[Logger]:
         """The user's loggers behind one of ours, whose folder is that of the run."""
-        return [CSVLogger(folder.parent, name="", version=folder.name), *(self.loggers or [])]
+        return [MetricsFile(folder.parent, name="", version=folder.name), *(self.loggers or [])]
 
     @property
     def lacks_folder(self) -> bool:

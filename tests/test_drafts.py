@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lt_lightning.drafts import check_new_file, draft_of, put_in_place, write_text
+from lt_lightning.drafts import check_new_file, draft_of, put_in_place, remove_abandoned_drafts, write_text
 from lt_lightning.errors import UsageError
 
 
@@ -30,6 +30,16 @@ def test_processes_of_one_number_on_two_machines_do_not_share_a_draft(tmp_path, 
         mine.write_text("mine")
         theirs.write_text("theirs")
         assert mine.read_text() == "mine"
+
+
+def test_what_a_killed_process_has_left_is_removed_and_no_more(tmp_path):
+    for name in (".a.ckpt.01ab.part", ".b.ckpt.01ab.part", ".a.csv.01ab.part", "a.ckpt", "a.ckpt.01ab.part"):
+        (tmp_path / name).touch()
+    remove_abandoned_drafts(tmp_path / "*.ckpt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.csv.01ab.part", "a.ckpt", "a.ckpt.01ab.part"]
+    remove_abandoned_drafts(tmp_path / "new" / "a.csv")
+    remove_abandoned_drafts(tmp_path / "a.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ckpt", "a.ckpt.01ab.part"]
 
 
 def folder_removed_within(path):

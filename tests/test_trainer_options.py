@@ -5,6 +5,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 
+from lt_lightning.metrics_file import MetricsFile
 from lt_lightning.trainer_options import TrainerOptions
 
 
@@ -41,7 +42,7 @@ def test_what_is_shown_and_written(given, progress, checkpoints):
 
 def test_a_logger_of_ours_goes_before_those_without_a_folder(tmp_path):
     ours = TrainerOptions({"logger": True}).loggers_in(tmp_path / "runs/version_3")
-    assert [type(logger) for logger in ours] == [CSVLogger]
+    assert [type(logger) for logger in ours] == [MetricsFile]
     assert ours[0].log_dir == str(tmp_path / "runs/version_3")
     service = DummyLogger()
     assert TrainerOptions({"logger": service}).loggers_in(tmp_path)[1:] == [service]

@@ -1,16 +1,14 @@
 """Checkpoints of a run."""
 
 import errno
-from contextlib import contextmanager
 
 import pytest
 import torch
+from full_disk import files_of_at_most
 
 from lt_lightning.errors import UsageError
 from lt_lightning.main import main
 from lt_lightning.whole_checkpoints import WholeCheckpoints
-
-resource = pytest.importorskip("resource")  # Windows has none
 
 
 def test_an_interrupted_checkpoint_leaves_the_earlier_one(tmp_path, monkeypatch):
@@ -39,17 +37,6 @@ def test_a_checkpoint_has_the_rights_and_bytes_of_any_file(tmp_path):
 def test_addresses_are_lightnings(tmp_path):
     WholeCheckpoints().save_checkpoint({"epoch": 1}, f"file://{tmp_path}/a.ckpt")
     assert torch.load(tmp_path / "a.ckpt") == {"epoch": 1}
-
-
-@contextmanager
-def files_of_at_most(size):
-    """As a full disk: whoever writes more is refused it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("numbers", [500, 100_000])  # refused as the file is closed, and by torch

@@ -38,7 +38,7 @@ class TorchvisionFiles(ImageSource):
         """Fetch what is missing, in torchvision's layout.
 
         Raises:
-            UsageError: If it cannot be fetched.
+            UsageError: If it cannot be fetched, or files that are there already are damaged.
         """
         try:
             self._dataset(str(self._root), train=True, download=True)
@@ -46,16 +46,21 @@ class TorchvisionFiles(ImageSource):
         except (OSError, RuntimeError) as error:
             cause = one_line(error)  # torchvision gives each address a line
             raise UsageError(f"`download=True` could not fetch the files into `root` {self._root}: {cause}.") from error
+        except (AssertionError, ValueError) as error:
+            raise self._unreadable(error) from error
 
     def _open(self, split: SourceSplit) -> Any:
         # One split is kept: labels and images of a split are asked for in a row, and an array may weigh 150 MB.
         if self._opened is None or self._opened[0] != split:
             try:
                 dataset = self._dataset(str(self._root), train=split == "train", download=False)
-            except (OSError, RuntimeError, ValueError) as error:
-                raise UsageError(
-                    f"torchvision cannot read its files in `root` {self._root}: {error}; delete them and use "
-                    f"`download=True`."
-                ) from error
+            except (AssertionError, OSError, RuntimeError, ValueError) as error:  # the first of a file of zeros
+                raise self._unreadable(error) from error
             self._opened = (split, dataset)
         return self._opened[1]
+
+    def _unreadable(self, error: Exception) -> UsageError:
+        cause = one_line(error) or type(error).__name__
+        return UsageError(
+            f"torchvision cannot read its files in `root` {self._root}: {cause}; delete them and use `download=True`."
+        )

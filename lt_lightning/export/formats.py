@@ -1,5 +1,6 @@
 """The formats of programs: ONNX and ``torch.export``'s own."""
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ def traced(program: Program, shape: Sequence[int]) -> torch.export.ExportedProgr
 
 
 def _write_program(program: torch.export.ExportedProgram, path: Path, description: dict[str, Any]) -> Any:
-    torch.export.save(program, path, extra_files={_METADATA: json.dumps(description)})
+    contents = io.BytesIO()  # torch, writing to a full disk, ends the process
+    torch.export.save(program, contents, extra_files={_METADATA: json.dumps(description)})
+    path.write_bytes(contents.getbuffer())
     return torch.export.load(path).module()
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
@@ -13,6 +14,9 @@ from lt_lightning.devices.choice import gpu_of_process
 from lt_lightning.errors import UsageError
 
 T = TypeVar("T")
+
+_PATIENCE = timedelta(days=7)
+"""How long processes wait for one of them: it may wait for another job's features, or work for hours on its own."""
 
 
 def rank_and_world_size() -> tuple[int, int]:
@@ -72,7 +76,7 @@ def joined_processes() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
         yield
         return
-    dist.init_process_group(backend="gloo")
+    dist.init_process_group(backend="gloo", timeout=_PATIENCE)  # one that has died is noticed at once all the same
     if torch.cuda.is_available():
         torch.cuda.set_device(gpu_of_process())
     try:

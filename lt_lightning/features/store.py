@@ -232,9 +232,10 @@ class DiskStore(Store):
         os.truncate(path, self.layout.nbytes)
         draft = self.partial / "notes"
         draft.write_text("".join(_line(block, checksum) for block, checksum in done.items()))
-        for old in self.partial.glob("done-*.txt"):
-            old.unlink()
-        draft.rename(self.partial / "done-before.txt")
+        notes = draft.replace(self.partial / "done-before.txt")
+        for old in self.partial.glob("done-*.txt"):  # not before: without notes all would be computed again
+            if old != notes:
+                old.unlink()
 
     def _publish(self) -> None:
         if not self.partial.exists() or self._published():

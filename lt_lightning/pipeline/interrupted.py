@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lt_lightning.callbacks import ResultsWriter
 from lt_lightning.checkpoints.opening import open_safely
+from lt_lightning.drafts import remove_abandoned_drafts
 from lt_lightning.modules import LTModule
 from lt_lightning.slurm import saved_in
 
@@ -21,6 +22,16 @@ def expect_what_is_there() -> None:
     """Silence warnings of folders that are not empty and of training that has ended, both as they should be."""
     for message in (".* exists and is not empty", ".*so nothing was left to train"):
         warnings.filterwarnings("ignore", message=message)
+
+
+def remove_drafts(stage: Path) -> None:
+    """Remove half-written files of a stage that was killed, each of which may take as much room as a checkpoint.
+
+    Args:
+        stage: Folder of a pipeline whose lock is held: nobody else writes these files.
+    """
+    for name in ("metrics.csv", "*.ckpt", "checkpoints/*.ckpt"):  # the second as a job's time is over
+        remove_abandoned_drafts(stage / name)
 
 
 def record_of_training(stage: Path) -> dict[str, Any] | None:

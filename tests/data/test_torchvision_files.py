@@ -41,6 +41,17 @@ def test_files_that_torchvision_refuses_are_named(tmp_path):
         TorchvisionFiles(datasets.MNIST, tmp_path).labels("train")
 
 
+@pytest.mark.parametrize(("left", "cause"), [(bytes, "AssertionError"), (lambda size: b"", "invalid literal .*")])
+def test_files_that_a_power_cut_has_damaged_are_named(tmp_path, left, cause):
+    write_mnist(tmp_path)
+    path = tmp_path / "MNIST/raw/train-images-idx3-ubyte"
+    path.write_bytes(left(path.stat().st_size))
+    source = TorchvisionFiles(datasets.MNIST, tmp_path)
+    for work in (lambda: source.labels("train"), source.download):
+        with pytest.raises(UsageError, match=rf"cannot read its files in `root` .*: {cause}; delete them and use"):
+            work()
+
+
 def test_both_splits_are_downloaded(tmp_path):
     calls = []
     TorchvisionFiles(lambda root, **kwargs: calls.append((root, kwargs)), tmp_path).download()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from full_disk import files_of_at_most
 
 from lt_lightning import export
 from lt_lightning.errors import UsageError
@@ -139,6 +140,16 @@ def test_a_full_disk_is_named_and_nothing_left(here, stage1, monkeypatch, kind):
     monkeypatch.setitem(formats.FORMATS, ".pt2", formats.Format(crash))
     with pytest.raises(UsageError, match=r"`output` 'model.pt2' cannot be written \(no space left on device\)"):
         export.export(str(stage1), "model.pt2")
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", [".onnx", ".pt2"])
+def test_a_disk_that_fills_up_is_named_and_nothing_left(here, stage1, form):
+    for package in formats.FORMATS[form].packages:
+        pytest.importorskip(package)
+    sentence = rf"`output` 'model{form}' cannot be written \(\[Errno 27\] File too large\); nothing has changed there"
+    with files_of_at_most(2000), pytest.raises(UsageError, match=sentence):
+        export.export(str(stage1), f"model{form}")
     assert list(here.iterdir()) == []
 
 

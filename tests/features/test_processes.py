@@ -2,6 +2,9 @@
 
 import contextlib
 import multiprocessing
+import os
+import socket
+from datetime import timedelta
 
 import pytest
 import torch
@@ -23,7 +26,7 @@ from tests.two_processes import join
 ASKED = (("train", 1), ("train", 3), ("train", "all"), ("test", 1))
 
 
-def in_a_process(rank, folder):
+def in_a_process(rank, folder, port):
     """Extracts as one of two processes, and leaves what it has found and said."""
     path = folder / f"said-{rank}.txt"
     with path.open("w") as said, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -53,14 +56,32 @@ def in_a_process(rank, folder):
             assert stopped.type is (UsageError if rank else kind)
         dist.barrier()
         dist.destroy_process_group()
+        outlive_the_other(rank, port)
+
+
+def outlive_the_other(rank, port):
+    """Joins as ``torchrun`` has it; the second process leaves without a word, which the first is not to wait for."""
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), **where}
+    with joined_processes():
+        group = dist.distributed_c10d._get_default_group()
+        assert group._get_backend(torch.device("cpu")).options._timeout >= timedelta(days=1)
+        wait_for_all()
+        if rank:
+            os._exit(0)
+        with pytest.raises(RuntimeError, match=r"closed by peer|reset by peer"):
+            wait_for_all()
 
 
 @pytest.mark.slow
 def test_two_processes_give_the_features_of_one(tmp_path):
     backbone, data = SmallCNN(8), DigitsLT()
     torch.save(backbone.state_dict(), tmp_path / "weights.pt")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     forkserver = multiprocessing.get_context("forkserver")
-    running = [forkserver.Process(target=in_a_process, args=(rank, tmp_path), daemon=True) for rank in range(2)]
+    running = [forkserver.Process(target=in_a_process, args=(rank, tmp_path, port), daemon=True) for rank in range(2)]
     for process in running:
         process.start()
     options = ExtractionOptions(dtype="bfloat16", device="cpu", progress=False)

@@ -66,6 +66,25 @@ def test_what_is_left_of_an_interrupted_run_is_kept_if_intact(tmp_path):
     assert torch.equal(values, VALUES)
 
 
+def test_a_run_that_ends_while_it_begins_again_has_lost_nothing(tmp_path, monkeypatch):
+    with DiskStore(tmp_path / "made", LAYOUT, {}) as store:
+        fill(store, 3)
+    unlink = Path.unlink
+
+    def killed(path, *arguments, **options):
+        unlink(path, *arguments, **options)
+        if path.name == "done-0.txt":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finished(tmp_path)
+    computed, values = finished(tmp_path)
+    assert computed == 1
+    assert torch.equal(values, VALUES)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "no record", "cut record", "no features"])
 def test_damage_is_found_and_mended(damage, tmp_path, capsys):
     finished(tmp_path)

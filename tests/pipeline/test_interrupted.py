@@ -72,12 +72,18 @@ def test_it_goes_on_to_the_same_figures(here, whole, capsys, place, callback, fi
     if (logged := folder / place / "metrics.csv").is_file():
         with logged.open("a") as file:
             file.write("1")  # as of a process that ended while it wrote
+    drafts = [folder / "stage1" / f".{name}.01ab.part" for name in ("metrics.csv", "hpc_ckpt_1.ckpt", "mine.csv")]
+    drafts.append(folder / "stage1/checkpoints/.last.ckpt.01ab.part")
+    for draft in drafts:
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.touch()  # as of a process that was killed
     capsys.readouterr()
     pipeline.main(["pipeline", "--resume", str(folder)])
     printed = capsys.readouterr().out
     assert (f"{', '.join(finished)} of {folder}: finished before" in printed) == bool(finished)
     assert {name: sha256_of(folder / name / "checkpoints/last.ckpt") for name in finished} == before
     assert not (folder / "unfinished.json").exists()
+    assert [draft.name for draft in drafts if draft.exists()] == [".mine.csv.01ab.part"]  # which others may be writing
     assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
     same(figures(folder), whole)
 
