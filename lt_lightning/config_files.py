@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lt_lightning import home, presets
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
+from lt_lightning.long_lists import allow_long_lists
 
 # The default of an argument of Lightning's `Timer`, which YAML does not know.
 yaml.SafeDumper.add_representer(Interval, lambda dumper, value: dumper.represent_str(str(value.value)))
@@ -58,6 +59,7 @@ def command_parser(
         config_help: What ``-c`` takes.
         action: Takes the settings of ``-c`` over.
     """
+    allow_long_lists()
     parser = LightningArgumentParser(prog=f"lt-lightning {command}", description=description, **STRICT)
     parser.add_argument("-c", "--config", action=action, help=config_help)
     return parser

@@ -34,6 +34,9 @@ _UNION = re.compile(
 _LIST = re.compile(r"(?:Got|Given) value: \[.*$")
 """A whole list in which one part is wrong."""
 
+_AROUND = re.compile(r"(Got value: .*?)(?: or Expected an? \w+)*\. Got value: \[.*\]$")
+"""The same behind that part, and what could have stood for the whole; it may be as long as the number of classes."""
+
 _TYPE = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 
 _NO_CLASS = re.compile(r"Expected a dot import path string: (\S*[^\s.])")
@@ -105,7 +108,7 @@ def sentences(
         for noise in _NOISE:
             message = noise.sub("", message)
         message = _NO_ATTRIBUTE.sub(_no_attribute, _NO_CLASS.sub(_no_class, message))
-        message = _TYPE.sub(r"\1", message).rstrip(".")
+        message = _AROUND.sub(r"\1", _TYPE.sub(r"\1", message)).rstrip(".")
         message = _ABSTRACT.sub(r"`\1` has options but no class; give it one by `--\1`, in front of them", message)
         message = _REQUIRED.sub(partial(_required, command), message)
         message = _BESIDE.sub(_models, message)

@@ -144,3 +144,18 @@ def test_from_python_the_sentence_comes_without_the_parsers_tracebacks():
 def test_a_typo_is_named_as_it_was_typed(tiny, typed, sentence):
     with pytest.raises(UsageError, match=sentence):
         main(tiny("fit", "RepresentationModule", *typed.split()))
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (("--data=ImageListLT", "--data.class_names=[a b, 12]"), "`data.class_names`: Expected a str. Got value: 12; "),
+        (
+            ("--model.loss=FocalLoss", "--model.loss.weight=[1, x]"),
+            "`model.loss.weight`: Expected a float. Got value: x; ",
+        ),
+    ],
+)
+def test_a_list_as_long_as_the_number_of_classes_is_not_shown_around_what_is_wrong(tiny, typed, sentence):
+    with pytest.raises(UsageError, match=f"^{sentence}`lt-lightning fit "):
+        main(tiny("fit", "RepresentationModule", *typed))

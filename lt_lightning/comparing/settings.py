@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError, check_at_least_1
 from lt_lightning.heads import Head, LinearHead
+from lt_lightning.long_lists import allow_long_lists
 from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.modules.base import HeadFactory, LossFactory
 from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
@@ -133,6 +134,7 @@ class SettingsParser:
     """Checks plain settings and makes their parts; short class names are those of the package."""
 
     def __init__(self) -> None:
+        allow_long_lists()
         self._parser = ArgumentParser(exit_on_error=False)
         self._parser.add_class_arguments(Settings, "method")
         self._checked: dict[str, Namespace] = {}

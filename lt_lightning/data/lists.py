@@ -29,7 +29,8 @@ class ImageListLT(ImageFilesLT):
         train_list: File of training images; a path as it stands, or relative to ``root``.
         val_list: File of validation images, likewise.
         test_list: File of test images, likewise.
-        class_names: Name of each class; their numbers by default.
+        class_names: Name of each class, or a text file with one in each line, found as the lists are; the classes'
+            numbers by default.
         val_from: Where validation images come from: ``source`` is ``val_list`` (none without it), ``train`` a part of
             the training images, ``none`` nowhere.
         val_fraction: Share of the training images that ``val_from="train"`` takes.
@@ -57,7 +58,7 @@ class ImageListLT(ImageFilesLT):
         train_list: str,
         val_list: str | None = None,
         test_list: str | None = None,
-        class_names: list[str] | None = None,
+        class_names: list[str] | str | None = None,
         val_from: FileValFrom = "source",
         val_fraction: float = 0.1,
         image_size: int = 224,
@@ -91,7 +92,7 @@ class ImageListLT(ImageFilesLT):
             group_thresholds=group_thresholds,
         )
         self.list_paths: dict[Split, str | None] = {"train": train_list, "val": val_list, "test": test_list}
-        self._given_names = class_names
+        self._names_or_file = class_names
 
     @property
     def class_names(self) -> list[str]:
@@ -109,12 +110,20 @@ class ImageListLT(ImageFilesLT):
         if split == "train":
             return self._training
         name = self.list_paths[split]
-        return None if name is None else _read_list(self._find(name, split), len(self.class_names))
+        return None if name is None else _read_list(self._find(name, f"{split}_list"), len(self.class_names))
+
+    @cached_property
+    def _given_names(self) -> list[str] | None:
+        """The names, from their file if they are in one."""
+        if not isinstance(self._names_or_file, str):
+            return self._names_or_file
+        path = self._find(self._names_or_file, "class_names")
+        return [name for _, name in _lines(path, "a line with its name is expected for each class")]
 
     @cached_property
     def _training(self) -> FileList:
         """The training list, read once: it may be what says how many classes there are."""
-        path = self._find(str(self.list_paths["train"]), "train")
+        path = self._find(str(self.list_paths["train"]), "train_list")
         named = None if self._given_names is None else len(self._given_names)
         files = _read_list(path, named)
         num_classes = named or int(files.targets.max()) + 1
@@ -132,29 +141,23 @@ class ImageListLT(ImageFilesLT):
             )
         return files
 
-    def _find(self, name: str, split: Split) -> Path:
+    def _find(self, name: str, option: str) -> Path:
         for path in (Path(home.expanded(name)), Path(self.root) / name):
             if path.is_file():
                 return path
-        raise UsageError(f"`{split}_list` {name} is not a file, and neither is {Path(self.root) / name}.")
+        raise UsageError(f"`{option}` {name} is not a file, and neither is {Path(self.root) / name}.")
 
 
 def _read_list(path: Path, num_classes: int | None) -> FileList:
     """Entries of a list file; labels are checked where ``num_classes`` is known."""
     paths: list[str] = []
     targets: list[int] = []
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # editors on Windows put a mark in front
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not text in UTF-8 ({error}); save it as that.") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, line in _lines(path, "a line `path label` is expected for each image"):
         image, label = ["", *line.rsplit(None, 1)][-2:]
         # int() alone would take "-1" and "1_0" too; a longer number is none of a class, and may not fit an int64.
         if not (image and label.isdecimal() and len(label) < 16):
             raise UsageError(
-                f"{path}, line {number}, reads {line.strip()!r}, but a path and a class number of at least 0 are "
+                f"{path}, line {number}, reads {line!r}, but a path and a class number of at least 0 are "
                 f"expected, with a space between."
             )
         if num_classes is not None and int(label) >= num_classes:
@@ -164,6 +167,16 @@ def _read_list(path: Path, num_classes: int | None) -> FileList:
             )
         paths.append(image.strip())
         targets.append(int(label))
-    if not paths:
-        raise UsageError(f"{path} is empty; a line `path label` is expected for each image.")
     return FileList(paths, torch.tensor(targets))
+
+
+def _lines(path: Path, expected: str) -> list[tuple[int, str]]:
+    """The lines of a text file that are not blank, with their numbers."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows put a mark in front
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8 ({error}); save it as that.") from error
+    found = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    if not found:
+        raise UsageError(f"{path} is empty; {expected}.")
+    return found

@@ -6,6 +6,7 @@ from jsonargparse import ArgumentParser
 
 from lt_lightning.backbones import without_published_weights
 from lt_lightning.errors import UsageError
+from lt_lightning.long_lists import allow_long_lists
 from lt_lightning.modules import LTModule
 from lt_lightning.records import Record
 from lt_lightning.wording import one_line
@@ -27,6 +28,7 @@ def rebuild(record: Record) -> LTModule:
             f"its weights, and give `lt_lightning.export.write` an `export.Program` of it and what `export.describe` "
             f"says of that."
         )
+    allow_long_lists()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=LTModule)
     arguments = {**record.model["init_args"], "compile": "none"}

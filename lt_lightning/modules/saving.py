@@ -18,6 +18,7 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.checkpoints import RECORD, UNKNOWN, Entry, write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
+from lt_lightning.long_lists import allow_long_lists
 from lt_lightning.losses import Loss
 from lt_lightning.modules.base import LTModule
 from lt_lightning.modules.past import past_in
@@ -175,6 +176,7 @@ def _check_weights(backbone: Backbone, checkpoint: str) -> None:
 def _complete(module: LTModule, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments with their defaults, classes by their full names."""
     kind = type(module)
+    allow_long_lists()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "model", skip=set(FROM_DATA))
     given = {key: value for key, value in arguments.items() if key not in FROM_DATA}

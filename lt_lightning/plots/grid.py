@@ -63,7 +63,9 @@ def _line(axes: Any, key: str, found: Points) -> None:
         if min(value for value, _ in points) > 0 and points[-1][0] / points[0][0] > 20:
             axes.set_xscale("log")
         axes.plot([value for value, _ in points], [figure for _, figure in points], marker="o")
-        axes.set_xticks([value for value, _ in points], [f"{value:g}" for value, _ in points], fontsize="small", rotation=45)
+        axes.set_xticks(
+            [value for value, _ in points], [f"{value:g}" for value, _ in points], fontsize="small", rotation=45
+        )
         axes.minorticks_off()
     else:
         axes.plot([str(value) for value, _ in points], [figure for _, figure in points], marker="o", linestyle="")

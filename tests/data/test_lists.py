@@ -24,6 +24,26 @@ def test_names_come_first_when_asked_first(list_root):
     assert lists(list_root, class_names=["x", "y", "z"]).class_names == ["x", "y", "z"]
 
 
+def test_names_may_be_in_a_file(list_root):
+    (list_root / "names.txt").write_text("\nold oak\nMalmö, 東京 \n12\n", encoding="utf-8-sig")
+    data = lists(list_root, class_names="names.txt")
+    assert data.class_counts == [3, 7, 2]
+    assert data.class_names == ["old oak", "Malmö, 東京", "12"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("none.txt", r"`class_names` none\.txt is not a file, and neither is .*none\.txt"),
+        ("blank.txt", r"blank\.txt is empty; a line with its name is expected for each class\.$"),
+    ],
+)
+def test_names_that_are_none_are_named(list_root, given, message):
+    (list_root / "blank.txt").write_text("\n")
+    with pytest.raises(UsageError, match=message):
+        _ = lists(list_root, class_names=given).class_counts
+
+
 def test_each_split_is_its_list(list_root):
     data = lists(list_root, val_list=str(list_root / "val.txt"), image_size=16, eval_batch_size=2)
     data.setup("fit")
