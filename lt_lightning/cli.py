@@ -7,7 +7,9 @@ import atexit
 import gc
 import io
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 
 from lt_lightning.errors import UsageError, refusal
@@ -17,7 +19,8 @@ from lt_lightning.version import __version__
 # Known to type checkers by its name; importing `typing` would cost `--help` a third of its time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 COMMANDS = {
     "inspect": ("lt_lightning.inspecting:main", "count the images of each class, before anything trains"),
@@ -45,6 +48,9 @@ examples:
   lt-lightning fit -c cifar100_lt/lort --print_config     what a preset sets, defaults included
   lt-lightning fit --model.help RetrainModule             what a class accepts
 """
+
+
+_INTERRUPTED = "Interrupted: run the same command again."
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -80,7 +86,8 @@ def _run(argv: list[str] | None) -> None:
         # file of `-c` is parsed the current folder is that file's.
         sys.path.append(here)
     try:
-        command = _imported(COMMANDS[arguments[0]][0])
+        with _ending_at_ctrl_c(argv is None):
+            command = _imported(COMMANDS[arguments[0]][0])
         from lt_lightning.quiet import plain_warnings  # after Lightning, which has a way of its own
 
         with plain_warnings():
@@ -89,11 +96,36 @@ def _run(argv: list[str] | None) -> None:
         if argv is None and not leaving.code:
             _leave()
         raise
+    except KeyboardInterrupt:  # where nothing had begun of which more could be said
+        if os.environ.get("LT_LIGHTNING_TRACEBACK"):
+            raise
+        _fail(_INTERRUPTED)
     except UsageError as error:
         if os.environ.get("LT_LIGHTNING_TRACEBACK"):
             raise
         # From a worker process torch brings the worker's traceback along, in front of the sentence.
         _fail(str(error).rpartition("UsageError: ")[2].strip())
+
+
+@contextmanager
+def _ending_at_ctrl_c(typed: bool) -> "Iterator[None]":
+    """Have Ctrl-C end the process while a command is imported, when there is nothing to clear up.
+
+    An exception would end some import instead, and what imports it might catch that, or try the import again for ever.
+    """
+    if not typed or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, frame: "FrameType | None") -> None:  # noqa: ARG001
+    os.write(2, f"lt-lightning: error: {_INTERRUPTED}\n".encode())
+    os._exit(2)
 
 
 def _print_whatever_comes() -> None:

@@ -20,14 +20,15 @@ def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> 
     """Turn Ctrl-C and SIGTERM, as schedulers send it, and a full disk and the like, into one sentence.
 
     SIGTERM alone would end the process at once, with drafts of files left behind; here it unwinds as Ctrl-C does. A
-    worker process that SIGTERM has ended counts as well: schedulers send it to all processes at once.
+    worker process that SIGTERM has ended counts as well: schedulers send it to all processes at once. And where one of
+    several processes has ended, all that the others hear of it is a connection that is no more.
 
     Args:
         remains: What the interruption leaves and what to do, the second half of the sentence; or what tells it by then.
         on_sigterm: Whether SIGTERM is taken care of here; a Trainer that runs for long has a way of its own.
 
     Raises:
-        UsageError: If the process is interrupted within, or the system refuses it something.
+        UsageError: If the process is interrupted within, another one of the run ends, or the system refuses something.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     owns_signals = threading.current_thread() is threading.main_thread()
@@ -43,10 +44,15 @@ def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> 
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
         raise UsageError(f"Interrupted: {_text(remains)}") from error
-    except RuntimeError as error:  # what torch makes of a worker's end
-        if not _tells_of_sigterm(error):
-            raise
-        raise UsageError(f"Interrupted: {_text(remains)}") from error
+    except RuntimeError as error:  # what torch makes of another process's end
+        if _tells_of_sigterm(error):
+            raise UsageError(f"Interrupted: {_text(remains)}") from error
+        if any(words in str(error) for words in _CONNECTION_LOST):
+            raise UsageError(
+                f"Another process of this run has ended, by an error that it tells of itself or, as where memory is "
+                f"short, by a signal: {_text(remains)}"
+            ) from error
+        raise
     except OSError as error:
         refused = refusal(error)
         if refused is None:
@@ -58,6 +64,10 @@ def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> 
             for number, handler in before.items():  # a Trainer leaves Ctrl-C without effect
                 signal.signal(number, handler)
             _hear_of_children()
+
+
+_CONNECTION_LOST = ("Connection reset by peer", "Connection closed by peer", "remote process exited")
+"""What Gloo and NCCL say of a process that is gone."""
 
 
 def _text(remains: str | Callable[[], str]) -> str:

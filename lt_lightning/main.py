@@ -21,13 +21,14 @@ from lt_lightning.data.announced import check_announced
 from lt_lightning.devices.choice import training_defaults
 from lt_lightning.errors import UsageError, check_begun, refusing_abstract_classes, refusing_unbegun_modules
 from lt_lightning.interruption import interruptible
+from lt_lightning.long_lists import allow_long_lists
 from lt_lightning.modules import LTModule, RepresentationModule, RetrainModule
 from lt_lightning.parser_errors import instantiation_sentences, sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import weights_of, with_checkpoint, with_model
 from lt_lightning.same_run import digest_of
-from lt_lightning.signals import Signals, sigterm_interrupts
+from lt_lightning.signals import Signals, jobs_put_back, sigterm_interrupts
 from lt_lightning.slurm import folder_of_job, require_own, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.trainer_options import TrainerOptions
@@ -49,6 +50,7 @@ TRAINER_DEFAULTS = {
 }
 
 
+@jobs_put_back()
 def main(argv: Sequence[str]) -> None:
     """Run one of LightningCLI's commands.
 
@@ -99,6 +101,7 @@ class LTCLI(LightningCLI):
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """The parser of one command, whose ``-c`` also knows presets."""
         kwargs.pop("default_config_files", None)
+        allow_long_lists()
         parser = LightningArgumentParser(**kwargs)
         parser.add_argument("-c", "--config", action=ConfigFile, help="A YAML file or the name of a preset.")
         return parser

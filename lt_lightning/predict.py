@@ -16,9 +16,11 @@ from lt_lightning.drafts import require_free
 from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI
 from lt_lightning.resuming import CONFIGURED, is_given, value_of, with_model
+from lt_lightning.signals import jobs_put_back
 from lt_lightning.trainer_errors import trainer_sentences
 
 
+@jobs_put_back()
 def main(argv: Sequence[str]) -> None:
     """Run ``predict``.
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
@@ -17,7 +18,7 @@ from torch import distributed
 from lt_lightning.interruption import came_after_sigterm, unwind
 from lt_lightning.modules.loop_state import run_ends, steps_after
 from lt_lightning.same_run import RUN
-from lt_lightning.slurm import run_in, saved_in
+from lt_lightning.slurm import put_back, run_in, saved_in
 
 BATCHES = 4
 """Processes ask each other once in so many batches, and hear the answer as many later."""
@@ -39,6 +40,41 @@ def sigterm_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt from error
 
 
+@contextmanager
+def jobs_put_back() -> Iterator[None]:
+    """Have a job whose time is over put back into SLURM's queue also before, between and after the runs of Trainers.
+
+    A Trainer heeds the signal while it trains or evaluates; elsewhere it would end the process, and the job with it.
+    """
+    # Under torchrun a Trainer puts no job back, and a handler of somebody else's is left alone.
+    of_job = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    in_main = threading.current_thread() is threading.main_thread()
+    if not of_job or not in_main or _TIME_IS_OVER is None or signal.getsignal(_TIME_IS_OVER) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(_TIME_IS_OVER, PutsBack())
+    try:
+        yield
+    finally:
+        signal.signal(_TIME_IS_OVER, signal.SIG_DFL)
+
+
+_TIME_IS_OVER: Any = getattr(signal, "SIGUSR1", None)
+"""What SLURM sends to a job whose time is over; Windows has no such signal."""
+
+
+class PutsBack:
+    """Handler of a command, which puts its job back at once."""
+
+    def __init__(self) -> None:
+        self.instead: Callable[[int, Any], None] | None = None
+        """What is done while training has something to save."""
+
+    def __call__(self, number: int, frame: Any) -> None:
+        """Do the one or the other."""
+        (self.instead or put_back)(number, frame)
+
+
 class Signals(Callback):
     """Save or end between batches, in several processes after the same one, whichever of them got the signal.
 
@@ -54,8 +90,14 @@ class Signals(Callback):
         self._begin_anew()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Forget an earlier run."""
+        """Forget an earlier run; from here on a command's handler notes what comes, for the first step."""
         self._begin_anew()
+        handler = signal.getsignal(_TIME_IS_OVER) if _TIME_IS_OVER is not None else None
+        if isinstance(handler, PutsBack):
+            if _signal_of(trainer) is None:
+                signal.signal(_TIME_IS_OVER, signal.SIG_DFL)  # this Trainer is not to put its job back
+            elif stage == "fit":
+                self._stand_before(trainer, partial(self._note, _SAVE))
 
     def _begin_anew(self) -> None:
         self._asked = [False, False]
@@ -108,14 +150,19 @@ class Signals(Callback):
             self._end_if_agreed()
             _on_sigterm(unwind)
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Save what came at the end; remove what was saved before, or else the job's next run would begin with it."""
+        if stage != "fit":
+            return
+        if self._put_back is not None:
+            self._ask(trainer)  # of what came since training ended, too
         if self._is_due:
             self._save(trainer)
         elif not self._has_saved and SLURMEnvironment.detect() and trainer.is_global_zero:
             for path in saved_in(Path(trainer.default_root_dir)):
                 if run_in(path) == self.run:
                     path.unlink(missing_ok=True)
+        _put_back_at_once(trainer)
 
     # Evaluation has nothing to lose: it ends at once. Nor is anything saved, as training would begin again from weights
     # without its state.
@@ -134,7 +181,11 @@ class Signals(Callback):
         self._heed_at_once(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
-        """Tell an error of a process that was asked to end, as its workers may have been, from others."""
+        """Tell an error of a process that was asked to end, as its workers may have been, from others.
+
+        Nothing is to be saved any more.
+        """
+        _put_back_at_once(trainer)
         if trainer.received_sigterm or self._asked[_END]:
             came_after_sigterm(exception)
 
@@ -150,15 +201,15 @@ class Signals(Callback):
 
     def _heed_at_once(self, trainer: Trainer) -> None:
         _on_sigterm(unwind)
-        self._stand_before(trainer, partial(self._only_put_back, trainer))
+        self._stand_before(trainer, put_back)
 
     def _stand_before(self, trainer: Trainer, handler: Callable[[int, Any], None]) -> None:
-        environment = cast(Any, trainer)._accelerator_connector.cluster_environment
-        if not isinstance(environment, SLURMEnvironment) or not environment.auto_requeue:
-            return
-        number = environment.requeue_signal
+        number = _signal_of(trainer)
         found = None if number is None else signal.getsignal(number)
-        if callable(found) and threading.current_thread() is threading.main_thread():
+        if isinstance(found, PutsBack):  # beside which a Trainer registers none of its own
+            self._put_back = cast(Any, trainer)._signal_connector._slurm_sigusr_handler_fn
+            found.instead = handler
+        elif callable(found) and threading.current_thread() is threading.main_thread():
             self._put_back = self._put_back or found
             signal.signal(cast(int, number), handler)  # a Trainer puts back what was there before it
 
@@ -182,23 +233,15 @@ class Signals(Callback):
             raise SIGTERMException
 
     def _save(self, trainer: Trainer) -> None:
-        environment = cast(Any, trainer)._accelerator_connector.cluster_environment
         self._saving = self._has_saved = True
         try:
-            cast(Callable[..., Any], self._put_back)(environment.requeue_signal, None)
+            cast(Callable[..., Any], self._put_back)(_signal_of(trainer), None)
         finally:
             self._saving = False
         # What came meanwhile has been heeded; what comes later is another signal, as of a job that was not put back.
         self._asked[_SAVE] = self._agreed[_SAVE] = False
         if self._agreement is not None:  # which may have asked already
             self._agreement = Agreement(trainer.strategy.root_device)
-
-    def _only_put_back(self, trainer: Trainer, number: int, frame: Any) -> None:
-        cast(Any, trainer).save_checkpoint = lambda *_: None  # of this Trainer alone, until the handler has returned
-        try:
-            cast(Callable[..., Any], self._put_back)(number, frame)
-        finally:
-            del cast(Any, trainer).save_checkpoint
 
 
 class Agreement:
@@ -260,6 +303,21 @@ def _validates_after(trainer: Trainer, batch_idx: int) -> bool:
         return False
     of_all = trainer.check_val_every_n_epoch is None
     return ((trainer.fit_loop.total_batch_idx if of_all else batch_idx) + 1) % every == 0
+
+
+def _signal_of(trainer: Trainer) -> int | None:
+    """At which a Trainer puts its job back, if it does."""
+    environment = cast(Any, trainer)._accelerator_connector.cluster_environment
+    puts_back = isinstance(environment, SLURMEnvironment) and environment.auto_requeue
+    return cast(int | None, environment.requeue_signal) if puts_back else None
+
+
+def _put_back_at_once(trainer: Trainer) -> None:
+    """Have a command's handler save nothing any more."""
+    number = _signal_of(trainer)
+    found = None if number is None else signal.getsignal(number)
+    if isinstance(found, PutsBack):
+        found.instead = None
 
 
 def _on_sigterm(handler: Callable[[int, Any], None]) -> None:

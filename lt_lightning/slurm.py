@@ -1,10 +1,13 @@
 """Where a job that SLURM puts back into its queue keeps what it goes on from."""
 
+import multiprocessing
 import os
 from pathlib import Path
+from subprocess import call
 
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
@@ -68,6 +71,21 @@ def require_own(trainer: Trainer, run: str) -> None:
             f"training included; give each run of a job a `--trainer.default_root_dir` of its own, or remove the file "
             f"if it is not needed."
         )
+
+
+@rank_zero_only
+def put_back(*_: object) -> None:
+    """Have SLURM put this job back into its queue; a handler of signals, where there is nothing to save."""
+    if multiprocessing.parent_process() is not None:  # a loader's worker, which the handler came to with all else
+        return
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    job = os.environ["SLURM_JOB_ID"] if array is None else f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    try:
+        status: int | OSError = call(["scontrol", "requeue", job])
+    except OSError as error:
+        status = error
+    if status:
+        rank_zero_warn(f"`scontrol requeue {job}` has failed with {status}, so the job is not put back into its queue.")
 
 
 def run_in(path: Path) -> object:

@@ -108,6 +108,37 @@ def test_a_users_mistake_is_one_sentence(capsys, monkeypatch):
         cli.main(["fit", "-c", "cifar100_lt/lortt"])
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_while_a_command_is_imported_is_one_sentence():
+    program = (
+        "import os, signal, sys\n"
+        "from lt_lightning import cli\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "cli.main()\n"
+    )
+    done = run("-c", program, "fit")
+    sentence = "lt-lightning: error: Interrupted: run the same command again.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
+
+
+def test_ctrl_c_while_options_are_read_is_one_sentence(capsys, monkeypatch):
+    def reads(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_imported", lambda place: reads)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["pipeline"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "lt-lightning: error: Interrupted: run the same command again.\n"
+    monkeypatch.setenv("LT_LIGHTNING_TRACEBACK", "1")
+    with pytest.raises(KeyboardInterrupt):
+        cli.main(["pipeline"])
+
+
 class Left(Exception):
     """In place of the end of the process."""
 

@@ -13,13 +13,15 @@ import pytest
 import lt_lightning
 
 PACKAGE = Path(lt_lightning.__file__).parent
-ANYONE = {"errors", "drafts", "home", "progress", "same_run", "wording"}
+ANYONE = {"errors", "drafts", "home", "long_lists", "progress", "same_run", "wording"}
 MAY_IMPORT = {
     "errors": set(),
     "drafts": set(),
     "whole_checkpoints": set(),
+    "metrics_file": set(),
     "devices": set(),
     "home": set(),
+    "long_lists": set(),
     "progress": set(),
     "same_run": set(),
     "wording": set(),
@@ -65,7 +67,7 @@ MAY_IMPORT = {
     "signals": {"interruption", "modules", "slurm"},
     "slurm": {"checkpoints", "records"},
     "trainer_errors": set(),
-    "trainer_options": set(),
+    "trainer_options": {"metrics_file"},
     "parser_errors": {
         "augmentations",
         "backbones",
@@ -78,7 +80,7 @@ MAY_IMPORT = {
         "samplers",
     },
     "resuming": {"backbones", "checkpoints", "records"},
-    "predict": {"callbacks", "interruption", "main", "records", "resuming", "trainer_errors"},
+    "predict": {"callbacks", "interruption", "main", "records", "resuming", "signals", "trainer_errors"},
     "export": {
         "backbones",
         "config_files",

@@ -75,6 +75,20 @@ def test_what_the_system_refuses_is_a_sentence_that_says_what_remains():
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "table")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "gloo/transport/tcp/pair.cc:545] Read error [127.0.0.1]:21920: Connection reset by peer. This is typically",
+        "gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:15026. This is typically caused by",
+        "NCCL error: remote process exited or there was a network error, NCCL version 2.21.5",
+    ],
+)
+def test_the_end_of_another_process_of_a_run_is_a_sentence_that_says_what_remains(said):
+    sentence = r"^Another process of this run has ended, .*: the last epoch is kept\.$"
+    with pytest.raises(UsageError, match=sentence), interruptible("the last epoch is kept."):
+        raise RuntimeError(said)
+
+
 WORKERS = """
 import signal, sys, time
 from torch.utils.data import DataLoader

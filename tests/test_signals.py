@@ -1,4 +1,4 @@
-"""SIGTERM ends a command; to one of two processes it ends both."""
+"""SIGTERM ends a command, to one of two processes both; a job whose time is over is put back wherever it is."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import tiny_pipeline
 import torch
 import yaml
 from lightning.pytorch import Callback
@@ -23,10 +24,10 @@ from pathlib import Path
 from lightning.pytorch import Callback
 
 class Signalled(Callback):
-    \"\"\"Gets SIGTERM once, in one process, in the second epoch of training or as a test begins.\"\"\"
+    \"\"\"Gets a signal once, in one process, in the second epoch of training or as a test begins.\"\"\"
 
-    def __init__(self, rank: int, training: bool = True):
-        self.rank, self.training = rank, training
+    def __init__(self, rank: int, training: bool = True, by: str = "SIGTERM"):
+        self.rank, self.training, self.by = rank, training, by
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if self.training and trainer.current_epoch == batch_idx == 1:
@@ -39,7 +40,7 @@ class Signalled(Callback):
     def get(self, trainer):
         if trainer.global_rank == self.rank and not Path("signalled").exists():
             Path("signalled").touch()
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), getattr(signal, self.by))
 """
 
 
@@ -65,6 +66,20 @@ def test_training_ends_in_both(here, run, tiny, rank):
     assert "checkpoints/last.ckpt` holds the last epoch that was saved;" in done.stderr
     (last,) = here.rglob("last.ckpt")
     assert torch.load(last, weights_only=True)["epoch"] < 10
+
+
+def test_the_loss_of_one_process_is_a_sentence(here, run, tiny):
+    """As where the system ends one for want of memory."""
+    callback = (
+        "--trainer.callbacks=signalled.Signalled",
+        "--trainer.callbacks.rank=1",
+        "--trainer.callbacks.by=SIGKILL",
+    )
+    done = run(*tiny("fit", "RepresentationModule", *TWO, "--trainer.max_epochs=30", *callback))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "lt-lightning: error: Another process of this run has ended" in done.stderr
+    assert "checkpoints/last.ckpt` holds the last epoch that was saved;" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_pipeline_goes_on_from_there(here, run):
@@ -120,3 +135,79 @@ def test_an_evaluation_of_one_process_ends_too(here, tiny, stage1, command):
     with pytest.raises(UsageError, match=r"^Interrupted: no results are written; run the same command again\.$"):
         main([*words, f"--trainer.callbacks+={__name__}.InEvaluation"])
     assert not list(here.rglob("results.json"))
+
+
+JOB = {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "mine", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+TIME_IS_OVER = """
+import os, signal
+from pathlib import Path
+from lightning.pytorch import Callback
+
+class TimeIsOver(Callback):
+    \"\"\"The signal comes once: when this is made while a file is there, or at a hook.\"\"\"
+
+    def __init__(self, at: str):
+        if "/" in at:
+            if list(Path().glob(at)):
+                self.come()
+        else:
+            setattr(self, at, lambda *_, **__: self.come())
+
+    def come(self):
+        if not Path("came").exists():
+            Path("came").touch()
+            os.kill(os.getpid(), signal.SIGUSR1)
+"""
+SCONTROL = """#!/bin/sh
+echo "$@" >> asked
+"""
+
+
+@pytest.fixture
+def in_job(here):
+    """A command in a process of its own, in a job of one task; what SLURM is asked is in the file ``asked``."""
+    (here / "time_is_over.py").write_text(TIME_IS_OVER)
+    (here / "bin").mkdir()
+    (here / "bin/scontrol").write_text(SCONTROL)
+    (here / "bin/scontrol").chmod(0o755)
+
+    def command(*arguments):
+        environment = os.environ | JOB | {"PATH": f"{here / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+        words = [sys.executable, "-m", "lt_lightning", *arguments]
+        return subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, timeout=120)
+
+    return command
+
+
+@pytest.mark.parametrize(("at", "step"), [("./*.py", None), ("on_fit_start", 1), ("teardown", 5)])
+def test_a_job_is_put_back_also_where_its_trainer_does_not_train(here, in_job, tiny, at, step):
+    """Before training has begun there is nothing to save; once it has ended it is not to be repeated."""
+    callback = ("--trainer.callbacks=time_is_over.TimeIsOver", f"--trainer.callbacks.at={at}")
+    done = in_job(*tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *callback))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (here / "asked").read_text() == "requeue 7\n"
+    saved = [torch.load(path, weights_only=True)["global_step"] for path in here.rglob("hpc_ckpt_*.ckpt")]
+    assert saved == ([] if step is None else [step])
+
+
+def test_a_job_is_put_back_between_the_stages_of_a_pipeline(here, in_job):
+    words = tiny_pipeline.write(here, lort=tiny_pipeline.retrain(loss="LORTLoss"))
+    plan = yaml.safe_load((here / "tiny.yaml").read_text())
+    at = {"at": "runs/tiny/version_0/stage1/results.json"}
+    plan["stage2"]["lort"]["trainer"]["callbacks"] = [{"class_path": "time_is_over.TimeIsOver", "init_args": at}]
+    (here / "tiny.yaml").write_text(yaml.safe_dump(plan))
+    done = in_job(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (here / "came").exists()
+    assert (here / "asked").read_text() == "requeue 7\n"
+    assert not list(here.rglob("hpc_ckpt_*"))
+
+
+def test_a_job_that_is_not_to_be_put_back_is_not(here, in_job, tiny):
+    """As Lightning has it, the signal then means nothing in particular."""
+    callback = ("--trainer.callbacks=time_is_over.TimeIsOver", "--trainer.callbacks.at=on_train_start")
+    plugin = "lightning.pytorch.plugins.environments.SLURMEnvironment"
+    options = (f"--trainer.plugins={plugin}", "--trainer.plugins.auto_requeue=false", *callback)
+    done = in_job(*tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
+    assert done.returncode == -signal.SIGUSR1, done.stdout + done.stderr
+    assert not (here / "asked").exists()

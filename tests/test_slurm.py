@@ -13,6 +13,7 @@ from lightning.pytorch import Callback
 
 from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI, main
+from lt_lightning.slurm import put_back as slurm_put_back
 from lt_lightning.slurm import saved_in
 
 TASK = {"NTASKS": "1", "JOB_ID": "7", "JOB_NAME": "mine", "PROCID": "0", "LOCALID": "0"}
@@ -31,9 +32,8 @@ def job(here, monkeypatch):
 def put_back(monkeypatch):
     """What SLURM is asked to do."""
     asked = []
-    monkeypatch.setattr(
-        "lightning.pytorch.trainer.connectors.signal_connector.call", lambda words: asked.append(words) or 0
-    )
+    for place in ("lightning.pytorch.trainer.connectors.signal_connector", "lt_lightning.slurm"):
+        monkeypatch.setattr(f"{place}.call", lambda words: asked.append(words) or 0)
     return asked
 
 
@@ -41,6 +41,24 @@ def time_is_over():
     """What SLURM sends; not to the job that goes on, whose options are the same."""
     if not any(Path().rglob("hpc_ckpt_*")):
         os.kill(os.getpid(), signal.SIGUSR1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script")
+def test_a_job_is_put_back_by_its_name_or_else_that_is_said(job, monkeypatch):
+    (job / "scontrol").write_text('#!/bin/sh\necho "$@" >> asked\nexit ${STATUS:-0}\n')
+    (job / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", str(job), prepend=os.pathsep)
+    slurm_put_back()
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "5")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    slurm_put_back()
+    assert (job / "asked").read_text() == "requeue 7\nrequeue 5_2\n"
+    monkeypatch.setenv("STATUS", "3")
+    with pytest.warns(UserWarning, match=r"^`scontrol requeue 5_2` has failed with 3, so the job is not put back"):
+        slurm_put_back()
+    (job / "scontrol").unlink()
+    with pytest.warns(UserWarning, match=r"`scontrol requeue 5_2` has failed with .*No such file"):
+        slurm_put_back()
 
 
 class TimeIsOver(Callback):

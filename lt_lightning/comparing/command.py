@@ -58,7 +58,14 @@ def main(argv: Sequence[str]) -> None:
             "`keep_runs` true cannot go with `protocol` paper, whose epochs are chosen on test images; train what you "
             "want to keep with `lt-lightning fit`."
         )
-    with interruptible(made.features.what_remains()), joined_processes():
+    written: list[str] = []
+
+    def what_remains() -> str:
+        if written:
+            return f"the results are {written[0]}; checkpoints may be missing, and the same command makes a new folder."
+        return str(made.features.what_remains())
+
+    with interruptible(what_remains), joined_processes():
         found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
         if rank_and_world_size()[0] == 0:
             text = parser.dump(config)
@@ -66,6 +73,7 @@ def main(argv: Sequence[str]) -> None:
                 _print(found, config.test_priors)  # before anything is written: a full disk costs no figures
             finally:  # and a reader that has gone, as of `| head`, no files
                 for line in write_all(found, output, text, yaml.safe_load(text)["backbone"], config.keep_runs):
+                    written.append(line)
                     print(line)
         wait_for_all()
 

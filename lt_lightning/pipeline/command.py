@@ -23,6 +23,7 @@ from lt_lightning.pipeline.parser import (
 from lt_lightning.pipeline.stages import Pipeline, show_results
 from lt_lightning.resuming import value_of
 from lt_lightning.same_run import without
+from lt_lightning.signals import jobs_put_back
 from lt_lightning.trainer_errors import trainer_sentences
 
 _MAY_DIFFER = (
@@ -34,6 +35,7 @@ _MAY_DIFFER = (
 """What says where and on which devices a pipeline runs, which may be others when it goes on."""
 
 
+@jobs_put_back()
 def main(argv: Sequence[str]) -> None:
     """Run a pipeline, or go on with one.
 
