@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.checkpoints import UnfitHeadError, to_linear
+from lt_lightning.comparing.checks import said_of_memory
 from lt_lightning.comparing.evaluation import accuracies, count_correct
 from lt_lightning.comparing.grid import Point, points
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
 from lt_lightning.comparing.outcome import TriedPoint
-from lt_lightning.comparing.selection import choose, memorised
+from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.settings import SettingsParser, about
 from lt_lightning.comparing.training import Stage1, Trained, train
 from lt_lightning.devices.placement import device_of_modules
@@ -133,7 +134,9 @@ def retrain(
     trained = _best(heads, scores, method, chosen_by)
     before, after = figures(head_before, held_out), figures(trained.head, held_out)
     if (earlier := figures(head_before, chosen_by)) is not None:
-        _warn_if_memorised(earlier, figures(head_before, features), len(counts))
+        assert chosen_by is not None
+        if said := said_of_memory(head_before, chosen_by, features, device):
+            warnings.warn(f"`val_loader`: {said}", stacklevel=2)
         _warn_if_worse(method, earlier, figures(trained.head, chosen_by), "val_loader")
     else:
         _warn_if_worse(method, before, after, "test_loader")
@@ -212,12 +215,6 @@ def _warn_if_worse(method: str, before: dict[str, float] | None, after: dict[str
         f"{100 * after['all']:.1f} %, and {100 * before['all']:.1f} % with the layer as it was; {advice}.",
         stacklevel=3,
     )
-
-
-def _warn_if_memorised(select: dict[str, float], training: dict[str, float] | None, num_classes: int) -> None:
-    assert training is not None
-    if (said := memorised(select["all"], training["all"], num_classes)) is not None:
-        warnings.warn(f"`val_loader`: {said}", stacklevel=3)
 
 
 def _settings(

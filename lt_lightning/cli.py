@@ -116,7 +116,11 @@ def _ending_at_ctrl_c(typed: bool) -> "Iterator[None]":
     if not typed or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    signal.signal(signal.SIGINT, _end)
+    try:
+        signal.signal(signal.SIGINT, _end)
+    except ValueError:  # in a thread, which Ctrl-C does not reach
+        yield
+        return
     try:
         yield
     finally:

@@ -47,7 +47,7 @@ def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> 
     except RuntimeError as error:  # what torch makes of another process's end
         if _tells_of_sigterm(error):
             raise UsageError(f"Interrupted: {_text(remains)}") from error
-        if any(words in str(error) for words in _CONNECTION_LOST):
+        if _tells_of_lost_process(str(error)):
             raise UsageError(
                 f"Another process of this run has ended, by an error that it tells of itself or, as where memory is "
                 f"short, by a signal: {_text(remains)}"
@@ -66,8 +66,10 @@ def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> 
             _hear_of_children()
 
 
-_CONNECTION_LOST = ("Connection reset by peer", "Connection closed by peer", "remote process exited")
-"""What Gloo and NCCL say of a process that is gone."""
+def _tells_of_lost_process(said: str) -> bool:
+    """Whether this is what Gloo or NCCL says where another process of the run is gone."""
+    closed = "Connection reset by peer" in said or "Connection closed by peer" in said
+    return (closed and "gloo/transport" in said) or ("NCCL error" in said and "remote process exited" in said)
 
 
 def _text(remains: str | Callable[[], str]) -> str:

@@ -18,7 +18,10 @@ def allow_long_lists() -> None:
 
 
 def _copied(given: Any) -> Any:
-    """A copy; of what goes along with a list to each of its elements, only of the part that an element may change."""
-    if isinstance(given, dict) and "sub_add_kwargs" in given:
-        return {**given, "sub_add_kwargs": deepcopy(given["sub_add_kwargs"])}
-    return deepcopy(given)
+    """A copy; of what goes along with a list to each of its elements, only of the parts that an element may change."""
+    if not isinstance(given, dict) or "sub_add_kwargs" not in given:
+        return deepcopy(given)
+    before = given.get("prev_val")
+    if not isinstance(before, list) or not all(isinstance(entry, str | int | float) for entry in before[:1]):
+        before = deepcopy(before)  # a class, of whose arguments the next one takes over what it has, too
+    return {**given, "sub_add_kwargs": deepcopy(given["sub_add_kwargs"]), "prev_val": before}

@@ -50,7 +50,7 @@ TRAINER_DEFAULTS = {
 }
 
 
-@jobs_put_back()
+@jobs_put_back(ends_with_fit=True)
 def main(argv: Sequence[str]) -> None:
     """Run one of LightningCLI's commands.
 

@@ -1,6 +1,8 @@
 """``metrics.csv``, which a run that ends while it is written does not lose."""
 
 import csv
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -37,10 +39,10 @@ class _WholeFile(ExperimentWriter):
             OSError: If it cannot be written. Rows that were written before are there, and the others are kept.
         """
         columns = sorted({*self.metrics_keys}.union(*self.metrics))
-        if columns == self.metrics_keys:
-            super().save()
-            return
         path = Path(self.metrics_file_path)
+        if columns == self.metrics_keys:
+            self._append(path)
+            return
         with draft_of(path) as draft:
             with draft.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, columns)
@@ -48,6 +50,15 @@ class _WholeFile(ExperimentWriter):
                 writer.writerows([*self._rows(path), *self.metrics])
             draft.replace(path)
         self.metrics_keys, self.metrics = columns, []
+
+    def _append(self, path: Path) -> None:
+        size = path.stat().st_size if path.is_file() else 0
+        try:
+            super().save()
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, size)  # a part of a row, behind which others would be written
+            raise
 
     def _rows(self, path: Path) -> list[dict[str, str]]:
         """What this run has written so far."""

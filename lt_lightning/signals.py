@@ -1,5 +1,6 @@
 """Signals of schedulers: SIGTERM, by which training ends, and the one at which SLURM puts a job back into its queue."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -41,18 +42,21 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def jobs_put_back() -> Iterator[None]:
+def jobs_put_back(ends_with_fit: bool = False) -> Iterator[None]:
     """Have a job whose time is over put back into SLURM's queue also before, between and after the runs of Trainers.
 
     A Trainer heeds the signal while it trains or evaluates; elsewhere it would end the process, and the job with it.
+
+    Args:
+        ends_with_fit: Whether all is done when training has ended well; a signal then means nothing.
     """
     # Under torchrun a Trainer puts no job back, and a handler of somebody else's is left alone.
-    of_job = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    of_job = "SLURM_NTASKS" in os.environ and SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
     in_main = threading.current_thread() is threading.main_thread()
     if not of_job or not in_main or _TIME_IS_OVER is None or signal.getsignal(_TIME_IS_OVER) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(_TIME_IS_OVER, PutsBack())
+    signal.signal(_TIME_IS_OVER, PutsBack(ends_with_fit))
     try:
         yield
     finally:
@@ -64,9 +68,14 @@ _TIME_IS_OVER: Any = getattr(signal, "SIGUSR1", None)
 
 
 class PutsBack:
-    """Handler of a command, which puts its job back at once."""
+    """Handler of a command, which puts its job back at once.
 
-    def __init__(self) -> None:
+    Args:
+        ends_with_fit: See :func:`jobs_put_back`.
+    """
+
+    def __init__(self, ends_with_fit: bool) -> None:
+        self.ends_with_fit = ends_with_fit
         self.instead: Callable[[int, Any], None] | None = None
         """What is done while training has something to save."""
 
@@ -94,8 +103,8 @@ class Signals(Callback):
         self._begin_anew()
         handler = signal.getsignal(_TIME_IS_OVER) if _TIME_IS_OVER is not None else None
         if isinstance(handler, PutsBack):
-            if _signal_of(trainer) is None:
-                signal.signal(_TIME_IS_OVER, signal.SIG_DFL)  # this Trainer is not to put its job back
+            if _signal_of(trainer) != _TIME_IS_OVER:
+                signal.signal(_TIME_IS_OVER, signal.SIG_DFL)  # this Trainer puts its job back at another one, or not
             elif stage == "fit":
                 self._stand_before(trainer, partial(self._note, _SAVE))
 
@@ -150,19 +159,17 @@ class Signals(Callback):
             self._end_if_agreed()
             _on_sigterm(unwind)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Save what came at the end; remove what was saved before, or else the job's next run would begin with it."""
-        if stage != "fit":
-            return
-        if self._put_back is not None:
-            self._ask(trainer)  # of what came since training ended, too
-        if self._is_due:
+        self._ask(trainer)  # of what came since training ended, too
+        if self._is_due and (self._agreement is not None or trainer.world_size == 1):  # else there was nothing to train
             self._save(trainer)
         elif not self._has_saved and SLURMEnvironment.detect() and trainer.is_global_zero:
             for path in saved_in(Path(trainer.default_root_dir)):
                 if run_in(path) == self.run:
                     path.unlink(missing_ok=True)
-        _put_back_at_once(trainer)
+        if (handler := _handler_of_command(trainer)) is not None:
+            handler.instead = _ignored if handler.ends_with_fit else None
 
     # Evaluation has nothing to lose: it ends at once. Nor is anything saved, as training would begin again from weights
     # without its state.
@@ -185,7 +192,8 @@ class Signals(Callback):
 
         Nothing is to be saved any more.
         """
-        _put_back_at_once(trainer)
+        if (handler := _handler_of_command(trainer)) is not None:
+            handler.instead = None
         if trainer.received_sigterm or self._asked[_END]:
             came_after_sigterm(exception)
 
@@ -312,12 +320,15 @@ def _signal_of(trainer: Trainer) -> int | None:
     return cast(int | None, environment.requeue_signal) if puts_back else None
 
 
-def _put_back_at_once(trainer: Trainer) -> None:
-    """Have a command's handler save nothing any more."""
+def _handler_of_command(trainer: Trainer) -> PutsBack | None:
+    """The handler of :func:`jobs_put_back`, if there is one for this Trainer."""
     number = _signal_of(trainer)
     found = None if number is None else signal.getsignal(number)
-    if isinstance(found, PutsBack):
-        found.instead = None
+    return found if isinstance(found, PutsBack) else None
+
+
+def _ignored(*_: object) -> None:
+    """What is done of a signal after all that was to be done."""
 
 
 def _on_sigterm(handler: Callable[[int, Any], None]) -> None:

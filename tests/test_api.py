@@ -199,6 +199,19 @@ def test_what_is_given_stays_and_the_rest_is_chosen(model, images):
     assert [tuple(tried.values.values()) for tried in result.tried] == [(0.003, 0.1), (0.003, 0.4)]
 
 
+def test_memory_is_judged_on_the_classes_that_the_choosing_images_show(images):
+    """A constant prediction knows one class of all, but half of the two that validation images show."""
+    model = nn.Sequential(nn.Flatten(), nn.LazyLinear(4))
+    model(images[0].tensors[0][:1])
+    with torch.no_grad():
+        model[1].weight.zero_()
+        model[1].bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
+    pixels, targets = images[1].tensors
+    two = [(pixels[targets < 2], targets[targets < 2])]
+    with pytest.warns(UserWarning, match=r"training images \(50.0 %\): as by chance"):
+        lt_lightning.retrain(model, [images[0].tensors], val_loader=two, epochs=1)
+
+
 def test_a_worse_layer_is_said(model, images):
     train, others = [images[0].tensors], [images[1].tensors]
     tight = {"method": "max_norm", "radius": 1e-3, "epochs": 1}  # of which the bias decides

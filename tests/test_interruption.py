@@ -89,6 +89,11 @@ def test_the_end_of_another_process_of_a_run_is_a_sentence_that_says_what_remain
         raise RuntimeError(said)
 
 
+def test_a_connection_of_another_kind_is_none_of_the_runs_processes():
+    with pytest.raises(RuntimeError, match=r"^s3: .*Connection reset by peer"), interruptible("nothing is kept."):
+        raise RuntimeError("s3: [Errno 104] Connection reset by peer")
+
+
 WORKERS = """
 import signal, sys, time
 from torch.utils.data import DataLoader

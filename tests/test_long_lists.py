@@ -4,6 +4,7 @@ import copy
 import json
 
 import pytest
+import yaml
 from jsonargparse import ArgumentParser, _typehints
 
 from lt_lightning.backbones import SmallCNN
@@ -65,6 +66,20 @@ def test_classes_in_a_list_keep_to_themselves():
     parsed = parser.parse_args([f"--losses={json.dumps(given)}", "--losses.weight=[3.0]"])
     assert [loss.init_args.class_counts for loss in parsed.losses] == [[1], [2]]
     assert [loss.init_args.weight for loss in parsed.losses] == [None, [3.0]]
+
+
+def test_a_class_in_a_list_takes_over_what_the_same_class_had(here, capsys):
+    """Of what it takes that from jsonargparse strikes out arguments, for each element of the list."""
+    (here / "mine.yaml").write_text(
+        "trainer: {callbacks: {class_path: ModelCheckpoint, init_args: {monitor: val/accuracy, save_top_k: 3}}}\n"
+        "model: {class_path: RepresentationModule, init_args: {backbone: SmallCNN}}\n"
+        "data: DigitsLT\n"
+    )
+    callbacks = [{"class_path": "LearningRateMonitor"}, {"class_path": "ModelCheckpoint", "init_args": {"mode": "max"}}]
+    with pytest.raises(SystemExit):
+        LTCLI(["fit", "-c", "mine.yaml", f"--trainer.callbacks={json.dumps(callbacks)}", "--print_config"])
+    kept = yaml.safe_load(capsys.readouterr().out)["trainer"]["callbacks"][1]["init_args"]
+    assert (kept["monitor"], kept["save_top_k"], kept["mode"]) == ("val/accuracy", 3, "max")
 
 
 def test_values_may_still_be_appended():

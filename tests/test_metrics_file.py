@@ -56,6 +56,19 @@ def test_without_room_for_a_new_column_the_rows_are_there(begun):
     assert [row["accuracy"] for row in rows] == ["", "", "", "0.5", "0.5"]
 
 
+def test_without_room_for_a_row_no_part_of_it_stays(begun):
+    logger, path = begun
+    before = path.read_bytes()
+    with files_of_at_most(len(before) + 3):
+        for _ in range(2):
+            with pytest.raises(OSError, match="File too large"):
+                log(logger, 3, loss=0.25)
+            assert path.read_bytes() == before
+    logger.finalize("failed")
+    with path.open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "1", "2", "3", "3"]
+
+
 def test_who_is_stopped_within_a_new_column_has_the_rows(begun, monkeypatch):
     logger, path = begun
     before = path.read_bytes()

@@ -179,7 +179,7 @@ def in_job(here):
     return command
 
 
-@pytest.mark.parametrize(("at", "step"), [("./*.py", None), ("on_fit_start", 1), ("teardown", 5)])
+@pytest.mark.parametrize(("at", "step"), [("./*.py", None), ("on_fit_start", 1), ("on_train_end", 5)])
 def test_a_job_is_put_back_also_where_its_trainer_does_not_train(here, in_job, tiny, at, step):
     """Before training has begun there is nothing to save; once it has ended it is not to be repeated."""
     callback = ("--trainer.callbacks=time_is_over.TimeIsOver", f"--trainer.callbacks.at={at}")
@@ -188,6 +188,14 @@ def test_a_job_is_put_back_also_where_its_trainer_does_not_train(here, in_job, t
     assert (here / "asked").read_text() == "requeue 7\n"
     saved = [torch.load(path, weights_only=True)["global_step"] for path in here.rglob("hpc_ckpt_*.ckpt")]
     assert saved == ([] if step is None else [step])
+
+
+def test_a_job_that_has_done_its_training_is_not_put_back(here, in_job, tiny):
+    callback = ("--trainer.callbacks=time_is_over.TimeIsOver", "--trainer.callbacks.at=teardown")
+    done = in_job(*tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *callback))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (here / "came").exists()
+    assert not (here / "asked").exists()
 
 
 def test_a_job_is_put_back_between_the_stages_of_a_pipeline(here, in_job):

@@ -16,6 +16,7 @@ from lt_lightning.data.splits import classes_without
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
 from lt_lightning.functional.reordering import likeliest_order, recall_if_reordered
+from lt_lightning.heads import Head
 from lt_lightning.wording import first_few
 
 _CLEAR = 0.2
@@ -134,18 +135,21 @@ def _suggestion(names: Sequence[str], said: Tensor, targets: Tensor) -> str:
 
 def check_memorised(setup: Setup, features: dict[str, Features]) -> None:
     """Warn where stage 1 seems to have been trained on the validation images that settings are selected on."""
-    if not setup.selection.allowed:
-        return
-    head = setup.stage1.head
-    seen = torch.bincount(features["val"].targets, minlength=len(setup.counts)) > 0
-    found = []
-    for part in (features["val"], features["train"]):
-        (correct,) = count_correct([head], part, setup.device)
-        total = torch.bincount(part.targets, minlength=len(setup.counts))
-        found.append(float("nan") if correct is None else float((correct / total)[seen].mean()))
-    warning = memorised(found[0], found[1], int(seen.sum()))
-    if warning is not None:
+    if setup.selection.allowed and (
+        warning := said_of_memory(setup.stage1.head, features["val"], features["train"], setup.device)
+    ):
         setup.warn(warning)
+
+
+def said_of_memory(head: Head, validation: Features, training: Features, device: torch.device) -> str | None:
+    """The warning of :func:`memorised`, if a head deserves it; over the classes that have validation images."""
+    seen = torch.bincount(validation.targets, minlength=head.num_classes) > 0
+    found = []
+    for part in (validation, training):
+        (correct,) = count_correct([head], part, device)
+        total = torch.bincount(part.targets, minlength=head.num_classes)
+        found.append(float("nan") if correct is None else float((correct / total)[seen].mean()))
+    return memorised(found[0], found[1], int(seen.sum()))
 
 
 def check_favoured(setup: Setup, stage1: Row, features: dict[str, Features]) -> None:

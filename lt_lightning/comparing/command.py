@@ -108,7 +108,7 @@ def build_parser() -> LightningArgumentParser:
         "--grid",
         type=dict[str, Any],
         default={},
-        help="Values to try, such as --grid.lr 1e-4,1e-3 --grid.delta 0.9,0.98; by default eight settings per method.",
+        help="Values to try, such as --grid.lr 1e-4,1e-3 --grid.delta 0.9,0.98; by default eight of most methods.",
     )
     parser.add_argument(
         "--seeds",

@@ -43,7 +43,7 @@ def compare(
         data: Long-tailed training images, test images and, to select on, validation images.
         methods: See :func:`find_methods`.
         grid: Values by key: ``lr``, ``weight_decay``, ``momentum``, or an argument of a method's loss or head. By
-            default eight points a method: learning rates, or what training-free methods have instead.
+            default eight points of most methods: learning rates, or what training-free methods have instead.
         options: Seeds, views and the rest.
 
     Raises:

@@ -108,10 +108,11 @@ def _default(method: Method, keys: Mapping[str, tuple[str, str]], parser: Settin
     if "optimizer.lr" in keys:
         rate = arguments["optimizer"]["lr"]
         key = "lr" if "lr" in keys else "optimizer.lr"  # a loss or head of one's own may have one too
-        found: Grid = {key: [float(f"{rate * factor:.6g}") for factor in LR_FACTORS]}
+        found: Grid = {key: [rate if factor == 1 else float(f"{rate * factor:.6g}") for factor in LR_FACTORS]}
         if own_head or arguments["head"].get("radius", 0.0) is not None:
             return found
-        return found | {"threshold": _first(arguments["head"]["threshold"], list(_THRESHOLDS))}
+        width = "threshold" if "threshold" in keys else "head.threshold"  # a loss of one's own may have one too
+        return found | {width: _first(arguments["head"]["threshold"], list(_THRESHOLDS))}
     if method.trains or own_head:
         return {}  # what a head of one's own calls `tau` may be anything
     grid = next((grid for grid in _TRAINING_FREE if set(grid) <= set(keys)), {})

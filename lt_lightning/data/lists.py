@@ -115,9 +115,9 @@ class ImageListLT(ImageFilesLT):
     @cached_property
     def _given_names(self) -> list[str] | None:
         """The names, from their file if they are in one."""
-        if not isinstance(self._names_or_file, str):
+        if not isinstance(self._names_or_file, str | Path):
             return self._names_or_file
-        path = self._find(self._names_or_file, "class_names")
+        path = self._find(str(self._names_or_file), "class_names")
         return [name for _, name in _lines(path, "a line with its name is expected for each class")]
 
     @cached_property

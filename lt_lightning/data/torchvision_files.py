@@ -11,6 +11,9 @@ from lt_lightning.data.sources import ImageSource, SourceSplit
 from lt_lightning.errors import UsageError
 from lt_lightning.wording import one_line
 
+_ERRORS = (AssertionError, OSError, RuntimeError, ValueError)
+"""What torchvision says of files that it cannot fetch or read; the first of a file of zeros."""
+
 
 class TorchvisionFiles(ImageSource):
     """A torchvision data set that keeps its images in an array: CIFAR or one of the MNIST family.
@@ -43,21 +46,30 @@ class TorchvisionFiles(ImageSource):
         try:
             self._dataset(str(self._root), train=True, download=True)
             self._dataset(str(self._root), train=False, download=True)
-        except (OSError, RuntimeError) as error:
+        except _ERRORS as error:
+            if not isinstance(error, OSError) and self._is_damaged():
+                raise self._unreadable(error) from error
             cause = one_line(error)  # torchvision gives each address a line
             raise UsageError(f"`download=True` could not fetch the files into `root` {self._root}: {cause}.") from error
-        except (AssertionError, ValueError) as error:
-            raise self._unreadable(error) from error
 
     def _open(self, split: SourceSplit) -> Any:
         # One split is kept: labels and images of a split are asked for in a row, and an array may weigh 150 MB.
         if self._opened is None or self._opened[0] != split:
             try:
                 dataset = self._dataset(str(self._root), train=split == "train", download=False)
-            except (AssertionError, OSError, RuntimeError, ValueError) as error:  # the first of a file of zeros
+            except _ERRORS as error:
                 raise self._unreadable(error) from error
             self._opened = (split, dataset)
         return self._opened[1]
+
+    def _is_damaged(self) -> bool:
+        """Whether files are there that torchvision takes for whole, and cannot read."""
+        try:
+            for train in (True, False):
+                self._dataset(str(self._root), train=train, download=False)
+        except _ERRORS as error:
+            return "download=True" not in str(error)  # which it advises where files are missing
+        return False
 
     def _unreadable(self, error: Exception) -> UsageError:
         cause = one_line(error) or type(error).__name__

@@ -76,7 +76,9 @@ def joined_processes() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
         yield
         return
-    dist.init_process_group(backend="gloo", timeout=_PATIENCE)  # one that has died is noticed at once all the same
+    # Within half an hour, so that one that never begins is not waited for; one that dies later is noticed at once.
+    store, rank, number = next(cast(Any, dist).rendezvous("env://"))
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=number, timeout=_PATIENCE)
     if torch.cuda.is_available():
         torch.cuda.set_device(gpu_of_process())
     try:

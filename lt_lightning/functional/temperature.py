@@ -19,6 +19,7 @@ cannot rise, for it is 1 to rounding.
 
 _STEPS = 100
 _TOLERANCE = 1e-7  # of log T: about what fp32 tells apart
+_FLAT = 1e-16  # a slope at which the likelihood no longer rises: that of separable logits is 1 to rounding
 _ENTRIES = 2**18  # logits at a time: 2 MB in fp64 stay in a cache; copies of all of them may not fit a memory
 
 
@@ -59,7 +60,7 @@ def fit_temperature(logits: Tensor, targets: Tensor, one_vs_all: bool = False) -
         step = slope / curvature if curvature > 0 else math.inf
         following = place - step if low < place - step < high else (low + high) / 2
         moved, place = abs(following - place), following
-        if moved < _TOLERANCE:
+        if moved < _TOLERANCE or abs(slope) < _FLAT:
             break
     found = math.exp(-place)
     before, after = (negative_log_likelihood(logits, targets, each, one_vs_all) for each in (1.0, found))

@@ -58,7 +58,7 @@ def rehearse(
             if step is not None:
                 step(head, loss, features, targets)
             with torch.no_grad():
-                head.eval().predict(features)
+                loss.probabilities(head.eval().predict(features))
         except UsageError:
             raise
         except (AssertionError, ValueError):

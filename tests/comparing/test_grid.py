@@ -79,6 +79,22 @@ def test_a_metric_of_ones_own_is_tried_before_the_others(tmp_path):
     ]
 
 
+def test_a_loss_of_ones_own_may_have_a_threshold_too(tmp_path, monkeypatch):
+    (tmp_path / "own_threshold.py").write_text(
+        "from lt_lightning.losses import CrossEntropyLoss\n"
+        "class Gated(CrossEntropyLoss):\n"
+        "    def __init__(self, class_counts: list[int], threshold: float = 0.9) -> None:\n"
+        "        super().__init__(class_counts)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "mine.yaml"
+    path.write_text("head: MaxNormHead\nloss: own_threshold.Gated\n")
+    assert made(str(path), {})["mine"][:2] == [
+        {"lr": 0.01, "head.threshold": 0.1},
+        {"lr": 0.01, "head.threshold": 0.4},
+    ]
+
+
 @pytest.fixture
 def own_heads(tmp_path, monkeypatch):
     (tmp_path / "own_taus.py").write_text(

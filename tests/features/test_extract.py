@@ -1,8 +1,6 @@
 import importlib
-import itertools
 import shutil
 from collections import namedtuple
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +10,7 @@ from lt_lightning.backbones import Backbone, ResNet20, SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
 from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError
-from lt_lightning.features import ExtractionOptions, extract, foresight
+from lt_lightning.features import ExtractionOptions, extract
 from lt_lightning.features.extract import _block_seed
 from lt_lightning.features.views import BLOCK, Block
 from tests.one_device import OneDevice
@@ -253,8 +251,7 @@ def test_full_disks_are_found_before_the_first_pass(counting, digits_data, optio
 
 
 def test_a_long_extraction_of_a_split_says_so(counting, digits_data, options, monkeypatch, capsys):
-    now = itertools.count(step=256)  # a second an image: the first block has come when the clock is asked again
-    monkeypatch.setattr(foresight, "time", SimpleNamespace(perf_counter=lambda: next(now)))
+    monkeypatch.setattr("time.perf_counter", lambda: 128.0 * counting.passes)  # a second an image: 256 in the first two
     extract(counting, digits_data, views=2, options=options(progress=True))
     said = "features of train: about 9.2 minutes; `views` 1 would take 4.6 minutes\n"  # 276 images
     assert capsys.readouterr().out.count(said) == 1

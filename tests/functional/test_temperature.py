@@ -77,6 +77,14 @@ def test_extremes_stop_at_the_bounds():
     assert fit_temperature(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)) == 1.0  # nothing to scale
 
 
+@pytest.mark.parametrize("gap", [1.0, 2.0, 10.0])
+def test_separable_logits_stop_where_the_likelihood_is_1(gap):
+    logits, targets = gap * torch.eye(3), torch.arange(3)
+    found = fit_temperature(logits, targets)
+    assert gap / found == pytest.approx(40, rel=0.2)  # further apart fp64 tells nothing from 1
+    assert negative_log_likelihood(logits, targets, found) < 1e-15
+
+
 @pytest.mark.parametrize("offset", [-4.0, 0.1, 1e4])
 @pytest.mark.parametrize("seed", range(5))
 def test_constant_logits_are_left_alone(offset, seed):
