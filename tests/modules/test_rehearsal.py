@@ -20,6 +20,13 @@ class Wide(Loss):
         return F.cross_entropy(logits, targets) + (features @ torch.zeros(9, 1)).mean()
 
 
+class Unsure(CrossEntropyLoss):
+    """Makes no probabilities of as many logits."""
+
+    def probabilities(self, logits):
+        return torch.softmax(logits @ torch.zeros(9, 1), dim=1)
+
+
 class Unbiased(LinearHead):
     asked = False
 
@@ -53,6 +60,11 @@ def test_a_step_that_fails_is_shown_and_leaves_no_trace():
     assert torch.equal(torch.rand(1), expected)
     assert all(torch.equal(value, before[key]) for key, value in mine.state_dict().items())
     assert all(parameter.grad is None for parameter in mine.parameters())
+
+
+def test_probabilities_that_fail_are_shown_too():
+    with pytest.raises(RuntimeError, match="9"):
+        rehearse_module(module(loss=Unsure), 32, CPU)
 
 
 def test_a_head_that_refuses_the_classifier_that_stands_for_stage_1s_is_not_judged():
