@@ -39,7 +39,8 @@ def check_heads(setup: Setup, features: int) -> None:
     free = on_first(available_memory)
     if free is None or need <= free:
         return
-    tried = " or values of `grid`" if setup.device.type == "cpu" else ""  # elsewhere those chosen alone are here
+    # Elsewhere memory holds those chosen alone.
+    fewer = "`methods`, `seeds` or values of `grid`" if setup.device.type == "cpu" else "`methods` or `seeds`"
     beside, cached = "", ""
     if features:
         beside = f" beside {human(features)} of features"
@@ -47,7 +48,7 @@ def check_heads(setup: Setup, features: int) -> None:
     raise UsageError(
         f"`methods` {first_few(list(setup.points))} with `seeds` {list(setup.options.seeds)} have heads that take at "
         f"least {human(heads)} of memory at the same time{beside}{times or ','} more than the {human(free)} available; "
-        f"take fewer `methods` or `seeds`{tried}{cached}."
+        f"take fewer {fewer}{cached}."
     )
 
 
