@@ -1,6 +1,6 @@
 """``python -m lt_lightning``."""
 
-from lt_lightning.cli import main
+from lt_lightning.cli import typed
 
 if __name__ == "__main__":
-    main()
+    typed()

@@ -53,6 +53,12 @@ examples:
 _INTERRUPTED = "Interrupted: run the same command again."
 
 
+def typed() -> None:
+    """Run the command that a process was started for."""
+    atexit.register(_end_beside_other_processes)  # the last one called, as the first one registered
+    main()
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run a command; a user's mistake, or what the system refuses, becomes one sentence and exit status 2.
 
@@ -62,6 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         _run(argv)
         if sys.stdout is not None:
             sys.stdout.flush()  # else a full disk or a reader that has gone would be told by Python, as it ends
+        _ENDED.append(0)
     except OSError as error:
         refused = refusal(error)
         if refused is None or os.environ.get("LT_LIGHTNING_TRACEBACK"):
@@ -172,12 +179,32 @@ def _leave() -> None:
     Does nothing if what was printed cannot be handed on; the ordinary way out then tells.
     """
     atexit._run_exitfuncs()
+    _end_at_once(0)
+
+
+def _end_beside_other_processes() -> None:
+    """End one of several processes of a run before Python is taken apart.
+
+    A thread of Gloo that has not yet let go of what was last exchanged would do so then, and abort a process whose work
+    is done (pytorch/pytorch#179291); destroying the group leaves the threads of a network that was trained.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if _ENDED and distributed is not None and distributed.is_available() and distributed.is_initialized():
+        _end_at_once(_ENDED[-1])
+
+
+_ENDED: "list[int]" = []
+"""The status with which a command has ended."""
+
+
+def _end_at_once(status: int) -> None:
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
     except OSError:
         return
-    os._exit(0)
+    os._exit(status)
 
 
 def _help() -> str:
@@ -198,4 +225,5 @@ def _help() -> str:
 def _fail(message: str) -> None:
     _drop_what_cannot_be_printed()
     print(f"lt-lightning: error: {message}", file=sys.stderr)
+    _ENDED.append(2)
     raise SystemExit(2)

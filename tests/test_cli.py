@@ -144,7 +144,7 @@ class Left(Exception):
 
 
 @pytest.fixture
-def typed(monkeypatch):
+def fit(monkeypatch):
     """Make ``lt-lightning fit`` do something else, as if it had been typed; where it leaves at once, that shows."""
 
     def leave(code):
@@ -157,27 +157,27 @@ def typed(monkeypatch):
 
 
 @pytest.mark.parametrize("code", [0, None])
-def test_a_typed_command_that_only_shows_something_ends_at_once(typed, code):
-    typed(lambda arguments: sys.exit(code))
+def test_a_typed_command_that_only_shows_something_ends_at_once(fit, code):
+    fit(lambda arguments: sys.exit(code))
     with pytest.raises(Left):
         cli.main()
     with pytest.raises(SystemExit):  # within somebody's Python nothing ends at once
         cli.main(["fit"])
 
 
-def test_other_ends_are_ordinary(typed, monkeypatch):
-    typed(lambda arguments: sys.exit(3))
+def test_other_ends_are_ordinary(fit, monkeypatch):
+    fit(lambda arguments: sys.exit(3))
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 3
-    typed(lambda arguments: None)
+    fit(lambda arguments: None)
     cli.main()
 
     class Closed:
         def flush(self):
             raise BrokenPipeError
 
-    typed(lambda arguments: sys.exit(0))
+    fit(lambda arguments: sys.exit(0))
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", Closed())
         with pytest.raises(SystemExit):
@@ -208,6 +208,29 @@ def test_what_is_registered_for_the_end_is_done_and_output_complete():
     )
     done = run("-c", program, "fit")
     assert (done.returncode, done.stdout) == (0, "shown done\n")
+
+
+@pytest.mark.parametrize(("joined", "apart"), [(False, True), (True, False)])
+@pytest.mark.parametrize(("end", "status"), [("", 0), ("raise UsageError('no')", 2)])
+def test_one_of_several_processes_is_not_taken_apart(joined, apart, end, status):
+    """Python would abort it where a thread of Gloo still holds a tensor; one process alone ends as ever."""
+    program = (
+        "import atexit, sys, torch.distributed as dist\n"
+        "from lt_lightning import cli\n"
+        "from lt_lightning.errors import UsageError\n"
+        "atexit.register(print, 'apart')\n"
+        "def join(arguments):\n"
+        f"    if {joined}:\n"
+        "        dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)\n"
+        "    atexit.register(print, 'done')\n"
+        "    print('shown', end=' ')\n"
+        f"    {end}\n"
+        "cli._imported = lambda place: join\n"
+        "cli.typed()\n"
+    )
+    done = run("-c", program, "fit")
+    assert done.returncode == status
+    assert done.stdout.split() == ["shown", "done"] + ["apart"] * apart
 
 
 def test_a_module_in_the_current_folder_is_found_after_all_others(tmp_path):
