@@ -241,6 +241,6 @@ def test_the_torchrun_script(plan, monkeypatch):
     assert results(folder / "tau_norm")["evaluation"]["test"]["per_class"]["total"] == [50] * 10
     monkeypatch.setenv("NNODES", "2")
     done = subprocess.run(
-        ["bash", CLUSTER / "torchrun.sh", "fit"], capture_output=True, text=True, timeout=60, check=False
+        ["bash", CLUSTER / "torchrun.sh", "fit"], capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, done.stderr.startswith("torchrun.sh: error: `HEAD` is not set")) == (2, True)

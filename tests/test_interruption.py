@@ -139,7 +139,7 @@ def test_sigterm_to_worker_processes_too_is_one_sentence(tmp_path, when):
     with subprocess.Popen([sys.executable, str(script), when], start_new_session=True, **pipes) as process:
         assert process.stdout.readline() == "reading\n"
         os.killpg(process.pid, signal.SIGTERM)
-        said, wrong = process.communicate(timeout=60)
+        said, wrong = process.communicate(timeout=300)
     heard = "torch.utils.data._utils.signal_handling"
     assert said == f"cleared up\nInterrupted: nothing is left.\n{heard}\n"
     assert wrong == ""
@@ -202,7 +202,7 @@ def test_sigterm_to_workers_of_a_later_trainer_is_one_sentence_too(tmp_path):
         assert process.stdout.readline() == "training\n"
         time.sleep(0.15)  # the workers read, and the Trainer waits for them
         os.killpg(process.pid, signal.SIGTERM)
-        said, wrong = process.communicate(timeout=60)
+        said, wrong = process.communicate(timeout=300)
     assert said == "Interrupted: nothing is left.\n", wrong
     assert "Traceback" not in wrong
     assert "Received SIGTERM" not in wrong

@@ -53,7 +53,7 @@ def run(here):
 
     def command(*arguments):
         words = [sys.executable, "-m", "lt_lightning", *arguments]
-        return subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, timeout=300)
 
     return command
 
@@ -174,7 +174,7 @@ def in_job(here):
     def command(*arguments):
         environment = os.environ | JOB | {"PATH": f"{here / 'bin'}{os.pathsep}{os.environ['PATH']}"}
         words = [sys.executable, "-m", "lt_lightning", *arguments]
-        return subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, timeout=300)
 
     return command
 

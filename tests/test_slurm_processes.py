@@ -80,7 +80,7 @@ def job_of_two(here, words, at):
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         started.append(subprocess.Popen(command, cwd=here, env=environment, **options))
     try:
-        said = [process.communicate(timeout=60)[0] for process in started]
+        said = [process.communicate(timeout=300)[0] for process in started]
     finally:
         for process in started:
             process.kill()

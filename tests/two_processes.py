@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-PATIENCE = timedelta(seconds=90)
+PATIENCE = timedelta(minutes=5)
 
 
 def in_two_processes(work: Callable[[int], Any], folder: Path) -> tuple[Any, Any]:

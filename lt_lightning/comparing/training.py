@@ -39,8 +39,7 @@ class Trained:
         loss: It was trained with.
         epochs: That it was trained for, 0 if there was nothing to train.
         seconds: Its share of the time of training.
-        temperature: Fitted on validation images; ``None`` where there are none, or of
-            heads that are not chosen.
+        temperature: Fitted on validation images; ``None`` where there are none, and of heads that are not chosen.
     """
 
     point: Point

@@ -188,7 +188,7 @@ def test_an_extraction_that_a_scheduler_ends_goes_on(folder, folder_root, here):
         assert started.poll() is None, started.stderr.read()
         time.sleep(0.05)
     started.terminate()
-    said = started.communicate(timeout=120)[1].splitlines()
+    said = started.communicate(timeout=300)[1].splitlines()
     assert started.returncode == 2
     (error,) = [line for line in said if "warning: 3 of 3 classes with validation images have fewer than 5" not in line]
     assert "Interrupted: what has been extracted is in `features.cache` 'kept', so the same command goes on" in error
