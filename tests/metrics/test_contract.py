@@ -33,17 +33,17 @@ def fed(make: Make, feed: Feed, *batches: slice) -> Metric:
     return metric
 
 
-def same(one: Metric, other: Metric) -> None:
+def assert_same(one: Metric, other: Metric) -> None:
     torch.testing.assert_close(one.compute(), other.compute(), rtol=1e-11, atol=1e-13, equal_nan=True)
 
 
 @each
 def test_batches_add_up_and_halves_merge(make: Make, feed: Feed) -> None:
     one = fed(make, feed, slice(None))
-    same(one, fed(make, feed, slice(0, 1), slice(1, 40), slice(40, 40), slice(40, None)))
+    assert_same(one, fed(make, feed, slice(0, 1), slice(1, 40), slice(40, 40), slice(40, None)))
     left, right = fed(make, feed, slice(0, 31)), fed(make, feed, slice(31, None))
     left.merge_state(right)
-    same(one, left)
+    assert_same(one, left)
 
 
 @each
@@ -71,18 +71,18 @@ def test_updates_alternate_with_inference_mode(make: Make, feed: Feed) -> None:
     feed(metric, LOGITS[9:30], TARGETS[9:30])
     with torch.inference_mode():
         feed(metric, LOGITS[30:], TARGETS[30:])
-    same(metric, fed(make, feed, slice(None)))
+    assert_same(metric, fed(make, feed, slice(None)))
 
 
 @each
 def test_sums_stay_in_fp64_and_reset_forgets(make: Make, feed: Feed) -> None:
     metric = fed(make, feed, slice(0, 50)).to(torch.bfloat16)
     metric.half()
-    same(metric, fed(make, feed, slice(0, 50)))
+    assert_same(metric, fed(make, feed, slice(0, 50)))
     assert all(not s.is_floating_point() or s.dtype == torch.float64 for s in metric.metric_state.values())
     metric.reset()
     feed(metric, LOGITS[50:], TARGETS[50:])
-    same(metric, fed(make, feed, slice(50, None)))
+    assert_same(metric, fed(make, feed, slice(50, None)))
 
 
 @each
