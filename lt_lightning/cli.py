@@ -9,7 +9,8 @@ import io
 import os
 import signal
 import sys
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
 from lt_lightning.errors import UsageError, refusal
@@ -55,8 +56,16 @@ _INTERRUPTED = "Interrupted: run the same command again."
 
 def typed() -> None:
     """Run the command that a process was started for."""
-    atexit.register(_end_beside_other_processes)  # the last one called, as the first one registered
-    main()
+    status = 0
+    try:
+        main()
+    except SystemExit as leaving:
+        if leaving.code not in (None, 0, 2):
+            raise
+        status = 2 if leaving.code else 0
+    if _has_threads_of_gloo():
+        _leave(status)
+    sys.exit(status)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -68,7 +77,6 @@ def main(argv: list[str] | None = None) -> None:
         _run(argv)
         if sys.stdout is not None:
             sys.stdout.flush()  # else a full disk or a reader that has gone would be told by Python, as it ends
-        _ENDED.append(0)
     except OSError as error:
         refused = refusal(error)
         if refused is None or os.environ.get("LT_LIGHTNING_TRACEBACK"):
@@ -101,7 +109,7 @@ def _run(argv: list[str] | None) -> None:
             command(arguments)
     except SystemExit as leaving:
         if argv is None and not leaving.code:
-            _leave()
+            _leave(0)
         raise
     except KeyboardInterrupt:  # where nothing had begun of which more could be said
         if os.environ.get("LT_LIGHTNING_TRACEBACK"):
@@ -173,38 +181,38 @@ def _imported(place: str) -> "Callable[[list[str]], None]":
     return found
 
 
-def _leave() -> None:
-    """End the process after ``--help`` or ``--print_config``; taking apart what is imported would take a second.
+def _has_threads_of_gloo() -> bool:
+    """Whether this process has been joined to others by Gloo, and has not left them.
+
+    A thread may not yet have let go of what was last exchanged. If Python is taken apart meanwhile, that aborts the
+    process, whose work is done (pytorch/pytorch#179291). Destroying the group leaves threads of a network that was
+    trained.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return False
+    return distributed.get_backend() == "gloo"  # type: ignore[no-any-return]
+
+
+def _leave(status: int) -> None:
+    """End the process as Python would, but without taking apart what is imported, which would take a second.
 
     Does nothing if what was printed cannot be handed on; the ordinary way out then tells.
     """
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
     atexit._run_exitfuncs()
-    _end_at_once(0)
-
-
-def _end_beside_other_processes() -> None:
-    """End one of several processes of a run before Python is taken apart.
-
-    A thread of Gloo that has not yet let go of what was last exchanged would do so then, and abort a process whose work
-    is done (pytorch/pytorch#179291); destroying the group leaves the threads of a network that was trained.
-    """
-    distributed = sys.modules.get("torch.distributed")
-    if _ENDED and distributed is not None and distributed.is_available() and distributed.is_initialized():
-        _end_at_once(_ENDED[-1])
-
-
-_ENDED: "list[int]" = []
-"""The status with which a command has ended."""
-
-
-def _end_at_once(status: int) -> None:
+    files = [one for one in gc.get_objects() if issubclass(type(one), _BUFFERED)]
     try:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+        for file in sorted(files, key=lambda one: isinstance(one, io.BufferedIOBase)):  # into which the others write
+            with suppress(ValueError):  # of one that is closed
+                file.flush()
     except OSError:
         return
     os._exit(status)
+
+
+_BUFFERED = (io.TextIOBase, io.BufferedIOBase)
+"""Files of these kinds may hold what is not yet written."""
 
 
 def _help() -> str:
@@ -225,5 +233,4 @@ def _help() -> str:
 def _fail(message: str) -> None:
     _drop_what_cannot_be_printed()
     print(f"lt-lightning: error: {message}", file=sys.stderr)
-    _ENDED.append(2)
     raise SystemExit(2)

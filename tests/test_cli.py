@@ -3,9 +3,11 @@
 import atexit
 import errno
 import gc
+import io
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,7 @@ def fit(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["lt-lightning", "fit"])
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: None)
+    monkeypatch.setattr(threading, "_shutdown", lambda: None)
     return lambda command: monkeypatch.setattr(cli, "_imported", lambda place: command)
 
 
@@ -173,7 +176,7 @@ def test_other_ends_are_ordinary(fit, monkeypatch):
     fit(lambda arguments: None)
     cli.main()
 
-    class Closed:
+    class Closed(io.TextIOBase):
         def flush(self):
             raise BrokenPipeError
 
@@ -195,42 +198,58 @@ def test_what_an_output_cannot_take_costs_itself_alone():
     assert done.stdout.split() == [b"?-norm", b"\xb1"]
 
 
-def test_what_is_registered_for_the_end_is_done_and_output_complete():
-    program = (
-        "import atexit, sys\n"
-        "from lt_lightning import cli\n"
-        "atexit.register(print, 'done')\n"
-        "def show(arguments):\n"
-        "    print('shown', end=' ')\n"
-        "    sys.exit(0)\n"
-        "cli._imported = lambda place: show\n"
-        "cli.main()\n"
-    )
-    done = run("-c", program, "fit")
-    assert (done.returncode, done.stdout) == (0, "shown done\n")
+ENDING = """
+import atexit, sys, threading, time
+from lt_lightning import cli
+from lt_lightning.errors import UsageError
+
+class TakenApart:
+    def __del__(self):
+        print("apart", flush=True)
+
+def work(arguments):
+    global file, kept
+    kept = TakenApart()
+    if {joined}:
+        import torch.distributed as dist
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    atexit.register(print, "late")
+    file = open("file.txt", "w")
+    file.write("written")
+    threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+    print("shown")
+    {end}
+
+atexit.register(print, "early")
+cli._imported = lambda place: work
+cli.typed()
+"""
 
 
-@pytest.mark.parametrize(("joined", "apart"), [(False, True), (True, False)])
-@pytest.mark.parametrize(("end", "status"), [("", 0), ("raise UsageError('no')", 2)])
-def test_one_of_several_processes_is_not_taken_apart(joined, apart, end, status):
-    """Python would abort it where a thread of Gloo still holds a tensor; one process alone ends as ever."""
-    program = (
-        "import atexit, sys, torch.distributed as dist\n"
-        "from lt_lightning import cli\n"
-        "from lt_lightning.errors import UsageError\n"
-        "atexit.register(print, 'apart')\n"
-        "def join(arguments):\n"
-        f"    if {joined}:\n"
-        "        dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)\n"
-        "    atexit.register(print, 'done')\n"
-        "    print('shown', end=' ')\n"
-        f"    {end}\n"
-        "cli._imported = lambda place: join\n"
-        "cli.typed()\n"
+@pytest.mark.parametrize(
+    ("joined", "end", "status", "apart"),
+    [
+        (False, "", 0, True),
+        (False, "raise UsageError('no')", 2, True),
+        (True, "", 0, False),
+        (True, "raise UsageError('no')", 2, False),
+        (True, "sys.exit(3)", 3, True),
+        (False, "sys.exit(0)", 0, False),  # as after --help, or by a callback
+        (True, "sys.exit(0)", 0, False),
+    ],
+)
+def test_everything_is_done_at_the_end_but_to_take_python_apart(tmp_path, joined, end, status, apart):
+    """Which would abort one of several processes where a thread of Gloo still holds a tensor."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING.format(joined=joined, end=end), "fit"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
     )
-    done = run("-c", program, "fit")
     assert done.returncode == status
-    assert done.stdout.split() == ["shown", "done"] + ["apart"] * apart
+    assert done.stdout.split() == ["shown", "thread", "late", "early"] + ["apart"] * apart
+    assert (tmp_path / "file.txt").read_text() == "written"
 
 
 def test_a_module_in_the_current_folder_is_found_after_all_others(tmp_path):
