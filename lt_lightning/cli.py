@@ -64,7 +64,7 @@ def typed() -> None:
             raise
         status = 2 if leaving.code else 0
     if _has_threads_of_gloo():
-        _leave(status)
+        _leave(status, after_work=True)
     sys.exit(status)
 
 
@@ -108,8 +108,8 @@ def _run(argv: list[str] | None) -> None:
         with plain_warnings():
             command(arguments)
     except SystemExit as leaving:
-        if argv is None and not leaving.code:
-            _leave(0)
+        if argv is None and not leaving.code and _only_shows(arguments):
+            _leave(0, after_work=False)
         raise
     except KeyboardInterrupt:  # where nothing had begun of which more could be said
         if os.environ.get("LT_LIGHTNING_TRACEBACK"):
@@ -194,14 +194,24 @@ def _has_threads_of_gloo() -> bool:
     return distributed.get_backend() == "gloo"  # type: ignore[no-any-return]
 
 
-def _leave(status: int) -> None:
+def _only_shows(arguments: list[str]) -> bool:
+    names = [word.partition("=")[0] for word in arguments]
+    return any(name in ("-h", "--print_config") or name.endswith("help") for name in names)
+
+
+def _leave(status: int, after_work: bool) -> None:
     """End the process as Python would, but without taking apart what is imported, which would take a second.
 
     Does nothing if what was printed cannot be handed on; the ordinary way out then tells.
+
+    Args:
+        status: Of the process.
+        after_work: Whether somebody may have left a file open; to look for them takes a fifth of a second.
     """
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
     atexit._run_exitfuncs()
-    files = [one for one in gc.get_objects() if issubclass(type(one), _BUFFERED)]
+    places = gc.get_objects() if after_work else [sys.stdout, sys.stderr]
+    files = [one for one in places if issubclass(type(one), _BUFFERED)]
     try:
         for file in sorted(files, key=lambda one: isinstance(one, io.BufferedIOBase)):  # into which the others write
             with suppress(ValueError):  # of one that is closed

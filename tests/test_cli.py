@@ -152,7 +152,7 @@ def fit(monkeypatch):
     def leave(code):
         raise Left(code)
 
-    monkeypatch.setattr(sys, "argv", ["lt-lightning", "fit"])
+    monkeypatch.setattr(sys, "argv", ["lt-lightning", "fit", "--print_config"])
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: None)
     monkeypatch.setattr(threading, "_shutdown", lambda: None)
@@ -234,7 +234,7 @@ cli.typed()
         (True, "", 0, False),
         (True, "raise UsageError('no')", 2, False),
         (True, "sys.exit(3)", 3, True),
-        (False, "sys.exit(0)", 0, False),  # as after --help, or by a callback
+        (False, "sys.exit(0)", 0, True),  # as a callback may
         (True, "sys.exit(0)", 0, False),
     ],
 )
@@ -250,6 +250,13 @@ def test_everything_is_done_at_the_end_but_to_take_python_apart(tmp_path, joined
     assert done.returncode == status
     assert done.stdout.split() == ["shown", "thread", "late", "early"] + ["apart"] * apart
     assert (tmp_path / "file.txt").read_text() == "written"
+
+
+def test_help_takes_nothing_apart(tmp_path):
+    program = ENDING.format(joined=False, end="sys.exit(0)")
+    words = [sys.executable, "-c", program, "fit", "--model.help=RetrainModule"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.split() == ["shown", "thread", "late", "early"]
 
 
 def test_a_module_in_the_current_folder_is_found_after_all_others(tmp_path):
