@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from lt_lightning.checkpoints import UnwritableError
+from lt_lightning.comparing.methods import name_in_files
 from lt_lightning.comparing.outcome import Comparison
 from lt_lightning.comparing.record import record
 from lt_lightning.comparing.saving import keep_runs, keep_winner
@@ -58,7 +59,7 @@ def _write_predictions(found: Comparison, path: Path) -> None:
     arrays = {"targets": found.test_targets.numpy().astype(np.int32)}
     for row in found.rows:
         if row.tests:
-            name = row.name.replace(" ", "").replace("/", "_")
+            name = name_in_files(row.name)
             arrays[f"{name}.classes"] = torch.stack([test.classes for test in row.tests]).numpy().astype(np.int32)
             arrays[f"{name}.confidence"] = torch.stack([test.confidence for test in row.tests]).numpy()
     with draft_of(path) as draft:

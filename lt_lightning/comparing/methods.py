@@ -69,7 +69,8 @@ def find_methods(
         num_features: Length D of a feature vector, which a head of one's own may be particular about.
 
     Raises:
-        UsageError: If a name is not known, comes twice, or its parts do not go together.
+        UsageError: If a name is not known, comes twice, is in files that of another row, or its parts do not go
+            together.
     """
     names = wanted.split(",") if isinstance(wanted, str) else list(wanted)
     names = [name.strip() for name in names if name.strip()]
@@ -77,22 +78,31 @@ def find_methods(
         names = built_in_methods()
     if not names:
         raise UsageError(f"`methods` names none; give `all` or some of {', '.join(built_in_methods())}.")
-    found: dict[str, Method] = {}
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"`methods` names {twice!r} twice; name each method once.")
+    found: list[Method] = []
+    taken = {name_in_files(row): f"the row {row!r} of every comparison" for row in (STAGE1, ORACLE)}
     for name in names:
         method = _find(name, len(class_counts))
-        if method.name in (STAGE1, ORACLE):
+        called = name_in_files(method.name)
+        if called in taken:
             raise UsageError(
-                f"`methods` names a file {method.name!r}, as a row of every comparison is called; give the file "
-                f"another name."
+                f"`methods` names {name!r}, which would be called {called!r} in files, as {taken[called]} is; put it "
+                f"into a YAML file of another name."
             )
-        if method.name in found:
-            raise UsageError(f"`methods` names {method.name!r} twice; name each method once.")
+        taken[called] = repr(name)
         length = num_features if "head" in parser.from_elsewhere(method.plain, method.name) else 1
         with about(method.name):
             head, _ = parser.make(method.plain, method.name).parts(length, class_counts)
         trains = any(parameter.requires_grad for parameter in head.parameters())
-        found[method.name] = replace(method, trains=trains, given=name)
-    return list(found.values())
+        found.append(replace(method, trains=trains, given=name))
+    return found
+
+
+def name_in_files(row: str) -> str:
+    """What a row is called in the names of arrays and folders; no two rows of a comparison are called the same."""
+    return row.replace(" ", "").replace("/", "_")
 
 
 def _find(name: str, num_classes: int) -> Method:

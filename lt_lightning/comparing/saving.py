@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_lightning.checkpoints import UnfitHeadError, UnwritableError, hand_back_file
+from lt_lightning.comparing.methods import name_in_files
 from lt_lightning.comparing.outcome import Comparison, Row
 from lt_lightning.comparing.selection import better, choose
 from lt_lightning.comparing.settings import Plain
@@ -63,8 +64,8 @@ def keep_runs(found: Comparison, folder: Path, backbone: str | Plain) -> None:
     """Write ``runs/<method>/seed_<K>.ckpt`` of every method and seed, for ``test``, ``predict`` and ``export``."""
     for row in found.methods:  # not the oracle, which has trained on images that others are chosen or judged by
         for trained in row.heads:
-            name = row.name.replace("/", "_")
-            _save(found, row, trained, folder / "runs" / name / f"seed_{trained.seed}.ckpt", backbone)
+            path = folder / "runs" / name_in_files(row.name) / f"seed_{trained.seed}.ckpt"
+            _save(found, row, trained, path, backbone)
 
 
 def _instead(found: Comparison) -> str:

@@ -4,6 +4,7 @@ import errno
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,6 +43,15 @@ def test_what_is_written_is_said(found, here):
         "results.json",
         "runs/linear/seed_0.ckpt",
     ]
+
+
+def test_a_row_is_called_the_same_in_all_files(run, here):
+    (here / "my head.yaml").write_text("head: TauNormHead\n")
+    list(write_all(run("my head.yaml"), Path("better"), "", BACKBONE, with_runs=True))
+    assert (here / "better/version_0/runs/myhead/seed_0.ckpt").is_file()
+    with np.load(here / "better/version_0/predictions.npz") as predictions:
+        rows = {key.partition(".")[0] for key in predictions}
+    assert rows == {"targets", "stage1", "myhead"}
 
 
 UNWRITTEN = r"`output` 'there/better' cannot be written \(No space left on device\), so nothing is kept there but "

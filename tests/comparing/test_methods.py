@@ -58,6 +58,32 @@ def test_mistakes(wanted, message):
 
 
 @pytest.mark.parametrize(
+    ("wanted", "called", "other"),
+    [
+        ("stage1.yaml", "stage1", "the row 'stage 1' of every comparison"),
+        ("my head.yaml,myhead.yaml", "myhead", "'my head.yaml'"),
+        ("imagenet_lt/lort,imagenet_lt_lort.yaml", "imagenet_lt_lort", "'imagenet_lt/lort'"),
+        ("a/config.yaml,b/config.yaml", "config", "'a/config.yaml'"),
+        ("lort,lort.yaml", "lort", "'lort'"),
+        ("lt_lightning.heads.CosineHead,my_cosine.CosineHead", "CosineHead", "'lt_lightning.heads.CosineHead'"),
+    ],
+)
+def test_two_rows_of_one_name_in_files_are_refused(here, monkeypatch, wanted, called, other):
+    monkeypatch.syspath_prepend(here)
+    (here / "my_cosine.py").write_text(
+        "from lt_lightning import heads\n\nclass CosineHead(heads.CosineHead):\n    pass\n"
+    )
+    *_, last = names = wanted.split(",")
+    for path in names:
+        if path.endswith(".yaml"):
+            (here / path).parent.mkdir(exist_ok=True)
+            (here / path).write_text("head: TauNormHead\n")
+    sentence = f"`methods` names '{last}', which would be called '{called}' in files, as {other} is; put it into a YAML"
+    with pytest.raises(UsageError, match=f"^{sentence}"):
+        find(wanted)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("- 1", "holds no settings"),

@@ -42,7 +42,7 @@ def test_what_data_say_of_their_classes_is_asked_before_methods_are_made(setup):
 def test_a_row_that_is_no_methods_keeps_its_name(setup, tmp_path, name):
     path = tmp_path / f"{name}.yaml"
     path.write_text("loss: CrossEntropyLoss\n")
-    with pytest.raises(UsageError, match=f"`methods` names a file '{name}', as a row of every comparison is called"):
+    with pytest.raises(UsageError, match=f"`methods` names .* in files, as the row '{name}' of every comparison is"):
         setup(["lort", str(path)])
 
 
