@@ -188,10 +188,9 @@ def _replacements(found: Match, classifier: Classifier, layer: nn.Linear) -> tup
     """What takes the place of the file's tensors, by the file's keys, and what is to be said of it."""
     weight, bias = _replaced_keys(found, classifier, layer)
     given = _bias(layer)
-    # Copies: of a layer out of a stack of many torch would save them all.
-    notes, exact = [], {weight: layer.weight.detach().cpu().clone()}
+    notes, exact = [], {weight: _copied(layer.weight)}
     if bias is not None:
-        exact[bias] = torch.zeros(layer.out_features) if given is None else given.cpu().clone()
+        exact[bias] = torch.zeros(layer.out_features) if given is None else _copied(given)
         if given is None:
             notes.append("its bias is 0")
     exact = {key: _in_file_order(value, classifier) for key, value in exact.items()}
@@ -210,6 +209,11 @@ def _replacements(found: Match, classifier: Classifier, layer: nn.Linear) -> tup
             notes.append(f"factors {key!r} are 1")
     _check_reading(found, classifier, new, weight, bias)
     return new, notes
+
+
+def _copied(values: Tensor) -> Tensor:
+    """Row after row: out of a stack of many layers torch would save them all, and safetensors refuse a transpose."""
+    return values.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _replaced_keys(found: Match, classifier: Classifier, layer: nn.Linear) -> tuple[str, str | None]:

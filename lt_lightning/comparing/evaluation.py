@@ -15,6 +15,7 @@ from lt_lightning.functional.calibration import reliability_bins
 from lt_lightning.functional.precision import widest_float
 from lt_lightning.heads import Head, LinearHead, MaxNormHead
 from lt_lightning.losses import Loss
+from lt_lightning.retraining import unshared
 
 _BINS = 15
 ROWS = 4096
@@ -47,7 +48,11 @@ def predict(head: Head, features: Features, device: torch.device) -> Tensor:
 def predict_parts(head: Head, features: Features, device: torch.device) -> Iterator[Tensor]:
     """The same, :data:`ROWS` images at a time: all of them may be more than memory holds."""
     for rows in torch.split(features.values[0], ROWS):
-        yield head.predict(rows.to(device).float())
+        yield _predict(head, rows.to(device).float())
+
+
+def _predict(head: Head, rows: Tensor) -> Tensor:
+    return head.predict(unshared(rows, head))
 
 
 def predicted_classes(head: Head, features: Features, device: torch.device) -> Tensor:
@@ -93,7 +98,7 @@ def _teams(heads: Sequence[Head], most: int) -> Iterator[tuple[list[int], Callab
         yield places, partial(F.linear, weight=weight, bias=bias)
     for place, head in enumerate(heads):
         if place not in linear:
-            yield [place], head.predict
+            yield [place], partial(_predict, head)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
@@ -171,7 +176,7 @@ def evaluate(
     for part in logits:
         own = targets[start : start + len(part)].to(part.device)
         start += len(part)
-        probabilities = loss.probabilities(part)
+        probabilities = loss.probabilities(unshared(part, loss))
         top = top_class(part)
         classes.append(top.cpu())
         confidences.append(probabilities.gather(1, top.unsqueeze(1)).squeeze(1).float().cpu())

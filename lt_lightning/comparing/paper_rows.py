@@ -13,6 +13,7 @@ from lt_lightning.comparing.outcome import Row
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained, make_head, whole_features
+from lt_lightning.devices.random_state import RandomState
 from lt_lightning.features import extract
 from lt_lightning.progress import Advance, progress_bar
 from lt_lightning.retraining import naming
@@ -106,7 +107,8 @@ def _untrained(setup: Setup, point: Point) -> Trained:
     def plain() -> tuple[Tensor, Tensor]:
         return whole_features(extract(source.backbone, setup.data, "train", options=setup.options.features), device)
 
-    return Trained(point, seed, *make_head(settings, seed, source.classifier, setup.counts, plain, device))
+    made = make_head(settings, RandomState(seed, device), source.classifier, setup.counts, plain, device)
+    return Trained(point, seed, *made)
 
 
 def _as_it_is(setup: Setup, row: Row) -> Row:

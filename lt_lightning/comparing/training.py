@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.settings import Settings, SettingsParser, as_text
+from lt_lightning.devices.random_state import RandomState
 from lt_lightning.features import Features
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
@@ -34,7 +35,7 @@ class Trained:
 
     Attributes:
         point: Its settings.
-        seed: Of its first weights and of the order of images.
+        seed: Of its first weights, of the order of images, and of what parts of one's own draw.
         head: Trained, in evaluation mode.
         loss: It was trained with.
         epochs: That it was trained for, 0 if there was nothing to train.
@@ -82,7 +83,7 @@ class ShownRows:
 
 def make_head(
     settings: Settings,
-    seed: int,
+    random_state: RandomState,
     stage1: Stage1,
     class_counts: list[int],
     plain: Callable[[], tuple[Tensor, Tensor]],
@@ -92,21 +93,20 @@ def make_head(
 
     Args:
         settings: Of the method.
-        seed: Of the first weights.
+        random_state: What the first weights are drawn from, and whatever else a head of one's own draws as it starts.
         stage1: What the head starts from.
         class_counts: Training images per class.
         plain: Gives the features of all training images without augmentation, ``(N, D)`` in fp32, and their classes;
             called for a head that is made from features.
         device: Of head, loss and these features.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with random_state.drawn_from():
         head, loss = settings.parts(stage1.weight.shape[1], class_counts)
-    head, loss = head.to(device), loss.to(device)
-    with check_kept(head):
-        start_head(head, loss, stage1.weight, stage1.bias)
-        if head.needs_features:
-            head.init_from_features(*plain())
+        head, loss = head.to(device), loss.to(device)
+        with check_kept(head):
+            start_head(head, loss, stage1.weight, stage1.bias)
+            if head.needs_features:
+                head.init_from_features(*plain())
     return head.eval(), loss.eval()
 
 
@@ -125,7 +125,7 @@ def train(
 
     Args:
         points: The settings.
-        seeds: Seeds of first weights and of the order of images.
+        seeds: Seeds of first weights, of the order of images, and of what parts of one's own draw.
         features: Of the training images, as training shows them.
         plain: Of the same images without augmentation, for heads that are made from features.
         stage1: What heads start from.
@@ -146,7 +146,8 @@ def train(
         settings = parser.make(method.plain, method.name)
         with naming(method.name):
             for seed in seeds if method.trains else seeds[:1]:
-                head, loss = make_head(settings, seed, stage1, class_counts, whole, device)
+                random_state = RandomState(seed, device)
+                head, loss = make_head(settings, random_state, stage1, class_counts, whole, device)
                 trained = Trained(point, seed, head, loss)
                 found.append(trained)
                 if not method.trains:
@@ -158,7 +159,7 @@ def train(
                     samplers[which].set_epochs(settings.epochs)
                 moved_by = settings.training(head, loss)
                 length = (settings.batch_size, settings.epochs)
-                runs.append(HeadRun(head, loss, *moved_by, samplers[which], *length, name=method.name))
+                runs.append(HeadRun(head, loss, *moved_by, samplers[which], *length, method.name, random_state))
     whole.cache_clear()  # what trains may need the room
     train_heads(runs, ShownRows(features, device), on_step)
     for trained, run in zip((trained for trained in found if trained.epochs), runs, strict=True):

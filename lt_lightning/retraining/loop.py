@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 
 from lt_lightning.devices.clock import device_time
 from lt_lightning.progress import Advance
 from lt_lightning.retraining.naming import naming
+from lt_lightning.retraining.own_parts import is_known, unshared
 from lt_lightning.retraining.portions import portions
 from lt_lightning.retraining.runs import FeatureRows, HeadRun
 from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
@@ -27,12 +29,16 @@ class _Autograd:
 
     def __init__(self, runs: Sequence[HeadRun]) -> None:
         (self.run,) = self.runs = list(runs)
-        self.run.head.train()
-        self.run.loss.train()
+        run = self.run
+        all_known = all(map(is_known, (run.head, run.loss, run.optimizer, run.scheduler)))
+        self._random_state = None if all_known else run.random_state  # which what is known never draws from
+        run.head.train()
+        run.loss.train()
 
     def step(self, features: torch.Tensor, targets: torch.Tensor) -> None:
         run = self.run
-        with naming(run.name):
+        features, targets = (unshared(given, run.head, run.loss) for given in (features, targets))
+        with self._apart():
             with torch.enable_grad():
                 loss = run.loss(run.head(features), targets, features)
             run.optimizer.zero_grad(set_to_none=True)
@@ -42,7 +48,7 @@ class _Autograd:
                 run.head.project_()
 
     def end_epoch(self) -> None:
-        with naming(self.run.name):
+        with self._apart():
             if self.run.head.project_every == "epoch":
                 self.run.head.project_()
             self.run.scheduler.step()
@@ -51,6 +57,12 @@ class _Autograd:
         self.run.head.eval()
         self.run.loss.eval()
         self.run.optimizer.zero_grad(set_to_none=True)
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Have an error name the method, and parts of one's own draw what they would draw if they trained alone."""
+        with naming(self.run.name), nullcontext() if self._random_state is None else self._random_state.drawn_from():
+            yield
 
 
 _Kind = type[StackedSGD] | type[_Autograd]

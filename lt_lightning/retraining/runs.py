@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lt_lightning.devices.random_state import RandomState
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.samplers import EpochSampler
@@ -32,6 +33,8 @@ class HeadRun:
         batch_size: Images per step.
         epochs: Length of training.
         name: Of its method, for an error in a part of one's own.
+        random_state: What parts of one's own draw from in training, whoever trains beside them; ``None`` leaves them to
+            torch's own, which all share.
         seconds: Filled in by training: this head's share of the time that its batches took.
     """
 
@@ -43,4 +46,5 @@ class HeadRun:
     batch_size: int
     epochs: int
     name: str = ""
+    random_state: RandomState | None = None
     seconds: float = 0.0

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, SequentialLR
 
+from lt_lightning.retraining.own_parts import is_known
 from lt_lightning.retraining.runs import HeadRun
 from lt_lightning.retraining.slopes import slopes_key, slopes_of
 from lt_lightning.retraining.stacks import stack_for
@@ -36,7 +37,7 @@ def stack_key(run: HeadRun) -> Hashable | None:
 
 def _may_move_momentum(scheduler: LRScheduler) -> bool:
     """Whether a schedule, or one inside it, cycles the momentum against the learning rate; one's own may do so."""
-    if type(scheduler).__module__.partition(".")[0] not in ("torch", "lt_lightning"):
+    if not is_known(scheduler):
         return True
     if isinstance(scheduler, SequentialLR | ChainedScheduler):
         return any(map(_may_move_momentum, scheduler._schedulers))

@@ -120,6 +120,36 @@ def test_a_head_that_predicts_otherwise_than_its_layer_is_refused(backbone, netw
     torch.testing.assert_close(again.weight, 2 * head.weight.detach())
 
 
+class Columns(heads.Head):
+    """Keeps its weight the other way round."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.columns = nn.Parameter(torch.randn(in_features, self.num_classes + 1))
+
+    def forward(self, features):
+        return features @ self.columns[:, 1:] + self.columns[0, 0]
+
+    def to_linear(self):
+        layer = nn.Linear(self.in_features, self.num_classes)
+        layer.weight = nn.Parameter(self.columns.detach()[:, 1:].t())
+        layer.bias = nn.Parameter(self.columns.detach()[0, 0].expand(self.num_classes))
+        return layer
+
+
+def test_a_layer_that_is_a_view_goes_into_any_file(backbone, network, tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    torch.save(network(backbone), tmp_path / "theirs.pth")
+    safetensors.save_file(network(backbone), tmp_path / "theirs.safetensors")
+    head = Columns(8, COUNTS)
+    for name in ("pth", "safetensors"):
+        found, classifier = read(tmp_path / f"theirs.{name}", backbone)
+        checkpoints.hand_back(found, classifier, head, tmp_path / f"better.{name}")
+        _, again = read(tmp_path / f"better.{name}", backbone)
+        assert torch.equal(again.weight, head.columns.detach()[:, 1:].t())
+        assert torch.equal(again.bias, head.columns.detach()[0, :1].expand(10))
+
+
 def save_ours(path, backbone, head, class_path=None):
     tensors = prefixed(backbone.state_dict(), "backbone.") | prefixed(head.state_dict(), "head.")
     kind = class_path or f"lt_lightning.heads.{type(head).__name__}"

@@ -90,6 +90,36 @@ def test_shares_are_of_each_image(monkeypatch):
     assert found.tolist() == right.double().mean(dim=0).tolist()
 
 
+class Unit(LinearHead):
+    """Writes into the features that it is given."""
+
+    def forward(self, features):
+        features /= features.norm(dim=1, keepdim=True)
+        return super().forward(features)
+
+
+class Sharpened(CrossEntropyLoss):
+    """Writes into the logits that it is given."""
+
+    def probabilities(self, logits):
+        logits *= -2
+        return logits.softmax(dim=1)
+
+
+def test_parts_of_ones_own_that_write_into_what_they_get_spoil_nothing():
+    cpu, values = torch.device("cpu"), torch.randn(1, 90, 4, generator=torch.Generator().manual_seed(0))
+    features, linear, unit = Features(values.clone(), TARGETS), LinearHead(4, COUNTS).eval(), Unit(4, COUNTS).eval()
+    (alone,) = count_correct([linear], features, cpu)
+    _, beside, last = count_correct([unit, linear, CosineHead(4, COUNTS).eval()], features, cpu)
+    assert beside.tolist() == alone.tolist()
+    assert last is not None
+    logits = predict(unit, features, cpu)
+    assert torch.equal(features.values, values)
+    found = evaluate([logits.clone()], TARGETS, Sharpened(COUNTS), COUNTS, THRESHOLDS, 1.0)
+    assert found.classes.tolist() == logits.argmax(dim=1).tolist()
+    assert found.figures["ece"] == found.figures["ece_scaled"]
+
+
 def test_a_head_with_a_product_of_its_own_is_not_copied():
     """Weights of many classes are large, and all heads are judged at once."""
     heads = [LinearHead(4, COUNTS).eval() for _ in range(2)]

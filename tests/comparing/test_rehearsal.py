@@ -49,6 +49,10 @@ class Wrong(TauNormHead):
     def forward(self, features):
         return super().forward(features) @ torch.zeros(3, 3)
 
+class Drop(LinearHead):
+    def forward(self, features):
+        return super().forward(torch.dropout(features, 0.5, self.training))
+
 class Forgetful(LinearHead):
     def init_from(self, weight, bias):
         super().init_from(weight, bias)
@@ -108,14 +112,15 @@ def test_a_head_may_be_particular_about_its_length(setup):
     assert len(setup("own_parts.Groups").points["Groups"]) == 8
 
 
-def test_it_leaves_no_trace(setup):
-    found = setup("own_parts.Groups")
+@pytest.mark.parametrize("name", ["Groups", "Drop"])
+def test_it_leaves_no_trace(setup, name):
+    found = setup(f"own_parts.{name}")
     torch.manual_seed(0)
     expected = torch.rand(1)
     classifier = found.source.classifier
     before = classifier.weight.clone()
     torch.manual_seed(0)
-    rehearse_methods(found.points["Groups"][:1], classifier, found.counts, found.parser, found.device)
+    rehearse_methods(found.points[name][:1], classifier, found.counts, found.parser, found.device)
     assert torch.equal(classifier.weight, before)
     assert torch.equal(torch.rand(1), expected)
 

@@ -78,6 +78,31 @@ def test_a_loss_of_ones_own_trains_along(tmp_path, monkeypatch):
     assert found.loss.scale.item() > 1.01  # the images can be told apart, the better the longer
 
 
+def test_what_parts_of_ones_own_draw_is_the_seeds_and_depends_on_nobody_else(tmp_path, monkeypatch):
+    (tmp_path / "own_draws.py").write_text(
+        "import torch\n"
+        "from lt_lightning.heads import LinearHead\n"
+        "class Drop(LinearHead):\n"
+        "    def __init__(self, in_features: int, class_counts: list[int]) -> None:\n"
+        "        super().__init__(in_features, class_counts)\n"
+        "        self.drop = torch.nn.Dropout(0.5)\n"
+        "    def forward(self, features):\n"
+        "        return super().forward(self.drop(features))\n"
+        "class Sampled(LinearHead):\n"
+        "    needs_features = True\n"
+        "    def init_from_features(self, features, targets):\n"
+        "        self.weight.data.copy_(features[torch.randperm(len(features))[:3]])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ["own_draws.Drop", "own_draws.Sampled"]
+    for own, company in (names, reversed(names)):
+        alone, other, beside = (
+            trained(methods, {"lr": [0.1]}, [seed])[-1].head.weight.tolist()
+            for methods, seed in ((own, 3), (own, 4), (f"{company},{own}", 3))
+        )
+        assert alone == beside != other
+
+
 def test_an_error_in_a_part_of_ones_own_names_the_method(tmp_path, monkeypatch, capsys):
     (tmp_path / "own_failure.py").write_text(
         "from lt_lightning.heads import LinearHead\n"

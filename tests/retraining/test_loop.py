@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 import torch
 
+from lt_lightning.devices.random_state import RandomState
 from lt_lightning.heads import CosineHead, DisAlignHead, LinearHead, LWSHead, MaxNormHead
 from lt_lightning.losses import (
     BalancedSoftmaxLoss,
@@ -228,6 +229,93 @@ def test_a_head_that_trains_alone_does_so_in_training_mode_and_is_left_in_the_ot
     assert (alone.loss.positive_gradients > 0).all()  # which grow in training mode alone
     assert not alone.head.training
     assert not alone.loss.training
+
+
+class Unit(LinearHead):
+    """Writes into the features that it is given."""
+
+    def forward(self, features):
+        features /= features.norm(dim=1, keepdim=True)
+        return super().forward(features)
+
+
+class Reversing(CrossEntropyLoss):
+    """Writes into the classes that it is given."""
+
+    def forward(self, logits, targets, features=None):
+        targets.copy_(len(COUNTS) - 1 - targets)
+        return super().forward(logits, targets)
+
+
+def test_parts_of_ones_own_that_write_into_a_batch_spoil_nobody_elses():
+    make = partial(run, sampler=InstanceSampler(Rows().targets))
+    unit, reversing = make(Unit, CrossEntropyLoss), make(Bent, Reversing)
+    kinds = [STACKED["lort"], ALONE["head"], ALONE["loss"]]
+    alone, beside = ([make(*kind) for kind in kinds] for _ in range(2))
+    train_heads(alone, Rows())
+    train_heads([unit, reversing, *beside], Rows())
+    for one, other in zip(alone, beside, strict=True):
+        assert torch.equal(one.head.weight, other.head.weight)
+
+
+class Dropping(LinearHead):
+    """Draws in training."""
+
+    def forward(self, features):
+        return super().forward(torch.dropout(features, 0.5, self.training))
+
+
+class Blurred(CrossEntropyLoss):
+    """Draws in training."""
+
+    def forward(self, logits, targets, features=None):
+        return super().forward(logits + torch.randn_like(logits), targets)
+
+
+class Shaken(torch.optim.SGD):
+    """Draws at each step."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        for parameter in self.param_groups[0]["params"]:
+            parameter.data.add_(torch.randn_like(parameter), alpha=1e-3)
+
+
+DRAWING = {
+    "head": {"head": Dropping, "loss": CrossEntropyLoss},
+    "loss": {"head": LinearHead, "loss": Blurred},
+    "optimizer": {"head": LinearHead, "loss": CrossEntropyLoss, "optimizer": Shaken},
+}
+
+
+@pytest.mark.parametrize("kind", DRAWING.values(), ids=DRAWING)
+def test_what_parts_of_ones_own_draw_is_the_seeds_and_depends_on_nobody_else(kind):
+    def made(settings, seed):
+        found = run(**settings, sampler=InstanceSampler(Rows().targets))
+        found.random_state = RandomState(seed, torch.device("cpu"))
+        return found
+
+    def learnt(*runs):
+        train_heads(runs, Rows())
+        return runs[-1].head.weight.tolist()
+
+    alone, other = learnt(made(kind, 3)), learnt(made(kind, 4))
+    before = torch.get_rng_state()
+    company = [made(settings, 3) for settings in DRAWING.values()]
+    torch.set_rng_state(before)
+    beside = learnt(*company, made(kind, 3))
+    torch.set_rng_state(before)
+    assert alone == beside == learnt(made(kind, 3)) != other
+
+
+def test_what_is_known_trains_without_a_random_state_of_its_own():
+    class Unused:
+        def drawn_from(self):
+            raise AssertionError
+
+    adam = run(LinearHead, CrossEntropyLoss, InstanceSampler(Rows().targets), optimizer=torch.optim.AdamW)
+    adam.random_state = Unused()
+    train_heads([adam], Rows())
 
 
 def test_heads_share_the_time_that_they_took():
