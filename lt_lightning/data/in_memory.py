@@ -220,9 +220,10 @@ class InMemoryLT(LTDataModule, ABC):
         """Crops times flips: 162 for 4 pixels of border and flips.
 
         Raises:
-            UsageError: If there is other augmentation, or a ``to_input`` of its own: their outcomes cannot be listed.
+            UsageError: If there is other augmentation, or a ``to_input`` or ``finish`` of its own: their outcomes
+                cannot be listed.
         """
-        if type(self).to_input is not InMemoryLT.to_input:
+        if (type(self).to_input, type(self).finish) != (InMemoryLT.to_input, InMemoryLT.finish):
             return super().count_views()
         if self.augmentation.changes:
             raise UsageError(

@@ -6,79 +6,69 @@ import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
-from types import FunctionType, MethodType
+from types import FunctionType
 from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
+
+from lt_lightning.data import LTDataModule
+from lt_lightning.features.values import Values
 
 _KNOWN = {"torch", "lightning", "lt_lightning", "builtins"} | set(sys.stdlib_module_names) - {"__main__"}
 """Packages whose code is not looked at: FORMAT of :mod:`lt_lightning.features.keys` changes where ours does."""
 
-_MODULES = frozenset(vars(nn.Module()))  # every module's own: mode, hooks, tensors
 _OF_DATA = {"trainer", "sampler", "train_sampler"}  # which change no input
 _LONGEST = 1000  # longer lists are images or their names, not parts of a transform
+_DEEPEST = 10
+_LARGEST = 1_000_000  # numbers; larger arrays are images
 
 
 def code_of(backbone: nn.Module, makers: Sequence[object] = (), training: bool = False) -> dict[str, str]:
-    """What features depend on besides tensors and options, where it is neither torch's nor this package's.
+    """What features depend on besides the backbone's tensors and plain options of the data.
 
-    Of a class or function of one's own the whole file counts, with all files of one's own that it imports from; of a
-    notebook, the source of the class. Of installed packages the version counts.
+    All attributes of the backbone's modules count, whose ever they are. Of a class or function of one's own the whole
+    file counts, with all files of one's own that it imports from; of a notebook, the source of the class. Of installed
+    packages the version counts.
 
     Args:
-        backbone: All of its modules count; of those of one's own, plain attributes too.
-        makers: What makes its input: data module and images; transforms among their attributes count.
+        backbone: All of its modules count.
+        makers: What makes its input: data module and images; transforms among their attributes count, and arrays among
+            the data module's.
         training: Whether augmentation is part of that.
 
     Returns:
         SHA-256, version or values by name.
     """
-    found: dict[str, str] = {}
-    for name, module in backbone.named_modules():
-        _add(module, f"attributes of backbone {name}", found)
+    values = Values(backbone, makers)
+    found = {f"attributes of backbone {name}": values.attributes(module) for name, module in backbone.named_modules()}
     left_out = _OF_DATA if training else _OF_DATA | {"augmentation"}
     for maker in makers:
-        _add_code(type(maker), found)
         for name, value in getattr(maker, "__dict__", {}).items():
             if name[:1] != "_" and name not in left_out:
-                for number, part in enumerate(_parts(value, set())):
-                    # The text of a module, as torchvision's transforms are, says its options.
-                    found[f"attribute {name} {number}"] = repr(part) if isinstance(part, nn.Module) else _name(part)
-                    _add(part, f"attributes of {name} {number}", found)
+                for number, part in enumerate(_parts(value, isinstance(maker, LTDataModule))):
+                    found[f"attribute {type(maker).__qualname__} {name} {number}"] = values.words(part)
+    for kind in dict.fromkeys([*map(type, [*backbone.modules(), *makers]), *values.kinds]):
+        _add_code(kind, found)
     return found
 
 
-def _parts(value: Any, met: set[int]) -> Iterator[Any]:
-    """What does something within a value: functions, and objects that can be called, at any depth."""
-    if id(value) in met:
-        return
-    met.add(id(value))
+def _parts(value: Any, arrays: bool, depth: int = 0) -> Iterator[Any]:
+    """What does something within a value: functions, objects that can be called and, if wanted, arrays."""
     if isinstance(value, list | tuple | Mapping):
         entries = list(value.values() if isinstance(value, Mapping) else value)
-        for entry in entries if len(entries) <= _LONGEST else []:
-            yield from _parts(entry, met)
-    elif isinstance(value, partial):
-        yield from _parts([value.func, *value.args, *value.keywords.values()], met)
-    elif isinstance(value, MethodType):
-        yield value.__func__
-        yield from _parts(value.__self__, met)
+        for entry in entries if len(entries) <= _LONGEST and depth <= _DEEPEST else []:
+            yield from _parts(entry, arrays, depth + 1)
+    elif isinstance(value, Tensor | np.ndarray):
+        if arrays and prod(value.shape) <= _LARGEST:
+            yield value
     elif callable(value):
         yield value
-        if not isinstance(value, type):
-            yield from _parts(getattr(value, "__dict__", {}), met)
-
-
-def _add(thing: Any, label: str, found: dict[str, str]) -> None:
-    """Add the code of a function, a class or an object and, of an object of one's own, its plain values."""
-    made = not isinstance(thing, type | FunctionType)
-    _add_code(type(thing) if made else thing, found)
-    if made and _package(type(thing).__module__) == "":
-        values = {name: value for name, value in vars(thing).items() if name not in _MODULES and _is_plain(value)}
-        found[label] = repr(sorted(values.items()))
 
 
 def _add_code(thing: type | FunctionType, found: dict[str, str]) -> None:
@@ -122,19 +112,6 @@ def _sources(thing: type | FunctionType) -> Iterator[str]:
         if isinstance(value, FunctionType):
             with suppress(OSError, TypeError):  # typed in where nothing keeps it
                 yield inspect.getsource(value)
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return _is_plain([*value, *value.values()])
-    return value is None or isinstance(value, bool | int | float | complex | str | bytes)
-
-
-def _name(thing: Any) -> str:
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _file(module: str) -> Path | None:

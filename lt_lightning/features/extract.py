@@ -98,9 +98,9 @@ def extract(
     In a process group each process computes its share of the blocks, and all of them get all features.
 
     With a ``cache`` an interrupted extraction goes on where it stopped, and features that are there already are mapped,
-    also the first of more draws than are asked for: they are found by a SHA-256 of the backbone's tensors, the images
-    and their order, the transform, code of one's own and versions of other packages that these are made of, ``views``,
-    ``seed``, ``dtype`` and ``precision``.
+    also the first of more draws than are asked for: they are found by a SHA-256 of the backbone's tensors and
+    attributes, the images and their order, the transform, code of one's own and versions of other packages that these
+    are made of, ``views``, ``seed``, ``dtype`` and ``precision``.
 
     Args:
         backbone: ``(B, C, H, W)`` to ``(B, D)``, with the weights to use.

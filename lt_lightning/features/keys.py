@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-FORMAT = 3
-"""Version of blocks, draws and file layout; after a change files of earlier versions are not found."""
+FORMAT = 4
+"""Version of blocks, draws, file layout and keys; after a change files of earlier versions are not found."""
 
 
 def weights_hash(module: nn.Module) -> str:

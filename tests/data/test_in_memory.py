@@ -318,6 +318,13 @@ def test_all_views_are_refused_where_a_subclass_makes_its_input_in_another_way()
     with pytest.raises(UsageError, match=r'`views` "all" needs augmentation .*but `Grey` has none; give a number'):
         Grey().count_views()
 
+    class Noisy(ThreeLT):
+        def finish(self, images, training, generator):
+            return super().finish(images, training, generator) + training * torch.rand(1, generator=generator)
+
+    with pytest.raises(UsageError, match=r'`views` "all" needs augmentation .*but `Noisy` has none; give a number'):
+        Noisy().count_views()
+
 
 def test_views_end_as_evaluation_does():
     class Plain(ThreeLT):

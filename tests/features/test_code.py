@@ -5,15 +5,18 @@ import linecache
 import subprocess
 import sys
 from functools import partial
+from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torchvision.transforms import v2
 
 from lt_lightning.augmentations import Cutout
-from lt_lightning.backbones import ResNet20, SmallCNN
+from lt_lightning.backbones import ResNet20, SmallCNN, TimmBackbone
 from lt_lightning.data import DigitsLT
+from lt_lightning.data.in_memory_images import InMemoryImages
 from lt_lightning.features import code, extract
 from lt_lightning.features.code import code_of
 
@@ -166,9 +169,14 @@ def test_it_is_the_same_in_each_process(tmp_path):
     assert "'mine'" in found.pop()
 
 
-def test_of_this_package_and_of_torch_nothing_counts():
-    assert code_of(ResNet20(), [DigitsLT()]) == {}
-    assert code_of(nn.Sequential(SmallCNN(8), nn.ReLU())) == {}
+def code_alone(*arguments, **options):
+    """Less attributes."""
+    return {name: of for name, of in code_of(*arguments, **options).items() if not name.startswith("attribute")}
+
+
+def test_no_code_of_this_package_and_of_torch_counts():
+    assert code_alone(ResNet20(), [DigitsLT()]) == {}
+    assert code_alone(nn.Sequential(SmallCNN(8), nn.ReLU())) == {}
 
 
 def test_of_other_packages_the_version_counts(monkeypatch):
@@ -176,11 +184,11 @@ def test_of_other_packages_the_version_counts(monkeypatch):
 
     from lt_lightning.features import code
 
-    found = code_of(MLP(2, [2]))
+    found = code_alone(MLP(2, [2]))
     assert list(found) == ["torchvision"]
     code._package.cache_clear()
     monkeypatch.setattr(code.metadata, "version", lambda name: "0.0.1")
-    assert code_of(MLP(2, [2])) == {"torchvision": "torchvision 0.0.1"} != found
+    assert code_alone(MLP(2, [2])) == {"torchvision": "torchvision 0.0.1"} != found
     monkeypatch.undo()
     code._package.cache_clear()
 
@@ -226,9 +234,113 @@ def test_data_and_transforms_of_ones_own_count():
     )
 
 
+def test_arrays_of_a_data_module_count_but_not_its_images():
+    def of(**attributes):
+        data, images = DigitsLT(), InMemoryImages(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.zeros(2))
+        vars(data).update(attributes)
+        images.targets = torch.rand(2)
+        return tuple(sorted(code_of(SmallCNN(8), [data, images]).items()))
+
+    means = [{"mean": mean} for mean in (torch.zeros(1), torch.ones(1), np.zeros(1), [torch.zeros(1), torch.ones(1)])]
+    assert len({of(**mean) for mean in (*means, {})}) == 5
+    assert of(mean=torch.zeros(1)) == of(mean=torch.zeros(1))
+    assert of(loaded=torch.zeros(1_000_001)) == of(loaded=torch.ones(1_000_001))
+
+
+def test_attributes_of_data_and_of_images_do_not_hide_one_another():
+    def of(factor):
+        data, images = DigitsLT(), Twice()
+        data.transform, images.transform = Twice(factor), Twice()
+        return code_of(SmallCNN(8), [data, images])
+
+    assert of(2) != of(3)
+
+
+def test_data_that_their_own_attribute_refers_to_are_not_looked_into():
+    def of(count):
+        data = Halved()
+        data.transform, data.other_images = data.to_input, list(range(count))
+        return code_of(SmallCNN(8), [data])
+
+    assert of(1) == of(2)
+
+
+ACTING = """
+import torch
+from torch.nn import functional as F
+from lt_lightning.backbones import Backbone
+
+class Net(Backbone):
+    num_features = 64
+    def __init__(self, act="relu"):
+        super().__init__()
+        self.act = F.relu if act == "relu" else torch.tanh
+
+    def forward(self, x):
+        return self.act(x.flatten(1))
+"""
+
+
+def test_features_of_another_function_are_extracted_anew(folder, options):
+    first = extract(network(folder, ACTING), DigitsLT(), options=options(cache=True)).values
+    second = extract(network(folder, ACTING, act="tanh"), DigitsLT(), options=options(cache=True)).values
+    assert not torch.equal(first, second)
+
+
+def test_heads_that_neither_tensors_nor_text_show_count():
+    def of(heads):
+        return code_of(nn.TransformerEncoderLayer(8, heads, 16))
+
+    assert of(1) == of(1) != of(2)
+
+
+def test_so_do_those_of_timm():
+    pytest.importorskip("timm")
+
+    def of(heads):
+        options = {"img_size": 8, "patch_size": 4, "depth": 1, "embed_dim": 16, "num_heads": heads}
+        return code_of(TimmBackbone("vit_tiny_patch16_224", options=options))
+
+    assert of(1) == of(1) != of(2)
+
+
+NETWORKS = """
+import hashlib, json, sys, torch
+from lt_lightning.backbones import ResNet20, TimmBackbone, TorchvisionBackbone
+from lt_lightning.features.code import code_of
+torch.set_grad_enabled(False)
+names = ("resnet18", "swin_t", "mobilenet_v3_small")
+made = [ResNet20, *(lambda name=name: TorchvisionBackbone(name) for name in names)]
+if "timm" in sys.argv:
+    made += [lambda name=name: TimmBackbone(name) for name in ("vit_tiny_patch16_224", "efficientnet_b0")]
+for make in made:
+    network = make().eval()
+    before = code_of(network)
+    network(torch.zeros(1, 3, 224, 224))
+    assert code_of(network) == before, network.name
+    print(hashlib.sha256(json.dumps(before).encode()).hexdigest())
+"""
+
+
+def test_attributes_are_the_same_after_a_pass_and_in_each_process():
+    arguments = [sys.executable, "-c", NETWORKS, *(["timm"] if find_spec("timm") else [])]
+    started = [
+        subprocess.Popen(
+            arguments,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    first, second = (process.communicate()[0].split() for process in started)
+    assert first == second
+    assert len(first) >= 4
+
+
 def test_augmentation_counts_where_images_are_augmented():
     data = DigitsLT(augmentation=Mine)
-    assert code_of(SmallCNN(8), [data]) == {}
+    assert code_alone(SmallCNN(8), [data]) == {}
     assert __name__ in code_of(SmallCNN(8), [data], training=True)
 
 
