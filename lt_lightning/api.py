@@ -92,18 +92,18 @@ def retrain(
         method: As :func:`find_methods` takes it: ``lort``, ``crt``, ``tau_norm``, a YAML file, ….
         classifier: Name of the layer, such as ``fc``; found by a batch if not given.
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
-        seed: Of first weights and of the order of images.
+        seed: Of first weights, of the order of images, and of what parts of one's own draw.
         progress: Whether to show how many batches have passed through the module.
         settings: Instead of the method's own: ``epochs``, ``batch_size``, ``lr``, ``weight_decay``, ``momentum``, or
             an argument of the method's loss or head, such as ``delta``.
 
     Raises:
-        UsageError: If the layer is not found, a loader or a setting does not serve, a class has no image, or the method
-            has no linear form.
+        UsageError: If the layer is not found, something after it changes its predictions, a loader or a setting does
+            not serve, a class has no image, or the method has no linear form.
 
     Warns:
         UserWarning: If the new layer is a point or more worse than the old one on the images of ``val_loader`` or,
-            without one, of ``test_loader``.
+            without one, of ``test_loader``; or if the module returns nothing by which ``classifier`` can be checked.
     """
     started = time.perf_counter()
     seed = _checked_seed(seed)

@@ -1,6 +1,7 @@
 """The last linear layer of anybody's module: finding it, what goes into it, putting another in its place."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import is_dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from lt_lightning.devices.placement import device_of_modules
 from lt_lightning.errors import UsageError
 from lt_lightning.wording import one_line, some
+
+_CLOSE = 0.1  # of the range of an image's logits: how far below the best one half precision may still predict a class
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -35,49 +38,142 @@ def copied(model: nn.Module) -> nn.Module:
 def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) -> str:
     """Name of the linear layer that makes the logits, as ``model.named_modules()`` has it.
 
-    The one whose output is the model's is taken; where something follows it, the only one with as many outputs.
+    It alone decides: whatever it gives, the model predicts the same. A prior or a second head would decide too.
 
     Args:
-        model: Is run once as it is; give a copy in evaluation mode.
+        model: Is run a few times as it is; give a copy in evaluation mode.
         images: A batch that it takes.
         name: The layer, if the caller knows better.
 
     Raises:
         UsageError: If there is no such layer, or several and none named.
+
+    Warns:
+        UserWarning: If the model returns no tensors by which a named layer can be checked.
     """
     layers = {name: layer for name, layer in model.named_modules() if _is_plain(layer)}
-    if name is not None:
-        if name not in layers:
-            found = dict(model.named_modules()).get(name)
-            what = "is no part of the model" if found is None else f"is a {type(found).__name__}, no plain nn.Linear"
-            raise UsageError(f"`classifier` {name!r} {what}; it has the linear layers {_some(layers)}.")
+    if name is not None and name not in layers:
+        found = dict(model.named_modules()).get(name)
+        what = "is no part of the model" if found is None else f"is a {type(found).__name__}, no plain nn.Linear"
+        raise UsageError(f"`classifier` {name!r} {what}; it has the linear layers {_some(layers)}.")
+    given, returned = _run_and_keep(model, images, layers if name is None else {name: layers[name]})
+    if name is not None and name not in given:
+        return name  # `inputs_of` says what it is given instead of a vector for each image
+    if name is not None and not returned:
+        warnings.warn(
+            f"`classifier` {name!r} cannot be checked, as `model` {type(model).__name__} returns no tensor of logits; "
+            f"see to it that nothing after this layer changes its predictions.",
+            stacklevel=5,  # the call of `retrain`
+        )
         return name
-    outputs: dict[str, Tensor] = {}
+    decides = {called: _decides(model, images, layers[called], logits, returned) for called, logits in given.items()}
+    fitting = [called for called, outputs in decides.items() if any(outputs)]
+    if not fitting:
+        as_wide = [called for called, outputs in decides.items() if outputs]
+        raise UsageError(f"`model` {type(model).__name__} {_why_none(layers, as_wide, name)}")
+    if name is None and (len(fitting) > 1 or not all(decides[fitting[0]])):
+        raise UsageError(
+            f"`model` {type(model).__name__} does not show by its outputs which linear layer makes its logits, and "
+            f"{_some(fitting)} may; name the one to retrain by `classifier`."
+        )
+    return fitting[0]
+
+
+def _why_none(layers: Iterable[str], as_wide: Sequence[str], name: str | None) -> str:
+    """Why no linear layer makes the logits of a model, after its name, and what to do.
+
+    Args:
+        layers: All that it has.
+        as_wide: Those with as many outputs as the model.
+        name: The layer that was named.
+    """
+    if name is None and not as_wide:
+        return (
+            f"makes its logits in no nn.Linear that gets one vector for each image (it has {_some(layers)}); retrain a "
+            f"network whose last layer is one, or name it by `classifier`."
+        )
+    advice = "" if name is None else "name another layer by `classifier`, "
+    return (
+        f"predicts other classes than its nn.Linear {_some(as_wide if name is None else [name])}; {advice}leave off "
+        f"what follows that layer, such as a prior or the mean with another head, or retrain a network whose last "
+        f"layer is an nn.Linear."
+    )
+
+
+def _run_and_keep(
+    model: nn.Module, images: Tensor, layers: Mapping[str, nn.Module]
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """What layers give, as far as that is one vector for each image, and what the model returns as logits."""
+    given: dict[str, Tensor] = {}
 
     def keep(called: str) -> Any:
         def hook(_: nn.Module, __: Any, output: Tensor) -> None:
-            outputs[called] = output
+            if output.ndim == 2:
+                given[called] = output.clone()  # what follows may change it in its place
 
         return hook
 
-    handles = [layer.register_forward_hook(keep(called)) for called, layer in layers.items()]
-    made = list(_tensors(model(images)))
+    # First of all hooks: those that a layer has stay, and so follow the new layer too.
+    handles = [layer.register_forward_hook(keep(called), prepend=True) for called, layer in layers.items()]
+    returned = _logits(_run_eagerly(model, images))
     for handle in handles:
         handle.remove()
-    sizes = {tensor.shape[-1] for tensor in made if tensor.ndim}
-    fitting = [called for called, output in outputs.items() if any(output is tensor for tensor in made)]
-    fitting = fitting or [called for called, output in outputs.items() if output.shape[-1] in sizes]
-    if not fitting:
-        raise UsageError(
-            f"`model` {type(model).__name__} makes its logits in no nn.Linear (it has {_some(layers)}); retrain a "
-            f"network whose last layer is one, or name it by `classifier`."
-        )
-    if len(fitting) > 1:
-        raise UsageError(
-            f"`model` {type(model).__name__} has several linear layers that may make its logits, {_some(fitting)}; "
-            f"name the one to retrain by `classifier`."
-        )
-    return fitting[0]
+    return given, returned
+
+
+def _decides(
+    model: nn.Module, images: Tensor, layer: nn.Module, logits: Tensor, returned: Sequence[Tensor]
+) -> list[bool]:
+    """Whether each output that is as wide as a layer's predicts what the layer does, whatever that is.
+
+    Args:
+        model: To be run again.
+        images: It was run on.
+        layer: Of it.
+        logits: That the layer gave.
+        returned: What the model returned as logits.
+    """
+    follows = [_same_predictions(logits, output) for output in returned if output.shape == logits.shape]
+    if not any(follows):
+        return follows
+    # Another head may agree on a few images. It does not turn round with the layer, nor back.
+    steps = torch.linspace(-1, 1, logits.shape[-1]).to(logits).expand_as(logits)
+    turned = torch.empty_like(logits).scatter_(-1, logits.argsort(dim=-1, descending=True, stable=True), steps)
+    for others in (turned, -turned):
+        outputs = [output for output in _returned_with(model, images, layer, others) if output.shape == logits.shape]
+        follows = [
+            so_far and _same_predictions(others, output) for so_far, output in zip(follows, outputs, strict=True)
+        ]
+    return follows
+
+
+def _returned_with(model: nn.Module, images: Tensor, layer: nn.Module, logits: Tensor) -> list[Tensor]:
+    """What a model returns as logits where a layer of it gives others."""
+    with layer.register_forward_hook(lambda *_: logits.clone(), prepend=True):
+        return _logits(_run_eagerly(model, images))
+
+
+def _same_predictions(logits: Tensor, output: Tensor) -> bool:
+    """Whether an output orders the classes of each image as logits do, as a softmax or a temperature leaves them.
+
+    Classes that the output holds for equal may stand in any order, except the first, which is the prediction; that
+    must be first among the logits too, or, as half precision rounds, close to it.
+    """
+    rounding = torch.finfo(output.dtype).eps
+    known = logits.isfinite().all(dim=-1)  # of other images there is nothing to compare
+    logits, output = logits[known].double().cpu(), output[known].cpu().nan_to_num().double()
+    ordered = output.gather(-1, logits.argsort(dim=-1))
+    slack = 4 * rounding * ordered.abs().amax(dim=-1, keepdim=True)
+    rises = ordered >= ordered.cummax(dim=-1).values - slack
+    predicted = logits.gather(-1, output.argmax(dim=-1, keepdim=True))
+    low, high = logits.aminmax(dim=-1, keepdim=True)
+    return bool(rises.all()) and bool((predicted >= high - _CLOSE * (high - low)).all())
+
+
+def _run_eagerly(model: nn.Module, images: Tensor) -> Any:
+    """What a module returns. Code that was compiled before would not know of hooks that it got since."""
+    with torch.compiler.set_stance("force_eager"):
+        return model(images)
 
 
 @torch.no_grad()
@@ -107,7 +203,7 @@ def inputs_of(model: nn.Module, name: str, loader: Iterable[Any], argument: str)
         for batch in loader:
             images, classes = images_and_classes(batch, argument)
             seen.clear()
-            model(images.to(device_of_modules(model)))
+            _run_eagerly(model, images.to(device_of_modules(model)))
             if len(seen) != 1 or seen[0].ndim != 2 or len(seen[0]) != len(classes):
                 found = ", ".join(str(tuple(one.shape)) for one in seen) or "nothing"
                 raise UsageError(
@@ -193,6 +289,16 @@ def bias_of(layer: nn.Linear) -> Tensor | None:
 def _is_plain(layer: nn.Module) -> bool:
     # A derived class may do more, such as dividing by norms.
     return isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward
+
+
+def _logits(output: Any) -> list[Tensor]:
+    """What may be logits in what a model returns: what is called so or, if nothing is, vectors of any name."""
+    called = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    return [
+        tensor
+        for tensor in _tensors(output if called is None else called)
+        if tensor.ndim == 2 and tensor.is_floating_point()
+    ]
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:

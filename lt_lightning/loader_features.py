@@ -95,8 +95,15 @@ def _counted(batches: Iterable[Any], advance: Advance) -> Iterator[Any]:
 
 def _check_counts(counts: list[int], name: str) -> None:
     empty = [str(label) for label, count in enumerate(counts) if count == 0]
-    if empty:
-        raise UsageError(
-            f"`train_loader` has no image of class {first_few(empty)}, and `classifier` {name!r} has {len(counts)} "
-            f"outputs; give at least one image of each class."
+    if not empty:
+        return
+    advice, known = "give at least one image of each class", len(counts) - len(empty)
+    if known < len(empty):  # such as the 1,000 classes of ImageNet, where five are wanted
+        advice += (
+            f" or, if these are other classes than yours, first give the network a layer for the {known} that you "
+            f"have: train a fresh nn.Linear in the place of this one, or use `lt-lightning probe`"
         )
+    raise UsageError(
+        f"`train_loader` has no image of class {first_few(empty)}, and `classifier` {name!r} has {len(counts)} "
+        f"outputs; {advice}."
+    )

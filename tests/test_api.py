@@ -316,6 +316,33 @@ def test_bad_loaders_are_one_sentence(model, images):
         lt_lightning.retrain(nn.Sequential(nn.Flatten()), pairs)
 
 
+def test_a_compiled_network_is_retrained_after_use(model, images):
+    train, val = images
+    compiled = torch.compile(model, backend="eager").eval()
+    before, _ = accuracy(compiled, val), accuracy(compiled, train)
+    result = lt_lightning.retrain(compiled, [train.tensors], test_loader=[val.tensors], method="crt", epochs=5)
+    assert result.classifier == "_orig_mod.4"
+    for figures, classes in ((result.before, before), (result.after, accuracy(result.model, val))):
+        assert figures["all"] == pytest.approx(sum(classes) / 4)
+
+
+def test_figures_of_a_layer_that_does_not_decide_are_refused(model, images):
+    averaged = nn.Sequential(*model)
+    averaged.register_forward_hook(lambda _, __, logits: (logits + logits.flip(1)) / 2)
+    with pytest.raises(
+        UsageError, match=r"`model` Sequential predicts other classes than its nn.Linear '4'; leave off"
+    ):
+        lt_lightning.retrain(averaged, [images[0].tensors])
+
+
+def test_what_cannot_be_checked_is_said_where_the_call_is(model, images):
+    opaque = nn.Sequential(*model)
+    opaque.register_forward_hook(lambda _, __, logits: SimpleNamespace(prediction=logits))
+    with pytest.warns(UserWarning, match="`classifier` '4' cannot be checked") as said:
+        lt_lightning.retrain(opaque, [images[0].tensors], method="tau_norm", classifier="4")
+    assert {warning.filename for warning in said} == {__file__}
+
+
 def test_a_layer_without_bias_gets_one_where_the_method_has_one(model, images):
     net = nn.Sequential(*model[:4], nn.Linear(12, 4, bias=False))
     result = lt_lightning.retrain(net, [images[0].tensors], method="logit_adjustment")

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -38,15 +39,17 @@ class Net(nn.Module):
         return self.end(self.fc(self.projection(self.encoder(images)).relu()))
 
 
-class Two(nn.Module):
-    """Two classifiers whose mean is the output."""
+class Heads(nn.Module):
+    """Two linear classifiers and one by convolution, of which the caller takes what is wanted."""
 
-    def __init__(self):
+    def __init__(self, end):
         super().__init__()
-        self.one, self.two = nn.Linear(64, 5), nn.Linear(64, 5)
+        self.one, self.two, self.convolution = nn.Linear(64, 5), nn.Linear(64, 5), nn.Conv1d(64, 5, 1)
+        self.end = end
 
     def forward(self, images):
-        return (self.one(images.flatten(1)) + self.two(images.flatten(1))) / 2
+        flat = images.flatten(1)
+        return self.end(self.one(flat), self.two(flat), self.convolution(flat[:, :, None])[:, :, 0])
 
 
 class Cosine(nn.Linear):
@@ -62,11 +65,112 @@ class Cosine(nn.Linear):
         None,
         lambda logits: {"logits": logits, "loss": torch.tensor(0.0)},
         lambda logits: (logits, logits.sum()),
+        lambda logits: (torch.rand(4, 8), logits),
+        lambda logits: {"prediction": logits, "shares": logits.softmax(dim=1)},
         lambda logits: logits.log_softmax(dim=1),
+        lambda logits: logits.softmax(dim=1),
+        lambda logits: logits.sigmoid(),
+        lambda logits: logits / 10,
+        lambda logits: logits.mul_(30),
+        lambda logits: nn.functional.normalize(logits),
+        lambda logits: SimpleNamespace(logits=logits),
     ],
 )
-def test_the_layer_that_makes_the_logits_is_found(end):
-    assert find_last_linear(Net(end), IMAGES) == "fc"
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_layer_that_makes_the_logits_is_found(end, dtype):
+    torch.manual_seed(0)
+    model, images = Net(end).to(dtype), IMAGES.to(dtype)
+    assert find_last_linear(model, images) == "fc"
+    assert find_last_linear(model, images, "fc") == "fc"
+    assert not model.fc._forward_hooks
+
+
+def test_equal_logits_and_infinite_ones_are_no_reason_to_refuse():
+    model = Net(lambda logits: logits.log_softmax(dim=1))
+    nn.init.zeros_(model.fc.weight)
+    nn.init.zeros_(model.fc.bias)
+    assert find_last_linear(model, IMAGES) == "fc"
+    assert find_last_linear(Net(), torch.inf * IMAGES) == "fc"
+    assert find_last_linear(Net(), IMAGES[:0]) == "fc"
+
+
+PRIOR = torch.tensor([2.0, 1.0, 0.0, -1.0, -2.0])
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda logits: -logits,
+        lambda logits: logits + PRIOR,
+        lambda logits: logits.add_(PRIOR),
+        lambda logits: logits * PRIOR.exp(),
+        lambda logits: logits.clamp(-1e-3, 1e-3),
+        lambda logits: torch.cat([logits[:, :4], torch.full((len(logits), 1), -torch.inf)], dim=1),
+        lambda logits: {"shares": logits, "logits": logits + PRIOR},
+    ],
+)
+@pytest.mark.parametrize("count", [1, 4])
+def test_what_changes_predictions_after_the_layer_is_refused(end, count):
+    """The figures of a new layer would not be the model's."""
+    torch.manual_seed(0)
+    with pytest.raises(UsageError, match=r"`model` Net predicts other classes than its nn.Linear 'fc'; leave off what"):
+        find_last_linear(Net(end), IMAGES[:count])
+    with pytest.raises(
+        UsageError, match=r"than its nn.Linear 'fc'; name another layer by `classifier`, leave off what"
+    ):
+        find_last_linear(Net(end), IMAGES[:count], "fc")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda one, two, convolution: convolution,
+        lambda one, two, convolution: {"aux": one, "logits": convolution},
+        lambda one, two, convolution: (one + two) / 2,
+        lambda one, two, convolution: one + convolution,
+    ],
+)
+def test_heads_that_do_not_decide_alone_are_refused(end):
+    torch.manual_seed(0)
+    model = Heads(end)
+    with pytest.raises(
+        UsageError, match=r"`model` Heads predicts other classes than its nn.Linear 'one', 'two'; leave"
+    ):
+        find_last_linear(model, IMAGES)
+    with pytest.raises(UsageError, match=r"predicts other classes than its nn.Linear 'one'; name another layer by"):
+        find_last_linear(model, IMAGES, "one")
+
+
+def test_a_head_that_agrees_with_the_deciding_one_on_all_images_is_told_from_it():
+    model = Heads(lambda one, two, convolution: convolution)
+    with torch.no_grad():
+        model.convolution.weight.copy_(model.one.weight[:, :, None])
+        model.convolution.bias.copy_(model.one.bias)
+    with pytest.raises(UsageError, match=r"predicts other classes than its nn.Linear 'one', 'two'"):
+        find_last_linear(model, IMAGES)
+    model.end = lambda one, two, convolution: one
+    model.two.load_state_dict(model.one.state_dict())
+    assert find_last_linear(model, IMAGES) == "one"
+
+
+def test_what_cannot_be_checked_is_said():
+    model = Net(lambda logits: SimpleNamespace(prediction=logits))
+    with pytest.raises(UsageError, match=r"makes its logits in no nn.Linear .*, or name it by `classifier`"):
+        find_last_linear(model, IMAGES)
+    with pytest.warns(UserWarning, match="`classifier` 'fc' cannot be checked, as `model` Net returns no tensor of"):
+        assert find_last_linear(model, IMAGES, "fc") == "fc"
+
+
+def test_a_compiled_network_that_has_been_run_is_known():
+    """Its compiled code calls no hooks that came after it."""
+    model = torch.compile(Net().eval(), backend="eager")
+    with torch.no_grad():
+        model(IMAGES)
+    assert find_last_linear(model, IMAGES) == "_orig_mod.fc"
+    assert find_last_linear(model, IMAGES, "_orig_mod.fc") == "_orig_mod.fc"
+    features, _ = inputs_of(model, "_orig_mod.fc", [(IMAGES, torch.arange(4))], "train_loader")
+    with torch.no_grad():
+        torch.testing.assert_close(model._orig_mod.fc(features), model(IMAGES))
 
 
 def test_usual_networks_are_known():
@@ -76,18 +180,25 @@ def test_usual_networks_are_known():
     assert find_last_linear(nn.Linear(3, 2), torch.rand(4, 3)) == ""
     normed = nn.Sequential(OrderedDict(flat=nn.Flatten(), fc=weight_norm(nn.Linear(64, 5))))
     assert find_last_linear(normed, IMAGES) == "fc"
+    assert find_last_linear(nn.DataParallel(Net()), IMAGES) == "module.fc"
+    assert find_last_linear(nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), IMAGES) == "1"
 
 
 def test_without_one_or_with_several_it_says_so():
     with pytest.raises(
-        UsageError, match=r"`model` Sequential makes its logits in no nn.Linear \(it has none\); retrain a"
+        UsageError, match=r"`model` Sequential makes its logits in no nn.Linear .* \(it has none\); retrain a"
     ):
         find_last_linear(nn.Sequential(nn.Flatten(), Cosine(64, 5)), IMAGES)
-    with pytest.raises(UsageError, match=r"`model` Two has several linear layers .*, 'one', 'two'; name the one"):
-        find_last_linear(Two(), IMAGES)
-    assert find_last_linear(Two(), IMAGES, "two") == "two"
+    with pytest.raises(UsageError, match=r"in no nn.Linear that gets one vector for each image \(it has '0'\)"):
+        find_last_linear(nn.Sequential(nn.Linear(8, 5), nn.AdaptiveAvgPool2d((1, 5)), nn.Flatten()), IMAGES)
+    both = Heads(lambda one, two, convolution: (one, two))
+    with pytest.raises(UsageError, match=r"`model` Heads does not show .* its logits, and 'one', 'two' may; name the"):
+        find_last_linear(both, IMAGES)
+    assert [find_last_linear(both, IMAGES, name) for name in ("one", "two")] == ["one", "two"]
+    with pytest.raises(UsageError, match=r"does not show .*, and 'one' may; name the one to retrain by `classifier`"):
+        find_last_linear(Heads(lambda one, two, convolution: (convolution, one)), IMAGES)
     with pytest.raises(UsageError, match=r"`classifier` 'fc' is no part of the model; it has .*'one', 'two'"):
-        find_last_linear(Two(), IMAGES, "fc")
+        find_last_linear(both, IMAGES, "fc")
     with pytest.raises(UsageError, match=r"`classifier` 'encoder' is a SmallCNN, no plain nn.Linear; it has"):
         find_last_linear(Net(), IMAGES, "encoder")
 
@@ -177,11 +288,15 @@ def test_hooks_stay_with_the_layer():
     model, layer = Net().eval(), nn.Linear(8, 5)
     model.fc.register_forward_pre_hook(lambda _, args: (nn.functional.normalize(args[0]),))
     model.fc.register_forward_hook(lambda _, __, output: output - 1)
+    assert find_last_linear(model, IMAGES) == "fc"
     features, _ = inputs_of(model, "fc", [(IMAGES, torch.arange(4))], "train_loader")
     torch.testing.assert_close(features.norm(dim=1), torch.ones(4))
     copy = with_last_linear(model, "fc", layer)
     with torch.no_grad():
         torch.testing.assert_close(copy(IMAGES), layer(features) - 1)
+    model.fc.register_forward_hook(lambda _, __, output: -output)
+    with pytest.raises(UsageError, match=r"predicts other classes than its nn.Linear 'fc'"):
+        find_last_linear(model, IMAGES)
 
 
 @pytest.mark.parametrize("change", [weight_norm, lambda layer: prune.random_unstructured(layer, "weight", 0.5)])

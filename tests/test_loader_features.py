@@ -45,3 +45,16 @@ def test_what_the_layer_cannot_be_trained_on_is_refused(model):
         training_features(model, "2", model[2], [*BATCHES[1:], (images[:1], targets[1:2])], progress=False)
     with pytest.raises(UsageError, match="inputs of `classifier` '2' that are infinite or not a number"):
         training_features(model, "2", model[2], [(images * torch.nan, targets)], progress=False)
+
+
+def test_a_network_for_other_classes_needs_a_layer_for_these_first():
+    """Nobody has images of all classes of ImageNet."""
+    wide = nn.Sequential(nn.Linear(4, 1000)).eval()
+    with pytest.raises(
+        UsageError,
+        match=r"of each class or, .* for the 3 that you have: train a fresh nn.Linear .*, or use `lt-lightning probe`",
+    ):
+        training_features(wide, "0", wide[0], BATCHES, progress=False)
+    near = nn.Sequential(nn.Linear(4, 5)).eval()
+    with pytest.raises(UsageError, match=r"no image of class 3, 4, .*; give at least one image of each class\.$"):
+        training_features(near, "0", near[0], BATCHES, progress=False)
