@@ -57,6 +57,7 @@ class TimmBackbone(Backbone):
             ) from error
         self.model: nn.Module = model
         self.name = name
+        self._img_size = options.get("img_size")
         if pretrained:
             self.published_transform = {key: tuple(model.pretrained_cfg[key]) for key in ("mean", "std")}
         # `checkpoint_path` is read after published weights; the `file` of timm's description is read in their place.
@@ -68,3 +69,14 @@ class TimmBackbone(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, D)``."""
         return torch.flatten(self.model(images), 1)
+
+    def size_advice(self) -> str:
+        """``data.image_size``, with the size that the network is made for as far as timm says it."""
+        described = getattr(self.model, "pretrained_cfg", None) or {}
+        size = self._img_size or (described.get("input_size") or ("",))[-1]
+        if not described.get("fixed_input_size"):
+            return f"give another `data.image_size`, such as {size}" if size else "give another `data.image_size`"
+        return (
+            f"give `data.image_size` {size}, which it is made for, or, unless a file has its weights, the images' size "
+            f"as `backbone.options.img_size`"
+        )

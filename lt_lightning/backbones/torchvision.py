@@ -64,6 +64,10 @@ class TorchvisionBackbone(Backbone):
         """``(N, 3, H, W)`` to ``(N, D)``."""
         return torch.flatten(self.model(images), 1)
 
+    def size_advice(self) -> str:
+        """``data.image_size``; PyTorch's error says what is wrong with it."""
+        return "give another `data.image_size`"
+
 
 def _published(name: str, weights: str) -> torchvision.models.WeightsEnum:
     """Published weights by their name, with or without their class: ``ResNet50_Weights.IMAGENET1K_V1``."""

@@ -1,5 +1,6 @@
 """The linear classifier in a checkpoint, as it acts."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from lt_lightning import heads
 from lt_lightning.checkpoints.matching import Match
+from lt_lightning.checkpoints.other_forms import other_form
 from lt_lightning.checkpoints.reading import memory_of
 from lt_lightning.errors import UsageError
 from lt_lightning.wording import some
@@ -17,6 +19,11 @@ from lt_lightning.wording import some
 _NAMES = {"fc", "linear", "classifier", "head", "heads", "last_linear", "output", "logits"}
 # Factors of a class's logit: classifier-balancing's and ours, MiSLAS's.
 FACTORS = ("scales", "learned_norm")
+# What losses, metrics, optimisers and the preparation of images leave beside a classifier, no part of its logits.
+_ASIDE = re.compile(
+    r"^(weights?|bias)$|(^|_)((class|cls|pos|sample|loss)_weights?|counts?|num|samples|freq\w*|loss(es)?|criterion|metrics?|"
+    r"acc\d*|accuracy|best|steps?|epochs?|decay|momentum|lr|mean|std)(_|$)"
+)
 _EQUAL_LENGTHS = "whose rows at equal lengths choose the same classes as a linear layer"
 
 
@@ -84,8 +91,16 @@ def _their_layer(found: Match, num_features: int, num_classes: int, path: Path) 
         turned = _transposed(found, num_features, num_classes)
         if turned is not None:
             return turned
+        form = other_form(found.rest, num_features, num_classes)
+        if form:
+            raise UsageError(f"`checkpoint` {str(path)!r} has a classifier {form}.")
     if not fitting and linear:
         key, tensor = next(iter(linear.items()))
+        if (len(tensor), num_classes) == (1, 2):
+            raise UsageError(
+                f"`checkpoint` {str(path)!r} has a classifier {key!r} with a single logit for two classes; save its "
+                f"weight and bias with two rows, zeros and these."
+            )
         raise UsageError(
             f"`checkpoint` {str(path)!r} has a classifier {key!r} of {tensor.shape[0]} classes, but the data have "
             f"{num_classes}; give the data that it was trained on, or a checkpoint that was trained on these, which "
@@ -176,13 +191,32 @@ def _note_unknown_head(plain: Classifier, found: Match) -> Classifier:
 
 
 def _note_company(plain: Classifier, rest: dict[str, Tensor]) -> Classifier:
-    """Note tensors that a linear layer does not have, such as a cosine classifier's scale or a low-rank addition."""
+    """Note tensors that a linear layer does not have, such as a cosine classifier's scale or a low-rank addition.
+
+    A network may also keep what acts on its logits beside the layer: a temperature, or an offset of each class.
+    """
     own = {f"{plain.name}.weight", f"{plain.name}.bias", *plain.keys}
-    more = [key for key in rest if plain.name and key.rpartition(".")[0] == plain.name and key not in own]
+    others = {key: tensor for key, tensor in rest.items() if plain.name and key not in own}
+    more = [
+        key
+        for key, tensor in others.items()
+        if key.rpartition(".")[0] == plain.name or _may_act_on_logits(key, tensor, plain)
+    ]
     if not more or not plain.is_linear:
         return plain
     note = f"read as a linear layer, though {some(more)} beside its weight may make something else of it"
     return replace(plain, note=", ".join(filter(None, (plain.note, note))), is_linear=None)
+
+
+def _may_act_on_logits(key: str, tensor: Tensor, plain: Classifier) -> bool:
+    """Whether a tensor is of the module that the classifier is in, with a number for each class, or one for all."""
+    module, _, name = key.rpartition(".")
+    return (
+        module == plain.name.rpartition(".")[0]
+        and tensor.is_floating_point()
+        and tensor.numel() in (1, plain.weight.shape[0])
+        and not _ASIDE.search(name)
+    )
 
 
 def _scaled(plain: Classifier, rest: dict[str, Tensor]) -> Classifier:

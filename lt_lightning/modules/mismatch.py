@@ -1,11 +1,16 @@
 """Saying of a checkpoint that does not fit a backbone which one it would fit."""
 
+import re
 from collections.abc import Sequence
+from math import isqrt
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone, TimmBackbone, TorchvisionBackbone
 from lt_lightning.backbones.identify import fitting_backbones
 from lt_lightning.errors import UsageError
+
+# How transformers call what depends on the size of their images.
+_POSITIONS = re.compile(r"(^|\.)(pos_embed|relative_position)\w*: ")
 
 
 def mismatch_error(
@@ -33,6 +38,11 @@ def mismatch_error(
             f"; give one of your own that has these layers too, or the whole module to `lt_lightning.retrain`; if what "
             f"the classifier gets does not pass through them, set `{group}allow_partial` to true to leave them aside"
         )
+    elif _is_of_other_images(found):
+        # Loaded without them, it would take patches to be at random places.
+        advice += (
+            f"; its position embeddings are of a network for images of another size: {_resized(found, backbone, group)}"
+        )
     elif found.tensors:
         advice += f"; set `{group}allow_partial` to true to load what matches"
     if names:
@@ -41,6 +51,32 @@ def mismatch_error(
         f"`checkpoint` {str(source.path)!r} does not fit `{group}backbone` {_describe(backbone)} "
         f"({checkpoints.explain_mismatch(found, extra)}); {advice}."
     )
+
+
+def _is_of_other_images(found: checkpoints.Match) -> bool:
+    """Whether nothing but position embeddings is of another shape."""
+    return bool(found.misshapen) and not found.missing and all(map(_POSITIONS.search, found.misshapen))
+
+
+def _resized(found: checkpoints.Match, backbone: Backbone, group: str) -> str:
+    """How to make a backbone for the images that a file's network was trained on."""
+    if not isinstance(backbone, TimmBackbone):
+        return "give a backbone of your own that is made for that size"
+    side = _side(found, backbone)
+    option = f"`{group}backbone.options.img_size`"
+    return f"give that size as {option}" if side is None else f"give {option} {side}"
+
+
+def _side(found: checkpoints.Match, backbone: TimmBackbone) -> int | None:
+    """Side of the square images that a file's embeddings are for, of a timm network that has one for each patch."""
+    tensors, prefix = found.source.tensors, found.prefix
+    theirs = tensors.get(f"{prefix}pos_embed", tensors.get(f"{prefix}model.pos_embed"))
+    ours, patches = getattr(backbone.model, "pos_embed", None), getattr(backbone.model, "patch_embed", None)
+    if theirs is None or theirs.ndim != 3 or ours is None or patches is None or not hasattr(patches, "num_patches"):
+        return None
+    # Beside those of the patches some have one of a class token, or several.
+    number = max(0, theirs.shape[1] - ours.shape[1] + patches.num_patches)
+    return isqrt(number) * patches.patch_size[0] if number == isqrt(number) ** 2 else None
 
 
 def _fits(source: checkpoints.Checkpoint, backbone: Backbone, num_classes: int | None) -> bool:

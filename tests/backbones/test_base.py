@@ -49,3 +49,32 @@ def test_images_of_other_channels_are_refused_in_a_sentence(here, tiny):
         features_of(torch.nn.Sequential(torch.nn.Conv2d(3, 1, 1), torch.nn.Flatten(), torch.nn.Linear(3, 1)), images)
     with pytest.raises(UsageError, match=r"`backbone` SmallCNN takes images of 3 channel\(s\), but the data's have 1;"):
         main(tiny("fit", "RepresentationModule", "--model.backbone.in_channels=3", "--trainer.max_epochs=1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("alexnet", ".*Output size is too small"), ("vit_b_16", "Wrong image height! Expected 224 but got 32")],
+)
+def test_images_of_other_sizes_are_refused_in_a_sentence(name, found):
+    with torch.device("meta"):
+        backbone, images = TorchvisionBackbone(name), torch.empty(2, 3, 32, 24)
+    with pytest.raises(
+        UsageError, match=rf"Backbone does not take images of 32 × 24 \({found}\); give another `data.im"
+    ):
+        features_of(backbone, images)
+
+
+def test_errors_that_are_not_about_sizes_or_in_code_of_ones_own_stay_as_they_are():
+    with torch.device("meta"):
+        elsewhere = TorchvisionBackbone("resnet18")
+    with pytest.raises(RuntimeError, match="meta"):
+        features_of(elsewhere, torch.zeros(2, 3, 32, 32))
+
+    class Mine(Backbone):
+        num_features = 1
+
+        def forward(self, images):
+            assert images.shape[2] == 7, "another height"
+
+    with pytest.raises(AssertionError, match="another height"):
+        features_of(Mine(), torch.zeros(2, 3, 32, 32))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lt_lightning.backbones import TimmBackbone, without_published_weights
+from lt_lightning.backbones.base import features_of
 from lt_lightning.errors import UsageError
 
 
@@ -83,3 +84,33 @@ def test_weights_of_a_file_are_said(tmp_path):
         assert all(torch.equal(value, mine[key]) for key, value in backbone.model.state_dict().items())
     assert TimmBackbone("test_resnet", options=named).weights_file is None  # which timm has not looked at
     assert TimmBackbone("test_resnet").weights_file is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        (
+            "vit_tiny_patch16_384",
+            {"depth": 1},
+            r"TimmBackbone does not take images of 32 × 32 \(Input height \(32\) doesn't match model \(384\)\); "
+            r"give `data.image_size` 384, which it is made for, or, unless .* as `backbone.options.img_size`\.$",
+        ),
+        ("vit_tiny_patch16_384", {"depth": 1, "img_size": 48}, "give `data.image_size` 48, which it is made for"),
+        ("levit_128s", {}, "give `data.image_size` 224, which it is made for"),  # no assertion, but PyTorch's error
+        ("inception_v3", {}, r"give another `data.image_size`, such as 299\.$"),
+    ],
+)
+def test_of_images_of_another_size_the_right_one_is_said(name, options, sentence):
+    pytest.importorskip("timm")
+    with torch.device("meta"):
+        backbone, images = TimmBackbone(name, options=options), torch.empty(2, 3, 32, 32)
+    with pytest.raises(UsageError, match=sentence):
+        features_of(backbone, images)
+
+
+def test_a_model_that_says_no_size_gets_plain_advice():
+    pytest.importorskip("timm")
+    with torch.device("meta"):
+        backbone = TimmBackbone("test_resnet")
+    del backbone.model.pretrained_cfg
+    assert backbone.size_advice() == "give another `data.image_size`"

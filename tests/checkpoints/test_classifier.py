@@ -225,6 +225,46 @@ def test_what_a_linear_layer_has_not_is_noted(more, backbone, network, in_memory
     )
 
 
+@pytest.mark.parametrize(
+    ("prefix", "more"), [("", "logit_bias"), ("net.", "net.logit_bias"), ("net.", "net.logit_scale")]
+)
+def test_what_may_act_on_its_logits_is_noted(prefix, more, backbone, network, in_memory):
+    tensors = network(backbone, prefix=f"{prefix}backbone.", classifier=f"{prefix}head.")
+    classifier = find(in_memory(tensors | {more: torch.ones(() if more.endswith("scale") else 10)}), backbone)
+    assert classifier.is_linear is None
+    assert classifier.note.startswith(f"read as a linear layer, though {more!r} beside its weight may make something")
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("class_weights", torch.ones(10)),  # of a loss
+        ("per_cls_weights", torch.ones(10)),
+        ("cls_num_list", torch.ones(10)),
+        ("best_acc1", torch.tensor(40.0)),
+        ("ema_decay", torch.tensor(0.9)),
+        ("pixel_mean", torch.ones(1, 1, 1)),  # of images
+        ("num_batches", torch.tensor(3.0)),
+        ("n_averaged", torch.tensor(3)),
+        ("permutation", torch.arange(10)),
+        ("other.logit_bias", torch.ones(10)),  # in another part
+        ("token", torch.ones(8)),  # neither one for each class nor one for all
+    ],
+)
+def test_what_training_leaves_beside_it_is_no_reason(name, tensor, backbone, network, in_memory):
+    tensors = network(backbone, prefix="backbone.", classifier="head.") | {name: tensor}
+    assert find(in_memory(tensors), backbone).is_linear
+
+
+def test_a_single_logit_for_two_classes_is_refused(backbone, network, in_memory):
+    found = checkpoints.match(in_memory(network(backbone, classes=1)), backbone)
+    sentence = (
+        "has a classifier 'fc.weight' with a single logit for two classes; save its weight and bias with two rows"
+    )
+    with pytest.raises(UsageError, match=sentence):
+        checkpoints.find_classifier(found, 8, 2, Path("x"))
+
+
 @pytest.mark.parametrize("part", ["weight", "bias"])
 def test_weights_of_training_that_diverged_are_refused(part, backbone, network, in_memory):
     tensors = network(backbone)

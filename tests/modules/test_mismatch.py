@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
 from lt_lightning import checkpoints
-from lt_lightning.backbones import ResNet20, ResNet32, TimmBackbone
+from lt_lightning.backbones import ResNet20, ResNet32, TimmBackbone, TorchvisionBackbone
 from lt_lightning.checkpoints import Checkpoint
 from lt_lightning.modules.mismatch import mismatch_error
 
@@ -60,3 +61,43 @@ def test_of_layers_before_the_classifier_it_is_said_what_takes_them_too():
         "layers too, or the whole module to `lt_lightning.retrain`; if what the classifier gets does not pass through "
         "them, set `allow_partial` to true to leave them aside."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "advice"),
+    [
+        ("vit_tiny_patch16_224", 48, "give `model.backbone.options.img_size` 48."),
+        ("deit_tiny_distilled_patch16_224", 32, "give `model.backbone.options.img_size` 32."),  # two tokens more
+        ("vit_small_patch14_reg4_dinov2", 56, "give `model.backbone.options.img_size` 56."),  # none has an embedding
+        ("swin_tiny_patch4_window7_224", 32, "give that size as `model.backbone.options.img_size`."),
+    ],
+)
+def test_a_transformer_of_other_images_is_not_loaded_in_part_but_made_for_them(name, size, advice):
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        tensors = timm.create_model(name, img_size=size, num_classes=10).state_dict()
+        backbone, fitting = TimmBackbone(name), TimmBackbone(name, options={"img_size": size})
+    source = Checkpoint(Path("other.pth"), {f"net.{key}": tensor for key, tensor in tensors.items()}, "made")
+    said = str(mismatch_error(source, checkpoints.match(source, backbone), [], backbone, 10))
+    assert said.endswith(f"its position embeddings are of a network for images of another size: {advice}")
+    assert "allow_partial" not in said
+    assert not checkpoints.match(source, fitting).misshapen
+
+
+def test_for_torchvisions_transformers_of_other_images_a_backbone_of_ones_own_is_named():
+    with torch.device("meta"):
+        tensors = torchvision.models.vit_b_16(image_size=32).state_dict()
+        backbone = TorchvisionBackbone("vit_b_16")
+    source = Checkpoint(Path("other.pth"), tensors, "made")
+    said = str(mismatch_error(source, checkpoints.match(source, backbone), [], backbone, None, ""))
+    assert said.endswith("images of another size: give a backbone of your own that is made for that size.")
+
+
+def test_the_side_of_images_that_are_no_squares_is_not_guessed():
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        tensors = timm.create_model("vit_tiny_patch16_224", img_size=(32, 48), num_classes=0).state_dict()
+        backbone = TimmBackbone("vit_tiny_patch16_224")
+    source = Checkpoint(Path("other.pth"), tensors, "made")
+    said = str(mismatch_error(source, checkpoints.match(source, backbone), [], backbone, None, ""))
+    assert said.endswith("give that size as `backbone.options.img_size`.")
