@@ -215,7 +215,8 @@ def _leave(status: int, after_work: bool) -> None:
     try:
         for file in sorted(files, key=lambda one: isinstance(one, io.BufferedIOBase)):  # into which the others write
             with suppress(ValueError):  # of one that is closed
-                file.flush()
+                if file.writable():  # another thread may wait for what it is to read
+                    file.flush()
     except OSError:
         return
     os._exit(status)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
+
 from lt_lightning.errors import UsageError, refusal
 
 
@@ -35,7 +37,8 @@ def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> 
     if owns_signals and on_sigterm:
         signal.signal(signal.SIGTERM, unwind)
     try:
-        yield
+        with _unwatched_if_it_fails():
+            yield
     except KeyboardInterrupt as error:
         # Loaders in the frames' variables let go of their workers: none is to end later, when that is heard again.
         traceback.clear_frames(error.__traceback__)
@@ -64,6 +67,24 @@ def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> 
             for number, handler in before.items():  # a Trainer leaves Ctrl-C without effect
                 signal.signal(number, handler)
             _hear_of_children()
+
+
+@contextmanager
+def _unwatched_if_it_fails() -> Iterator[None]:
+    """End the processes that Lightning has started from this one as soon as this one is to end.
+
+    Lightning's watch over them looks every five seconds. It would then end this process by a signal too, if that has not
+    come to its sentence and status by itself.
+    """
+    try:
+        yield
+    except BaseException:
+        for thread in threading.enumerate():
+            if isinstance(thread, _ChildProcessObserver):
+                for process in thread._child_processes:
+                    process.kill()
+                thread._child_processes = []
+        raise
 
 
 def _tells_of_lost_process(said: str) -> bool:

@@ -177,6 +177,9 @@ def test_other_ends_are_ordinary(fit, monkeypatch):
     cli.main()
 
     class Closed(io.TextIOBase):
+        def writable(self):
+            return True
+
         def flush(self):
             raise BrokenPipeError
 
@@ -199,7 +202,7 @@ def test_what_an_output_cannot_take_costs_itself_alone():
 
 
 ENDING = """
-import atexit, sys, threading, time
+import atexit, os, sys, threading, time
 from lt_lightning import cli
 from lt_lightning.errors import UsageError
 
@@ -213,6 +216,7 @@ def work(arguments):
     if {joined}:
         import torch.distributed as dist
         dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        threading.Thread(target=open(os.pipe()[0], "rb").read, daemon=True).start()  # which waits for ever
     atexit.register(print, "late")
     file = open("file.txt", "w")
     file.write("written")
@@ -246,6 +250,7 @@ def test_everything_is_done_at_the_end_but_to_take_python_apart(tmp_path, joined
         text=True,
         check=False,
         cwd=tmp_path,
+        timeout=300,
     )
     assert done.returncode == status
     assert done.stdout.split() == ["shown", "thread", "late", "early"] + ["apart"] * apart
