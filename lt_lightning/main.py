@@ -27,7 +27,7 @@ from lt_lightning.parser_errors import instantiation_sentences, sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import claim_folder, give_back_folder
 from lt_lightning.resuming import weights_of, with_checkpoint, with_model
-from lt_lightning.same_run import digest_of
+from lt_lightning.same_run import PLACES, digest_of, without
 from lt_lightning.signals import Signals, jobs_put_back, sigterm_interrupts
 from lt_lightning.slurm import folder_of_job, require_own, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
@@ -248,7 +248,8 @@ class LTCLI(LightningCLI):
 
     def _callbacks(self, options: TrainerOptions, root: Path, preset: str, seed: int | bool | None) -> list[Callback]:
         """Ours: results, predictions, progress, and the last epoch's checkpoint."""
-        made: list[Callback] = [callbacks.ResultsWriter(preset, seed, print_table=self.subcommand is not None)]
+        settings, shows = without(self.config_dump, PLACES), self.subcommand is not None
+        made: list[Callback] = [callbacks.ResultsWriter(preset, seed, print_table=shows, settings=settings)]
         if self.subcommand == "predict":
             made += self.writing_callbacks()
         if options.wants_progress:

@@ -12,6 +12,9 @@ from typing import Any
 RUN = "lt_lightning_run"
 """Where a checkpoint of ``fit`` says of which run it is, by :func:`digest_of`."""
 
+TRAINING = "lt_lightning_training"
+"""Where a checkpoint of ``fit`` says how it was trained: ``preset``, ``seed``, and as ``settings`` all options."""
+
 PLACES = (
     "config",
     "ckpt_path",

@@ -7,6 +7,7 @@ from typing import Any
 
 from lt_lightning.report.options import differing
 from lt_lightning.report.runs import Names, Protocol, Run
+from lt_lightning.same_run import short_hash
 
 
 @dataclass
@@ -62,7 +63,26 @@ def group(runs: Sequence[Run]) -> list[Row]:
     rows: dict[tuple[Names, Protocol], Row] = {}
     for run in runs:
         rows.setdefault((run.names, run.protocol), Row(run.names, run.protocol)).runs.append(run)
-    return sorted(rows.values(), key=lambda row: (row.names.data, row.protocol))
+    told_apart = (part for row in rows.values() for part in _told_apart(row))
+    return sorted(told_apart, key=lambda row: (row.names.data, row.protocol))
+
+
+def _told_apart(row: Row) -> list[Row]:
+    """A row, or several where one seed of a network comes twice: then something differs that no configuration says.
+
+    That may be the weights, where a checkpoint does not tell how it was trained or was saved before training ended, or
+    the images.
+    """
+    seeded = {(run.split, run.checkpoint, run.seed, run.evaluated) for run in row.runs if type(run.seed) is int}
+    if len({which[:3] for which in seeded}) == len(seeded):
+        return [row]
+    parts: dict[str, list[Run]] = {}
+    for run in row.runs:
+        parts.setdefault(run.evaluated, []).append(run)
+    return [
+        Row(row.names._replace(settings=short_hash([row.names.settings, evaluated])), row.protocol, runs)
+        for evaluated, runs in parts.items()
+    ]
 
 
 def differing_options(rows: Sequence[Row]) -> list[dict[str, str]]:

@@ -24,7 +24,7 @@ class Names(NamedTuple):
     preset: str
     method: str
     settings: str
-    """Hash of the configuration without what is the run's own."""
+    """Hash of the configuration without what is the run's own, and of how images are prepared."""
 
 
 class Protocol(NamedTuple):
@@ -69,12 +69,15 @@ class Run:
     identity: str
     """Equal in runs of which one repeats the other."""
     seed: Any
+    """Of the training."""
     figures: dict[str, float]
     detail: Detail = field(repr=False, compare=False)
     source: str = ""
     """The checkpoint that a comparison started from."""
     checkpoint: str = ""
     """Hash of the network that stage 2 retrained; empty for a stage 1, and for a pipeline, which trains its own."""
+    evaluated: str = ""
+    """Which weights of a training the figures are of, and of which images."""
     split: str = "test"
     """Of whose images the figures are, ``test`` or ``val``."""
     options: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -82,12 +85,10 @@ class Run:
 
 
 class _Settings(NamedTuple):
-    """What a configuration says."""
+    """What a configuration says; nothing where it could not be read."""
 
-    own: str = ""
-    """Hash of what a run has in common with one that repeats it."""
     common: str = ""
-    """Hash of what it has in common with one of another seed."""
+    """Hash of what a run has in common with one of another seed."""
     options: Mapping[str, str] = {}
     """The same by name."""
 
@@ -109,7 +110,7 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
     if "rows" in record:
         yield from _compared(record, path, split)
     elif "stages" in record:
-        settings = _settings(path.parent / "config.yaml")
+        settings = _settings(_configuration(path.parent / "config.yaml"))
         network = str(record["selection"])  # of all stages
         for name, stage in record["stages"].items():
             if split in stage:
@@ -121,10 +122,12 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
                 yield _run({**record, **said}, path, name, split, evaluation, folder, settings)
     elif split in record["evaluation"]:
         method = " + ".join(str(record[part]) for part in ("head", "loss"))
-        settings = _settings(path.parent / "config.yaml")
-        common = short_hash(f"{settings.common} {record['selection']}")  # of one checkpoint there may be other heads
+        config, training = _configuration(path.parent / "config.yaml"), _training(record)
+        if training:
+            config = _as_trained(config, training["settings"], split)
+            record = {**record, "preset": training["preset"]}
         evaluation = record["evaluation"][split]
-        yield _run(record, path, method, split, evaluation, path.parent, settings._replace(common=common))
+        yield _run(record, path, method, split, evaluation, path.parent, _settings(config))
 
 
 def diverged_in(record: Mapping[str, Any]) -> list[str]:
@@ -142,6 +145,33 @@ def _own_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):  # what the pipeline says of the stage is enough
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _training(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a record says of the training whose weights it has evaluated; nothing if it has trained them itself."""
+    start = record.get("started_from") or {}
+    return start if start.get("settings") and not _has_trained(record) else {}
+
+
+def _has_trained(record: Mapping[str, Any]) -> bool:
+    return "fit" in record.get("seconds", {})
+
+
+def _as_trained(config: Mapping[str, Any], training: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """The options of a training, with those of an evaluation that its figures depend on.
+
+    The others, such as epochs, callbacks and the sampler, are defaults there that had no part in anything.
+
+    Args:
+        config: Of the evaluation; empty if it cannot be read.
+        training: Of the training.
+        split: Whose images were evaluated.
+    """
+    if not config:
+        return {}
+    limit = f"limit_{split}_batches"
+    trainer = {**training.get("trainer", {}), limit: config.get("trainer", {}).get(limit)}
+    return {**training, "trainer": trainer, "model": config.get("model")}
 
 
 def _run(
@@ -162,30 +192,43 @@ def _run(
         aggregation="chosen epoch" if "ModelCheckpoint" in by else "last epoch",
     )
     figures = {**evaluation["accuracy"], "ece": evaluation.get("calibration", {}).get("ece", {}).get("all")}
-    names = Names(_data(record), str(record["preset"]), method, settings.common)
+    # Of one checkpoint there may be other heads, and images may be prepared otherwise than for training.
+    common = short_hash([settings.common, record["selection"], record.get("transform")])
+    names = Names(_data(record), str(record["preset"]), method, common)
     bins = evaluation.get("calibration", {}).get("bins", {})
     detail = _detail(record, evaluation, bins=bins, history=folder / "metrics.csv")
     # A checkpoint's name says little: another file may have had it, or have it in another folder.
     network = (record.get("stage1") or {}).get("sha256", "")
-    weights = ""  # what training went on from is its own, as of a job that was interrupted
-    if "fit" not in record.get("seconds", {}):
-        start = record.get("started_from") or {}
-        # Files of equal weights differ: Lightning writes into them in which folder they lie.
-        weights = f"{start['run']} {start['step']}" if "run" in start else start.get("sha256", "")
-    unseeded = record["seed"] is None or record["seed"] is False  # then no run repeats another
-    identity = f"{path if unseeded or not settings.own else settings.own} {network} {weights}"
+    evaluated = f"{_weights(record)} {record['data'].get('hashes', {}).get(split, '')}"
+    seed = record["seed"]
+    if seed is None or seed is False or not settings.common:  # then no run repeats another
+        identity = str(path)
+    else:
+        identity = f"{seed} {network or record.get('checkpoint')} {evaluated}"
     return Run(
         path,
         names,
         protocol,
         identity,
-        record["seed"],
+        seed,
         _numbers(figures),
         detail,
         checkpoint=network,
+        evaluated=evaluated,
         split=split,
         options=settings.options,
     )
+
+
+def _weights(record: Mapping[str, Any]) -> str:
+    """Which weights a record has figures of: the step of a training that is known, else the file's run or content."""
+    if _has_trained(record):  # what it went on from is its own, as of a job that was interrupted
+        return str(record.get("steps"))
+    start = record.get("started_from") or {}
+    if _training(record):
+        return str(start.get("step"))
+    # Files of equal weights differ: Lightning writes into them in which folder they lie.
+    return f"{start['run']} {start['step']}" if "run" in start else str(start.get("sha256", ""))
 
 
 def _detail(record: Mapping[str, Any], evaluation: Mapping[str, Any], **more: Any) -> Detail:
@@ -212,17 +255,28 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
         if row.get("selection") == "val":
             # Methods have tried parts of a grid, by which `default` alone is told from another.
             tried = [one["point"] for one in row.get("validation") or []] or record.get("grid")
-        settings = short_hash([tried, record["backbone"], _unchosen(row)])
+        settings = short_hash([tried, record["backbone"], _unchosen(row), _images(record, row)])
         names = Names(_data(record), "compare", name, settings)
         if "best_on_test" in row:  # one figure that no mean may be taken of
             detail = _detail(record, row["seeds"][0])
-            yield Run(path, names, how, content, "best", _numbers(row["best_on_test"]), detail, source, content)
+            seeds = sorted(one["seed"] for one in row.get("runs", []))
+            identity = f"{content} {seeds}"
+            yield Run(path, names, how, identity, "best", _numbers(row["best_on_test"]), detail, source, content)
             continue
         for one in row["seeds"]:
             figures = {**one["accuracy"], "ece": one.get("ece")}
             detail = _detail(record, one, tried=row.get("validation", []))
-            identity = f"{content} {one['seed']}"
+            trained = one.get("epochs") != 0  # else no seed changes anything
+            identity = f"{content} {one['seed'] if trained else ''}"
             yield Run(path, names, how, identity, one["seed"], _numbers(figures), detail, source, content)
+
+
+def _images(record: Mapping[str, Any], row: Mapping[str, Any]) -> list[Any]:
+    """Which images a row of a comparison depends on, and how they are prepared."""
+    transform = record.get("transform") or {}
+    if row.get("settings"):
+        return [record["data"], transform]
+    return [record["data"].get("hashes", {}).get("test"), transform.get("test")]  # of stage 1 no head was trained
 
 
 def _unchosen(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,14 +309,20 @@ def _data(record: Mapping[str, Any]) -> str:
     return f"{name} ({shape}; few <{low}, many >{high})"
 
 
-def _settings(config: Path) -> _Settings:
-    """What a configuration says; nothing where it cannot be read."""
+def _configuration(path: Path) -> dict[str, Any]:
+    """What a ``config.yaml`` holds; nothing where it cannot be read."""
     import yaml  # here, so that a report on comparisons is made with the standard library alone
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first, where it was built, takes a 30th of the time
     try:
-        settings = yaml.load(config.read_text(encoding="utf-8"), Loader=loader)
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _settings(config: Mapping[str, Any]) -> _Settings:
+    if not config:
         return _Settings()
-    common = without(settings, _OF_THE_RUN)
-    return _Settings(short_hash(without(settings, PLACES)), short_hash(common), flat(common))
+    common = without(config, _OF_THE_RUN)
+    return _Settings(short_hash(common), flat(common))

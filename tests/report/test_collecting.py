@@ -45,16 +45,17 @@ def test_a_configuration_that_cannot_be_read_repeats_none(write, run, rows_of):
     assert (len(row.runs), notes) == (2, [])
 
 
-@pytest.mark.parametrize("key", ["started_from", "stage1"])
-def test_runs_on_files_of_one_name_repeat_each_other_only_where_the_files_are_equal(write, run, rows_of, key):
+@pytest.mark.parametrize(("key", "sizes"), [("started_from", [1, 1]), ("stage1", [2])])
+def test_runs_on_files_of_one_name_repeat_each_other_only_where_the_files_are_equal(write, run, rows_of, key, sizes):
     for name, value, content in (("a", 0.4, "1"), ("b", 0.6, "2"), ("c", 0.6, "2")):
         write(
             name,
             run(value, **{key: {"path": "last.ckpt", "sha256": 64 * content}}),
             "model:\n  init_args:\n    checkpoint: last.ckpt\n",
         )
-    (row,), notes = rows_of(".")
-    assert sorted(found.figures["all"] for found in row.runs) == [0.4, 0.6]
+    rows, notes = rows_of(".")
+    assert sorted(found.figures["all"] for row in rows for found in row.runs) == [0.4, 0.6]
+    assert [len(row.runs) for row in rows] == sizes  # of two files nobody knows whether they are seeds of one training
     assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
 
 

@@ -1,12 +1,13 @@
 """Records that real runs leave."""
 
+import json
 from pathlib import Path
 
 import pytest
 from lightning.pytorch import seed_everything
 from lightning.pytorch.loggers import CSVLogger
 
-from lt_lightning import report
+from lt_lightning import cli, report
 from lt_lightning.callbacks import ResultsWriter
 from lt_lightning.main import main
 from lt_lightning.modules import RetrainModule
@@ -84,3 +85,84 @@ def test_without_a_seed_no_run_repeats_another(here, tiny, rows_of):
     for folder, split in (("fits", "val"), ("tests", "test")):
         (row,), notes = rows_of(folder, split=split)
         assert (len(row.runs), notes) == (2, [])
+
+
+@pytest.fixture
+def fit_and_test(tiny):
+    """Fits with options and tests the last epoch, by a command line that names the file and the data alone."""
+
+    def run(name, *options, command="test"):
+        fitted = Path("fits", name)
+        short = ("--trainer.max_epochs=1", f"--trainer.default_root_dir={fitted}")
+        main(tiny("fit", "RepresentationModule", *short, *options))
+        (saved,) = fitted.rglob("last.ckpt")
+        main([command, f"--ckpt_path={saved}", "--data=DigitsLT", f"--trainer.default_root_dir=tests/{name}"])
+        (record,) = Path("tests", name).rglob("results.json")
+        return json.loads(record.read_text())
+
+    return run
+
+
+def test_networks_trained_otherwise_are_no_seeds_although_one_command_tests_them(here, fit_and_test, rows_of):
+    changes = {
+        "plain": (),
+        "otherwise": ("--data.sampler=ClassBalancedSampler", "--trainer.max_epochs=2", "--data.batch_size=32"),
+        "seed": ("--seed_everything=1",),
+    }
+    seeds = {name: fit_and_test(name, *options)["seed"] for name, options in changes.items()}
+    assert seeds == {"plain": 0, "otherwise": 0, "seed": 1}
+    rows, notes = rows_of("tests")
+    assert (sorted((len(row.runs), row.seeds) for row in rows), notes) == ([(1, [0]), (2, [0, 1])], [])
+    options = json.loads(report.to_json(rows, "test"))[0]["options"]
+    assert set(options) == {"data.sampler", "trainer.max_epochs", "data.batch_size"}
+
+
+def test_a_run_that_is_validated_again_counts_once(here, fit_and_test, rows_of):
+    fit_and_test("a", command="validate")
+    (row,), notes = rows_of(".", split="val")
+    assert (len(row.runs), row.deviation("all")) == (1, None)
+    assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
+
+
+def test_a_network_evaluated_otherwise_or_before_its_end_is_another_row(here, tiny, rows_of):
+    saver = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=3")
+    options = (*saver, "--trainer.callbacks.save_top_k=-1", "--trainer.callbacks.filename={step}")
+    main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *options))
+    for name, option in (
+        ("last", "--data.eval_batch_size=100"),
+        ("last", "--data.batch_size=7"),
+        ("last", "--trainer.limit_test_batches=1"),
+        ("step=3", "--data.batch_size=7"),
+    ):
+        (saved,) = Path("runs").rglob(f"{name}.ckpt")
+        main(["test", f"--ckpt_path={saved}", "--data=DigitsLT", option, "--trainer.default_root_dir=tests"])
+    rows, notes = rows_of("tests")
+    assert [len(row.runs) for row in rows] == [1, 1, 1]
+    assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
+
+
+@pytest.fixture
+def compare(stage1):
+    def run(output, *options):
+        given = ("--data=DigitsLT", "--draws=2", "--features.progress=false")
+        cli.main(["compare", f"--checkpoint={stage1}", *given, f"--output={output}", *options])
+
+    return run
+
+
+@pytest.mark.filterwarnings("ignore:Stage 1 is no worse on validation images")
+def test_what_nothing_trains_is_the_same_with_every_seed(here, compare, rows_of):
+    for seed in range(2):
+        compare("c", "--methods=tau_norm,crt", "--views=1", "--oracle=false", f"--seeds={seed}")
+    rows, notes = rows_of("c")
+    assert {row.names.method: len(row.runs) for row in rows} == {"stage 1": 1, "tau_norm": 1, "crt": 2}
+    assert notes == ["2 runs were done again with the same configuration and seed; the last one counts."]
+
+
+def test_the_best_of_other_seeds_is_another_run(here, compare, rows_of):
+    (here / "crt.yaml").write_text("{epochs: 1, sampler: ClassBalancedSampler}")
+    for seed in (0, 5, 5):
+        compare("p", "--methods=crt.yaml,tau_norm", "--protocol=paper", f"--seeds={seed}")
+    rows, notes = rows_of("p")
+    assert {row.names.method: len(row.runs) for row in rows} == {"stage 1": 1, "tau_norm": 1, "crt": 2}
+    assert notes == ["5 runs were done again with the same configuration and seed; the last one counts."]

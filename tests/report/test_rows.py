@@ -169,3 +169,60 @@ def test_without_figures_of_what_was_tried_the_grid_tells_apart(write, compared,
         write(f"c{number}", compared({"lort": lort, "oracle": oracle, "plain": plain}) | {"grid": grid})
     names = [row.names.method for row in rows_of(".")[0]]
     assert {name: names.count(name) for name in names} == {"lort": 3, "oracle": 1, "plain": 1}
+
+
+def test_comparisons_on_data_prepared_otherwise_are_other_rows(write, compared, rows_of):
+    def record(seed, val_per_class, size, padding=4):
+        seeds = [{"seed": seed, "epochs": 2, "accuracy": {"all": 0.5}}]
+        lort = {"selection": "val", "settings": {"epochs": 2}, "seeds": seeds}
+        start = {
+            "selection": "none",
+            "settings": None,
+            "seeds": [{"seed": seed, "epochs": 0, "accuracy": {"all": 0.3}}],
+        }
+        hashes = {"val": f"{val_per_class}", "test": "same"}
+        return compared({"lort": lort, "stage 1": start}) | {
+            "data": {"dataset": "made", "val_per_class": val_per_class, "hashes": hashes},
+            "transform": {"shown": {"image_size": size, "crop_padding": padding}, "test": {"image_size": size}},
+        }
+
+    made = [(0, 20, 32), (1, 20, 32), (0, 5, 32), (2, 20, 16), (3, 20, 32, 8)]
+    for number, given in enumerate(made):
+        write(f"c{number}", record(*given))
+    rows, notes = rows_of(".")
+    found = [(row.names.method, len(row.runs)) for row in rows]
+    assert sorted(found) == [("lort", 1)] * 3 + [("lort", 2)] + [("stage 1", 1)] * 2
+    assert notes == ["3 runs were done again with the same configuration and seed; the last one counts."]
+
+
+def test_images_prepared_otherwise_are_no_seeds(write, run, rows_of):
+    for seed, size in ((0, 32), (1, 32), (2, 16)):
+        write(f"{seed}", run(0.4, seed=seed, transform={"image_size": size}), f"seed_everything: {seed}\n")
+    assert [row.seeds for row in rows_of(".")[0]] == [[0, 1], [2]]
+
+
+def test_one_seed_on_other_images_of_one_set_is_another_row(write, run, rows_of):
+    for number, images in enumerate("112"):
+        data = {"dataset": "made", "hashes": {"test": images}}
+        write(f"{number}", run(0.4, data=data), "lr: 0.1\n")
+    rows, notes = rows_of(".")
+    assert ([len(row.runs) for row in rows], len(notes)) == ([1, 1], 1)
+
+
+def test_seeds_of_which_two_files_each_are_tested_make_a_row_of_each(write, run, rows_of):
+    training = {"preset": "made", "settings": {"lr": 0.1}}
+    for seed in range(3):
+        for step in (5, 10):
+            start = {"run": f"{seed}", "step": step, "seed": seed, **training}
+            write(f"{seed}/{step}", run(0.1 * step, seed=seed, started_from=start), "lr: default\n")
+    rows, notes = rows_of(".")
+    assert ([(row.seeds, row.deviation("all")) for row in rows], notes) == ([([0, 1, 2], 0.0)] * 2, [])
+    assert len(set(report.labels(rows))) == 2
+
+
+def test_weights_of_which_nobody_says_how_they_were_trained_are_no_seeds_by_the_seed_of_their_test(write, run, rows_of):
+    for number in range(3):
+        start = {"path": "last.ckpt", "sha256": 64 * f"{number}", "run": f"{number}", "step": 9}
+        write(f"{number}", run(0.4, started_from=start), "lr: default\n")
+    rows, notes = rows_of(".")
+    assert ([len(row.runs) for row in rows], notes) == ([1, 1, 1], [])
