@@ -1,8 +1,10 @@
 """Learning-rate schedules that end where training ends."""
 
+from bisect import bisect_right
 from math import cos, pi
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, ReduceLROnPlateau, SequentialLR
 
@@ -40,7 +42,7 @@ class CosineLR(LRScheduler):
             self.epochs = epochs
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the length: a run resumed with more epochs has a longer schedule."""
+        """All but the length: a run resumed with more epochs has a longer schedule, see :func:`set_restored_rates`."""
         return {key: value for key, value in super().state_dict().items() if key != "epochs"}
 
     def get_lr(self) -> list[float]:  # type: ignore[override]  # torch's annotation admits tensors as well
@@ -62,6 +64,29 @@ class CosineLR(LRScheduler):
             )
         share = (1 + cos(pi * min(self.last_epoch, self.epochs) / self.epochs)) / 2
         return [lr * (self.end_factor + (1 - self.end_factor) * share) for lr in base_lrs] + later
+
+
+def set_restored_rates(scheduler: LRScheduler | ReduceLROnPlateau) -> None:
+    """Give a restored optimiser the rate that a :class:`CosineLR` has now.
+
+    What was restored is that of the length before, which is 0 after a run that had finished, and would train an epoch:
+    torch computes no other before the next step. Where the length is the same, so is the rate.
+
+    Args:
+        scheduler: Restored, after its optimiser was; with one that has not been stepped, or is none of ours, nothing
+            happens. Of ``SequentialLR`` the part counts whose turn it is.
+    """
+    while isinstance(scheduler, SequentialLR):
+        scheduler = scheduler._schedulers[bisect_right(scheduler._milestones, scheduler.last_epoch)]
+    if not isinstance(scheduler, CosineLR) or scheduler.last_epoch == 0:
+        return
+    rates = scheduler.get_lr()
+    scheduler._last_lr = [*rates]
+    for group, lr in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        if isinstance(group["lr"], Tensor):  # which a compiled step goes on reading
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
 
 def check_inner_lengths(scheduler: LRScheduler | ReduceLROnPlateau) -> None:

@@ -19,7 +19,7 @@ def accuracy_table(
     Args:
         title: What the rows have in common.
         rows: Label and accuracies (fractions by name, missing or NaN where a group is empty).
-        group_sizes: Number of classes in each group.
+        group_sizes: Number of classes in each group that are tested: others have no part in an accuracy.
         group_thresholds: ``(low, high)`` training images that separate few, medium and many.
     """
     low, high = group_thresholds
@@ -30,7 +30,7 @@ def accuracy_table(
         "few": f"few (<{low})\n{group_sizes['few']} classes",
         "micro": "micro\nimages",
     }
-    caption = "accuracy in %; a group's is the mean of its classes'"
+    caption = "accuracy in %; a group's is the mean of its tested classes'"
     table = Table(title=escape(title), title_justify="left", caption=caption)
     table.add_column("")
     for head in heads.values():

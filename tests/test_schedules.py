@@ -1,5 +1,6 @@
 """The cosine that ends where training ends."""
 
+from copy import deepcopy
 from math import cos, pi
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, SequentialLR
 
 from lt_lightning.errors import UsageError
-from lt_lightning.schedules import CosineLR, check_inner_lengths
+from lt_lightning.schedules import CosineLR, check_inner_lengths, set_restored_rates
 
 
 def rates(length, **options):
@@ -107,6 +108,44 @@ def test_state_resumes():
         other.optimizer.step()
         other.step()
         assert other.get_last_lr() == pytest.approx([0.4 * (1 + cos(pi * 5 / length)) / 2])
+
+
+def restored(before, after, make, steps, kind=float):
+    """Rate of an optimiser that went on from a schedule of ``before`` epochs with one of ``after``."""
+    states = None
+    for epochs in (before, after):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=kind(0.4))
+        schedule = make(optimizer, epochs)
+        if states is None:
+            for _ in range(steps):
+                optimizer.step()
+                schedule.step()
+            states = deepcopy((optimizer.state_dict(), schedule.state_dict()))
+    optimizer.load_state_dict(states[0])
+    schedule.load_state_dict(states[1])
+    set_restored_rates(schedule)
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def of_length(optimizer, epochs):
+    return CosineLR(optimizer, epochs=epochs)
+
+
+def after_warm_up(optimizer, epochs):
+    return SequentialLR(optimizer, [ConstantLR(optimizer, 0.5, 9), CosineLR(optimizer, epochs=epochs)], [2])
+
+
+@pytest.mark.parametrize("kind", [float, torch.tensor])
+def test_a_restored_rate_is_that_of_the_new_length(kind):
+    """The finished schedule's rate was 0, and would have trained the first epoch of the longer one."""
+    assert restored(4, 8, of_length, steps=4, kind=kind) == pytest.approx(0.2)
+    assert restored(8, 8, of_length, steps=3, kind=kind) == pytest.approx(0.4 * (1 + cos(pi * 3 / 8)) / 2)
+    assert restored(4, 8, of_length, steps=0, kind=kind) == pytest.approx(0.4)
+
+
+def test_a_restored_rate_is_that_of_the_part_whose_turn_it_is():
+    for steps, expected in ((1, 0.2), (2, 0.4), (6, 0.2)):
+        assert restored(4, 8, after_warm_up, steps) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

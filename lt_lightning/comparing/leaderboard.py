@@ -5,13 +5,11 @@ from functools import partial
 from statistics import mean, stdev
 from typing import Any
 
-import torch
 from rich.markup import escape
 from rich.table import Table
 
 from lt_lightning.comparing.outcome import NO_GAIN, Comparison, Row
-from lt_lightning.comparing.record import protocol
-from lt_lightning.functional import GROUPS, group_of
+from lt_lightning.comparing.record import group_sizes, protocol
 from lt_lightning.tables import percent
 
 EDGE = {None: "", "largest": " ↑", "smallest": " ↓"}
@@ -63,11 +61,9 @@ def _table(found: Comparison, columns: _Columns) -> Table:
 
 def _accuracies(found: Comparison, between: str = " ") -> _Columns:
     """Accuracy by group, and what it gains over stage 1; ``between`` stands before a standard deviation."""
-    counts, (low, high) = found.data.class_counts, found.data.group_thresholds
-    tested = torch.bincount(found.test_targets, minlength=len(counts)) > 0  # others have no part in an accuracy
-    sizes = dict(zip(GROUPS, (group_of(counts, (low, high)) & tested).sum(dim=1).tolist(), strict=True))
+    sizes, (low, high) = group_sizes(found), found.data.group_thresholds
     heads = {
-        "all": f"all\n{int(tested.sum())}",
+        "all": f"all\n{sum(sizes.values())}",
         "many": f">{high}\n{sizes['many']}",
         "medium": f"medium\n{sizes['medium']}",
         "few": f"<{low}\n{sizes['few']}",

@@ -11,17 +11,21 @@ from lt_lightning.comparing.grid import default_grid
 from lt_lightning.comparing.outcome import Comparison, Row
 from lt_lightning.devices.choice import device_of
 from lt_lightning.functional import GROUPS, group_of, prior_accuracy, shifted_priors
+from lt_lightning.modules.origin import is_plain
 from lt_lightning.results import provenance
 
-_RESAMPLED = "images within classes, those of one image from each other; of validation images for val_to_winner"
+_RESAMPLED = (
+    "images within classes, those of one image from each other, and one more image on which the two differ; of "
+    "validation images for val_to_winner"
+)
 
 
 def record(found: Comparison) -> dict[str, Any]:
     """Plain values, for :func:`write_json`."""
     data, options = found.data, found.options
     counts, thresholds = data.class_counts, data.group_thresholds
-    sizes = group_of(counts, thresholds).sum(dim=1).tolist()
     priors = under_priors(found)
+    transforms = {"shown": data.describe_transform(options.views != 1), "test": data.describe_transform(False)}
     return {
         **provenance(device_of(options.features.device, apple=False)),
         "tf32": options.protocol == "paper",
@@ -35,11 +39,12 @@ def record(found: Comparison) -> dict[str, Any]:
         },
         "backbone": type(found.source.backbone).__name__,
         "data": data.describe_split(),
+        "transform": {name: how for name, how in transforms.items() if is_plain(how)},
         "features": {name: features.record for name, features in found.features.items()},
         "class_counts": counts,
         "class_names": data.class_names,
         "group_thresholds": list(thresholds),
-        "group_sizes": dict(zip(GROUPS, sizes, strict=True)),
+        "group_sizes": group_sizes(found),
         "seeds": list(options.seeds),
         "grid": found.grid or (default_grid() if found.selection.allowed else "own settings"),
         "bootstrap": {"draws": options.draws, "confidence": 0.95, "resampled": _RESAMPLED},
@@ -49,6 +54,13 @@ def record(found: Comparison) -> dict[str, Any]:
         "predictions": "predictions.npz",
         "rows": {row.name: _row(row, priors.get(row.name), found.selection.on_test) for row in found.rows},
     }
+
+
+def group_sizes(found: Comparison) -> dict[str, int]:
+    """Classes of each group that have test images, of which alone an accuracy is the mean."""
+    counts, thresholds = found.data.class_counts, found.data.group_thresholds
+    tested = torch.bincount(found.test_targets, minlength=len(counts)) > 0
+    return dict(zip(GROUPS, (group_of(counts, thresholds) & tested).sum(dim=1).tolist(), strict=True))
 
 
 def protocol(found: Comparison) -> dict[str, Any]:

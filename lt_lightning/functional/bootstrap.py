@@ -43,10 +43,17 @@ def paired_bootstrap(
     narrow. A single class of that kind is put beside the class with the fewest images, whose mean counts as one image;
     if there is no other class, beside a difference of 0.
 
-    Measured coverage of 95 % intervals (60 classes of accuracies between 20 and 80 %, two classifiers that are equally
-    good, 2000 test sets of 1000 draws): 95.1 % with one image a class, 93.3 % with 2, 94.8 % with 3, 94.9 % with 5,
-    95.0 % with 20, 92.7 % with 60 to 1. Where single images say nothing of the variance, as of few classes that all
-    agree, no interval can be right.
+    Images on which two classifiers differ may be few, or by chance none, and then say little of how many others there
+    are; draws of none have no width at all. So there is one image more on which they differ, half of it for either
+    side, as Agresti and Min add 1/2 to each of these counts. Its part in the mean is that of an image of a class drawn
+    at random: 0.01 points of 100 classes of 100 images, which leaves an interval of ± 0.60 as it is. Where some classes
+    have far fewer images than others it makes intervals too wide rather than too narrow.
+
+    Measured coverage of 95 % intervals (4000 test sets of 1000 draws). Of 60 classes of accuracies between 20 and 80 %,
+    two classifiers that are equally good: 95.7 % with one image a class, 93.8 % with 2, 95.2 % with 3, 95.0 % with 5,
+    95.1 % with 20, 94.0 % with 60 to 1. Of 10 classes, where one classifier is better and most images are alike: 96.8 %
+    with one image a class and 95.2 % with 2, 5 points better; 98.2 % with 20, 98 against 97 % right; 99.9 % with 5, 98
+    against 96 % right, where 1.2 images differ on average. Without the image more it is 74.8, 89.1, 90.9 and 66.3 %.
 
     Args:
         scores: Of each classifier and image, ``(M, N)``: 1 or 0 for right or wrong, or a mean of that over seeds.
@@ -65,7 +72,8 @@ def paired_bootstrap(
     References:
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13; Rao and Wu, "Resampling
         Inference with Complex Survey Data", JASA 1988, for the factor; Cochran, "Sampling Techniques", 1977, section
-        5A.12, for collapsed strata.
+        5A.12, for collapsed strata; Agresti and Min, "Simple Improved Confidence Intervals for Comparing Matched
+        Proportions", Statistics in Medicine 2005, for the image more.
     """
     if targets.numel() == 0 or scores.shape[-1:] != targets.shape:
         raise UsageError(
@@ -93,7 +101,10 @@ def paired_bootstrap(
         times = torch.zeros(number, len(order), dtype=dtype, device=scores.device)
         times.scatter_add_(1, places, torch.ones_like(times))
         found.append(times @ deviations.t() + mean)
-    drawn = torch.cat(found).sort(dim=0).values
+    # The image more: -2 to 2, of mean 0 and variance 1; most often 0, so that equal classifiers have a p-value of 1.
+    more = (torch.randint(0, 2, (draws, 4), generator=generator, device=scores.device).sum(dim=1) - 2).to(dtype)
+    drawn = torch.cat(found) + _part_of_an_image(targets, dtype) * more[:, None]
+    drawn = drawn.clamp(-1.0, 1.0).sort(dim=0).values  # beyond which no difference is
     low, high = (_percentile(drawn, tail) for tail in ((1 - confidence) / 2, (1 + confidence) / 2))
     rounding = torch.finfo(dtype).eps ** 0.75  # a difference of 0 is seldom exactly 0, and counts on both sides
     below, above = ((drawn <= rounding).sum(dim=0), (drawn >= -rounding).sum(dim=0))
@@ -117,6 +128,13 @@ def _strata(gains: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         gains = torch.cat([gains[:, ~joined], gains[:, joined].sum(dim=1, keepdim=True)], dim=1)
         strata = torch.cat([strata[~joined], strata.new_zeros(1)])
     return gains, strata
+
+
+def _part_of_an_image(targets: Tensor, dtype: torch.dtype) -> Tensor:
+    """In the mean over classes, of an image of a class drawn at random: the root of the mean square."""
+    totals = torch.bincount(targets)
+    totals = totals[totals > 0].to(dtype)
+    return (1 / (len(totals) * totals)).square().mean().sqrt()
 
 
 def _deviations(gains: Tensor, strata: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lt_lightning.functional import GROUPS
 from lt_lightning.heads import Head
 from lt_lightning.metrics import CalibrationError, GroupAccuracy, LogitsStatistics, weight_norms
 from lt_lightning.modules.divergence import has_no_numbers
@@ -75,7 +76,7 @@ class Evaluation(nn.Module):
                 "ece": _plain(self.calibration.compute()),
                 "bins": {name: values.tolist() for name, values in self.calibration.reliability().items()},
             },
-            "group_sizes": self.accuracy.group_sizes,
+            "group_sizes": self._group_sizes(total),
             "classes_without_images": int((total == 0).sum()),
             "per_class": {name: values.tolist() for name, values in per_class.items()},
             "logits": {
@@ -83,6 +84,11 @@ class Evaluation(nn.Module):
                 for name in ("logits_magnitude", "regularized_std")
             },
         }
+
+    def _group_sizes(self, total: Tensor) -> dict[str, int]:
+        """Classes of each group that have images here, of which alone its figures are means."""
+        tested = self.accuracy.masks & (total > 0)
+        return dict(zip(GROUPS, tested.sum(dim=1).tolist(), strict=True))
 
     def reset(self) -> None:
         """Forget what was counted."""

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +140,10 @@ def _show_and_write(
     checkpoint: str | None,
     allow_partial: bool,
 ) -> None:
-    sizes = next(iter(found.evaluation.values()), {}).get("group_sizes")
-    if sizes is not None:
-        rows = [(name, figures["accuracy"]) for name, figures in found.evaluation.items()]
-        title = f"linear classifier on {type(backbone).__name__}, l2 {found.chosen.l2:g}{EDGE[found.at_edge]}"
+    title = f"linear classifier on {type(backbone).__name__}, l2 {found.chosen.l2:g}{EDGE[found.at_edge]}"
+    # One table, unless test images are of other classes than validation images.
+    for sizes, splits in groupby(found.evaluation.items(), key=lambda split: split[1]["group_sizes"]):
+        rows = [(name, figures["accuracy"]) for name, figures in splits]
         show(accuracy_table(title, rows, sizes, data.group_thresholds))
     with whole_or_gone(output) as folder:
         write_text(folder / "config.yaml", config)

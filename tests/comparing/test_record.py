@@ -8,7 +8,7 @@ import torch
 
 from lt_lightning.comparing.evaluation import Predictions
 from lt_lightning.comparing.outcome import Row
-from lt_lightning.comparing.record import record, under_priors
+from lt_lightning.comparing.record import group_sizes, record, under_priors
 from lt_lightning.results import sha256_of, write_json
 
 pytestmark = pytest.mark.filterwarnings(
@@ -35,6 +35,12 @@ def test_stage1_and_protocol(run):
     assert found["protocol"]["test_time_averaging"] == "none"
     assert found["winner"] == "ncm"
     assert found["features"]["val"]["views"] == 1
+
+
+def test_groups_are_as_large_as_their_classes_with_test_images():
+    data = SimpleNamespace(class_counts=[50, 9, 2, 8], group_thresholds=(5, 20))
+    found = SimpleNamespace(data=data, test_targets=torch.tensor([0, 1, 0]))
+    assert group_sizes(found) == {"many": 1, "medium": 1, "few": 0}
 
 
 def test_how_sure_the_choice_is_on_validation_images(run):
@@ -69,3 +75,9 @@ def test_under_other_priors_figures_are_means_over_seeds():
 def test_the_checkpoint_is_known_by_its_content(run, foreign):
     found = record(run("tau_norm"))["checkpoint"]
     assert (found["path"], found["sha256"]) == (str(foreign), sha256_of(foreign))
+
+
+def test_how_images_are_prepared_is_recorded_for_training_and_for_tests(run):
+    plain, views = (record(run("tau_norm", views=number))["transform"] for number in (1, 2))
+    assert plain["shown"] == plain["test"] == views["test"]
+    assert set(views["shown"]) - set(views["test"]) == {"crop_padding", "flip", "augmentation"}

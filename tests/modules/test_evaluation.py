@@ -34,6 +34,15 @@ def test_the_record_is_that_of_its_metrics():
     assert scalars["ece"].item() == record["calibration"]["ece"]["all"]
 
 
+def test_groups_are_as_large_as_their_classes_with_images():
+    """Of others there is no accuracy that its mean could hold."""
+    found, (logits, targets) = Evaluation([50, 9, 8, 2], THRESHOLDS), batch(0)
+    found.update(torch.nn.functional.pad(logits, (0, 1)), torch.full((20, 4), 0.25), targets.clamp(max=1))
+    record = found.record(LinearHead(4, [50, 9, 8, 2]))
+    assert record["group_sizes"] == {"many": 1, "medium": 1, "few": 0}
+    assert record["classes_without_images"] == 2
+
+
 def test_it_starts_anew():
     found, logits_and_targets = Evaluation(COUNTS, THRESHOLDS), batch(0)
     logits, targets = logits_and_targets

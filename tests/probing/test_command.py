@@ -64,6 +64,20 @@ def test_table_and_files(arguments, here, capsys):
     assert len(record["started_from"]["sha256"]) == 64
 
 
+def test_splits_of_other_classes_have_tables_of_their_own(network, folder_root, here, capsys):
+    """None of the validation images shows a cat."""
+    torch.save({f"trunk.{key}": tensor for key, tensor in SmallCNN(8, in_channels=3).state_dict().items()}, network)
+    small = ("--backbone=SmallCNN", "--backbone.num_features=8", "--backbone.in_channels=3")
+    data = ("--data=ImageFolderLT", f"--data.root={folder_root}", "--data.image_size=32")
+    cli.main(["probe", f"--checkpoint={network}", *small, *data, "--data.group_thresholds=[3,5]", *QUIET])
+    val, test = capsys.readouterr().out.split("linear classifier on")[1:]
+    for shown, number, few in ((val, 2, 0), (test, 3, 1)):
+        assert f"{number} classes" in shown
+        assert f"{few} classes" in shown
+    sizes = {name: found["group_sizes"] for name, found in results(here / "runs/probe/version_0")["evaluation"].items()}
+    assert sizes == {name: {"many": 1, "medium": 1, "few": few} for name, few in (("val", 0), ("test", 1))}
+
+
 def test_its_own_configuration_gives_the_same_figures(probed, here):
     cli.main(["probe", "-c", str(probed / "config.yaml")])
     first, second = results(probed), results(here / "runs/probe/version_1")
