@@ -3,16 +3,19 @@
 Else jsonargparse would take the encoding of the system, which on Windows is another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]  # not in its __all__
-from jsonargparse.typing import Path_fr
+from jsonargparse.typing import Path_fr, register_type
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks.timer import Interval
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning import home, presets
 from lt_lightning.drafts import write_text
@@ -21,6 +24,39 @@ from lt_lightning.long_lists import allow_long_lists
 
 # The default of an argument of Lightning's `Timer`, which YAML does not know.
 yaml.SafeDumper.add_representer(Interval, lambda dumper, value: dumper.represent_str(str(value.value)))
+
+# The default of an argument of Lightning's `StochasticWeightAveraging`; torch refuses a word with a RuntimeError.
+register_type(
+    torch.device, serializer=str, deserializer=torch.device, deserializer_exceptions=(RuntimeError, TypeError)
+)
+
+# Text where a function may stand as well, as for `pruning_fn` of Lightning's `ModelPruning`, jsonargparse takes for a
+# function that it cannot name.
+with suppress(ImportError, AttributeError):  # no part of its interface: without it, `lost_values` finds such text
+    from jsonargparse import _typehints
+
+    _path_of: Callable[[Any], Any] = _typehints.serialize_as_import_path
+    _typehints.serialize_as_import_path = lambda value: value if isinstance(value, str) else _path_of(value)
+
+_LOST = "Unable to serialize instance "
+"""What jsonargparse writes in the place of a value that it cannot write, before Python's words for that."""
+
+
+def lost_values(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Values that got lost when settings were written.
+
+    Args:
+        settings: As they were read again.
+        key: Of the settings, where they are a part.
+
+    Yields:
+        The key of each, as in an error, and Python's words for it.
+    """
+    if isinstance(settings, str) and settings.startswith(_LOST):
+        yield key.replace("init_args.", ""), settings.removeprefix(_LOST)
+    named = enumerate(settings) if isinstance(settings, list) else ()
+    for name, value in settings.items() if isinstance(settings, Mapping) else named:
+        yield from lost_values(value, f"{key}.{name}" if key else str(name))
 
 
 class _Quoting(yaml.SafeDumper):
@@ -69,6 +105,11 @@ def apply_settings(parser: ArgumentParser, cfg: Namespace, dest: str, path: str,
     """Do as jsonargparse does with the file at ``path``, had it these settings."""
     if not isinstance(settings, Mapping):
         raise UsageError(f"`--config` {path!r} holds no settings but {settings!r}.")
+    for key, value in lost_values(settings):
+        raise UsageError(
+            f"`--config` {path!r} lacks the value of `{key}`, which was {value} and could not be written; give it, or "
+            f"remove the key."
+        )
     with Path_fr(path).relative_path_context():
         ActionConfigFile.apply_config(parser, cfg, dest, yaml.dump(settings, Dumper=_Quoting, sort_keys=False))
     cfg[dest][-1] = path  # jsonargparse took it for settings without a file
@@ -88,7 +129,7 @@ def _expand(value: Any) -> Any:
 
 
 class SaveConfig(SaveConfigCallback):
-    """Lightning's, but that ``config.yaml`` is UTF-8; at an address it is as Lightning writes it."""
+    """Lightning's, but that ``config.yaml`` is UTF-8, and says what it lacks; at an address it is as Lightning's."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write it into the run's folder, the first time."""
@@ -96,5 +137,11 @@ class SaveConfig(SaveConfigCallback):
         if folder is None or "://" in folder:
             super().setup(trainer, pl_module, stage)
         elif trainer.is_global_zero and not self.already_saved:
-            write_text(Path(folder) / self.config_filename, self.parser.dump(self.config, skip_none=False))
+            text = self.parser.dump(self.config, skip_none=False)
+            for key, value in lost_values(yaml.safe_load(text)):
+                rank_zero_warn(
+                    f"`{self.config_filename}` of this run lacks the value of `{key}`, which is {value} and cannot be "
+                    f"written: to run it again, give it there, or remove the key for its default."
+                )
+            write_text(Path(folder) / self.config_filename, text)
         self.already_saved = True

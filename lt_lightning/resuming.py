@@ -49,8 +49,19 @@ _OF_STEPS = (
 )
 """Options of a Trainer that change what a step learns. A longer training is one's purpose in going on."""
 
-_SCHEDULES = ("DRW", "DeferredLoss", "LinearWarmup", "WeightEMA")
-"""Callbacks that change what is learnt; others watch."""
+_SCHEDULES = (
+    "BackboneFinetuning",
+    "DRW",
+    "DeferredLoss",
+    "EMAWeightAveraging",
+    "GradientAccumulationScheduler",
+    "LinearWarmup",
+    "ModelPruning",
+    "StochasticWeightAveraging",
+    "WeightAveraging",
+    "WeightEMA",
+)
+"""Callbacks that change what is learnt, by the names that a configuration has; others watch."""
 
 
 def with_model(arguments: Sequence[str]) -> list[str]:

@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
+import yaml
 from jsonargparse import ArgumentParser
+from lightning.pytorch import Callback
 
 from lt_lightning import cli, presets
 from lt_lightning.comparing import command
@@ -14,7 +17,7 @@ from lt_lightning.comparing.methods import find_methods
 from lt_lightning.comparing.settings import SettingsParser
 from lt_lightning.config_files import ConfigFile
 from lt_lightning.errors import UsageError
-from lt_lightning.main import LTCLI
+from lt_lightning.main import LTCLI, main
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +115,38 @@ def test_a_file_without_settings_is_named(text, found, here):
     (here / "these.yaml").write_text(text)
     with pytest.raises(UsageError, match=rf"`--config` 'these.yaml' holds no settings but {found}\.$"):
         LTCLI(["-c", "these.yaml"], run=False)
+
+
+PRUNING = ("--trainer.callbacks+=ModelPruning", "--trainer.callbacks.pruning_fn=l1_unstructured")
+
+
+def test_what_lightnings_callbacks_are_given_is_written_and_read_again(here, tiny):
+    average = ("--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.01")
+    options = ("--trainer.callbacks.swa_epoch_start=1", *PRUNING, "--trainer.max_epochs=1")
+    main(tiny("fit", "RepresentationModule", *average, *options))
+    folder = here / "runs" / "RepresentationModule"
+    main(["fit", "-c", str(folder / "version_0" / "config.yaml")])
+    first, second = ((folder / f"version_{run}" / "config.yaml").read_text() for run in (0, 1))
+    assert first == second
+    averaging, pruning = (one["init_args"] for one in yaml.safe_load(first)["trainer"]["callbacks"])
+    assert (averaging["device"], pruning["pruning_fn"]) == ("cpu", "l1_unstructured")
+
+
+class Doubling(Callback):
+    """Has a default that no text stands for."""
+
+    def __init__(self, double: Callable[[int], int] = lambda value: 2 * value):
+        self.double = double
+
+
+@pytest.mark.filterwarnings(r"ignore:\s*Unable to serialize instance:UserWarning")  # jsonargparse, without the key
+def test_a_value_that_could_not_be_written_is_named(here, tiny):
+    options = (f"--trainer.callbacks+={__name__}.Doubling", "--trainer.max_epochs=1")
+    with pytest.warns(UserWarning, match=r"lacks the value of `trainer.callbacks.0.double`, which is <function Doubl"):
+        main(tiny("fit", "RepresentationModule", *options))
+    path = here / "runs" / "RepresentationModule" / "version_0" / "config.yaml"
+    with pytest.raises(UsageError, match=r"config.yaml' lacks the value of `trainer.callbacks.0.double`, .*; give it"):
+        LTCLI(["-c", str(path)], run=False)
 
 
 def test_a_file_beside_a_configuration_is_found(here):

@@ -42,7 +42,7 @@ def results(path: Path):
 
 def losses_of_epochs(path: Path) -> list[float]:
     with (path / "metrics.csv").open(newline="") as file:
-        return [float(found) for row in csv.DictReader(file) if (found := row["train/loss_epoch_end"])]
+        return [float(found) for row in csv.DictReader(file) if (found := row["train/loss_epoch"])]
 
 
 def retrain(**init_args):

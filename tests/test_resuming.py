@@ -3,13 +3,15 @@
 import json
 from typing import ClassVar
 
+import lightning.pytorch.callbacks
 import pytest
 import torch
 import yaml
 
-from lt_lightning import predict
+from lt_lightning import callbacks, predict, resuming
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.backbones.base import loads_published_weights
+from lt_lightning.callbacks.results import SCHEDULES
 from lt_lightning.errors import UsageError
 from lt_lightning.export import rebuild
 from lt_lightning.main import LTCLI, main
@@ -233,6 +235,12 @@ def test_an_edited_configuration_is_said_when_training_goes_on(begun, tiny):
         "as they were left there: `seed_everything` 1 (there 0), `trainer.gradient_clip_val` 0.5 (there None), "
         "`trainer.callbacks` DRW(start=0.6, beta=0.9999) (there none), `data.flip` True (there False)."
     )
+
+
+def test_every_callback_that_is_recorded_as_changing_what_is_learnt_is_compared():
+    classes = [*vars(callbacks).values(), *vars(lightning.pytorch.callbacks).values()]
+    found = {one.__name__ for one in classes if isinstance(one, type) and issubclass(one, SCHEDULES)}
+    assert found - {"DeferredCallback", "BaseFinetuning"} == set(resuming._SCHEDULES)
 
 
 @pytest.mark.parametrize("lacking", [False, True])

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ModelPruning
+from lightning.pytorch.callbacks import ModelCheckpoint, ModelPruning, StochasticWeightAveraging
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -38,7 +38,8 @@ class WeightEMA(Callback):
 
     Raises:
         UsageError: If ``decay`` is out of range; when training starts, if another callback saves checkpoints of
-            weights alone, which would not be the averaged ones, or prunes weights, which makes others of them.
+            weights alone, which would not be the averaged ones, prunes weights, which makes others of them, or leaves
+            an average of its own.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
@@ -70,11 +71,27 @@ class WeightEMA(Callback):
         if stage != "fit":
             return
         self._average, self._current, self._training, self._resumed, self._resumed_average = {}, {}, {}, {}, {}
+        self.check_run(trainer)
+
+    def check_run(self, trainer: Trainer, *_: object) -> None:
+        """Refuse callbacks beside it before anything trains; a pipeline asks this of all stages first.
+
+        Args:
+            trainer: That is to train.
+
+        Raises:
+            UsageError: If another callback would undo the average, or be undone by it.
+        """
         for callback in cast(Any, trainer).callbacks:
             if isinstance(callback, ModelPruning):
                 raise UsageError(
                     "`ModelPruning` does not go with `WeightEMA`: it renames the weights whose average is to be kept; "
                     "leave out one of the two."
+                )
+            if isinstance(callback, StochasticWeightAveraging):
+                raise UsageError(
+                    f"`{type(callback).__name__}` does not go with `WeightEMA`: each would put its own average of the "
+                    f"weights in the place of the other's; leave out one of the two."
                 )
             if isinstance(callback, ModelCheckpoint) and callback.save_weights_only:
                 raise UsageError(

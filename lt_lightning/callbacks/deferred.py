@@ -30,6 +30,8 @@ class DeferredCallback(Callback, ABC):
                 f"`start` of `{type(self).__name__}` must be a fraction below 1 or a whole epoch, but got {start}."
             )
         self.start = start
+        self._max_epochs: int | None = None
+        """Of the trainer, before Lightning's weight averaging adds a pass that collects statistics."""
 
     def first_epoch(self, max_epochs: int | None) -> int:
         """The first changed epoch.
@@ -47,7 +49,7 @@ class DeferredCallback(Callback, ABC):
 
     def started(self, trainer: Trainer) -> bool:
         """Whether the change is in force in the trainer's current epoch."""
-        return trainer.current_epoch >= self.first_epoch(trainer.max_epochs)
+        return trainer.current_epoch >= self.first_epoch(self._max_epochs)
 
     def check_run(self, trainer: Trainer, pl_module: LightningModule, data: object = None) -> None:
         """Find what cannot work before anything trains; a pipeline asks this of all stages first.
@@ -89,6 +91,7 @@ class DeferredCallback(Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check before training."""
         if stage == "fit":
+            self._max_epochs = trainer.max_epochs
             self.check_run(trainer, pl_module, getattr(trainer, "datamodule", None))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    BaseFinetuning,
+    GradientAccumulationScheduler,
+    ModelPruning,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.callbacks.averaging import WeightEMA
@@ -17,14 +24,24 @@ from lt_lightning.callbacks.warmup import LinearWarmup
 from lt_lightning.checkpoints import RECORD
 from lt_lightning.devices.clock import device_time
 from lt_lightning.modules import LTModule, RepresentationModule
+from lt_lightning.modules.origin import describe_data
 from lt_lightning.results import config_and_hash, file_and_hash, provenance, write_json
-from lt_lightning.same_run import RUN
+from lt_lightning.same_run import RUN, TRAINING
 from lt_lightning.tables import accuracy_table, show
 
-_OF_TRAINING = ("started_from", "sampler", "augmentation", "training_images_per_second")
+_OF_TRAINING = ("started_from", "sampler", "batch_size", "augmentation", "training_images_per_second")
 """What a results file says of training alone."""
 
-_SCHEDULES = (DeferredCallback, LinearWarmup, WeightEMA)
+SCHEDULES = (
+    BaseFinetuning,
+    DeferredCallback,
+    GradientAccumulationScheduler,
+    LinearWarmup,
+    ModelPruning,
+    StochasticWeightAveraging,
+    WeightAveraging,
+    WeightEMA,
+)
 """Callbacks that change what is learnt; others watch."""
 
 
@@ -32,21 +49,29 @@ class ResultsWriter(Callback):
     """Leave a ``results.json`` in the run's folder, and a table on the screen.
 
     The file holds what is needed to trust a figure: versions, command, configuration and its hash, seed, the file that
-    weights came from and its hash, as ``stage1`` that of the network that was retrained, head, loss, mixing and
-    schedules, augmentation, data and the hash of its split, class counts, epoch, test-time averaging, all metrics per
-    group and per class, and time. What other callbacks keep in an attribute ``diagnostics`` is added, as
-    :func:`diagnostics_of` says.
+    weights came from, its hash and how it was trained, as ``stage1`` that of the network that was retrained, head,
+    loss, mixing and schedules, augmentation, data and the hash of its split, class counts, epoch, test-time averaging,
+    all metrics per group and per class, and time. What other callbacks keep in an attribute ``diagnostics`` is added,
+    as :func:`diagnostics_of` says.
 
     Args:
         preset: Name of the configuration the run started from.
-        seed: The run's seed.
+        seed: The run's seed. Of weights that an earlier run has trained the file holds that one's.
         print_table: Whether to print a table after ``validate`` and ``test``, and of the last validation after ``fit``.
+        settings: Options of the run, as plain values, which its checkpoints hold for whoever tests them.
     """
 
-    def __init__(self, preset: str = "", seed: int | bool | None = None, print_table: bool = True) -> None:
+    def __init__(
+        self,
+        preset: str = "",
+        seed: int | bool | None = None,
+        print_table: bool = True,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.preset = preset
         self.seed = seed
         self.print_table = print_table
+        self.settings = settings
         self.seconds: dict[str, float] = {}
         self.started_from: dict[str, Any] | None = None
         self._started = self._epoch_started = self._validation_started = 0.0
@@ -56,7 +81,7 @@ class ResultsWriter(Callback):
         self._loaded: str | None = None
         """What chose the weights of the checkpoint that was loaded."""
         self._run: dict[str, Any] = {}
-        """Which run of ``fit`` they are of, and of which of its steps."""
+        """Which run of ``fit`` they are of, how it was trained, and of which of its steps."""
         self._earlier: Mapping[str, Any] = {}
 
     def take_over(self, earlier: Mapping[str, Any]) -> None:
@@ -98,12 +123,18 @@ class ResultsWriter(Callback):
             found = file_and_hash(trainer.ckpt_path or getattr(pl_module, "checkpoint", None))
             self.started_from = None if found is None else {**found, **self._run}
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Say how the weights were trained: a test of them has options of its own."""
+        if trainer.state.fn == "fit":
+            checkpoint[TRAINING] = {"preset": self.preset, "seed": self.seed, "settings": self.settings}
+
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Note what chose the weights, and which run has trained them."""
         chosen = (checkpoint.get(RECORD) or {}).get("selection")  # where it was written without a trainer
         self._loaded = chosen or selection_of(checkpoint.get("callbacks") or {}, str(trainer.ckpt_path))
-        if not chosen and RUN in checkpoint:  # else the classifier is another one's
-            self._run = {"run": checkpoint[RUN], "step": checkpoint.get("global_step")}
+        if not chosen:  # else the classifier is another one's
+            run = {"run": checkpoint[RUN], "step": checkpoint.get("global_step")} if RUN in checkpoint else {}
+            self._run = {**run, **checkpoint.get(TRAINING, {})}
 
     def selection(self, trainer: Trainer) -> str:
         """Whether the weights are the last epoch's or were chosen on validation images, and by what."""
@@ -179,7 +210,7 @@ class ResultsWriter(Callback):
             **made,
             "preset": self.preset,
             **config_and_hash(folder / "config.yaml"),
-            "seed": self.seed,
+            "seed": self.seed if fitted else (self.started_from or {}).get("seed", self.seed),
             "model": type(module).__name__,
             "checkpoint": getattr(module, "checkpoint", None),
             "started_from": self.started_from,
@@ -192,9 +223,11 @@ class ResultsWriter(Callback):
             "compile": module.compile_backbone,
             "tf32": module.tf32,
             "mixing": type(module.mixing).__name__ if isinstance(module, RepresentationModule) else None,
-            "schedules": [type(found).__name__ for found in callbacks if isinstance(found, _SCHEDULES)],
+            "schedules": [type(found).__name__ for found in callbacks if isinstance(found, SCHEDULES)],
             "data": data.describe_split() if data is not None and hasattr(data, "describe_split") else {},
+            "transform": describe_data(data).get("transform"),
             "sampler": None if sampler is None else type(sampler).__name__,
+            "batch_size": getattr(data, "batch_size", None) if fitted else None,  # which a callback may have found
             "augmentation": describe() if fitted and describe is not None else None,
             "class_counts": module.class_counts,
             "class_names": getattr(data, "class_names", None),

@@ -24,18 +24,30 @@ from lt_lightning.modules.combinations import check_head_and_loss, check_head_fr
 from lt_lightning.modules.contract import check_features, length_of_features, make_parts
 from lt_lightning.modules.divergence import check_finite, check_logits
 from lt_lightning.modules.evaluation import Evaluation
-from lt_lightning.modules.loop_state import mark_unfinished_epoch, run_ends, steps_after, why_nothing_trained
+from lt_lightning.modules.finetuning import TRAINS, check_finetuning, train_again, what_trains
+from lt_lightning.modules.loop_state import (
+    mark_unfinished_epoch,
+    run_ends,
+    steps_after,
+    time_is_up,
+    why_nothing_trained,
+)
+from lt_lightning.modules.loss_sum import LossSum
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
 from lt_lightning.modules.past import loaded_past, past_when_made
-from lt_lightning.modules.run_options import check_monitors, check_options
+from lt_lightning.modules.run_options import EPOCH_LOSS, STEP_LOSS, check_going_on, check_monitors, check_options
 from lt_lightning.modules.speed import Compilation, check_accumulation, compile_
 from lt_lightning.modules.starting import start_bias
+from lt_lightning.schedules import set_restored_rates
 
 HeadFactory = Callable[[int, list[int]], Head]
 LossFactory = Callable[[list[int]], Loss]
 Batch = tuple[Tensor, Tensor]
 EvalSplit = Literal["val", "test"]
+
+_LOSS_SUMS = "losses_of_epoch"
+"""Key of a checkpoint that holds what is logged of the training loss as the epoch goes on."""
 
 
 class LTModule(LightningModule):
@@ -122,12 +134,13 @@ class LTModule(LightningModule):
         self.past = past_when_made(backbone)
         made = {f"{split}_metric": Evaluation(self.class_counts, self.group_thresholds) for split in ("val", "test")}
         self.metrics = nn.ModuleDict(made)
-        # Accumulated on the device; read once every `log_every_n_steps`, so that no step waits for the host. No buffer:
-        # those take on the module's precision, and DDP overwrites them with the first process's.
-        self._loss_sum: Tensor | float = 0.0
-        self._loss_steps = 0
+        self._loss_of_steps, self._loss_of_epoch = LossSum(), LossSum()
+        """Of the epoch's steps since a loss was last logged, and of all its steps."""
         self._lr: Tensor | float | None = None
         self._trained = False
+        self._unfrozen: list[str] = []
+        self._max_epochs: int | None = None
+        """Of the trainer, before Lightning's weight averaging adds a pass that collects statistics."""
 
     @property
     def training_loss(self) -> Loss:
@@ -205,31 +218,34 @@ class LTModule(LightningModule):
     # -- logging -----------------------------------------------------------------------------------------------------
 
     def _log_loss(self, loss: Tensor, batch_idx: int) -> None:
-        self._loss_sum = self._loss_sum + loss.float()
-        self._loss_steps += 1
+        if batch_idx == 0:
+            self._loss_of_steps, self._loss_of_epoch = LossSum(), LossSum()
+        for losses in (self._loss_of_steps, self._loss_of_epoch):
+            losses.add(loss)
         trainer = cast(Any, self.trainer)
         if not steps_after(trainer, batch_idx):
             return  # loggers take nothing of a batch without a step
         if (interval := trainer.log_every_n_steps) and (trainer.global_step + 1) % interval == 0:
-            self.log("train/loss", self._mean_loss(), sync_dist=True)
-
-    def _mean_loss(self) -> Tensor | float:
-        mean = self._loss_sum / self._loss_steps
-        self._loss_sum, self._loss_steps = 0.0, 0
-        return mean
+            self.log(STEP_LOSS, self._loss_of_steps.mean(), sync_dist=True)
+            self._loss_of_steps = LossSum()
 
     def _note_learning_rate(self, optimizer: Optimizer, *_: Any) -> None:
         self._lr = optimizer.param_groups[0]["lr"]
 
     def on_train_epoch_end(self) -> None:
-        """Log what is left of the epoch's loss, and the learning rate of its last step."""
-        if self._loss_steps:
-            self.log("train/loss_epoch_end", self._mean_loss(), sync_dist=True)
+        """Log the epoch's loss, and the learning rate of its last step."""
+        if self._loss_of_epoch.steps:
+            self.log(EPOCH_LOSS, self._loss_of_epoch.mean(), sync_dist=True)
         if self._lr is not None:  # no step has been taken where an epoch is left at once
             self.log("train/lr", float(self._lr))
         if self.trainer.is_last_batch:  # else something has stopped the run inside the epoch
-            self.epochs_trained = self.current_epoch + 1
+            self.epochs_trained = self._epochs_so_far()
         check_finite(self)
+
+    def _epochs_so_far(self) -> int:
+        """Epochs of training, the current one included; the pass that Lightning's weight averaging adds is none."""
+        epochs = self.current_epoch + 1
+        return epochs if self._max_epochs in (None, -1) else min(epochs, self._max_epochs)
 
     def on_validation_epoch_end(self) -> None:
         """Close the validation metrics."""
@@ -246,7 +262,7 @@ class LTModule(LightningModule):
                 check_logits(self, metrics.no_numbers)
             self.log_dict({f"{split}/{name}": value for name, value in metrics.scalars().items()})
             self.evaluation[split] = {
-                "epoch": self.current_epoch + 1 if self.trainer.state.fn == "fit" else self.epochs_trained,
+                "epoch": self._epochs_so_far() if self.trainer.state.fn == "fit" else self.epochs_trained,
                 "test_time_averaging": "flip" if split == "test" and self.flip_average else "none",
                 **metrics.record(self.head),
             }
@@ -274,7 +290,8 @@ class LTModule(LightningModule):
         put_back(self._tf32_before)  # of a run that was cut short
         self._tf32_before = allow_tf32(self.tf32, self.trainer.strategy.root_device)
         if stage == "fit":
-            self._trained = False
+            self._trained, self._unfrozen = False, []
+            self._max_epochs = self.trainer.max_epochs
             check_accumulation(self.backbone, self.compile_backbone, self.trainer)
             self.check(self._data(), self.trainer)
             compile_(self.backbone, self.compile_backbone)
@@ -285,10 +302,13 @@ class LTModule(LightningModule):
         self._tf32_before = None
 
     def on_train_start(self) -> None:
-        """Note that there is something to train; a resumed run has the schedule of its checkpoint."""
+        """Note that there is something to train; a resumed run trains what its checkpoint did, by its schedule."""
         self._trained = True
+        train_again(self, self.trainer, self._unfrozen)
         for config in self.trainer.lr_scheduler_configs:
-            check_length(config.scheduler, self.trainer)
+            if config.interval == "epoch":  # else a module of one's own steps it, and knows how often
+                check_length(config.scheduler, self.trainer, self._max_epochs)
+            set_restored_rates(config.scheduler)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Project also where a run ends within an epoch, before it is validated or saved."""
@@ -296,9 +316,15 @@ class LTModule(LightningModule):
             self.head.project_()
 
     def on_fit_end(self) -> None:
-        """Say so if a resumed run was over already."""
-        if not self._trained and (reason := why_nothing_trained(self.trainer)) is not None:
-            rank_zero_warn(reason)
+        """Say so if a resumed run was over already, or if time was up before training was over."""
+        if not self._trained:
+            if (reason := why_nothing_trained(self.trainer)) is not None:
+                rank_zero_warn(reason)
+        elif time_is_up(self.trainer) and self.epochs_trained != self._max_epochs:
+            rank_zero_warn(
+                f"`trainer.max_time` was up after {self.trainer.global_step} steps, {self.epochs_trained} whole epochs "
+                f"of training, which has ended there; give it more to go on from the last checkpoint."
+            )
 
     def check(self, data: object, trainer: Trainer | None = None) -> None:
         """Find what cannot be trained before anything is; a pipeline asks this of all stages first.
@@ -309,7 +335,8 @@ class LTModule(LightningModule):
 
         Raises:
             UsageError: If sampler and loss or head balance twice, optimiser or schedule refuse their values, or the
-                trainer has options to train nothing, or goes by a figure that there will not be.
+                trainer has options to train nothing, goes by a figure that there will not be, or has a callback that
+                unfreezes a network where that would not work.
         """
         check_sampler(getattr(data, "rebalances", False), self.head, self.loss, self.allow_double_balancing)
         if not any(parameter.requires_grad for parameter in self.parameters()):
@@ -318,6 +345,7 @@ class LTModule(LightningModule):
             check_options(trainer)
         _, scheduler = make_optimisation(self, self.optimizer, self.lr_scheduler, trainer)
         if trainer is not None:
+            check_finetuning(trainer, scheduler)
             check_monitors(self, trainer, scheduler, self._metrics("val").figures(), data)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
@@ -336,15 +364,25 @@ class LTModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record what was trained, and on what."""
         mark_unfinished_epoch(checkpoint)
+        if self._loss_of_epoch.steps:
+            # Of this process: the others need not be saving too, so they cannot be asked, and theirs are much the same.
+            checkpoint[_LOSS_SUMS] = [losses.state() for losses in (self._loss_of_steps, self._loss_of_epoch)]
         checkpoint[RECORD] = record_of(self, self._data())
+        if trains := what_trains(self, self._trainer):
+            checkpoint[RECORD][TRAINS] = trains
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other data."""
+        if self._trainer is not None:
+            check_going_on(self.trainer, checkpoint)
         record = checkpoint.get(RECORD, {})
         self.check_record(record, "The checkpoint")
         check_transform(record.get("transform", {}), self._data(), "the checkpoint's")
         self.epochs_trained = record.get("epochs", 0)
+        if _LOSS_SUMS in checkpoint:
+            self._loss_of_steps, self._loss_of_epoch = (LossSum(**state) for state in checkpoint[_LOSS_SUMS])
         self.past = loaded_past(checkpoint)
+        self._unfrozen = record.get(TRAINS, [])
 
     def check_record(self, record: dict[str, Any], what: str) -> None:
         """Compare a checkpoint's record of its training data with the data at hand.

@@ -1,8 +1,9 @@
 """Where a run stands in its training, by what Lightning's loops have counted."""
 
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
 
 
 def mark_unfinished_epoch(checkpoint: dict[str, Any]) -> None:
@@ -38,12 +39,20 @@ def run_ends(trainer: Trainer) -> bool:
     return trainer.should_stop and trainer.fit_loop._can_stop_early
 
 
+def time_is_up(trainer: Trainer) -> bool:
+    """Whether a run, with those that it goes on from, has had its ``max_time``."""
+    left = (found.time_remaining() for found in cast(Any, trainer).callbacks if isinstance(found, Timer))
+    return any(seconds is not None and seconds <= 0 for seconds in left)
+
+
 def why_nothing_trained(trainer: Trainer) -> str | None:
     """Why a resumed run did not train, and what to do; ``None`` if it was not resumed."""
     if trainer.ckpt_path is None:
         return None
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
         done, limit = f"{trainer.global_step} steps", "max_steps"
+    elif time_is_up(trainer):
+        done, limit = "time", "max_time"
     else:
         done, limit = f"{trainer.current_epoch} epochs", "max_epochs"
     return (

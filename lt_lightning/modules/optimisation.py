@@ -49,22 +49,22 @@ def make_optimisation(
         )
     check_inner_lengths(scheduler)
     if trainer is not None:
-        check_length(scheduler, trainer)
+        check_length(scheduler, trainer, trainer.max_epochs)
     return made, scheduler
 
 
-def check_length(scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer) -> None:
+def check_length(scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer, epochs: int | None) -> None:
     """Hold the length of a schedule that ends, or goes round, against the epochs of a run: each is one step of it.
 
     Args:
         scheduler: As it is when training begins, or as it was made.
         trainer: That is to train.
+        epochs: Its ``max_epochs``, before Lightning's weight averaging adds one.
 
     Raises:
         UsageError: If it ends before the run does, which torch would say after all of it has been trained; or if it is
             as long as training, and nobody has said how long that is.
     """
-    epochs = trainer.max_epochs
     if epochs is None or epochs < 1:
         if isinstance(scheduler, CosineLR) and scheduler.epochs is None:
             raise UsageError("`CosineLR` needs to know where training ends: set `trainer.max_epochs`, or its `epochs`.")
@@ -113,7 +113,7 @@ def for_trainer(
     Raises:
         UsageError: If the schedule is as long as training, and nobody has said how long that is.
     """
-    check_length(scheduler, trainer)
+    check_length(scheduler, trainer, trainer.max_epochs)
     if isinstance(scheduler, CosineLR) and scheduler.epochs is None:
         scheduler.set_epochs(cast(int, trainer.max_epochs))
     if isinstance(scheduler, MonitoringReduceLROnPlateau):

@@ -139,11 +139,24 @@ class RetrainModule(LTModule):
             return super().features(images)
 
     def setup(self, stage: str) -> None:
-        """Refuse to fit what has nothing to train, and callbacks that would train or change the backbone."""
+        """Refuse to fit what has nothing to train."""
         if stage == "fit":
-            _check_stays_frozen(self.trainer)
             self.require_training()
         super().setup(stage)
+
+    def check(self, data: object, trainer: Trainer | None = None) -> None:
+        """Refuse callbacks that would train or change the backbone as well.
+
+        Args:
+            data: The data module, or anything with a ``rebalances`` flag.
+            trainer: That is to train, if it is known.
+
+        Raises:
+            UsageError: If there is such a callback, or anything that every module refuses.
+        """
+        if trainer is not None and self.trains:
+            _check_stays_frozen(trainer)
+        super().check(data, trainer)
 
     def require_training(self) -> None:
         """Refuse to fit where there is nothing to fit.

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    EarlyStopping,
+    LambdaCallback,
+    LearningRateMonitor,
+    ModelCheckpoint,
+)
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError
@@ -15,8 +21,8 @@ _AT_LEAST_1 = ("accumulate_grad_batches", "check_val_every_n_epoch")
 _LENGTHS = ("max_epochs", "max_steps", "limit_train_batches")
 """Options with which, at 0, Lightning leaves training out without a word."""
 
-LOSSES = ("train/loss", "train/loss_epoch_end")
-"""What is logged of training, beside the learning rate."""
+STEP_LOSS, EPOCH_LOSS = "train/loss", "train/loss_epoch"
+"""Means of the training loss: over the last ``log_every_n_steps`` steps of an epoch, and over each epoch as it ends."""
 
 _COUNTS = ("epoch", "step")
 """What Lightning itself has beside the figures that are logged."""
@@ -37,6 +43,27 @@ def check_options(trainer: Trainer) -> None:
     for name in _LENGTHS:
         if getattr(trainer, name) == 0:
             raise UsageError(f"`trainer.{name}` is 0, so nothing would be trained; raise it.")
+
+
+def check_going_on(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to go on from a checkpoint with a callback that would have training begin anew.
+
+    Args:
+        trainer: That has loaded the checkpoint.
+        checkpoint: What it holds; what such a callback has saved to go back to has no step that is yet to be taken.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    if trainer.state.fn != "fit" or checkpoint.get("global_step", 0) <= trainer.global_step:
+        return
+    for callback in cast(Any, trainer).callbacks:
+        if isinstance(callback, BatchSizeFinder):
+            raise UsageError(
+                f"`trainer.callbacks` {type(callback).__name__} has training begin anew, so it does not go with "
+                f"`ckpt_path` {str(trainer.ckpt_path)!r}; leave it out, and give the `batch_size` of that run's "
+                f"`results.json` as `data.batch_size`."
+            )
 
 
 def check_monitors(
@@ -75,13 +102,50 @@ def check_monitors(
                 raise UsageError(f"{where}, but there will be no validation images; give the data some.")
             if figures[figure] == 0:
                 raise UsageError(f"{where}, but no class is in that group, so it has no value; give another.")
+            if part is scheduler and trainer.check_val_every_n_epoch is None:
+                raise UsageError(
+                    f"{where} when an epoch ends, but `trainer.check_val_every_n_epoch` is null, so that no image need "
+                    f"have been looked at by then; give that a number, and leave `trainer.val_check_interval` out."
+                )
+        elif ours and name in (STEP_LOSS, EPOCH_LOSS):
+            _check_loss_is_there(part, trainer, where, name)
         elif ours and split != "train" and getattr(part, "strict", True):
             known = ", ".join(f"val/{one}" for one in figures)
-            raise UsageError(f"{where}, which nothing logs; give one of {known}, {', '.join(LOSSES)}.")
-        lower = name in LOSSES or figure == "ece"
+            raise UsageError(f"{where}, which nothing logs; give one of {known}, {EPOCH_LOSS}.")
+        lower = name in (STEP_LOSS, EPOCH_LOSS) or figure == "ece"
         if (lower or (split == "val" and figure in figures)) and mode == ("max" if lower else "min"):
             better, other = ("lower", "min") if lower else ("higher", "max")
             raise UsageError(f"{where} with `mode` {mode}, but the {better} that is, the better; give `mode` {other}.")
+
+
+def _check_loss_is_there(part: object, trainer: Trainer, where: str, name: str) -> None:
+    """Refuse to go by a training loss that need not have been logged when it is looked at."""
+    if name == EPOCH_LOSS:
+        if (remedy := _when_epochs_end(part, trainer)) is not None:
+            raise UsageError(f"{where}, which there is only when an epoch has ended; {remedy}.")
+        return
+    interval = cast(Any, trainer).log_every_n_steps
+    steps = part._every_n_train_steps if isinstance(part, ModelCheckpoint) else 0
+    if interval != 1 and not (interval and steps and steps % interval == 0):
+        raise UsageError(
+            f"{where}, the mean of the last steps, which `trainer.log_every_n_steps` {interval} need not have logged "
+            f"when it is looked at; give {EPOCH_LOSS}, the mean of each epoch."
+        )
+
+
+def _when_epochs_end(part: object, trainer: Trainer) -> str | None:
+    """How to have a callback look at figures when an epoch has ended; ``None`` if it does."""
+    if isinstance(part, ModelCheckpoint):
+        if not part._every_n_epochs:
+            return "have it save by `every_n_epochs`"
+        option, chosen = "save_on_train_epoch_end", part._save_on_train_epoch_end
+    elif isinstance(part, EarlyStopping):
+        option, chosen = "check_on_train_epoch_end", part._check_on_train_epoch_end
+    else:
+        return None
+    if chosen is None:  # it looks after validation, unless that comes once an epoch
+        chosen = trainer.val_check_interval == 1.0 and trainer.check_val_every_n_epoch == 1
+    return None if chosen else f"give it `{option}` true"
 
 
 def _is_known(part: object) -> bool:

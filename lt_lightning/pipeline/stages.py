@@ -14,9 +14,11 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich.console import Console
 
+from lt_lightning.callbacks.averaging import WeightEMA
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.load_test_images import LoadTestImagesFirst
 from lt_lightning.callbacks.selecting import selection_of
+from lt_lightning.config_files import lost_values
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.devices.choice import training_defaults
@@ -55,6 +57,11 @@ class Pipeline:
         self.data_arguments = set() if options is None else set(vars(options))
         self.text = parser.dump(config, skip_validation=True)  # it comes from the parser; validating takes seconds
         self.plan: dict[str, Any] = yaml.safe_load(self.text)
+        for key, value in lost_values(self.plan):
+            raise UsageError(
+                f"`{key}` is {value}, which cannot be written into the configuration that each stage is made from; "
+                f"give it a value that can, such as the path of a class."
+            )
         self.plan["trainer"] |= training_defaults(self.plan["trainer"])
         self.preset = preset
         self.methods = list(methods)
@@ -173,7 +180,7 @@ class Pipeline:
             )
         model.check(stage.datamodule, trainer)
         for callback in trainer.callbacks:
-            if isinstance(callback, DeferredCallback):
+            if isinstance(callback, DeferredCallback | WeightEMA):
                 callback.check_run(trainer, model, stage.datamodule)
         if self._part(name).get("augmentation") is not None and stage.datamodule.describe_augmentation() is None:
             raise UsageError(

@@ -18,6 +18,8 @@ _PANELS = {
     "val/few": "validation accuracy in %, few-shot classes",
 }
 
+_EPOCH_LOSS = "train/loss_epoch"
+
 Curve = tuple[list[float], list[float]]
 
 
@@ -55,7 +57,9 @@ def curves_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Fi
 
 
 def read_history(path: Path | None) -> dict[str, Curve]:
-    """Epochs, from 1, and values of each quantity in a ``metrics.csv``; an epoch's loss is the mean of what it logged.
+    """Epochs, from 1, and values of each quantity in a ``metrics.csv``.
+
+    Where an epoch's loss was not logged, as by earlier versions, it is the mean of what was logged in the epoch.
 
     Args:
         path: ``None``, or a file that need not be there; what a full disk has left of a line counts for nothing.
@@ -67,10 +71,12 @@ def read_history(path: Path | None) -> dict[str, Curve]:
         for line in csv.DictReader(text.replace("\0", "") for text in file):  # 3.10 refuses zeros
             for name, text in line.items():
                 quantity = "train/loss" if name == "train/loss_epoch_end" else name
-                if quantity in _PANELS and text:
+                if quantity in (*_PANELS, _EPOCH_LOSS) and text:
                     with suppress(ValueError):
                         epoch, value = int(line["epoch"]) + 1, float(text)
                         sums.setdefault(quantity, {}).setdefault(epoch, []).append(value)
+    if _EPOCH_LOSS in sums:
+        sums["train/loss"] = sums.pop(_EPOCH_LOSS)
     return {
         name: (list(map(float, epochs)), [sum(values) / len(values) for values in epochs.values()])
         for name, epochs in sums.items()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import BackboneFinetuning, ModelCheckpoint, ModelPruning
+from lightning.pytorch.callbacks import BackboneFinetuning, ModelCheckpoint, ModelPruning, StochasticWeightAveraging
 
 from lt_lightning.callbacks import WeightEMA
 from lt_lightning.callbacks.averaging import TRAINING_WEIGHTS
@@ -243,12 +243,21 @@ def test_what_is_unfrozen_later_is_averaged_from_then_on(run, tmp_path, place):
 @pytest.mark.filterwarnings("ignore:The provided params to be frozen already exist:UserWarning")
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_a_run_that_unfreezes_is_resumed_with_its_weights(run, tmp_path, epoch):
-    """Also those that Lightning leaves frozen then, though an earlier epoch has unfrozen them."""
-    _, _, weights = run(callbacks=[BackboneFinetuning(unfreeze_backbone_at_epoch=1)])
+    """Also those that an earlier epoch has unfrozen; they train again before they are asked for."""
+    whole, _, weights = run(callbacks=[BackboneFinetuning(unfreeze_backbone_at_epoch=1)])
     again = {"callbacks": [BackboneFinetuning(unfreeze_backbone_at_epoch=1)], "folder": "second"}
     resumed, _, seen = run(ckpt_path=tmp_path / f"first/epoch={epoch}.ckpt", **again)
     assert_close(seen.first, weights.steps[5 * epoch + 4])
     assert_close(seen.validated[-1], copied(resumed))
+    assert_close(copied(resumed), copied(whole))
+
+
+def test_an_average_of_lightnings_beside_it_is_refused(trainer, digits, stage1_module):
+    data = digits()
+    started = trainer(3, callbacks=[WeightEMA(), StochasticWeightAveraging(0.01)])
+    with pytest.raises(UsageError, match=r"^`StochasticWeightAveraging` does not go with `WeightEMA`: .*; leave"):
+        started.fit(stage1_module(data), datamodule=data)
+    assert started.global_step == 0
 
 
 def test_pruning_is_refused(trainer, digits, stage1_module):

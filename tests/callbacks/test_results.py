@@ -7,7 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.loggers import CSVLogger
 
 from lt_lightning.callbacks import DRW, LinearWarmup, NegativeDistraction, ResultsWriter, WeightEMA
@@ -110,6 +116,23 @@ def test_mixing_and_schedules_are_recorded(tmp_path, trainer, digits, stage1_mod
     assert [record["schedules"] for record in records] == [[], ["DRW", "LinearWarmup", "WeightEMA"]]
 
 
+@pytest.mark.filterwarnings("ignore:When using `Trainer.accumulate_grad_batches")
+def test_lightnings_own_callbacks_that_change_what_is_learnt_are_recorded(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    theirs = [GradientAccumulationScheduler({0: 2}), StochasticWeightAveraging(0.01)]
+    trainer(logger=logging_to(tmp_path), callbacks=[ResultsWriter(), *theirs]).fit(stage1_module(data), datamodule=data)
+    assert read(tmp_path)["schedules"] == ["GradientAccumulationScheduler", "StochasticWeightAveraging"]
+
+
+def test_the_batch_size_is_that_which_was_trained_with(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    finder = BatchSizeFinder(init_val=8, max_trials=2, steps_per_trial=1)
+    options = {"default_root_dir": tmp_path, "enable_checkpointing": True}
+    run = trainer(logger=logging_to(tmp_path), callbacks=[ResultsWriter(), finder], **options)
+    run.fit(stage1_module(data), datamodule=data)
+    assert read(tmp_path)["batch_size"] == finder.optimal_batch_size == 16
+
+
 def test_a_fast_dev_run_leaves_nothing(here, trainer, digits, stage1_module):
     data = digits()
     options = {"fast_dev_run": True, "default_root_dir": here, "callbacks": [ResultsWriter()]}
@@ -163,7 +186,7 @@ def test_the_file_that_weights_came_from_is_known_by_its_content(tmp_path, train
     run("tested").test(stage2(), datamodule=data, ckpt_path=files[1], verbose=False)
     one, other = ({"path": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in files)
     found = [read(tmp_path / name)["started_from"] for name in ("stage1", "stage2", "validated", "tested")]
-    assert found == [None, one, one, other]
+    assert found == [None, one, one, {**other, "preset": "", "seed": None, "settings": None}]
     files[0].unlink()
     run("later").test(stage2(), datamodule=data, ckpt_path=files[1], verbose=False)
     found = [read(tmp_path / name)["stage1"] for name in ("stage1", "stage2", "validated", "tested", "later")]
@@ -258,3 +281,21 @@ def test_only_training_counts_and_of_it_what_a_first_epoch_compiles_apart(
     record = read(tmp_path)
     assert (record["seconds"]["first_step"], record["seconds"]["first_epoch"]) == (30.0, 63.0)
     assert record["training_images_per_second"] == 276 / 5.0  # of five steps
+
+
+def test_a_checkpoint_says_how_it_was_trained_to_whoever_tests_it(tmp_path, trainer, digits, stage1_module):
+    data, settings = digits(), {"trainer": {"max_epochs": 1}}
+    writer = ResultsWriter("mine", seed=5, print_table=False, settings=settings)
+    run = trainer(logger=logging_to(tmp_path / "fit"), callbacks=[writer])
+    run.fit(stage1_module(data), datamodule=data)
+    run.save_checkpoint(tmp_path / "x.ckpt")
+    tester = trainer(logger=logging_to(tmp_path / "test"), callbacks=[ResultsWriter("other", print_table=False)])
+    tester.test(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "x.ckpt", verbose=False)
+    tester.save_checkpoint(tmp_path / "y.ckpt")  # of a process that has trained nothing
+    assert "lt_lightning_training" not in torch.load(tmp_path / "y.ckpt", weights_only=True)
+    record = read(tmp_path / "test")
+    expected = {"preset": "mine", "seed": 5, "settings": settings}
+    assert {key: record["started_from"][key] for key in expected} == expected
+    assert (record["preset"], record["seed"]) == ("other", 5)
+    assert record["transform"] == read(tmp_path / "fit")["transform"]
+    assert set(record["transform"]) == {"class", "mean", "std"}

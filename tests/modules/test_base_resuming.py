@@ -1,7 +1,10 @@
 """Resuming, for both stages."""
 
+from math import cos, pi
+
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from short_runs import sgd
 
@@ -67,6 +70,26 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path, trainer, digits, 
     weights = resumed.state_dict()
     assert all(torch.equal(weights[key], tensor) for key, tensor in whole.state_dict().items())
     assert str(resumed.evaluation) == str(whole.evaluation)
+
+
+class Rates(Callback):
+    """Keeps the learning rate of each epoch's first step."""
+
+    def __init__(self):
+        self.rates = []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+def test_a_finished_run_goes_on_at_the_rate_of_the_longer_one(tmp_path, trainer, digits, stage1_module):
+    data, seen = digits(), Rates()
+    first = trainer(max_epochs=2)
+    first.fit(stage1_module(data, optimizer=sgd), datamodule=data)
+    first.save_checkpoint(tmp_path / "last.ckpt")
+    longer = trainer(max_epochs=4, callbacks=[seen])
+    longer.fit(stage1_module(data, optimizer=sgd), datamodule=data, ckpt_path=tmp_path / "last.ckpt")
+    assert seen.rates == pytest.approx([0.1 * (1 + cos(pi * epoch / 4)) / 2 for epoch in (2, 3)])
 
 
 def test_checkpoints_load_without_unpickling_and_know_their_age(tmp_path, trainer, digits, stage1_module):

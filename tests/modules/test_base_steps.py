@@ -4,7 +4,9 @@ import csv
 import math
 
 import pytest
+import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from short_runs import sgd
 
@@ -36,10 +38,10 @@ def test_logged_losses_are_means_of_the_steps_since_the_last(tmp_path, trainer, 
     def column(name):
         return [float(row[name]) for row in rows if row[name]]
 
-    # Steps 1 and 2, 3 and 4, [5 at the end of the epoch,] 6, 7 and 8, 9 and 10.
+    # Steps 1 and 2, 3 and 4, 6, 7 and 8, 9 and 10.
     expected = [sum(losses[a:b]) / (b - a) for a, b in ((0, 2), (2, 4), (5, 6), (6, 8), (8, 10))]
     assert column("train/loss") == pytest.approx(expected, rel=1e-5)
-    assert column("train/loss_epoch_end") == pytest.approx([losses[4]], rel=1e-5)
+    assert column("train/loss_epoch") == pytest.approx([sum(losses[:5]) / 5, sum(losses[5:]) / 5], rel=1e-5)
     # The rate that the epoch trained at, not the one the schedule has moved on to.
     assert column("train/lr") == pytest.approx([0.1, 0.05])
 
@@ -60,7 +62,22 @@ def test_the_loss_of_the_whole_epoch_is_logged_where_steps_are_few(trainer, digi
     run = trainer(callbacks=[kept])
     run.fit(stage1_module(data), datamodule=data)
     assert len(kept.losses) == 5
-    assert run.callback_metrics["train/loss_epoch_end"].item() == pytest.approx(sum(kept.losses) / 5, rel=1e-5)
+    assert run.callback_metrics["train/loss_epoch"].item() == pytest.approx(sum(kept.losses) / 5, rel=1e-5)
+
+
+@pytest.mark.parametrize(("step", "epochs"), [(2, 1), (5, 2), (7, 2)])  # within the last epoch, or before it
+def test_a_resumed_run_logs_the_loss_of_the_whole_epoch(tmp_path, trainer, digits, stage1_module, step, epochs):
+    def run(folder, **options):
+        torch.manual_seed(0)
+        data = digits()
+        saving = ModelCheckpoint(folder, filename="{step}", save_top_k=-1, every_n_train_steps=1)
+        made = trainer(epochs, callbacks=[saving], enable_checkpointing=True, log_every_n_steps=2)
+        made.fit(stage1_module(data, optimizer=sgd), datamodule=data, **options)
+        return {name: float(value) for name, value in made.callback_metrics.items() if "loss" in name}
+
+    whole = run(tmp_path)
+    assert set(whole) == {"train/loss", "train/loss_epoch"}
+    assert run(tmp_path / "again", ckpt_path=tmp_path / f"step={step}.ckpt") == whole
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of .lr_scheduler.step")
@@ -78,7 +95,7 @@ def test_nothing_is_logged_by_step_where_the_interval_is_zero(trainer, digits, s
     run = trainer(log_every_n_steps=0)
     run.fit(stage1_module(data), datamodule=data)
     assert "train/loss" not in run.callback_metrics
-    assert math.isfinite(run.callback_metrics["train/loss_epoch_end"])
+    assert math.isfinite(run.callback_metrics["train/loss_epoch"])
 
 
 class Norms(Callback):

@@ -5,11 +5,14 @@ import torch
 from lightning.pytorch.callbacks import (
     BackboneFinetuning,
     BatchSizeFinder,
+    LambdaCallback,
     LearningRateFinder,
     StochasticWeightAveraging,
 )
+from torch.optim.lr_scheduler import OneCycleLR
 
 from lt_lightning.backbones import Identity
+from lt_lightning.callbacks import DRW
 from lt_lightning.data import DigitsLT
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import LinearHead, NCMHead
@@ -84,7 +87,17 @@ def test_weights_are_averaged_where_there_is_batch_normalisation(trainer, digits
     module = stage1_module(data)
     run = trainer(max_epochs=2, callbacks=[StochasticWeightAveraging(0.01, swa_epoch_start=1)])
     run.fit(module, datamodule=data)
-    assert module.epochs_trained == 3  # the last one collects statistics
+    assert run.current_epoch == 3
+    assert module.epochs_trained == module.evaluation["val"]["epoch"] == 2  # the pass after it collects statistics
+
+
+def test_an_averages_last_pass_does_not_count_in_the_length_of_training(trainer, digits, stage1_module):
+    data, drw, seen = digits(), DRW(start=0.8), []
+    note = LambdaCallback(on_train_batch_start=lambda *_: seen.append((run.current_epoch, module.loss.weight is None)))
+    module = stage1_module(data, lr_scheduler=lambda o: OneCycleLR(o, max_lr=0.1, total_steps=4))
+    run = trainer(max_epochs=4, callbacks=[StochasticWeightAveraging(0.01), drw, note])
+    run.fit(module, datamodule=data)
+    assert {epoch for epoch, unweighted in seen if not unweighted} == {3, 4}
 
 
 def test_an_average_that_comes_too_late_is_refused(trainer):

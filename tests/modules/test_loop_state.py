@@ -101,6 +101,22 @@ def test_resuming_what_is_over_says_so(tmp_path, trainer, digits, stage1_module,
         again(tmp_path, trainer, **limits).fit(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "last.ckpt")
 
 
+def test_a_run_whose_time_is_up_says_so_and_so_does_one_that_is_resumed(tmp_path, trainer, digits, stage1_module):
+    limit = {"max_time": {"microseconds": 1}, "callbacks": [last(tmp_path)], "enable_checkpointing": True}
+    with pytest.warns(UserWarning, match=r"^`trainer.max_time` was up after 1 steps, 0 whole epochs of training"):
+        trainer(2, **limit).fit(stage1_module(data := digits()), datamodule=data)
+    sentence = r"has had its time of training already, .* raise `trainer\.max_time` to go on\."
+    with pytest.warns(UserWarning, match=sentence):
+        again(tmp_path, trainer, max_epochs=2, max_time={"microseconds": 1}).fit(
+            stage1_module(data := digits()), datamodule=data, ckpt_path=tmp_path / "last.ckpt"
+        )
+
+
+def test_a_run_that_ends_within_its_time_says_nothing(recwarn, trainer, digits, stage1_module):
+    trainer(1, max_time={"hours": 1}).fit(stage1_module(data := digits()), datamodule=data)
+    assert not [warning for warning in recwarn if "max_time" in str(warning.message)]
+
+
 def test_a_run_that_trains_says_nothing(recwarn, tmp_path, trainer, digits, stage1_module):
     data = digits()
     trainer(1, callbacks=[last(tmp_path)], enable_checkpointing=True).fit(stage1_module(data), datamodule=data)

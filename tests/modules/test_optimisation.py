@@ -8,7 +8,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
 from torch.optim.lr_scheduler import ConstantLR, CyclicLR, OneCycleLR, SequentialLR
 
+from lt_lightning.backbones import SmallCNN
 from lt_lightning.errors import UsageError
+from lt_lightning.modules import RepresentationModule
 from lt_lightning.schedules import CosineLR
 
 
@@ -108,3 +110,20 @@ def test_a_cosine_inside_another_schedule_is_refused_before_anything_trains_unle
     run = trainer(max_epochs=2)
     run.fit(module, datamodule=data)
     assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 / 2)  # half of its cosine
+
+
+class SteppedByItself(RepresentationModule):
+    """Steps its own schedule in every step."""
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+        stepped = {"scheduler": OneCycleLR(optimizer, max_lr=0.1, total_steps=15), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": stepped}
+
+
+def test_a_schedule_that_a_module_of_ones_own_steps_is_its_affair(trainer, digits):
+    data = digits()
+    module = SteppedByItself(data.class_counts, SmallCNN(8), group_thresholds=data.group_thresholds)
+    run = trainer(max_epochs=3)
+    run.fit(module, datamodule=data)  # and a warning would be an error
+    assert run.global_step == 15

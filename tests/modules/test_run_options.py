@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping, LambdaCallback, ModelCheckpoint
+from lightning.pytorch.callbacks import BatchSizeFinder, EarlyStopping, LambdaCallback, ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError
@@ -23,7 +23,36 @@ from lt_lightning.modules.evaluation import Evaluation
         ({"callbacks": [EarlyStopping("val/loss")]}, "'val/loss', which nothing logs; give one of val/all, "),
         ({"callbacks": [EarlyStopping("val/all")]}, "with `mode` min, but the higher that is, .* give `mode` max"),
         ({"callbacks": [EarlyStopping("val/ece", mode="max")]}, "with `mode` max, but the lower .* give `mode` min"),
-        ({"callbacks": [EarlyStopping("train/loss", mode="max")]}, "with `mode` max, but the lower"),
+        ({"callbacks": [EarlyStopping("train/loss_epoch", mode="max")]}, "with `mode` max, but the lower"),
+        (
+            {"callbacks": [EarlyStopping("train/loss")]},
+            "^`EarlyStopping` goes by `monitor` 'train/loss', the mean of the last steps, .* give train/loss_epoch",
+        ),
+        ({"callbacks": [ModelCheckpoint(monitor="train/loss")], "enable_checkpointing": True}, "give train/loss_epoch"),
+        (
+            {"callbacks": [ModelCheckpoint(monitor="train/loss", every_n_train_steps=3)], "enable_checkpointing": True},
+            "^`ModelCheckpoint` goes by `monitor` 'train/loss', .* give train/loss_epoch",
+        ),
+        ({"callbacks": [EarlyStopping("train/loss")], "log_every_n_steps": 0}, "give train/loss_epoch"),
+        (
+            {"callbacks": [EarlyStopping("train/loss_epoch")], "val_check_interval": 0.5},
+            "'train/loss_epoch', .* only when an epoch has ended; give it `check_on_train_epoch_end` true",
+        ),
+        (
+            {
+                "callbacks": [ModelCheckpoint(monitor="train/loss_epoch")],
+                "check_val_every_n_epoch": 2,
+                "enable_checkpointing": True,
+            },
+            "'train/loss_epoch', .* give it `save_on_train_epoch_end` true",
+        ),
+        (
+            {
+                "callbacks": [ModelCheckpoint(monitor="train/loss_epoch", every_n_train_steps=5)],
+                "enable_checkpointing": True,
+            },
+            "'train/loss_epoch', .* have it save by `every_n_epochs`",
+        ),
         (
             {"callbacks": [EarlyStopping("val/all", mode="max")], "limit_val_batches": 0},
             "there will be no validation images",
@@ -52,7 +81,8 @@ def test_a_group_without_classes_has_no_figure(trainer, digits, stage1_module):
     [
         EarlyStopping("val/all", mode="max"),
         EarlyStopping("val/ece"),
-        EarlyStopping("train/loss_epoch_end"),
+        EarlyStopping("train/loss_epoch"),
+        ModelCheckpoint(monitor="train/loss", every_n_train_steps=100),  # as often as it is logged
         EarlyStopping("val_acc", strict=False),  # of which Lightning warns, as its user has asked
         ModelCheckpoint(monitor="val/many", mode="max"),
         ModelCheckpoint(),
@@ -106,6 +136,64 @@ def test_a_schedule_looks_when_there_are_new_figures(trainer, digits, stage1_mod
     run = trainer(max_epochs=4, check_val_every_n_epoch=2)
     run.fit(plateau("max"), datamodule=data)
     assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.1)  # not better at its second look
+
+
+def by_training_loss(module_of, data):
+    return module_of(
+        data,
+        optimizer=lambda p: torch.optim.SGD(p, lr=0.1),
+        lr_scheduler=lambda o: ReduceLROnPlateau(o, "train/loss_epoch", patience=0, threshold=10.0),
+    )
+
+
+def test_what_goes_by_the_training_loss_has_it_when_each_epoch_ends(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    saver = ModelCheckpoint(tmp_path, monitor="train/loss_epoch")
+    run = trainer(
+        max_epochs=3,
+        callbacks=[EarlyStopping("train/loss_epoch"), saver],
+        enable_checkpointing=True,
+        log_every_n_steps=5,  # an epoch's steps
+    )
+    run.fit(by_training_loss(stage1_module, data), datamodule=data)
+    assert run.current_epoch == 3
+    assert saver.best_model_score == run.callback_metrics["train/loss_epoch"]
+    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.1**3)  # it has looked at each epoch's
+
+
+def test_a_loss_that_each_step_logs_may_be_gone_by(trainer, digits, stage1_module):
+    data = digits()
+    run = trainer(max_epochs=2, callbacks=[EarlyStopping("train/loss")], log_every_n_steps=1)
+    run.fit(stage1_module(data), datamodule=data)
+    assert run.current_epoch == 2
+
+
+def test_a_module_of_ones_own_may_log_a_loss_when_it_likes(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data)
+    module.__class__ = type("Mine", (type(module),), {})
+    module.check(data, trainer(callbacks=[EarlyStopping("train/loss")]))
+
+
+def test_a_schedule_does_not_go_by_figures_that_may_be_missing_when_an_epoch_ends(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data, lr_scheduler=lambda o: ReduceLROnPlateau(o, "val/all", mode="max"))
+    run = trainer(max_epochs=3, check_val_every_n_epoch=None, val_check_interval=7)
+    with pytest.raises(UsageError, match=r"^`ReduceLROnPlateau` .* 'val/all' .* `trainer.check_val_every_n_epoch` is"):
+        run.fit(module, datamodule=data)
+    assert run.global_step == 0
+
+
+def test_a_resumed_run_does_not_look_for_a_batch_size(tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    run = trainer()
+    run.fit(stage1_module(data), datamodule=data)
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    again = trainer(2, callbacks=[BatchSizeFinder()], default_root_dir=tmp_path, enable_checkpointing=True)
+    sentence = r"^`trainer.callbacks` BatchSizeFinder .* leave it out, .* `data.batch_size`\.$"
+    with pytest.raises(UsageError, match=sentence):
+        again.fit(stage1_module(data), datamodule=data, ckpt_path=tmp_path / "last.ckpt")
+    assert again.global_step == 0
 
 
 def test_figures_are_named_as_they_are_logged():

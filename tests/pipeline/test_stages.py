@@ -2,10 +2,12 @@
 
 import json
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Callback
 from short_runs import BACKBONE
 from tiny_pipeline import TINY, retrain, write
 
@@ -13,6 +15,17 @@ from lt_lightning import pipeline, report
 from lt_lightning.errors import UsageError
 from lt_lightning.main import main
 from lt_lightning.results import sha256_of
+
+
+def with_callbacks(*callbacks):
+    return {**retrain(), "trainer": {"max_epochs": 1, "callbacks": list(callbacks)}}
+
+
+class Doubling(Callback):
+    """Has a default that no text stands for."""
+
+    def __init__(self, double: Callable[[int], int] = lambda value: 2 * value):
+        self.double = double
 
 
 def test_stages_table_and_files(here, capsys):
@@ -236,6 +249,19 @@ def test_data_without_augmentation_run_as_before(here, monkeypatch):
             "^`stage2.bad`: `EarlyStopping` goes by `monitor` 'nope', which nothing logs",
         ),
         (
+            {"bad": with_callbacks({"class_path": "BackboneFinetuning"})},
+            "^`stage2.bad`: `trainer.callbacks` BackboneFinetuning unfreezes",
+        ),
+        (
+            {
+                "bad": with_callbacks(
+                    {"class_path": "WeightEMA"},
+                    {"class_path": "ModelPruning", "init_args": {"pruning_fn": "l1_unstructured"}},
+                )
+            },
+            "^`stage2.bad`: `ModelPruning` does not go with `WeightEMA`",
+        ),
+        (
             {"bad": retrain(loss="BalancedSoftmaxLoss") | {"sampler": "ClassBalancedSampler"}},
             "`data.sampler` and `BalancedSoftmaxLoss`",
         ),
@@ -259,6 +285,22 @@ def test_mistakes_in_stage2_stop_before_stage1(here, stage2, sentence):
     with pytest.raises(UsageError, match=sentence):
         pipeline.main(write(here, fine=retrain(), **stage2) if stage2 else write(here))
     assert not (here / "runs").exists()
+
+
+def test_a_value_that_no_configuration_can_hold_stops_before_stage1(here):
+    arguments = write(here, bad=with_callbacks({"class_path": f"{__name__}.Doubling"}))
+    sentence = r"^`stage2.bad.trainer.callbacks.0.double` is <function Doubling.<lambda> at .*, which cannot be written"
+    with pytest.warns(UserWarning, match="Unable to serialize"), pytest.raises(UsageError, match=sentence):
+        pipeline.main(arguments)
+    assert not (here / "runs").exists()
+
+
+def test_an_average_of_lightnings_reaches_its_stage_as_it_was_given(here):
+    average = {"class_path": "StochasticWeightAveraging", "init_args": {"swa_lrs": 0.01, "swa_epoch_start": 1}}
+    first = {**TINY["stage1"], "trainer": {"max_epochs": 1, "callbacks": [average]}}
+    pipeline.main(write(here, first, tau_norm=retrain(head="TauNormHead")))
+    written = yaml.safe_load((here / "runs/tiny/version_0/stage1/config.yaml").read_text())
+    assert written["trainer"]["callbacks"][0]["init_args"]["device"] == "cpu"
 
 
 def test_stage1_too_needs_an_end(here):

@@ -29,6 +29,11 @@ def test_epochs_count_from_one_and_a_loss_is_an_epochs_mean(history):
     assert read_history(None) == read_history(history.with_name("none.csv")) == {}
 
 
+def test_where_an_epochs_own_mean_was_logged_it_counts_alone(history):
+    history.write_text("epoch,step,train/loss,train/loss_epoch\n0,4,2.0,\n0,8,1.0,\n0,9,,1.75\n1,14,1.0,\n")
+    assert read_history(history) == {"train/loss": ([1.0], [1.75])}
+
+
 def test_lines_that_are_torn_cost_no_others(history):
     whole = read_history(history)
     history.write_bytes(LOG.encode() + b"1,24,\xff1.0,,,\n\0\0\0,29,1.0,,,\n2")
