@@ -56,13 +56,13 @@ def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) 
         found = dict(model.named_modules()).get(name)
         what = "is no part of the model" if found is None else f"is a {type(found).__name__}, no plain nn.Linear"
         raise UsageError(f"`classifier` {name!r} {what}; it has the linear layers {_some(layers)}.")
-    given, returned = _run_and_keep(model, images, layers if name is None else {name: layers[name]})
+    given, itself, returned = _run_and_keep(model, images, layers if name is None else {name: layers[name]})
     if name is not None and name not in given:
         return name  # `inputs_of` says what it is given instead of a vector for each image
-    if name is not None and not returned:
+    if name is not None and not any(output.shape == given[name].shape for output in returned):
         warnings.warn(
-            f"`classifier` {name!r} cannot be checked, as `model` {type(model).__name__} returns no tensor of logits; "
-            f"see to it that nothing after this layer changes its predictions.",
+            f"`classifier` {name!r} cannot be checked, as `model` {type(model).__name__} returns no tensor as wide; see "
+            f"to it that nothing after this layer changes its predictions.",
             stacklevel=5,  # the call of `retrain`
         )
         return name
@@ -72,6 +72,8 @@ def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) 
         as_wide = [called for called, outputs in decides.items() if outputs]
         raise UsageError(f"`model` {type(model).__name__} {_why_none(layers, as_wide, name)}")
     if name is None and (len(fitting) > 1 or not all(decides[fitting[0]])):
+        fitting = [called for called in fitting if called in itself] or fitting  # beside features, which it returns too
+    if name is None and (len(fitting) > 1 or not (all(decides[fitting[0]]) or fitting[0] in itself)):
         raise UsageError(
             f"`model` {type(model).__name__} does not show by its outputs which linear layer makes its logits, and "
             f"{_some(fitting)} may; name the one to retrain by `classifier`."
@@ -102,13 +104,18 @@ def _why_none(layers: Iterable[str], as_wide: Sequence[str], name: str | None) -
 
 def _run_and_keep(
     model: nn.Module, images: Tensor, layers: Mapping[str, nn.Module]
-) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """What layers give, as far as that is one vector for each image, and what the model returns as logits."""
+) -> tuple[dict[str, Tensor], set[str], list[Tensor]]:
+    """What layers give, as far as that is one vector for each image.
+
+    Then those of them whose output the model returns as it is, and what it returns as logits.
+    """
     given: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
     def keep(called: str) -> Any:
         def hook(_: nn.Module, __: Any, output: Tensor) -> None:
             if output.ndim == 2:
+                outputs[called] = output
                 given[called] = output.clone()  # what follows may change it in its place
 
         return hook
@@ -118,7 +125,8 @@ def _run_and_keep(
     returned = _logits(_run_eagerly(model, images))
     for handle in handles:
         handle.remove()
-    return given, returned
+    itself = {called for called, output in outputs.items() if any(output is one for one in returned)}
+    return given, itself, returned
 
 
 def _decides(
@@ -133,7 +141,7 @@ def _decides(
         logits: That the layer gave.
         returned: What the model returned as logits.
     """
-    follows = [_same_predictions(logits, output) for output in returned if output.shape == logits.shape]
+    follows = [_same_order(logits, output) for output in returned if output.shape == logits.shape]
     if not any(follows):
         return follows
     # Another head may agree on a few images. It does not turn round with the layer, nor back.
@@ -142,7 +150,8 @@ def _decides(
     for others in (turned, -turned):
         outputs = [output for output in _returned_with(model, images, layer, others) if output.shape == logits.shape]
         follows = [
-            so_far and _same_predictions(others, output) for so_far, output in zip(follows, outputs, strict=True)
+            so_far and _same_order(others, output, predicts=True)
+            for so_far, output in zip(follows, outputs, strict=True)
         ]
     return follows
 
@@ -153,18 +162,25 @@ def _returned_with(model: nn.Module, images: Tensor, layer: nn.Module, logits: T
         return _logits(_run_eagerly(model, images))
 
 
-def _same_predictions(logits: Tensor, output: Tensor) -> bool:
+def _same_order(logits: Tensor, output: Tensor, predicts: bool = False) -> bool:
     """Whether an output orders the classes of each image as logits do, as a softmax or a temperature leaves them.
 
-    Classes that the output holds for equal may stand in any order, except the first, which is the prediction; that
-    must be first among the logits too, or, as half precision rounds, close to it.
+    Classes that the output holds for equal may stand in any order.
+
+    Args:
+        logits: Of a layer.
+        output: Of a model.
+        predicts: Whether the first class must be first among the logits too, or, as half precision rounds, close to it:
+            if these are far enough from each other that no output may hold all classes for equal.
     """
     rounding = torch.finfo(output.dtype).eps
     known = logits.isfinite().all(dim=-1)  # of other images there is nothing to compare
-    logits, output = logits[known].double().cpu(), output[known].cpu().nan_to_num().double()
+    logits, output = logits[known].cpu().double(), output[known].cpu().nan_to_num().double()
     ordered = output.gather(-1, logits.argsort(dim=-1))
     slack = 4 * rounding * ordered.abs().amax(dim=-1, keepdim=True)
     rises = ordered >= ordered.cummax(dim=-1).values - slack
+    if not predicts:
+        return bool(rises.all())
     predicted = logits.gather(-1, output.argmax(dim=-1, keepdim=True))
     low, high = logits.aminmax(dim=-1, keepdim=True)
     return bool(rises.all()) and bool((predicted >= high - _CLOSE * (high - low)).all())

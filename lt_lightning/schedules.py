@@ -78,7 +78,7 @@ def set_restored_rates(scheduler: LRScheduler | ReduceLROnPlateau) -> None:
     """
     while isinstance(scheduler, SequentialLR):
         scheduler = scheduler._schedulers[bisect_right(scheduler._milestones, scheduler.last_epoch)]
-    if not isinstance(scheduler, CosineLR) or scheduler.last_epoch == 0:
+    if type(scheduler).get_lr is not CosineLR.get_lr or scheduler.last_epoch == 0:
         return
     rates = scheduler.get_lr()
     scheduler._last_lr = [*rates]

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ModelPruning, StochasticWeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint, ModelPruning, StochasticWeightAveraging, WeightAveraging
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -88,7 +88,7 @@ class WeightEMA(Callback):
                     "`ModelPruning` does not go with `WeightEMA`: it renames the weights whose average is to be kept; "
                     "leave out one of the two."
                 )
-            if isinstance(callback, StochasticWeightAveraging):
+            if isinstance(callback, StochasticWeightAveraging | WeightAveraging):
                 raise UsageError(
                     f"`{type(callback).__name__}` does not go with `WeightEMA`: each would put its own average of the "
                     f"weights in the place of the other's; leave out one of the two."

@@ -49,7 +49,7 @@ class DeferredCallback(Callback, ABC):
 
     def started(self, trainer: Trainer) -> bool:
         """Whether the change is in force in the trainer's current epoch."""
-        return trainer.current_epoch >= self.first_epoch(self._max_epochs)
+        return trainer.current_epoch >= self.first_epoch(self._max_epochs or trainer.max_epochs)
 
     def check_run(self, trainer: Trainer, pl_module: LightningModule, data: object = None) -> None:
         """Find what cannot work before anything trains; a pipeline asks this of all stages first.

@@ -22,7 +22,8 @@ FACTORS = ("scales", "learned_norm")
 # What losses, metrics, optimisers and the preparation of images leave beside a classifier, no part of its logits.
 _ASIDE = re.compile(
     r"^(weights?|bias)$|(^|_)((class|cls|pos|sample|loss)_weights?|counts?|num|samples|freq\w*|loss(es)?|criterion|metrics?|"
-    r"acc\d*|accuracy|best|steps?|epochs?|decay|momentum|lr|mean|std)(_|$)"
+    r"acc\d*|accuracy|best|steps?|epochs?|decay|momentum|lr|mean|std|m_list|margins?|iter\w*|thresholds?|hist|p_model|"
+    r"time_p|log_vars?|mixup|ema|drop|prob|version|dummy|learning_rate|grad|reweight|tensor|total)(_|$)"
 )
 _EQUAL_LENGTHS = "whose rows at equal lengths choose the same classes as a linear layer"
 

@@ -18,7 +18,10 @@ from torch import Tensor, nn
 
 from lt_lightning.features.keys import weights_hash
 
-_MODULES = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}  # every module's own: mode, hooks, tensors
+_MODULES = frozenset(vars(nn.Module())) | {
+    "_compiled_call_impl",
+    "_torchdynamo_wrapper_id",
+}  # every module's own: mode, hooks, tensors
 _OF_WEIGHTS = frozenset({"weights_file", "published_transform"})  # where they are from; they count themselves
 _OF_RUNS = frozenset({"lightning", "pytorch_lightning", "logging", "threading"})  # trainers and logs make no features
 _LONGEST = 1000  # entries of a list or dictionary that are looked at, unless all are plain
@@ -114,6 +117,8 @@ class Values:
 
 
 def _hash_of_tensor(tensor: Tensor) -> str:
+    if tensor.is_meta:  # which has no values
+        return ""
     raw = tensor.detach().cpu().to_dense().resolve_conj().resolve_neg().contiguous()
     return hashlib.sha256(raw.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
 

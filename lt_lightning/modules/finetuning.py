@@ -6,6 +6,7 @@ from collections.abc import Collection
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -19,6 +20,8 @@ TRAINS = "trains"
 def check_finetuning(trainer: Trainer, scheduler: LRScheduler | ReduceLROnPlateau) -> None:
     """Refuse processes and schedules that do not see what is unfrozen later.
 
+    Of a callback of one's own nobody knows whether it unfreezes anything.
+
     Args:
         trainer: That is to train.
         scheduler: Made to be looked at, for it is moved on, and its optimiser changed.
@@ -26,11 +29,21 @@ def check_finetuning(trainer: Trainer, scheduler: LRScheduler | ReduceLROnPlatea
     Raises:
         UsageError: If a callback unfreezes a network, and there are several processes, or the schedule would fail
             from then on.
+
+    Warns:
+        UserWarning: If a callback of one's own may unfreeze parts, and there are several processes.
     """
     callback = _finetuning_of(trainer)
     if callback is None:
         return
     name = f"`trainer.callbacks` {type(callback).__name__}"
+    if not isinstance(callback, BackboneFinetuning):
+        if trainer.world_size > 1:
+            rank_zero_warn(
+                f"what {name} may unfreeze during training has gradients that {trainer.world_size} processes do not "
+                f"share, so that their networks drift apart."
+            )
+        return
     if trainer.world_size > 1:
         raise UsageError(
             f"{name} unfreezes parts of a network during training, whose gradients {trainer.world_size} processes "
@@ -92,12 +105,10 @@ def _normalisations(module: nn.Module) -> dict[str, nn.modules.batchnorm._BatchN
     return {f"{name}.running_mean": one for name, one in layers if isinstance(one, nn.modules.batchnorm._BatchNorm)}
 
 
-def _fails_with_a_later_group(scheduler: LRScheduler, callback: BaseFinetuning, epochs: int | None) -> bool:
+def _fails_with_a_later_group(scheduler: LRScheduler, callback: BackboneFinetuning, epochs: int | None) -> bool:
     """Whether a schedule cannot be stepped to its end once its optimiser has one more group of parameters."""
-    begins, ends = 0, 1  # a callback of one's own does not say when it unfreezes what
-    if isinstance(callback, BackboneFinetuning):
-        begins = callback.unfreeze_backbone_at_epoch
-        ends = begins + 1 if epochs is None or epochs < 1 else epochs
+    begins = callback.unfreeze_backbone_at_epoch
+    ends = begins + 1 if epochs is None or epochs < 1 else epochs
     optimizer = scheduler.optimizer
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the optimiser has taken no step

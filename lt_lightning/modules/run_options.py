@@ -1,5 +1,6 @@
 """What options of a Trainer, and callbacks and schedules that go by a figure, would make of a run, before it begins."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ from lightning.pytorch.callbacks import (
     BatchSizeFinder,
     EarlyStopping,
     LambdaCallback,
+    LearningRateFinder,
     LearningRateMonitor,
     ModelCheckpoint,
 )
@@ -58,11 +60,11 @@ def check_going_on(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
     if trainer.state.fn != "fit" or checkpoint.get("global_step", 0) <= trainer.global_step:
         return
     for callback in cast(Any, trainer).callbacks:
-        if isinstance(callback, BatchSizeFinder):
+        if isinstance(callback, BatchSizeFinder | LearningRateFinder):
             raise UsageError(
                 f"`trainer.callbacks` {type(callback).__name__} has training begin anew, so it does not go with "
-                f"`ckpt_path` {str(trainer.ckpt_path)!r}; leave it out, and give the `batch_size` of that run's "
-                f"`results.json` as `data.batch_size`."
+                f"`ckpt_path` {str(trainer.ckpt_path)!r}; leave it out, and give what it found, which it said as that "
+                f"run began, as an option."
             )
 
 
@@ -108,7 +110,7 @@ def check_monitors(
                     f"have been looked at by then; give that a number, and leave `trainer.val_check_interval` out."
                 )
         elif ours and name in (STEP_LOSS, EPOCH_LOSS):
-            _check_loss_is_there(part, trainer, where, name)
+            _check_loss_is_there(part, trainer, where, name, _batches(module, trainer, data))
         elif ours and split != "train" and getattr(part, "strict", True):
             known = ", ".join(f"val/{one}" for one in figures)
             raise UsageError(f"{where}, which nothing logs; give one of {known}, {EPOCH_LOSS}.")
@@ -118,17 +120,25 @@ def check_monitors(
             raise UsageError(f"{where} with `mode` {mode}, but the {better} that is, the better; give `mode` {other}.")
 
 
-def _check_loss_is_there(part: object, trainer: Trainer, where: str, name: str) -> None:
-    """Refuse to go by a training loss that need not have been logged when it is looked at."""
+def _batches(module: object, trainer: Trainer, data: object) -> float:
+    """Of an epoch, at most; without end where nobody knows them."""
+    size, limit = getattr(data, "batch_size", None), trainer.limit_train_batches
+    images = sum(cast(Any, module).class_counts)
+    number = math.ceil(images / size) if size else math.inf
+    return min(number, limit) if isinstance(limit, int) else number
+
+
+def _check_loss_is_there(part: object, trainer: Trainer, where: str, name: str, batches: float) -> None:
+    """Refuse to go by a training loss that will not have been logged when it is looked at first."""
     if name == EPOCH_LOSS:
         if (remedy := _when_epochs_end(part, trainer)) is not None:
             raise UsageError(f"{where}, which there is only when an epoch has ended; {remedy}.")
         return
     interval = cast(Any, trainer).log_every_n_steps
     steps = part._every_n_train_steps if isinstance(part, ModelCheckpoint) else 0
-    if interval != 1 and not (interval and steps and steps % interval == 0):
+    if not interval or (steps or batches) < interval:
         raise UsageError(
-            f"{where}, the mean of the last steps, which `trainer.log_every_n_steps` {interval} need not have logged "
+            f"{where}, the mean of the last steps, which `trainer.log_every_n_steps` {interval} will not have logged "
             f"when it is looked at; give {EPOCH_LOSS}, the mean of each epoch."
         )
 

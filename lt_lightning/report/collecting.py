@@ -33,9 +33,9 @@ def collect(folders: Sequence[Path], split: str = "test", either: bool = False) 
         UsageError: If a folder does not exist, or nothing below them has figures of the split.
     """
     notes: list[str] = []
-    found: dict[tuple[Any, ...], Run] = {}
+    gathered: list[Run] = []
     other = _OTHER[split]
-    without, elsewhere, repeated = 0, 0, 0
+    without, elsewhere = 0, 0
     diverged: list[str] = []
     pipelines: set[Path] = set()
     for place, path in _files(folders):
@@ -55,12 +55,8 @@ def collect(folders: Sequence[Path], split: str = "test", either: bool = False) 
                 pipelines.add(place.parent)
             without += not runs
             elsewhere += bool(others)
-            for run in (*runs, *(others if either else ())):
-                key = (run.names, run.protocol, run.identity, run.split)
-                repeated += key in found
-                if key not in found or _age(found[key].path) <= _age(run.path):
-                    found[key] = run
-    if not found:
+            gathered += (*runs, *(others if either else ()))
+    if not gathered:
         reasons = [*notes, _nothing_of(split, without, elsewhere)] if without else notes
         raise UsageError(f"`folders` {' '.join(map(str, folders))} hold nothing to report: {' '.join(reasons)}")
     if diverged:
@@ -69,10 +65,28 @@ def collect(folders: Sequence[Path], split: str = "test", either: bool = False) 
     if without:
         but = ", but for curves" if either else ""
         notes.append(f"{without} runs without figures of the {split} images are left out{but}; try `--split {other}`.")
-    if repeated:
+    runs = _last_ones(gathered)
+    if repeated := len(gathered) - len(runs):
         notes.append(f"{repeated} runs were done again with the same configuration and seed; the last one counts.")
-    runs = list(found.values())
     return runs, notes + _of_several_checkpoints(runs)
+
+
+def _last_ones(runs: Sequence[Run]) -> list[Run]:
+    """Of runs that repeat one another the last.
+
+    A training repeats another one also if it ended after another number of steps, and an evaluation its training.
+    """
+
+    def which(run: Run) -> tuple[Any, ...]:
+        return run.names, run.protocol, run.split, run.identity
+
+    trainings = {which(run): run.training for run in runs if run.training}
+    found: dict[tuple[Any, ...], Run] = {}
+    for run in runs:
+        key = (*which(run)[:3], trainings.get(which(run), run.identity))
+        if key not in found or _age(found[key].path) <= _age(run.path):
+            found[key] = run
+    return list(found.values())
 
 
 def _nothing_of(split: str, without: int, elsewhere: int) -> str:

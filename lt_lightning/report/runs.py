@@ -78,6 +78,8 @@ class Run:
     """Hash of the network that stage 2 retrained; empty for a stage 1, and for a pipeline, which trains its own."""
     evaluated: str = ""
     """Which weights of a training the figures are of, and of which images."""
+    training: str = ""
+    """Equal in trainings of which one repeats the other, whatever number of steps they took; empty of others."""
     split: str = "test"
     """Of whose images the figures are, ``test`` or ``val``."""
     options: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -203,8 +205,10 @@ def _run(
     seed = record["seed"]
     if seed is None or seed is False or not settings.common:  # then no run repeats another
         identity = str(path)
+        training = ""
     else:
-        identity = f"{seed} {network or record.get('checkpoint')} {evaluated}"
+        start = f"{seed} {network or record.get('checkpoint')}"
+        identity, training = f"{start} {evaluated}", f"trained {start}" if _has_trained(record) else ""
     return Run(
         path,
         names,
@@ -217,6 +221,7 @@ def _run(
         evaluated=evaluated,
         split=split,
         options=settings.options,
+        training=training,
     )
 
 
