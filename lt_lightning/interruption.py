@@ -73,8 +73,8 @@ def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> 
 def _unwatched_if_it_fails() -> Iterator[None]:
     """End the processes that Lightning has started from this one as soon as this one is to end.
 
-    Lightning's watch over them looks every five seconds. It would then end this process by a signal too, if that has not
-    come to its sentence and status by itself.
+    Lightning's watch over them looks every five seconds. It would then end this process by a signal too, if that has
+    not come to its sentence and status by itself.
     """
     try:
         yield

@@ -61,8 +61,8 @@ def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) 
         return name  # `inputs_of` says what it is given instead of a vector for each image
     if name is not None and not any(output.shape == given[name].shape for output in returned):
         warnings.warn(
-            f"`classifier` {name!r} cannot be checked, as `model` {type(model).__name__} returns no tensor as wide; see "
-            f"to it that nothing after this layer changes its predictions.",
+            f"`classifier` {name!r} cannot be checked, as `model` {type(model).__name__} returns no tensor as wide; "
+            f"see to it that nothing after this layer changes its predictions.",
             stacklevel=5,  # the call of `retrain`
         )
         return name

@@ -18,10 +18,8 @@ from torch import Tensor, nn
 
 from lt_lightning.features.keys import weights_hash
 
-_MODULES = frozenset(vars(nn.Module())) | {
-    "_compiled_call_impl",
-    "_torchdynamo_wrapper_id",
-}  # every module's own: mode, hooks, tensors
+# Every module's own, such as mode, hooks and tensors, and what compiling adds.
+_MODULES = frozenset(vars(nn.Module())) | {"_compiled_call_impl", "_torchdynamo_wrapper_id"}
 _OF_WEIGHTS = frozenset({"weights_file", "published_transform"})  # where they are from; they count themselves
 _OF_RUNS = frozenset({"lightning", "pytorch_lightning", "logging", "threading"})  # trainers and logs make no features
 _LONGEST = 1000  # entries of a list or dictionary that are looked at, unless all are plain
