@@ -15,7 +15,13 @@ import pytest
 from lt_lightning.results import environment, write_json
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-FILES = ("test_gpu.py", "modules/test_no_waiting.py", "modules/test_speed.py", "data/test_crop_table.py")
+FILES = (
+    "test_gpu.py",
+    "modules/test_no_waiting.py",
+    "modules/test_speed.py",
+    "data/test_crop_table.py",
+    "devices/test_random_state.py",
+)
 """Those that have tests that ask for a GPU."""
 
 

@@ -71,14 +71,21 @@ def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) 
     if not fitting:
         as_wide = [called for called, outputs in decides.items() if outputs]
         raise UsageError(f"`model` {type(model).__name__} {_why_none(layers, as_wide, name)}")
-    if name is None and (len(fitting) > 1 or not all(decides[fitting[0]])):
-        fitting = [called for called in fitting if called in itself] or fitting  # beside features, which it returns too
-    if name is None and (len(fitting) > 1 or not (all(decides[fitting[0]]) or fitting[0] in itself)):
+    if name is None and len(fitting) > 1:
+        as_returned = [called for called in fitting if called in itself]  # beside features, which are returned too
+        fitting = as_returned if len(as_returned) == 1 else fitting
+    if name is None and (len(fitting) > 1 or not _all_decided(fitting[0], decides, given)):
         raise UsageError(
             f"`model` {type(model).__name__} does not show by its outputs which linear layer makes its logits, and "
             f"{_some(fitting)} may; name the one to retrain by `classifier`."
         )
     return fitting[0]
+
+
+def _all_decided(name: str, decides: Mapping[str, list[bool]], given: Mapping[str, Tensor]) -> bool:
+    """Whether each output as wide as a layer's is decided by that layer, or by another one as wide."""
+    alike = [decides[called] for called, logits in given.items() if logits.shape == given[name].shape]
+    return all(map(any, zip(*alike, strict=True)))
 
 
 def _why_none(layers: Iterable[str], as_wide: Sequence[str], name: str | None) -> str:

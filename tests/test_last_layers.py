@@ -154,11 +154,38 @@ def test_a_head_that_agrees_with_the_deciding_one_on_all_images_is_told_from_it(
 
 
 def test_what_cannot_be_checked_is_said():
-    model = Net(lambda logits: SimpleNamespace(prediction=logits))
-    with pytest.raises(UsageError, match=r"makes its logits in no nn.Linear .*, or name it by `classifier`"):
-        find_last_linear(model, IMAGES)
-    with pytest.warns(UserWarning, match="`classifier` 'fc' cannot be checked, as `model` Net returns no tensor of"):
-        assert find_last_linear(model, IMAGES, "fc") == "fc"
+    for end in (lambda logits: SimpleNamespace(prediction=logits), lambda logits: logits.topk(2)):
+        model = Net(end)
+        with pytest.raises(UsageError, match=r"makes its logits in no nn.Linear .*, or name it by `classifier`"):
+            find_last_linear(model, IMAGES)
+        with pytest.warns(UserWarning, match="`classifier` 'fc' cannot be checked, as `model` Net returns no tensor"):
+            assert find_last_linear(model, IMAGES, "fc") == "fc"
+
+
+@pytest.mark.parametrize("width", [5, 8])
+def test_the_layer_beside_whose_logits_features_are_returned_is_found(width):
+    class WithFeatures(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features, self.fc = nn.Linear(64, width), nn.Linear(width, 5)
+
+        def forward(self, images):
+            features = self.features(images.flatten(1)).relu()
+            return self.fc(features), features
+
+    torch.manual_seed(0)
+    assert find_last_linear(WithFeatures(), IMAGES) == "fc"
+
+
+@pytest.mark.parametrize("end", [lambda logits: logits.softmax(dim=1), torch.sigmoid, torch.tanh])
+def test_logits_that_an_output_cannot_tell_apart_are_no_reason_to_refuse(end):
+    torch.manual_seed(0)
+    for factor in (1e-7, 1e-3):
+        model = Net(end)
+        with torch.no_grad():
+            model.fc.weight.mul_(factor)
+            model.fc.bias.zero_()
+        assert find_last_linear(model.bfloat16(), IMAGES.bfloat16()) == "fc"
 
 
 def test_a_compiled_network_that_has_been_run_is_known():

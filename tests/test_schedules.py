@@ -143,6 +143,14 @@ def test_a_restored_rate_is_that_of_the_new_length(kind):
     assert restored(4, 8, of_length, steps=0, kind=kind) == pytest.approx(0.4)
 
 
+def test_a_class_with_rates_of_its_own_keeps_what_was_restored():
+    class Halving(CosineLR):
+        def get_lr(self):
+            return [group["lr"] / 2 if self.last_epoch else group["lr"] for group in self.optimizer.param_groups]
+
+    assert restored(4, 8, lambda optimizer, epochs: Halving(optimizer, epochs=epochs), steps=2) == pytest.approx(0.1)
+
+
 def test_a_restored_rate_is_that_of_the_part_whose_turn_it_is():
     for steps, expected in ((1, 0.2), (2, 0.4), (6, 0.2)):
         assert restored(4, 8, after_warm_up, steps) == pytest.approx(expected)

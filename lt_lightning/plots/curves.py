@@ -76,7 +76,7 @@ def read_history(path: Path | None) -> dict[str, Curve]:
                         epoch, value = int(line["epoch"]) + 1, float(text)
                         sums.setdefault(quantity, {}).setdefault(epoch, []).append(value)
     if _EPOCH_LOSS in sums:
-        sums["train/loss"] = sums.get("train/loss", {}) | sums.pop(_EPOCH_LOSS)
+        sums["train/loss"] = sums.pop(_EPOCH_LOSS)
     return {
         name: (list(map(float, epochs)), [sum(values) / len(values) for values in epochs.values()])
         for name, epochs in sums.items()

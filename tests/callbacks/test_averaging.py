@@ -3,7 +3,13 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import BackboneFinetuning, ModelCheckpoint, ModelPruning, StochasticWeightAveraging
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    ModelPruning,
+    StochasticWeightAveraging,
+)
 
 from lt_lightning.callbacks import WeightEMA
 from lt_lightning.callbacks.averaging import TRAINING_WEIGHTS
@@ -252,10 +258,11 @@ def test_a_run_that_unfreezes_is_resumed_with_its_weights(run, tmp_path, epoch):
     assert_close(copied(resumed), copied(whole))
 
 
-def test_an_average_of_lightnings_beside_it_is_refused(trainer, digits, stage1_module):
+@pytest.mark.parametrize("other", [StochasticWeightAveraging(0.01), EMAWeightAveraging()])
+def test_an_average_of_lightnings_beside_it_is_refused(trainer, digits, stage1_module, other):
     data = digits()
-    started = trainer(3, callbacks=[WeightEMA(), StochasticWeightAveraging(0.01)])
-    with pytest.raises(UsageError, match=r"^`StochasticWeightAveraging` does not go with `WeightEMA`: .*; leave"):
+    started = trainer(3, callbacks=[WeightEMA(), other])
+    with pytest.raises(UsageError, match=rf"^`{type(other).__name__}` does not go with `WeightEMA`: .*; leave"):
         started.fit(stage1_module(data), datamodule=data)
     assert started.global_step == 0
 

@@ -245,6 +245,11 @@ def test_what_may_act_on_its_logits_is_noted(prefix, more, backbone, network, in
         ("ema_decay", torch.tensor(0.9)),
         ("pixel_mean", torch.ones(1, 1, 1)),  # of images
         ("num_batches", torch.tensor(3.0)),
+        ("margins", torch.ones(10)),
+        ("p_model", torch.ones(10)),
+        ("ema_beta", torch.tensor(0.9)),
+        ("drop_prob", torch.tensor(0.1)),
+        ("dummy_param", torch.tensor(0.0)),
         ("n_averaged", torch.tensor(3)),
         ("permutation", torch.arange(10)),
         ("other.logit_bias", torch.ones(10)),  # in another part

@@ -65,14 +65,15 @@ def test_mistakes(wanted, message):
         ("imagenet_lt/lort,imagenet_lt_lort.yaml", "imagenet_lt_lort", "'imagenet_lt/lort'"),
         ("a/config.yaml,b/config.yaml", "config", "'a/config.yaml'"),
         ("lort,lort.yaml", "lort", "'lort'"),
-        ("lt_lightning.heads.CosineHead,my_cosine.CosineHead", "CosineHead", "'lt_lightning.heads.CosineHead'"),
+        ("twins_a.Twin,twins_b.Twin", "Twin", "'twins_a.Twin'"),
     ],
 )
 def test_two_rows_of_one_name_in_files_are_refused(here, monkeypatch, wanted, called, other):
     monkeypatch.syspath_prepend(here)
-    (here / "my_cosine.py").write_text(
-        "from lt_lightning import heads\n\nclass CosineHead(heads.CosineHead):\n    pass\n"
-    )
+    for module in ("twins_a", "twins_b"):
+        (here / f"{module}.py").write_text(
+            "from lt_lightning.heads import CosineHead\n\nclass Twin(CosineHead):\n    pass\n"
+        )
     *_, last = names = wanted.split(",")
     for path in names:
         if path.endswith(".yaml"):

@@ -84,6 +84,12 @@ def test_sets_have_no_order_and_addresses_are_left_out():
     assert words([object(), torch.Generator()]) == words([object(), torch.Generator()])
 
 
+def test_compiling_and_tensors_without_values_are_no_hindrance():
+    first, second = (torch.compile(torch.nn.Linear(2, 2), backend="eager") for _ in range(2))
+    assert Values(first).attributes(first) == Values(second).attributes(second)
+    assert words(torch.empty(2, device="meta")) == words(torch.empty(2, device="meta"))
+
+
 def test_where_it_runs_does_not_count():
     assert words(torch.device("cpu")) == words(torch.device("cuda"))
 

@@ -29,6 +29,14 @@ def test_a_run_of_the_same_seed_in_another_folder_is_the_same_run(write, run, ro
     assert len(notes) == 2 - runs
 
 
+def test_a_training_that_took_another_number_of_steps_counts_once(write, run, rows_of):
+    for place, (seed, steps) in enumerate([(0, 500), (1, 600), (2, 700), (0, 510)]):
+        write(f"runs/{place}", run(0.4 + place / 10, seed=seed, steps=steps, seconds={"fit": 9.0}), "lr: 0.1\n")
+    (row,), notes = rows_of("runs")
+    assert sorted(each.figures["all"] for each in row.runs) == pytest.approx([0.5, 0.6, 0.7])
+    assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
+
+
 @pytest.mark.parametrize("key", ["checkpoint", "config", "output", "root", "seed_everything"])
 def test_an_own_parts_argument_of_a_places_name_is_a_setting(write, run, rows_of, key):
     for value in ("small", "large"):
