@@ -26,6 +26,7 @@ from lt_lightning.modules.divergence import check_finite, check_logits
 from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.finetuning import TRAINS, check_finetuning, train_again, what_trains
 from lt_lightning.modules.loop_state import (
+    epochs_so_far,
     mark_unfinished_epoch,
     run_ends,
     steps_after,
@@ -239,13 +240,8 @@ class LTModule(LightningModule):
         if self._lr is not None:  # no step has been taken where an epoch is left at once
             self.log("train/lr", float(self._lr))
         if self.trainer.is_last_batch:  # else something has stopped the run inside the epoch
-            self.epochs_trained = self._epochs_so_far()
+            self.epochs_trained = epochs_so_far(self.trainer, self._max_epochs)
         check_finite(self)
-
-    def _epochs_so_far(self) -> int:
-        """Epochs of training, the current one included; the pass that Lightning's weight averaging adds is none."""
-        epochs = self.current_epoch + 1
-        return epochs if self._max_epochs in (None, -1) else min(epochs, self._max_epochs)
 
     def on_validation_epoch_end(self) -> None:
         """Close the validation metrics."""
@@ -258,11 +254,13 @@ class LTModule(LightningModule):
     def _close(self, split: EvalSplit) -> None:
         metrics = self._metrics(split)
         if not self.trainer.sanity_checking:
+            epochs = self.epochs_trained
             if self.trainer.state.fn == "fit":
                 check_logits(self, metrics.no_numbers)
+                epochs = epochs_so_far(self.trainer, self._max_epochs)
             self.log_dict({f"{split}/{name}": value for name, value in metrics.scalars().items()})
             self.evaluation[split] = {
-                "epoch": self._epochs_so_far() if self.trainer.state.fn == "fit" else self.epochs_trained,
+                "epoch": epochs,
                 "test_time_averaging": "flip" if split == "test" and self.flip_average else "none",
                 **metrics.record(self.head),
             }

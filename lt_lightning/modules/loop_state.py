@@ -39,6 +39,17 @@ def run_ends(trainer: Trainer) -> bool:
     return trainer.should_stop and trainer.fit_loop._can_stop_early
 
 
+def epochs_so_far(trainer: Trainer, most: int | None) -> int:
+    """Epochs of training, the current one included; the pass that Lightning's weight averaging adds is none.
+
+    Args:
+        trainer: That trains.
+        most: Its ``max_epochs`` before that pass was added.
+    """
+    epochs = trainer.current_epoch + 1
+    return epochs if most in (None, -1) else min(epochs, most)
+
+
 def time_is_up(trainer: Trainer) -> bool:
     """Whether a run, with those that it goes on from, has had its ``max_time``."""
     left = (found.time_remaining() for found in cast(Any, trainer).callbacks if isinstance(found, Timer))
