@@ -253,7 +253,8 @@ def test_everything_is_done_at_the_end_but_to_take_python_apart(tmp_path, joined
         timeout=300,
     )
     assert done.returncode == status
-    assert done.stdout.split() == ["shown", "thread", "late", "early"] + ["apart"] * apart
+    said = [line for line in done.stdout.splitlines() if not line.startswith("[Gloo]")]  # as earlier versions print
+    assert said == ["shown", "thread", "late", "early"] + ["apart"] * apart
     assert (tmp_path / "file.txt").read_text() == "written"
 
 

@@ -119,7 +119,6 @@ def test_several_processes_are_refused(trainer, digits, stage1_module):
     [
         (one_cycle, "OneCycleLR"),
         (lambda o: SequentialLR(o, [LinearLR(o), one_cycle(o)], [1]), "SequentialLR"),
-        (lambda o: SequentialLR(o, [LinearLR(o), ExponentialLR(o, 0.9)], [2]), "SequentialLR"),  # another's turn, later
         (lambda o: ChainedScheduler([one_cycle(o), StepLR(o, 2)], o), "ChainedScheduler"),
     ],
 )
