@@ -25,7 +25,7 @@ _KNOWN = {"torch", "lightning", "lt_lightning", "builtins"} | set(sys.stdlib_mod
 
 _OF_DATA = {"trainer", "sampler", "train_sampler"}  # which change no input
 _LONGEST = 1000  # longer lists are images or their names, not parts of a transform
-_DEEPEST = 10
+_DEEPEST = 10  # lists within lists
 _LARGEST = 1_000_000  # numbers; larger arrays are images
 
 

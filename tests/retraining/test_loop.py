@@ -309,13 +309,27 @@ def test_what_parts_of_ones_own_draw_is_the_seeds_and_depends_on_nobody_else(kin
 
 
 def test_what_is_known_trains_without_a_random_state_of_its_own():
-    class Unused:
-        def drawn_from(self):
-            raise AssertionError
+    drawn = []
 
-    adam = run(LinearHead, CrossEntropyLoss, InstanceSampler(Rows().targets), optimizer=torch.optim.AdamW)
-    adam.random_state = Unused()
-    train_heads([adam], Rows())
+    class Counting(RandomState):
+        def drawn_from(self):
+            drawn.append(self)
+            return super().drawn_from()
+
+    def trained(**options):
+        one = run(LinearHead, CrossEntropyLoss, InstanceSampler(Rows().targets), **options)
+        one.random_state = Counting(0, torch.device("cpu"))
+        before = one.head.weight.detach().clone()
+        train_heads([one], Rows())
+        assert not torch.equal(one.head.weight, before)
+
+    class Mine(torch.optim.AdamW):
+        pass
+
+    trained(optimizer=torch.optim.AdamW)
+    assert drawn == []
+    trained(optimizer=Mine)
+    assert drawn
 
 
 def test_heads_share_the_time_that_they_took():
