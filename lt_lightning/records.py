@@ -109,7 +109,7 @@ def read_record(path: str | Path, argument: str = "checkpoint") -> Record:
         UsageError: If it is no checkpoint, or none of ours.
     """
     require_file(path, argument)
-    contents = open_safely(Path(path))
+    contents = open_safely(Path(path), argument)
     record = contents.get(RECORD)
     if not isinstance(record, Mapping) or "class_counts" not in record or "state_dict" not in contents:
         raise UsageError(

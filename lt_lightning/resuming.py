@@ -160,7 +160,7 @@ def with_checkpoint(parser: ArgumentParser, config: Namespace, typed: Namespace,
     if _is_found_by_lightning(path):
         return config
     require_file(path, "ckpt_path")
-    contents = open_safely(Path(path))
+    contents = open_safely(Path(path), "ckpt_path")
     earlier: Mapping[str, Any] = {}
     if command == "fit":
         if "optimizer_states" not in contents:

@@ -60,3 +60,9 @@ def test_files_of_others_are_named(tmp_path):
         read_record(tmp_path / "model.pth", "data.checkpoint")
     with pytest.raises(UsageError, match=r"`ckpt_path` 'gone.ckpt' is not a file; give a `last.ckpt`"):
         read_record("gone.ckpt", "ckpt_path")
+
+
+def test_a_damaged_file_is_named_by_the_option_that_gave_it(tmp_path):
+    (tmp_path / "half.ckpt").write_bytes(b"PK\x03\x04 half of it")
+    with pytest.raises(UsageError, match=r"`ckpt_path` .* is truncated or holds no weights"):
+        read_record(tmp_path / "half.ckpt", "ckpt_path")

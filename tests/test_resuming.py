@@ -99,7 +99,7 @@ def test_a_missing_file_is_one_sentence(here, tiny, command):
 
 def test_a_file_without_weights_is_one_sentence(here, tiny):
     (here / "notes.ckpt").write_text("no weights")
-    with pytest.raises(UsageError, match=r"'notes.ckpt' is neither a PyTorch nor a safetensors file"):
+    with pytest.raises(UsageError, match=r"`ckpt_path` 'notes.ckpt' is neither a PyTorch nor a safetensors file"):
         main(tiny("test", "RepresentationModule", "--ckpt_path=notes.ckpt"))
 
 

@@ -20,28 +20,32 @@ _RESAVE = (
 _ANOTHER = "copy or download it again, or give another"
 
 
-def open_safely(path: Path) -> dict[Any, Any]:
+def open_safely(path: Path, argument: str = "checkpoint") -> dict[Any, Any]:
     """What a PyTorch or safetensors file holds, tensors on the CPU.
+
+    Args:
+        path: The file.
+        argument: What it is called where it was typed, for messages.
 
     Raises:
         UsageError: If the file is missing, closed to the reader, empty, truncated or foreign, needs arbitrary
             unpickling, or holds no dictionary.
     """
     if not path.is_file():
-        raise UsageError(f"`checkpoint` {str(path)!r} is not a file; give the path of a stage-1 checkpoint.")
+        raise UsageError(f"`{argument}` {str(path)!r} is not a file; give the path of a stage-1 checkpoint.")
     try:
         with path.open("rb") as file:
             start = file.read(64)
     except OSError as error:
         raise UsageError(
-            f"`checkpoint` {str(path)!r} cannot be read ({error.strerror or error}); give a file that you may read."
+            f"`{argument}` {str(path)!r} cannot be read ({error.strerror or error}); give a file that you may read."
         ) from error
     if not start:
-        raise UsageError(f"`checkpoint` {str(path)!r} is an empty file; copy or download it again.")
+        raise UsageError(f"`{argument}` {str(path)!r} is an empty file; copy or download it again.")
     if is_safetensors(path, start):
-        contents = _open_safetensors(path)
+        contents = _open_safetensors(path, argument)
     elif start.startswith((b"PK", b"\x80")):  # a zip archive, or before PyTorch 1.6 a pickle
-        contents = _open_pytorch(path)
+        contents = _open_pytorch(path, argument)
     else:
         hint = "; give the file that holds the weights"
         if start.startswith(b"version https://git-lfs"):
@@ -49,12 +53,12 @@ def open_safely(path: Path) -> dict[Any, Any]:
         if start.lstrip().startswith(b"{"):
             hint = "; it is JSON, and an index names the files of parts: join these into one file, and give it"
         raise UsageError(
-            f"`checkpoint` {str(path)!r} is neither a PyTorch nor a safetensors file: it starts with "
+            f"`{argument}` {str(path)!r} is neither a PyTorch nor a safetensors file: it starts with "
             f"{start[:16]!r}{hint}."
         )
     if not isinstance(contents, dict):
         raise UsageError(
-            f"`checkpoint` {str(path)!r} holds a {type(contents).__name__}, not a dictionary of tensors; {_RESAVE}."
+            f"`{argument}` {str(path)!r} holds a {type(contents).__name__}, not a dictionary of tensors; {_RESAVE}."
         )
     return contents
 
@@ -65,7 +69,7 @@ def is_safetensors(path: Path, start: bytes) -> bool:
     return start[8:10] in (b'{"', b"{}") or (path.suffix == ".safetensors" and not start.startswith(b"PK"))
 
 
-def _open_pytorch(path: Path) -> object:
+def _open_pytorch(path: Path, argument: str) -> object:
     try:
         with (
             warnings.catch_warnings(),
@@ -78,14 +82,14 @@ def _open_pytorch(path: Path) -> object:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         needs = f" (it needs `{wanted[1]}`)" if wanted else ""
         raise UsageError(
-            f"`checkpoint` {str(path)!r} holds more than tensors and plain values{needs}, and opening it could run "
+            f"`{argument}` {str(path)!r} holds more than tensors and plain values{needs}, and opening it could run "
             f"foreign code; {_RESAVE}."
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
         if "TorchScript" in str(error):
-            raise UsageError(f"`checkpoint` {str(path)!r} is a TorchScript program, not weights; {_RESAVE}.") from error
+            raise UsageError(f"`{argument}` {str(path)!r} is a TorchScript program, not weights; {_RESAVE}.") from error
         raise UsageError(
-            f"`checkpoint` {str(path)!r} is truncated or holds no weights ({_first_line(error)}); {_ANOTHER}."
+            f"`{argument}` {str(path)!r} is truncated or holds no weights ({_first_line(error)}); {_ANOTHER}."
         ) from error
 
 
@@ -106,7 +110,7 @@ def _inert_types() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     ]
 
 
-def _open_safetensors(path: Path) -> object:
+def _open_safetensors(path: Path, argument: str) -> object:
     try:
         import safetensors
         from safetensors.torch import load_file
@@ -119,7 +123,7 @@ def _open_safetensors(path: Path) -> object:
         return load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, LookupError) as error:
         raise UsageError(
-            f"`checkpoint` {str(path)!r} is truncated or no safetensors file ({_first_line(error)}); {_ANOTHER}."
+            f"`{argument}` {str(path)!r} is truncated or no safetensors file ({_first_line(error)}); {_ANOTHER}."
         ) from error
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lt_lightning.export.program import Program
 from lt_lightning.losses import Loss
+from lt_lightning.losses.form import form_of
 
 Function = Callable[[Tensor], Tensor]
 
@@ -82,7 +83,7 @@ def logits_apart(loss: Loss, found: Tensor, expected: Tensor) -> float:
     What all logits of an image have in common changes no softmax: it is taken off before.
     """
     size = size_of(loss, expected)
-    if _is_softmax(loss) and found.shape == expected.shape:
+    if form_of(loss) == "softmax" and found.shape == expected.shape:
         found, expected = _centred(found), _centred(expected)
     return _relative(found, expected, size)
 
@@ -95,17 +96,14 @@ def size_of(loss: Loss, logits: Tensor) -> float:
         logits: ``(N, K)``; those that are not finite are left out.
     """
     largest = _largest(logits)
-    return max(_largest(_centred(logits)), _OFFSET * largest) if _is_softmax(loss) else largest
-
-
-def _is_softmax(loss: Loss) -> bool:
-    return type(loss).probabilities is Loss.probabilities and not loss.one_vs_all
+    return max(_largest(_centred(logits)), _OFFSET * largest) if form_of(loss) == "softmax" else largest
 
 
 def _probabilities(loss: Loss, scaled: Tensor) -> Tensor:
-    if type(loss).probabilities is not Loss.probabilities:
+    form = form_of(loss)
+    if form == "other":
         return loss.probabilities(scaled / loss.logit_scale)
-    return torch.sigmoid(scaled) if loss.one_vs_all else torch.softmax(scaled, dim=-1)  # of the very same numbers
+    return torch.sigmoid(scaled) if form == "sigmoid" else torch.softmax(scaled, dim=-1)  # of the very same numbers
 
 
 def _centred(logits: Tensor) -> Tensor:
