@@ -27,6 +27,7 @@ TABLE = {
     "class_balanced_sigmoid": (LINEAR, CB, 1, 0, 20, None),
     "disalign": ("DisAlignHead", "GeneralizedReweightLoss", 0.1, 5e-4, 10, None),
     "lort": (LINEAR, "LORTLoss", 5e-4, 0, 20, None),
+    "mislas": (LINEAR, "LabelAwareSmoothingLoss", 2e-2, 0, 10, BALANCED),
 }
 # Constants of head and loss, likewise.
 CONSTANTS = {
@@ -42,6 +43,7 @@ CONSTANTS = {
     "class_balanced_sigmoid": {"kind": "sigmoid", "beta": 0.9999},
     "disalign": {"rho": 1.2},
     "lort": {"delta": 0.98},
+    "mislas": {"head": 0.4, "tail": 0.1, "shape": "concave"},
 }
 
 
@@ -75,6 +77,23 @@ def test_published_settings(method):
 def test_published_constants(method):
     model = presets.load(f"cifar100_lt/{method}")["model"]["init_args"]
     assert arguments_of(model["head"]) | arguments_of(model.get("loss", "")) == CONSTANTS[method]
+
+
+# Kang et al.'s, whose code has settings of its own for each set: (learning rate, weight decay, epochs, batch size).
+DECOUPLED = {
+    "imagenet_lt/crt": (0.1, 5e-4, 10, 128),
+    "imagenet_lt/lws": (0.2, 5e-4, 5, 128),
+    "inaturalist2018/crt": (0.1, 1e-4, 30, 256),
+    "inaturalist2018/lws": (0.2, 1e-4, 5, 256),
+    "places_lt/crt": (0.1, 5e-4, 10, 256),
+    "places_lt/lws": (0.1, 5e-4, 5, 256),
+}
+
+
+@pytest.mark.parametrize("name", DECOUPLED)
+def test_settings_of_decoupled_training_on_large_sets(name):
+    epochs, batch_size, rate, _, decay, *_ = recipe(name)
+    assert (rate, decay, epochs, batch_size) == DECOUPLED[name]
 
 
 def test_large_sets_have_their_own_delta():

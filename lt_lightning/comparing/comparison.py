@@ -98,7 +98,7 @@ def _found(
         setup.selection,
         setup.source,
         setup.data,
-        setup.data if setup.whole is None else setup.whole,
+        setup.trained_on,
         features,
         setup.options,
         setup.grid,

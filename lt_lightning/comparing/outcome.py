@@ -207,7 +207,7 @@ class Comparison:
         selection: Whether settings were selected, and why.
         source: The checkpoint: backbone, classifier, record.
         data: What was compared on.
-        trained_on: The same, but for validation images put back among the training images.
+        trained_on: The same, but for validation images put back among the training images; groups go by its counts.
         features: By split: ``train`` without augmentation, ``shown`` as training saw it, ``val`` and ``test``; empty
             under the papers' protocol, which works on images.
         options: How it was done.

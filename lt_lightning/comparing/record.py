@@ -23,7 +23,6 @@ _RESAMPLED = (
 def record(found: Comparison) -> dict[str, Any]:
     """Plain values, for :func:`write_json`."""
     data, options = found.data, found.options
-    counts, thresholds = data.class_counts, data.group_thresholds
     priors = under_priors(found)
     transforms = {"shown": data.describe_transform(options.views != 1), "test": data.describe_transform(False)}
     return {
@@ -41,9 +40,9 @@ def record(found: Comparison) -> dict[str, Any]:
         "data": data.describe_split(),
         "transform": {name: how for name, how in transforms.items() if is_plain(how)},
         "features": {name: features.record for name, features in found.features.items()},
-        "class_counts": counts,
+        "class_counts": found.trained_on.class_counts,
         "class_names": data.class_names,
-        "group_thresholds": list(thresholds),
+        "group_thresholds": list(data.group_thresholds),
         "group_sizes": group_sizes(found),
         "seeds": list(options.seeds),
         "grid": found.grid or (default_grid() if found.selection.allowed else "own settings"),
@@ -58,7 +57,7 @@ def record(found: Comparison) -> dict[str, Any]:
 
 def group_sizes(found: Comparison) -> dict[str, int]:
     """Classes of each group that have test images, of which alone an accuracy is the mean."""
-    counts, thresholds = found.data.class_counts, found.data.group_thresholds
+    counts, thresholds = found.trained_on.class_counts, found.trained_on.group_thresholds
     tested = torch.bincount(found.test_targets, minlength=len(counts)) > 0
     return dict(zip(GROUPS, (group_of(counts, thresholds) & tested).sum(dim=1).tolist(), strict=True))
 
@@ -88,7 +87,7 @@ def protocol(found: Comparison) -> dict[str, Any]:
 
 def under_priors(found: Comparison) -> dict[str, dict[str, float]]:
     """Accuracy of each row under forward, uniform and backward test distributions, mean over seeds."""
-    distributions = shifted_priors(found.data.class_counts)
+    distributions = shifted_priors(found.trained_on.class_counts)
     values = {}
     for row in found.rows:
         if row.tests:

@@ -43,7 +43,7 @@ class Setup:
         whole: The same with validation images put back that came from the training images, where the chosen settings
             are trained once more on them; ``None`` elsewhere.
         pool: Balanced images for the oracle; ``None`` without one.
-        counts: Training images per class.
+        counts: Training images per class while settings are chosen.
         methods: In the order of the rows.
         points: Settings to try, by method.
         selection: Whether settings are selected, and why.
@@ -134,6 +134,11 @@ class Setup:
             return paper.BEST_ON_TEST
         data, source = self.data, self.source
         return may_select(data.has_validation, data.describe_split(), source.split, self.options.unseen, source.past)
+
+    @property
+    def trained_on(self) -> LTDataModule:
+        """Data with the training images of the heads that are tested, by whose numbers their groups go."""
+        return self.data if self.whole is None else self.whole
 
     @property
     def every_point(self) -> list[Point]:

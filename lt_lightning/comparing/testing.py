@@ -23,12 +23,12 @@ def fit_to_validation(setup: Setup, trained: Trained, features: dict[str, Featur
 
 def evaluate_rows(setup: Setup, rows: list[Row], features: dict[str, Features]) -> None:
     """Test every head of every row."""
-    test = features["test"]
+    test, counts = features["test"], setup.trained_on.class_counts
     for row in rows:
         for trained in row.heads:
             logits = predict_parts(trained.head.to(setup.device), test, setup.device)
             loss, thresholds = trained.loss.to(setup.device), setup.data.group_thresholds
-            row.tests.append(evaluate(logits, test.targets, loss, setup.counts, thresholds, trained.temperature))
+            row.tests.append(evaluate(logits, test.targets, loss, counts, thresholds, trained.temperature))
             trained.head.cpu()  # a GPU may not hold those of all rows
             trained.loss.cpu()
 

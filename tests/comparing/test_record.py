@@ -39,7 +39,7 @@ def test_stage1_and_protocol(run):
 
 def test_groups_are_as_large_as_their_classes_with_test_images():
     data = SimpleNamespace(class_counts=[50, 9, 2, 8], group_thresholds=(5, 20))
-    found = SimpleNamespace(data=data, test_targets=torch.tensor([0, 1, 0]))
+    found = SimpleNamespace(trained_on=data, test_targets=torch.tensor([0, 1, 0]))
     assert group_sizes(found) == {"many": 1, "medium": 1, "few": 0}
 
 
@@ -66,7 +66,7 @@ def test_under_other_priors_figures_are_means_over_seeds():
         Predictions(torch.empty(0), torch.empty(0), {"per_class": {"accuracy": x}}) for x in ([1.0, 0.0], [0.5, 1.0])
     ]
     row = Row("lort", "val", None, [], [], tests)
-    found = under_priors(SimpleNamespace(data=SimpleNamespace(class_counts=[9, 1]), rows=[row]))["lort"]
+    found = under_priors(SimpleNamespace(trained_on=SimpleNamespace(class_counts=[9, 1]), rows=[row]))["lort"]
     assert found["uniform"] == pytest.approx((0.5 + 0.75) / 2)
     assert found["forward-50"] == pytest.approx((50 / 51 + 26 / 51) / 2)
     assert found["backward-50"] == pytest.approx((1 / 51 + 50.5 / 51) / 2)

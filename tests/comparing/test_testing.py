@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from lt_lightning.comparing.evaluation import predict
+from lt_lightning.comparing.record import record
+from lt_lightning.comparing.saving import keep_runs
 from lt_lightning.functional import fit_temperature, paired_bootstrap
+from lt_lightning.modules import RetrainModule
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Stage 1 is no worse:UserWarning", "ignore:No method is better:UserWarning"
@@ -47,6 +51,21 @@ def test_only_unseen_heads_say_how_sure_the_choice_is(run, make_data):
     for row in found.rows:
         if row is not found.winner:
             assert row.val_to_winner["mean"] == pytest.approx(row.score - found.winner.score)
+
+
+def test_figures_of_a_head_trained_once_more_are_those_of_its_own_test(run, make_data, tmp_path):
+    """A class belongs to a group by all images that the head was trained on, not by those that had a part before."""
+    found = run("lort", {"lr": [0.1]}, data=make_data(val_from="train"), unseen=True)
+    keep_runs(found, tmp_path, {"class_path": "SmallCNN", "init_args": {"num_features": 8, "in_channels": 3}})
+    module = RetrainModule.load_from_checkpoint(tmp_path / "runs/lort/seed_0.ckpt", weights_only=True)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    whole = make_data(val_from="none")
+    (tested,) = trainer.test(module, whole, verbose=False)
+    written = record(found)
+    assert written["class_counts"] == whole.class_counts != found.data.class_counts
+    assert written["group_sizes"] == {"many": 2, "medium": 5, "few": 3}
+    for name, value in written["rows"]["lort"]["mean"].items():
+        assert value == pytest.approx(tested[f"test/{name}"]), name
 
 
 def test_probabilities_of_no_known_likelihood_are_not_scaled(run, tmp_path, monkeypatch):
