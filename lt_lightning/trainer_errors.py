@@ -40,7 +40,7 @@ def trainer_sentences() -> Iterator[None]:
             "`LearningRateFinder` sets the `lr` of a model, and here it is one of the optimizer; leave the callback "
             "out and give `--model.optimizer` with its `--model.optimizer.lr`."
         ) from error
-    except ValueError as error:
+    except (ValueError, ModuleNotFoundError) as error:  # the latter of a package that an option needs
         if isinstance(error, UsageError) or not _is_said_by_lightning(error):
             raise
         raise _one(error) from error
@@ -50,7 +50,7 @@ def _one(error: Exception) -> UsageError:
     return UsageError(one_line(error))
 
 
-def _is_said_by_lightning(error: ValueError) -> bool:
+def _is_said_by_lightning(error: Exception) -> bool:
     """Whether code of Lightning's own has raised it, which is how it refuses options."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:

@@ -1,5 +1,7 @@
 """Complaints of Lightning's, in one sentence."""
 
+from importlib.util import find_spec
+
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -23,9 +25,23 @@ def test_a_users_mistake_is_one_sentence(error):
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("out of memory"), KeyError("a"), AttributeError("b"), ValueError("c"), UsageError("d.")]
+    "error",
+    [
+        RuntimeError("out of memory"),
+        KeyError("a"),
+        AttributeError("b"),
+        ValueError("c"),
+        UsageError("d."),
+        ModuleNotFoundError("e"),
+    ],
 )
 def test_everything_else_stays_what_it_is(error):
     with pytest.raises(type(error)) as found, trainer_sentences():
         raise error
     assert found.value is error
+
+
+@pytest.mark.skipif(find_spec("transformer_engine") is not None, reason="nothing is missing")
+def test_a_package_that_an_option_needs_is_named_in_one_sentence(trainer):
+    with pytest.raises(UsageError, match=r"^Requirement .*transformer_engine"), trainer_sentences():
+        trainer(precision="transformer-engine")

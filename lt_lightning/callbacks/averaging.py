@@ -39,7 +39,7 @@ class WeightEMA(Callback):
     Raises:
         UsageError: If ``decay`` is out of range; when training starts, if another callback saves checkpoints of
             weights alone, which would not be the averaged ones, prunes weights, which makes others of them, or leaves
-            an average of its own.
+            an average of its own, or if the head projects its weights once an epoch, which their average would miss.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
@@ -66,22 +66,29 @@ class WeightEMA(Callback):
 
     # -- training ----------------------------------------------------------------------------------------------------
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget an earlier run."""
         if stage != "fit":
             return
         self._average, self._current, self._training, self._resumed, self._resumed_average = {}, {}, {}, {}, {}
-        self.check_run(trainer)
+        self.check_run(trainer, pl_module)
 
-    def check_run(self, trainer: Trainer, *_: object) -> None:
-        """Refuse callbacks beside it before anything trains; a pipeline asks this of all stages first.
+    def check_run(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        """Refuse what does not go with it before anything trains; a pipeline asks this of all stages first.
 
         Args:
             trainer: That is to train.
+            pl_module: What is trained.
 
         Raises:
-            UsageError: If another callback would undo the average, or be undone by it.
+            UsageError: If another callback would undo the average, or be undone by it, or the head's weights keep to
+                their bounds only as an epoch ends.
         """
+        if getattr(getattr(pl_module, "head", None), "project_every", "step") == "epoch":
+            raise UsageError(
+                "`model.head.project_every` epoch does not go with `WeightEMA`: the average takes in weights of all "
+                "steps, most of them not yet projected, and would break the head's bounds; give step."
+            )
         for callback in cast(Any, trainer).callbacks:
             if isinstance(callback, ModelPruning):
                 raise UsageError(

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.errors import UsageError
+from lt_lightning.modules.loop_state import comes_to
 
 
 class DeferredCallback(Callback, ABC):
@@ -49,7 +50,10 @@ class DeferredCallback(Callback, ABC):
 
     def started(self, trainer: Trainer) -> bool:
         """Whether the change is in force in the trainer's current epoch."""
-        return trainer.current_epoch >= self.first_epoch(self._max_epochs or trainer.max_epochs)
+        return trainer.current_epoch >= self._first_epoch_of(trainer)
+
+    def _first_epoch_of(self, trainer: Trainer) -> int:
+        return self.first_epoch(self._max_epochs or trainer.max_epochs)
 
     def check_run(self, trainer: Trainer, pl_module: LightningModule, data: object = None) -> None:
         """Find what cannot work before anything trains; a pipeline asks this of all stages first.
@@ -96,11 +100,25 @@ class DeferredCallback(Callback, ABC):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the right thing in force for what is left of an epoch that a resumed run goes on with."""
+        self._check_steps(trainer)
         self.apply(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the right thing in force for this epoch."""
         self.apply(trainer, pl_module)
+
+    def _check_steps(self, trainer: Trainer) -> None:
+        """Find that ``max_steps`` ends a run before the change: how many epochs these are, only their batches tell."""
+        first = self._first_epoch_of(trainer)
+        if _is_trial(trainer) or comes_to(trainer, first):
+            return
+        run = (
+            f"`start` {self.start:g} of `{type(self).__name__}` changes nothing in a run that `trainer.max_steps` "
+            f"{trainer.max_steps} ends before epoch {first}"
+        )
+        if self.start >= 1:
+            raise UsageError(f"{run}; raise that, or give an earlier epoch.")
+        rank_zero_warn(f"{run}: that is a fraction of `trainer.max_epochs`, so set this to the epochs that there are.")
 
 
 def _is_trial(trainer: Trainer) -> bool:

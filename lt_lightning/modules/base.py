@@ -26,6 +26,8 @@ from lt_lightning.modules.divergence import check_finite, check_logits
 from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.finetuning import TRAINS, check_finetuning, train_again, what_trains
 from lt_lightning.modules.loop_state import (
+    batches_per_step,
+    check_rest_of_epoch,
     epochs_so_far,
     mark_unfinished_epoch,
     run_ends,
@@ -137,6 +139,8 @@ class LTModule(LightningModule):
         self.metrics = nn.ModuleDict(made)
         self._loss_of_steps, self._loss_of_epoch = LossSum(), LossSum()
         """Of the epoch's steps since a loss was last logged, and of all its steps."""
+        self._noted: tuple[int, int] | None = None
+        """Epoch and batch whose loss they hold last."""
         self._lr: Tensor | float | None = None
         self._trained = False
         self._unfrozen: list[str] = []
@@ -219,6 +223,9 @@ class LTModule(LightningModule):
     # -- logging -----------------------------------------------------------------------------------------------------
 
     def _log_loss(self, loss: Tensor, batch_idx: int) -> None:
+        if self._noted == (self.current_epoch, batch_idx):
+            return  # an optimiser such as LBFGS asks again, with weights that it tries out
+        self._noted = (self.current_epoch, batch_idx)
         if batch_idx == 0:
             self._loss_of_steps, self._loss_of_epoch = LossSum(), LossSum()
         for losses in (self._loss_of_steps, self._loss_of_epoch):
@@ -301,8 +308,11 @@ class LTModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Note that there is something to train; a resumed run trains what its checkpoint did, by its schedule."""
-        self._trained = True
+        self._trained, self._noted = True, None
         train_again(self, self.trainer, self._unfrozen)
+        # Lightning's callback sets it as an epoch begins, which one that is gone on with does not.
+        self.trainer.accumulate_grad_batches = batches_per_step(self.trainer, self.current_epoch)
+        check_rest_of_epoch(self.trainer)
         for config in self.trainer.lr_scheduler_configs:
             if config.interval == "epoch":  # else a module of one's own steps it, and knows how often
                 check_length(config.scheduler, self.trainer, self._max_epochs)
@@ -373,6 +383,8 @@ class LTModule(LightningModule):
         """Refuse a checkpoint of other data."""
         if self._trainer is not None:
             check_going_on(self.trainer, checkpoint)
+            if self.trainer.precision == "64-true":
+                self.double()  # Lightning would do so after the weights have been restored, which rounds them
         record = checkpoint.get(RECORD, {})
         self.check_record(record, "The checkpoint")
         check_transform(record.get("transform", {}), self._data(), "the checkpoint's")

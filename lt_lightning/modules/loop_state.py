@@ -1,9 +1,13 @@
 """Where a run stands in its training, by what Lightning's loops have counted."""
 
+from math import ceil, inf
 from typing import Any, cast
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, Timer
+from lightning.pytorch.utilities import rank_zero_warn
+
+from lt_lightning.errors import UsageError
 
 
 def mark_unfinished_epoch(checkpoint: dict[str, Any]) -> None:
@@ -30,6 +34,50 @@ def mark_unfinished_epoch(checkpoint: dict[str, Any]) -> None:
 def steps_after(trainer: Trainer, batch_idx: int) -> bool:
     """Whether the optimiser steps after a batch; else its gradients wait for those of the next ones."""
     return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+
+
+def batches_per_step(trainer: Trainer, epoch: int) -> int:
+    """Batches whose gradients a step of an epoch gathers; a callback may have them differ between epochs."""
+    for callback in cast(Any, trainer).callbacks:
+        if isinstance(callback, GradientAccumulationScheduler):
+            return callback.get_accumulate_grad_batches(epoch)
+    return trainer.accumulate_grad_batches
+
+
+def comes_to(trainer: Trainer, epoch: int) -> bool:
+    """Whether ``max_steps`` lets a run begin an epoch; yes while nobody knows how many batches one has."""
+    batches = trainer.num_training_batches
+    if trainer.max_steps == -1 or batches == inf:
+        return True
+    return sum(ceil(batches / batches_per_step(trainer, earlier)) for earlier in range(epoch)) < trainer.max_steps
+
+
+def check_rest_of_epoch(trainer: Trainer) -> None:
+    """Hold the place inside an epoch that a resumed run goes on from against its batches, as training begins.
+
+    Raises:
+        UsageError: If the epoch has no more batches than have been trained: Lightning would not notice that it ends,
+            and leave out the schedule's step.
+
+    Warns:
+        UserWarning: If gradients are lost that the next step was to gather, which no checkpoint holds.
+    """
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    if trainer.ckpt_path is None or progress.is_last_batch:
+        return
+    trained, path = progress.current.ready, str(trainer.ckpt_path)
+    if trained >= trainer.num_training_batches:
+        raise UsageError(
+            f"`ckpt_path` {path!r} was written {trained} batches into an epoch, but one of this run has only "
+            f"{trainer.num_training_batches}; give `trainer.limit_train_batches` and `trainer.overfit_batches` as they "
+            f"were there, or a checkpoint of an epoch's end."
+        )
+    if lost := trained % trainer.accumulate_grad_batches:
+        rank_zero_warn(
+            f"`ckpt_path` {path!r} was written inside a step, so that the gradients of {lost} of its "
+            f"{trainer.accumulate_grad_batches} batches are lost; to save between steps, give a "
+            f"`trainer.val_check_interval` of so many batches that `trainer.accumulate_grad_batches` divides them."
+        )
 
 
 def run_ends(trainer: Trainer) -> bool:
@@ -61,12 +109,14 @@ def why_nothing_trained(trainer: Trainer) -> str | None:
     if trainer.ckpt_path is None:
         return None
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
-        done, limit = f"{trainer.global_step} steps", "max_steps"
+        done, remedy = f"{trainer.global_step} steps", "raise `trainer.max_steps`"
     elif time_is_up(trainer):
-        done, limit = "time", "max_time"
+        done, remedy = "time", "raise `trainer.max_time`"
     else:
-        done, limit = f"{trainer.current_epoch} epochs", "max_epochs"
+        done, remedy = f"{trainer.current_epoch} epochs", "raise `trainer.max_epochs`"
+    if cast(Any, trainer).fast_dev_run:  # which sets these itself
+        remedy = "leave out `trainer.fast_dev_run`"
     return (
         f"`ckpt_path` {str(trainer.ckpt_path)!r} has had its {done} of training already, so nothing was left to train; "
-        f"raise `trainer.{limit}` to go on."
+        f"{remedy} to go on."
     )

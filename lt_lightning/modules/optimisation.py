@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError
+from lt_lightning.modules.loop_state import comes_to
 from lt_lightning.modules.speed import prefer_fused
 from lt_lightning.schedules import CosineLR, check_inner_lengths
 
@@ -64,6 +65,9 @@ def check_length(scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer, e
     Raises:
         UsageError: If it ends before the run does, which torch would say after all of it has been trained; or if it is
             as long as training, and nobody has said how long that is.
+
+    Warns:
+        UserWarning: If the run, or ``max_steps``, ends before it does.
     """
     if epochs is None or epochs < 1:
         if isinstance(scheduler, CosineLR) and scheduler.epochs is None:
@@ -72,6 +76,23 @@ def check_length(scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer, e
     if cast(Any, trainer).fast_dev_run:
         return
     check_epochs(scheduler, epochs, "model.lr_scheduler", goes_on=bool(trainer.ckpt_path))
+    _warn_of_steps(scheduler, trainer, epochs)
+
+
+def _warn_of_steps(scheduler: LRScheduler | ReduceLROnPlateau, trainer: Trainer, epochs: int) -> None:
+    """Warn of a schedule that fits the epochs of a run, which ``max_steps`` ends earlier; asked as training begins."""
+    if isinstance(scheduler, CosineLR):
+        length = scheduler.epochs or epochs
+    elif isinstance(scheduler, OneCycleLR):
+        length = scheduler.total_steps
+    else:
+        return
+    if length <= epochs and not comes_to(trainer, length - 1):
+        rank_zero_warn(
+            f"`model.lr_scheduler` {type(scheduler).__name__} is {length} epochs long, of which the run does not come "
+            f"to the last, as `trainer.max_steps` {trainer.max_steps} ends it; set `trainer.max_epochs` to the epochs "
+            f"that there are, or raise `trainer.max_steps`."
+        )
 
 
 def check_epochs(

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import (
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError
+from lt_lightning.modules.loop_state import batches_per_step
 
 _AT_LEAST_1 = ("accumulate_grad_batches", "check_val_every_n_epoch")
 """Options by which Lightning divides without having looked at them."""
@@ -110,7 +111,7 @@ def check_monitors(
                     f"have been looked at by then; give that a number, and leave `trainer.val_check_interval` out."
                 )
         elif ours and name in (STEP_LOSS, EPOCH_LOSS):
-            _check_loss_is_there(part, trainer, where, name, _batches(module, trainer, data))
+            _check_loss_is_there(part, trainer, where, name, _steps(module, trainer, data))
         elif ours and split != "train" and getattr(part, "strict", True):
             known = ", ".join(f"val/{one}" for one in figures)
             raise UsageError(f"{where}, which nothing logs; give one of {known}, {EPOCH_LOSS}.")
@@ -120,23 +121,26 @@ def check_monitors(
             raise UsageError(f"{where} with `mode` {mode}, but the {better} that is, the better; give `mode` {other}.")
 
 
-def _batches(module: object, trainer: Trainer, data: object) -> float:
-    """Of an epoch, at most; without end where nobody knows them."""
+def _steps(module: object, trainer: Trainer, data: object) -> float:
+    """Of the first epoch, at most; without end where nobody knows them."""
     size, limit = getattr(data, "batch_size", None), trainer.limit_train_batches
-    images = sum(cast(Any, module).class_counts)
-    number = math.ceil(images / size) if size else math.inf
-    return min(number, limit) if isinstance(limit, int) else number
+    number = math.ceil(sum(cast(Any, module).class_counts) / size) if size else math.inf
+    if isinstance(limit, int):  # which counts batches, so that 1 is one, and 1.0 all
+        number = min(number, limit)
+    elif size:
+        number = int(number * limit)
+    return math.ceil(number / batches_per_step(trainer, 0)) if number < math.inf else number
 
 
-def _check_loss_is_there(part: object, trainer: Trainer, where: str, name: str, batches: float) -> None:
+def _check_loss_is_there(part: object, trainer: Trainer, where: str, name: str, steps: float) -> None:
     """Refuse to go by a training loss that will not have been logged when it is looked at first."""
     if name == EPOCH_LOSS:
         if (remedy := _when_epochs_end(part, trainer)) is not None:
             raise UsageError(f"{where}, which there is only when an epoch has ended; {remedy}.")
         return
     interval = cast(Any, trainer).log_every_n_steps
-    steps = part._every_n_train_steps if isinstance(part, ModelCheckpoint) else 0
-    if not interval or (steps or batches) < interval:
+    own = part._every_n_train_steps if isinstance(part, ModelCheckpoint) else 0
+    if not interval or (own or steps) < interval:
         raise UsageError(
             f"{where}, the mean of the last steps, which `trainer.log_every_n_steps` {interval} will not have logged "
             f"when it is looked at; give {EPOCH_LOSS}, the mean of each epoch."

@@ -15,6 +15,7 @@ from lt_lightning.callbacks import WeightEMA
 from lt_lightning.callbacks.averaging import TRAINING_WEIGHTS
 from lt_lightning.checkpoints import read
 from lt_lightning.errors import UsageError
+from lt_lightning.heads import MaxNormHead
 
 
 class Weights(Callback):
@@ -296,3 +297,14 @@ def test_a_buffer_that_is_replaced_is_saved_as_it_was_validated(run, tmp_path):
     assert bool(module.backbone.centring.mean.any())
     assert_close({"mean": kept["backbone.centring.mean"]}, {"mean": module.backbone.centring.mean})
     assert_close({"mean": weights.validated[-1]["backbone.centring.mean"]}, {"mean": module.backbone.centring.mean})
+
+
+def test_weights_that_are_projected_once_an_epoch_are_not_averaged(trainer, digits, stage1_module):
+    def fit(every):
+        module = stage1_module(data := digits(), head=lambda *given: MaxNormHead(*given, 0.3, project_every=every))
+        trainer(3, callbacks=[WeightEMA()]).fit(module, datamodule=data)
+        return module.head.weight
+
+    assert bool((fit("step").norm(dim=1) <= 0.3 + 1e-5).all())  # it has begun with weights beyond that
+    with pytest.raises(UsageError, match=r"^`model.head.project_every` epoch does not go with `WeightEMA`: .*; give"):
+        fit("epoch")

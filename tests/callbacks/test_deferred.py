@@ -2,9 +2,11 @@
 
 import pytest
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
 from lt_lightning.callbacks import DeferredCallback
 from lt_lightning.errors import UsageError
+from lt_lightning.schedules import CosineLR
 
 
 class Noting(DeferredCallback):
@@ -68,3 +70,47 @@ def test_a_fraction_of_too_few_epochs_is_a_warning(trainer):
 
 def test_a_run_that_ends_otherwise_is_not_asked(trainer):
     Noting(160).check_run(trainer(max_epochs=-1, max_steps=3), None)
+
+
+@pytest.mark.filterwarnings("ignore:.*overriding `LightningModule.optimizer_:UserWarning")  # of Lightning's callback
+@pytest.mark.parametrize(
+    ("start", "options", "comes"),
+    [
+        (1, {}, True),  # five batches make an epoch
+        (2, {}, False),
+        (2, {"accumulate_grad_batches": 2}, True),
+        (3, {"accumulate_grad_batches": 2}, False),
+        (3, {"callbacks": [GradientAccumulationScheduler({1: 5})]}, True),
+    ],
+)
+def test_an_epoch_that_steps_do_not_suffice_for_is_refused_before_training(
+    trainer, digits, stage1_module, start, options, comes
+):
+    data, noting = digits(), Noting(start)
+    callbacks = [noting, *options.get("callbacks", [])]
+    run = trainer(max_epochs=4, max_steps=9, **{**options, "callbacks": callbacks})
+    module = stage1_module(data, lr_scheduler=lambda o: CosineLR(o, epochs=2))
+    if comes:
+        run.fit(module, datamodule=data)
+        assert noting.seen[-1][1]
+        return
+    sentence = rf"^`start` {start} of `Noting` changes nothing in .* `trainer.max_steps` 9 ends before epoch {start};"
+    with pytest.raises(UsageError, match=sentence):
+        run.fit(module, datamodule=data)
+    assert run.global_step == 0
+    assert noting.seen == []
+
+
+def test_a_trial_run_may_have_too_few_steps(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data, lr_scheduler=lambda o: CosineLR(o, epochs=2))
+    trainer(max_epochs=4, max_steps=9, limit_train_batches=4, callbacks=[Noting(3)]).fit(module, datamodule=data)
+
+
+def test_a_fraction_that_steps_do_not_suffice_for_is_a_warning(trainer, digits, stage1_module):
+    data = digits()
+    module = stage1_module(data, lr_scheduler=lambda o: CosineLR(o, epochs=2))
+    run = trainer(max_epochs=4, max_steps=9, callbacks=[Noting(0.8)])
+    with pytest.warns(UserWarning, match=r"^`start` 0.8 of `Noting` .* 9 ends before epoch 3: .* `trainer.max_epochs`"):
+        run.fit(module, datamodule=data)
+    assert run.global_step == 9

@@ -61,6 +61,7 @@ def test_a_large_one_waits_and_is_written_at_the_end(fit, tmp_path):
     assert fit(LastCheckpoint(tmp_path / "due", large=1, seconds=0.0)) == [0, 1, 2, 3]
 
 
+@pytest.mark.filterwarnings("ignore:`model.lr_scheduler` CosineLR is 9 epochs long:UserWarning")
 @pytest.mark.parametrize("end", [{"max_steps": 13}, {"callbacks": [StopAfter(2)]}])
 def test_however_training_ends(fit, tmp_path, end):
     assert fit(LastCheckpoint(tmp_path, **SLOW), epochs=9, **end) == [0, 0, 2]

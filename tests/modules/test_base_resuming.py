@@ -134,3 +134,24 @@ def test_other_data_are_refused_when_resuming(tmp_path, trainer, digits, stage1_
     module = stage1_module(data, allow_changed_data=True)
     trainer(max_epochs=2).fit(module, datamodule=data, ckpt_path=tmp_path / "x.ckpt")
     assert module.epochs_trained == 2
+
+
+def test_weights_of_64_bits_are_restored_with_all_their_digits(tmp_path, trainer, digits, stage1_module):
+    class Start(Callback):
+        def on_train_start(self, trainer, pl_module):
+            self.weights = {key: tensor.clone() for key, tensor in pl_module.state_dict().items()}
+
+    data, start = digits(), Start()
+    options = {"precision": "64-true", "enable_checkpointing": True}
+    trainer(callbacks=[keep(tmp_path)], **options).fit(stage1_module(data), datamodule=data)
+    path = tmp_path / "step=5.ckpt"
+    saved = torch.load(path, weights_only=True)["state_dict"]
+    assert not torch.equal(saved["head.weight"], saved["head.weight"].float().double())
+    again = trainer(2, callbacks=[keep(tmp_path / "again"), start], **options)
+    again.fit(stage1_module(data), datamodule=data, ckpt_path=path)
+    assert all(torch.equal(start.weights[key], tensor) for key, tensor in saved.items())
+    tested = stage1_module(data)
+    trainer(callbacks=[keep(tmp_path / "unused")], **options).test(
+        tested, datamodule=data, ckpt_path=path, verbose=False
+    )
+    assert all(torch.equal(tested.state_dict()[key], tensor) for key, tensor in saved.items())

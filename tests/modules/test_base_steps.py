@@ -65,6 +65,34 @@ def test_the_loss_of_the_whole_epoch_is_logged_where_steps_are_few(trainer, digi
     assert run.callback_metrics["train/loss_epoch"].item() == pytest.approx(sum(kept.losses) / 5, rel=1e-5)
 
 
+class Trying(torch.optim.SGD):
+    """Tries out other weights in each step, and leaves it at that."""
+
+    def step(self, closure):
+        weights = [parameter for group in self.param_groups for parameter in group["params"]]
+        loss = closure()
+        for factor in (2.0, 0.5):
+            with torch.no_grad():
+                torch._foreach_mul_(weights, factor)
+            closure()
+        super().step()
+        return loss
+
+
+@pytest.mark.parametrize("limit", [1, 5])
+def test_a_loss_is_logged_once_of_a_batch_that_an_optimiser_asks_for_more_often(trainer, digits, stage1_module, limit):
+    logged = []
+    for optimiser in (torch.optim.SGD, Trying):
+        torch.manual_seed(0)
+        data = digits()
+        module = stage1_module(data, optimizer=lambda parameters, made=optimiser: made(parameters, lr=0.1))
+        run = trainer(2, log_every_n_steps=1, limit_train_batches=limit)
+        run.fit(module, datamodule=data)
+        logged.append({name: float(value) for name, value in run.callback_metrics.items() if "loss" in name})
+    assert set(logged[0]) == {"train/loss", "train/loss_epoch"}
+    assert logged[1] == pytest.approx(logged[0])
+
+
 @pytest.mark.parametrize(("step", "epochs"), [(2, 1), (5, 2), (7, 2)])  # within the last epoch, or before it
 def test_a_resumed_run_logs_the_loss_of_the_whole_epoch(tmp_path, trainer, digits, stage1_module, step, epochs):
     def run(folder, **options):

@@ -3,11 +3,14 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint
 from short_runs import sgd
 
+from lt_lightning.errors import UsageError
 from lt_lightning.heads import MaxNormHead
 from lt_lightning.modules.loop_state import mark_unfinished_epoch
+
+ended_early = pytest.mark.filterwarnings("ignore:`model.lr_scheduler` CosineLR is . epochs long:UserWarning")
 
 
 class StopAt(Callback):
@@ -28,6 +31,7 @@ def again(folder, trainer, **options):
     return trainer(callbacks=[last(folder / "again")], enable_checkpointing=True, **options)
 
 
+@ended_early
 @pytest.mark.parametrize(
     ("end", "begin"),
     [
@@ -65,6 +69,7 @@ def test_a_run_that_was_ended_inside_an_epoch_goes_on_from_there(tmp_path, train
     assert all(torch.equal(weights[key], tensor) for key, tensor in whole.state_dict().items())
 
 
+@ended_early
 def test_a_file_saved_after_such_a_run_is_as_good(tmp_path, trainer, digits, stage1_module):
     data = digits()
     run = trainer(2, max_steps=3)
@@ -124,6 +129,7 @@ def test_a_run_that_trains_says_nothing(recwarn, tmp_path, trainer, digits, stag
     assert not [warning for warning in recwarn if "nothing was left" in str(warning.message)]
 
 
+@ended_early
 @pytest.mark.parametrize("end", [{"max_steps": 7}, {"stop": 7}])
 def test_a_head_that_projects_once_an_epoch_does_so_where_a_run_ends_within_one(
     tmp_path, trainer, digits, stage1_module, end
@@ -153,3 +159,76 @@ def test_a_head_that_projects_once_an_epoch_does_so_where_a_run_ends_within_one(
     assert within(module.head.weight)
     assert within(torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["head.weight"])
     assert validated == [True] * (2 if stop else 1)
+
+
+def test_a_trial_that_trains_nothing_names_its_option(recwarn, tmp_path, trainer, digits, stage1_module):
+    data = digits()
+    trainer(1, callbacks=[last(tmp_path)], enable_checkpointing=True).fit(stage1_module(data), datamodule=data)
+    again(tmp_path, trainer, fast_dev_run=True).fit(
+        stage1_module(data), datamodule=data, ckpt_path=tmp_path / "last.ckpt"
+    )
+    (said,) = (str(one.message) for one in recwarn if "nothing was left" in str(one.message))
+    assert said.endswith("; leave out `trainer.fast_dev_run` to go on.")
+
+
+@pytest.fixture
+def fit(trainer, digits, stage1_module):
+    """Trains three epochs on the digits, and saves after each step."""
+
+    def make(folder, ckpt_path=None, callbacks=(), **options):
+        torch.manual_seed(0)
+        data, keep = digits(), ModelCheckpoint(folder, filename="{step}", save_top_k=-1, every_n_train_steps=1)
+        module = stage1_module(data, optimizer=sgd)
+        run = trainer(3, callbacks=[keep, *callbacks], enable_checkpointing=True, **options)
+        run.fit(module, datamodule=data, ckpt_path=ckpt_path)
+        return run, module
+
+    return make
+
+
+@pytest.mark.parametrize("option", [{"limit_train_batches": 2}, {"limit_train_batches": 0.4}, {"overfit_batches": 1}])
+def test_an_epoch_is_not_gone_on_with_that_has_no_more_batches(tmp_path, fit, option):
+    fit(tmp_path)
+    number = option.get("overfit_batches", 2)
+    sentence = rf"step=7.ckpt' was written 2 batches into an epoch, .* has only {number}; give `trainer.limit_train_ba"
+    with pytest.raises(UsageError, match=sentence):
+        fit(tmp_path / "again", tmp_path / "step=7.ckpt", **option)
+    assert not list((tmp_path / "again").glob("*.ckpt"))
+
+
+def test_an_epoch_that_has_more_batches_or_has_ended_is_gone_on_with(tmp_path, fit):
+    fit(tmp_path)
+    run, module = fit(tmp_path / "again", tmp_path / "step=7.ckpt", limit_train_batches=3)
+    assert run.global_step == 7 + 1 + 3
+    assert module.epochs_trained == 3
+    run, _ = fit(tmp_path / "once more", tmp_path / "step=5.ckpt", limit_train_batches=3)
+    assert run.global_step == 5 + 3 + 3
+
+
+@pytest.mark.filterwarnings("ignore:.*overriding `LightningModule.optimizer_:UserWarning")  # of Lightning's callback
+@pytest.mark.parametrize("step", [5, 6, 7, 8, 9])  # as epoch 0 ends, and inside epochs of three steps and of two
+def test_a_resumed_epoch_gathers_the_gradients_of_as_many_batches(tmp_path, fit, step):
+    def gathering():
+        return [GradientAccumulationScheduler({1: 2, 2: 3})]
+
+    _, whole = fit(tmp_path, callbacks=gathering())
+    run, resumed = fit(tmp_path / "again", tmp_path / f"step={step}.ckpt", callbacks=gathering())
+    assert run.global_step == 5 + 3 + 2
+    assert all(torch.equal(resumed.state_dict()[key], tensor) for key, tensor in whole.state_dict().items())
+
+
+@pytest.mark.parametrize(("batches", "lost"), [(3, 1), (4, 0)])
+def test_gradients_that_a_checkpoint_does_not_hold_are_told_of(
+    recwarn, tmp_path, trainer, digits, stage1_module, batches, lost
+):
+    def run(folder, **options):
+        keep = ModelCheckpoint(folder, filename="{step}", save_top_k=-1, monitor="val/all", mode="max")
+        made = {"callbacks": [keep], "enable_checkpointing": True, "val_check_interval": batches}
+        data = digits()
+        trainer(1, accumulate_grad_batches=2, **made).fit(stage1_module(data), datamodule=data, **options)
+
+    run(tmp_path)
+    run(tmp_path / "again", ckpt_path=tmp_path / f"step={batches // 2}.ckpt")
+    said = [str(one.message) for one in recwarn if "gradients" in str(one.message)]
+    assert len(said) == bool(lost)
+    assert all("was written inside a step, so that the gradients of 1 of its 2 batches are lost" in one for one in said)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
-from torch.optim.lr_scheduler import ConstantLR, CyclicLR, OneCycleLR, SequentialLR
+from torch.optim.lr_scheduler import ConstantLR, CyclicLR, OneCycleLR, SequentialLR, StepLR
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.errors import UsageError
@@ -127,3 +127,25 @@ def test_a_schedule_that_a_module_of_ones_own_steps_is_its_affair(trainer, digit
     run = trainer(max_epochs=3)
     run.fit(module, datamodule=data)  # and a warning would be an error
     assert run.global_step == 15
+
+
+@pytest.mark.parametrize("schedule", [CosineLR, one_cycle(3)])
+def test_a_schedule_whose_end_steps_do_not_suffice_for_is_a_warning(trainer, digits, stage1_module, schedule):
+    data = digits()
+    sentence = r"^`model.lr_scheduler` \w+ is 3 epochs long, .* as `trainer.max_steps` 10 ends it; set `trainer.max_ep"
+    with pytest.warns(UserWarning, match=sentence):
+        trainer(max_epochs=3, max_steps=10).fit(stage1_module(data, lr_scheduler=schedule), datamodule=data)
+
+
+@pytest.mark.parametrize(
+    ("options", "schedule"),
+    [
+        ({"max_steps": 11}, CosineLR),  # within its last epoch
+        ({"max_steps": 2}, partial(StepLR, step_size=1)),
+        ({"max_steps": 2}, lambda o: CosineLR(o, epochs=9)),  # nor would it come to its end by itself
+        ({"fast_dev_run": 2}, CosineLR),
+    ],
+)
+def test_other_schedules_may_be_left_early(trainer, digits, stage1_module, options, schedule):
+    data = digits()
+    trainer(**{"max_epochs": 3, **options}).fit(stage1_module(data, lr_scheduler=schedule), datamodule=data)

@@ -3,7 +3,13 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import BatchSizeFinder, EarlyStopping, LambdaCallback, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LambdaCallback,
+    ModelCheckpoint,
+)
 from lightning.pytorch.cli import ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError
@@ -170,6 +176,29 @@ def test_a_loss_that_is_logged_in_each_epoch_may_be_gone_by(trainer, digits, sta
     run = trainer(max_epochs=2, callbacks=[EarlyStopping("train/loss")], log_every_n_steps=1)
     run.fit(stage1_module(data), datamodule=data)
     assert run.current_epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"accumulate_grad_batches": 2}, 3),
+        ({"limit_train_batches": 0.8}, 4),
+        ({"limit_train_batches": 1.0}, 5),
+        ({"limit_train_batches": 4, "accumulate_grad_batches": 2}, 2),
+        ({"overfit_batches": 3}, 3),
+        ({"callbacks": [GradientAccumulationScheduler({0: 3})]}, 2),
+    ],
+)
+def test_a_loss_is_logged_by_steps_and_not_by_batches(trainer, digits, stage1_module, options, steps):
+    data = digits()
+    callbacks = [EarlyStopping("train/loss"), *options.get("callbacks", [])]
+    for interval in (steps, steps + 1):
+        run = trainer(1, **{**options, "callbacks": callbacks, "log_every_n_steps": interval})
+        if interval == steps:
+            stage1_module(data).check(data, run)
+            continue
+        with pytest.raises(UsageError, match=rf"`trainer.log_every_n_steps` {interval} will not have logged"):
+            stage1_module(data).check(data, run)
 
 
 def test_a_module_of_ones_own_may_log_a_loss_when_it_likes(trainer, digits, stage1_module):
