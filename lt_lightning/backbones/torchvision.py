@@ -13,7 +13,7 @@ _CLASSIFIERS = ("fc", "classifier", "head", "heads")
 
 
 class TorchvisionBackbone(Backbone):
-    """A torchvision classification model without its last linear layer.
+    """A torchvision classification model without its last linear layer and without auxiliary classifiers.
 
     Args:
         name: Model as torchvision calls it, e.g. ``resnet50``.
@@ -41,7 +41,8 @@ class TorchvisionBackbone(Backbone):
                 f"`weights` {weights!r} belong to the original stem of {name!r}; leave out `weights` or `cifar_stem`."
             )
         try:
-            begins_at = {"weights": weights} if loads_published_weights() else _shape_of(name, weights)
+            fetched = weights is not None and loads_published_weights()
+            begins_at = {"weights": weights} if fetched else _shape_of(name, weights)
             self.model = cast(nn.Module, torchvision.models.get_model(name, **begins_at))
         except (KeyError, ValueError) as error:
             known = [entry.name for entry in torchvision.models.get_model_weights(name)]
@@ -58,6 +59,7 @@ class TorchvisionBackbone(Backbone):
             self.published_transform = {"mean": tuple(shown.mean), "std": tuple(shown.std)}
         self.name = name
         self.cifar_stem = cifar_stem
+        _drop_auxiliary(self.model)
         self.num_features = _drop_classifier(self.model, name)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -76,11 +78,12 @@ def _published(name: str, weights: str) -> torchvision.models.WeightsEnum:
 
 def _shape_of(name: str, weights: str | None) -> dict[str, Any]:
     """Arguments that give a model without published weights the architecture that these belong to."""
-    if weights is None:
+    size = None if weights is None else _published(name, weights).meta["min_size"]
+    if name in ("googlenet", "inception_v3"):
+        # Their own initialisation takes seconds, and torchvision warns that it will give it up.
+        return {"transform_input": weights is not None, "aux_logits": False, "init_weights": False}
+    if size is None:
         return {}
-    size = _published(name, weights).meta["min_size"]
-    if name == "googlenet":
-        return {"transform_input": True, "aux_logits": False, "init_weights": False}
     if name.startswith("vit_"):
         return {"image_size": size[0]}
     return {"input_size": size} if name.startswith("maxvit_") else {}
@@ -110,12 +113,18 @@ def _small_convolution(stem: nn.Conv2d, mode: Literal["fan_in", "fan_out"]) -> n
     return convolution
 
 
+def _drop_auxiliary(model: nn.Module) -> None:
+    """Leave out the auxiliary classifier that Inception v3's published weights come with: it would train on nothing."""
+    if isinstance(model, torchvision.models.Inception3):
+        model.aux_logits = False
+        model.AuxLogits = None
+
+
 def _drop_classifier(model: nn.Module, name: str) -> int:
     """Replace the last linear layer by the identity; return how many features it took."""
     linear = [(path, module) for path, module in model.named_modules() if isinstance(module, nn.Linear)]
-    # A linear layer that is not where classifiers live (attention, squeeze-and-excitation) must not be cut out, and
-    # auxiliary classifiers (GoogLeNet, Inception) would train on nothing.
-    if not linear or linear[-1][0].split(".")[0] not in _CLASSIFIERS or getattr(model, "aux_logits", False):
+    # A linear layer that is not where classifiers live (attention, squeeze-and-excitation) must not be cut out.
+    if not linear or linear[-1][0].split(".")[0] not in _CLASSIFIERS:
         raise UsageError(f"`name` must be a model with one linear classifier at its end, but {name!r} has none such.")
     path, last = linear[-1]
     parent_path, _, attribute = path.rpartition(".")

@@ -107,8 +107,8 @@ def _their_layer(found: Match, num_features: int, num_classes: int, path: Path) 
             f"{num_classes}; give the data that it was trained on, or a checkpoint that was trained on these, which "
             f"`lt-lightning probe` makes of any network."
         )
-    fitting = _without_aliases(_likeliest(fitting, found.prefix), found.rest)
-    if len(fitting) != 1:
+    likeliest = _without_aliases(_likeliest(fitting, found.prefix), found.rest)
+    if not likeliest:
         left = f"left over beside the backbone are {some(list(found.rest))}"
         if not found.rest:
             left = (
@@ -117,11 +117,20 @@ def _their_layer(found: Match, num_features: int, num_classes: int, path: Path) 
             )
         raise UsageError(
             f"`checkpoint` {str(path)!r} must hold one linear classifier with {num_classes} rows of {num_features} "
-            f"features, but has {len(fitting)}: {left}."
+            f"features, but has 0: {left}."
         )
-    name = fitting[0].removesuffix("weight")
-    keys = [key for key in (fitting[0], name + "bias") if key in found.rest]
-    plain = Classifier(name.rstrip("."), found.rest[fitting[0]], found.rest.get(name + "bias"), tuple(keys))
+    chosen, *others = (*likeliest, *_alike_beside(likeliest[0], fitting, found.rest))
+    if others:
+        first, second = (key.removesuffix(".weight") for key in (chosen, others[0]))
+        raise UsageError(
+            f"`checkpoint` {str(path)!r} has a second classifier {second!r} beside {first!r}, and networks that "
+            f"average both (DeiT distilled, EfficientFormer, LeViT) have other figures than with one; delete it from "
+            f"the file if the network's logits are made without it, or have `lt-lightning probe` train one classifier "
+            f"in place of both."
+        )
+    name = chosen.removesuffix("weight")
+    keys = [key for key in (chosen, name + "bias") if key in found.rest]
+    plain = Classifier(name.rstrip("."), found.rest[chosen], found.rest.get(name + "bias"), tuple(keys))
     return _note_company(_note_unknown_head(_scaled(plain, found.rest), found), found.rest)
 
 
@@ -129,6 +138,20 @@ def _without_aliases(keys: list[str], rest: dict[str, Tensor]) -> list[str]:
     """One key for each tensor, the first: a layer that a module has under two names is one layer."""
     first = {memory_of(rest[key]): key for key in reversed(keys)}
     return [key for key in keys if first[memory_of(rest[key])] == key]
+
+
+def _alike_beside(chosen: str, keys: list[str], rest: dict[str, Tensor]) -> list[str]:
+    """Which other weights are of a layer in the same module, with a bias if the chosen one has one.
+
+    Their logits may be added to its own. The classes' centres of a loss have no bias where classifiers do.
+    """
+
+    def form(key: str) -> tuple[str, bool]:
+        name = key.removesuffix("weight")
+        return name.rstrip(".").rpartition(".")[0], f"{name}bias" in rest
+
+    memory = memory_of(rest[chosen])
+    return [key for key in keys if form(key) == form(chosen) and memory_of(rest[key]) != memory]
 
 
 def _likeliest(keys: list[str], prefix: str) -> list[str]:

@@ -169,8 +169,8 @@ def _check_whole(found: Match, classifier: Classifier) -> None:
     if found.missing or found.misshapen or extra:
         raise UsageError(
             f"`checkpoint` {str(found.source.path)!r} does not fit the backbone ({explain_mismatch(found, extra)}); "
-            f"give the backbone of its network or, if what does not match has no part in what the classifier gets, set "
-            f"`allow_partial` to true."
+            f"give the backbone of its network or, if what does not match has no part in what the classifier gets and "
+            f"adds nothing to the logits, set `allow_partial` to true."
         )
 
 

@@ -12,6 +12,8 @@ from lt_lightning.checkpoints.reading import memory_of
 
 # Tensors of losses and metrics, which Lightning modules keep beside their network.
 _NO_LAYER = re.compile(r"^(module\.|model\.)*\w*(criterion|loss|loss_fn|loss_function|metrics?|accuracy|acc)\.")
+# Auxiliary classifiers of torchvision's GoogLeNet and Inception v3, which only training uses.
+_AUXILIARY = re.compile(r"(^|\.)(aux[12]\.(conv\.(conv|bn)|fc[12])|AuxLogits\.(conv[01]\.(conv|bn)|fc))\.\w+$")
 # Weights of layers, `original1` being weight normalisation's; of a batch normalisation without weights its mean.
 _WEIGHT = re.compile(r"(^|\.)(\w*weight\w*|running_mean)(\.original\d)?$")
 
@@ -22,14 +24,19 @@ def unexpected(found: Match, classifier: Classifier) -> list[str]:
     A deeper network of the same family has every key of the shallower one, and more: only these tell the two apart.
     Layers between backbone and classifier are among them: those before it in its ``nn.Sequential``, and parts beside
     it that end as wide as its input is, whatever they are called. A part that ends in another width or in a convolution
-    over several pixels is a branch of its own, and so is what stands beside a copy of the backbone.
+    over several pixels is a branch of its own, and so is what stands beside a copy of the backbone. Counts, such as how
+    many weights an average is of, are no layers.
     """
     beside = (f"{classifier.name}.", *found.copies)
     own = {memory_of(found.rest[key]) for key in classifier.keys}
     others = {
         key: tensor
         for key, tensor in found.rest.items()
-        if memory_of(tensor) not in own and not key.startswith(beside) and not _NO_LAYER.search(key)
+        if memory_of(tensor) not in own
+        and not key.startswith(beside)
+        and not _is_count(tensor)
+        and not _NO_LAYER.search(key)
+        and not _AUXILIARY.search(key)
     }
     between = _between(others, found, classifier)
     return [
@@ -37,6 +44,10 @@ def unexpected(found: Match, classifier: Classifier) -> list[str]:
         for key, tensor in others.items()
         if key.startswith(found.prefix) or key in between or _feeds(key, tensor, classifier)
     ]
+
+
+def _is_count(tensor: Tensor) -> bool:
+    return tensor.ndim == 0 and not tensor.is_floating_point()
 
 
 def _feeds(key: str, tensor: Tensor, classifier: Classifier) -> bool:

@@ -111,8 +111,16 @@ def _unknown_class(name: str, folder: Path, known: Sequence[str], train: Path) -
 
 
 def _subfolders(folder: Path) -> list[str]:
-    found = [entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
-    return _in_utf8(sorted(found), folder)
+    entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    for entry in entries:
+        # A class whose disk is not mounted must not vanish: those behind it would get its number, and so on.
+        path = folder / entry.name
+        if entry.is_symlink() and not path.exists():
+            raise UsageError(
+                f"{path} is a link to {str(path.readlink())!r}, which leads nowhere; restore what it stands for, or "
+                f"remove it."
+            )
+    return _in_utf8(sorted(entry.name for entry in entries if entry.is_dir()), folder)
 
 
 def _warn_of_unsorted(folder: Path) -> None:

@@ -36,7 +36,8 @@ def mismatch_error(
     if extra and num_classes is not None and not (found.missing or found.misshapen):
         advice += (
             f"; give one of your own that has these layers too, or the whole module to `lt_lightning.retrain`; if what "
-            f"the classifier gets does not pass through them, set `{group}allow_partial` to true to leave them aside"
+            f"the classifier gets does not pass through them and they add nothing to the logits, set "
+            f"`{group}allow_partial` to true to leave them aside"
         )
     elif _is_of_other_images(found):
         # Loaded without them, it would take patches to be at random places.

@@ -140,14 +140,17 @@ def test_what_cannot_be_a_backbone_is_refused(arguments, sentence):
         TorchvisionBackbone(**arguments)
 
 
-@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
-def test_auxiliary_classifiers_are_refused(name):
-    with (
-        torch.device("meta"),
-        pytest.warns(FutureWarning, match="default weight initialization"),  # torchvision's own
-        pytest.raises(UsageError, match=f"one linear classifier at its end, but '{name}'"),
-    ):
-        TorchvisionBackbone(name)
+@pytest.mark.parametrize(("name", "size"), [("googlenet", 32), ("inception_v3", 75)])
+def test_auxiliary_classifiers_are_left_out(name, size):
+    """Those of a whole network's file train alone; what it gives in evaluation comes from the features."""
+    whole = torchvision.models.get_model(name, num_classes=6, aux_logits=True, init_weights=False).eval()
+    backbone = TorchvisionBackbone(name)
+    missing, unexpected = backbone.model.load_state_dict(whole.state_dict(), strict=False)
+    assert not missing
+    assert {key.partition(".")[0] for key in unexpected} - {"aux1", "aux2", "AuxLogits"} == {"fc"}
+    images = torch.randn(2, 3, size, size)
+    torch.testing.assert_close(whole.fc(backbone.eval()(images)), whole(images))
+    assert backbone.train()(images).shape == (2, backbone.num_features)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +160,7 @@ def test_auxiliary_classifiers_are_refused(name):
         ("resnet18", "ResNet18_Weights.IMAGENET1K_V1"),
         ("vit_b_16", "IMAGENET1K_SWAG_E2E_V1"),  # made for images of 384 pixels
         ("googlenet", "IMAGENET1K_V1"),  # for images of another normalisation, without auxiliary classifiers
+        ("inception_v3", "IMAGENET1K_V1"),
         ("maxvit_t", "IMAGENET1K_V1"),
     ],
 )
@@ -184,9 +188,10 @@ def test_where_a_checkpoint_follows_none_are_fetched_and_the_network_is_theirs(m
     assert getattr(fetched.model, "transform_input", None) == getattr(made.model, "transform_input", None)
 
 
-def test_weights_that_there_are_not_are_named_where_a_checkpoint_follows_too():
-    with without_published_weights(), pytest.raises(UsageError, match=r"`weights` of 'resnet18' must be one of"):
-        TorchvisionBackbone("resnet18", weights="gone")
+@pytest.mark.parametrize("name", ["resnet18", "googlenet"])
+def test_weights_that_there_are_not_are_named_where_a_checkpoint_follows_too(name):
+    with without_published_weights(), pytest.raises(UsageError, match=rf"`weights` of '{name}' must be one of"):
+        TorchvisionBackbone(name, weights="gone")
 
 
 def test_weights_that_cannot_be_fetched_are_named(monkeypatch, tmp_path):

@@ -184,16 +184,43 @@ def test_another_number_of_classes_is_refused(backbone, network, in_memory):
         checkpoints.find_classifier(found, 8, 10, Path("x"))
 
 
-@pytest.mark.parametrize(
-    ("more", "number"),
-    [({}, 0), ({"a.weight": (10, 8), "b.weight": (10, 8)}, 2), ({"fc.weight": (10, 8), "head.weight": (10, 8)}, 2)],
-)
-def test_none_or_several_classifiers_are_refused(backbone, in_memory, more, number):
-    tensors = {**backbone.state_dict(), **{key: torch.ones(shape) for key, shape in more.items()}}
-    found = checkpoints.match(in_memory({**tensors, "scale": torch.ones(1)}), backbone)
-    sentence = f"must hold one linear classifier with 10 rows of 8 features, but has {number}: left over .*'scale'"
+def test_a_file_without_a_classifier_is_refused(backbone, in_memory):
+    found = checkpoints.match(in_memory({**backbone.state_dict(), "scale": torch.ones(1)}), backbone)
+    sentence = "must hold one linear classifier with 10 rows of 8 features, but has 0: left over .*'scale'"
     with pytest.raises(UsageError, match=sentence):
         checkpoints.find_classifier(found, 8, 10, Path("x"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a", "b"),
+        ("fc", "head"),
+        ("head", "head_dist"),  # timm's distilled DeiT, EfficientFormer
+        ("head.linear", "head_dist.linear"),  # its LeViT
+        ("fc", "second"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_second_classifier_is_refused(backbone, network, in_memory, prefix, first, second):
+    """The network may add its logits to those of the first: its figures are not those of one of them."""
+    tensors = network(backbone, prefix=prefix, classifier=f"{prefix}{first}.")
+    tensors |= network(backbone, prefix=prefix, classifier=f"{prefix}{second}.")
+    found = checkpoints.match(in_memory(tensors), backbone)
+    sentence = (
+        rf"'x' has a second classifier '{prefix}{second}' beside '{prefix}{first}', and networks that "
+        r"average both \(DeiT distilled.* delete it from the file if .* `lt-lightning probe` train one"
+    )
+    with pytest.raises(UsageError, match=sentence):
+        checkpoints.find_classifier(found, 8, 10, Path("x"))
+
+
+@pytest.mark.parametrize("second", ["centers", "aux.out"])
+def test_centres_of_a_loss_and_what_stands_elsewhere_are_no_second_classifier(backbone, network, in_memory, second):
+    tensors = network(backbone, prefix="net.") | {f"{second}.weight": torch.ones(10, 8)}
+    if second == "aux.out":
+        tensors["aux.out.bias"] = torch.ones(10)
+    assert find(in_memory(tensors), backbone).name == "fc"
 
 
 @pytest.mark.parametrize(

@@ -280,15 +280,18 @@ def test_what_does_not_fit_is_refused(tmp_path, backbone, network):
 
 
 def test_a_network_with_more_than_backbone_and_classifier_is_refused(tmp_path, backbone, network):
-    """As the commands do: its logits may be others than those of the new layer, as with timm's distilled DeiT."""
+    """As the commands do: its logits may be others than those of the new layer."""
     path, better, head = tmp_path / "theirs.pth", tmp_path / "better.pth", heads.LinearHead(8, COUNTS)
-    torch.save(network(backbone, classifier="head.") | prefixed(nn.Linear(8, 10).state_dict(), "head_dist."), path)
-    sentence = r"`checkpoint` '.*theirs.pth' does not fit the backbone \(.*2 unexpected: 'head_dist.weight', .*; give"
+    torch.save(network(backbone, classifier="head.") | prefixed(nn.Linear(8, 8).state_dict(), "neck."), path)
+    sentence = r"`checkpoint` '.*theirs.pth' does not fit the backbone \(.*2 unexpected: 'neck.weight', .*; give"
     with pytest.raises(UsageError, match=sentence):
         checkpoints.hand_back_file(path, SmallCNN(8), head, better)
     assert not better.exists()
     checkpoints.hand_back_file(path, SmallCNN(8), head, better, allow_partial=True)
     assert torch.equal(torch.load(better, weights_only=True)["head.weight"], head.weight)
+    torch.save(network(backbone, classifier="head.") | prefixed(nn.Linear(8, 10).state_dict(), "head_dist."), path)
+    with pytest.raises(UsageError, match=r"has a second classifier 'head_dist' beside 'head'"):
+        checkpoints.hand_back_file(path, SmallCNN(8), head, tmp_path / "other.pth", allow_partial=True)
     torch.save(dict(list(network(backbone).items())[2:]), path)
     with pytest.raises(UsageError, match=r"does not fit the backbone .*2 missing"):
         checkpoints.hand_back_file(path, SmallCNN(8), head, tmp_path / "other.pth")

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
 from lt_lightning import checkpoints
-from lt_lightning.backbones import SmallCNN
+from lt_lightning.backbones import SmallCNN, TorchvisionBackbone
 
 NORM = {f"{name}": (8,) for name in ("weight", "bias", "running_mean", "running_var")}
 
@@ -127,11 +128,33 @@ def test_a_layer_within_the_classifiers_module_is_one(left_over):
     assert left_over(layers, classifier="head.fc.") == list(layers)
 
 
+def test_a_count_is_no_layer(backbone, network, in_memory):
+    """As `torch.optim.swa_utils.AveragedModel` keeps beside its network, here without a prefix."""
+    tensors = network(backbone) | {"n_averaged": torch.tensor(5)}
+    found = checkpoints.match(in_memory(tensors), backbone)
+    assert checkpoints.unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x"))) == []
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_torchvisions_auxiliary_classifiers_are_branches(in_memory, prefix, name):
+    with torch.device("meta"):
+        whole = torchvision.models.get_model(name, num_classes=6, aux_logits=True, init_weights=False)
+        backbone = TorchvisionBackbone(name)
+    tensors = {f"{prefix}{key}": value for key, value in whole.state_dict().items()}
+    own = {"aux1.neck.weight": torch.ones(backbone.num_features, 8, device="meta")}
+    found = checkpoints.match(in_memory(tensors | own), backbone)
+    assert not found.missing
+    classifier = checkpoints.find_classifier(found, backbone.num_features, 6, Path("x"))
+    assert classifier.name == f"{prefix}fc"
+    assert checkpoints.unexpected(found, classifier) == list(own)
+
+
 @pytest.mark.parametrize(
     "branch",
     [
         {"projector.0.weight": (8, 8), "projector.0.bias": (8,), "projector.2.weight": (4, 8)},  # contrastive losses
-        {"auxiliary.weight": (10, 8), "auxiliary.bias": (10,)},
+        {"auxiliary.out.weight": (10, 8), "auxiliary.out.bias": (10,)},
         {"rotation.weight": (4, 8)},
         {"experts.0.weight": (8, 10)},  # a cosine classifier
         {"centers": (10, 8), "centers_8": (8, 8)},

@@ -183,7 +183,7 @@ def test_a_deeper_network_of_the_family_has_unexpected_tensors(whole_of):
         found = checkpoints.match(source, ResNet32())
     assert (found.missing, found.misshapen) == ([], [])  # every key of the shallower network is there
     extra = checkpoints.unexpected(found, checkpoints.find_classifier(found, 64, 10, source.path))
-    assert len(extra) == 3 * 4 * 12
+    assert len(extra) == 3 * 4 * 10
     assert extra[0] == "layer1.5.conv1.weight"
 
 

@@ -1,7 +1,9 @@
+import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
-from lt_lightning.data.transforms import eval_transform, padded_transform
+from lt_lightning.data.transforms import eval_transform, padded_transform, train_transform
 
 
 def test_the_evaluation_crop_is_the_middle_of_the_resized_image():
@@ -12,6 +14,27 @@ def test_the_evaluation_crop_is_the_middle_of_the_resized_image():
     assert tensor.dtype == torch.uint8
     assert tensor[:, 14, 14].tolist() == [200] * 3
     assert tensor[:, 0, 0].tolist() == [9] * 3
+
+
+@pytest.mark.parametrize("size", [(128, 2), (2, 128), (129, 2), (5, 999), (7000, 20)])
+def test_of_a_thin_image_the_middle_is_what_it_is_in_the_whole(size):
+    image = Image.effect_noise(size, 50).convert("RGB")
+    whole = v2.Compose([v2.Resize(32), v2.CenterCrop(28), v2.PILToTensor()])(image)
+    off = (eval_transform(28, 32)(image).int() - whole.int()).abs().max().item()
+    # Up to 64:1 bit by bit; beyond that the sizes are rounded otherwise, by less than a pixel.
+    assert off == 0 if max(size) <= 64 * min(size) else off <= 16
+
+
+@pytest.mark.parametrize("size", [(7_000_001, 1), (1, 7_000_001)])
+def test_of_a_very_thin_image_no_more_than_the_middle_is_resized(size):
+    """As a whole it would become longer than any image that Pillow makes."""
+    image = Image.new("RGB", size, (9, 9, 9))
+    image.putpixel((size[0] // 2, size[1] // 2), (200, 200, 200))
+    for transform in (eval_transform(28, 320), padded_transform(28, 320, 0)):
+        tensor = transform(image)
+        assert tensor.shape == (3, 28, 28)
+        assert tensor.min().item() > 180
+    assert train_transform(28)(image).shape == (3, 28, 28)
 
 
 def test_a_padded_crop_moves_the_middle_by_up_to_the_padding():

@@ -59,7 +59,7 @@ def test_of_layers_before_the_classifier_it_is_said_what_takes_them_too():
     assert said.endswith(
         "1 unexpected: 'neck.weight'); it fits none of the backbones known here; give one of your own that has these "
         "layers too, or the whole module to `lt_lightning.retrain`; if what the classifier gets does not pass through "
-        "them, set `allow_partial` to true to leave them aside."
+        "them and they add nothing to the logits, set `allow_partial` to true to leave them aside."
     )
 
 
