@@ -212,6 +212,8 @@ class LTCLI(LightningCLI):
                 refusing_unbegun_modules("model", "(…)"),
             ):
                 super().instantiate_classes()
+        except UsageError:
+            raise
         except ValueError as error:
             if isinstance(error.__cause__, UsageError | OSError):  # jsonargparse wraps what a link's function raises
                 raise error.__cause__ from error

@@ -17,6 +17,7 @@ from typing import Any
 
 import lightning
 import torch
+import torch.distributed as dist
 from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning.drafts import write_text
@@ -157,6 +158,7 @@ def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
         "hardware": torch.cuda.get_device_name(device) if cuda else _processor(),
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1,
     }
 
 

@@ -135,6 +135,18 @@ def test_a_pipeline_goes_on_where_it_was(script, here):
     assert (here / folder / "done").is_file()
 
 
+def test_a_pipeline_that_has_finished_is_not_trained_again(script, here):
+    folder = Path("runs/n/quickstart/seed_0")
+    (here / folder / "version_0/stage1").mkdir(parents=True)
+    (here / folder / "version_0/stage1/results.json").touch()  # of a stage, from which nothing goes on
+    _, _, asked = script(COMMAND="pipeline", PRESETS="quickstart", FAILS="1")
+    assert asked[0].startswith("pipeline -c quickstart ")
+    (here / folder / "version_0/unfinished.json").rename(here / folder / "version_0/results.json")
+    status, _, asked = script(COMMAND="pipeline", PRESETS="quickstart")
+    assert (status, asked) == (0, [f"pipeline --resume={folder}/version_0 threads="])
+    assert (here / folder / "done").is_file()
+
+
 def test_a_command_that_the_script_does_not_know_is_one_sentence(script):
     assert script(COMMAND="compare")[:2] == (
         2,

@@ -103,6 +103,7 @@ def test_pipeline_on_two_processes(plan):
     assert printed.count("written to") == 1  # one process speaks
     assert [path.name for path in (plan / "runs/two").iterdir()] == ["version_0"]  # the other made no folder of its own
     folder = plan / "runs/two/version_0"
+    assert results(folder)["environment"]["processes"] == 2
     for stage in ("stage1", "weighted", "tau_norm"):
         record = results(folder / stage)
         assert record["environment"]["processes"] == 2
@@ -143,13 +144,17 @@ def test_pipeline_on_two_processes(plan):
 
 # As in a script of one's own: Lightning starts the second process, which does the same.
 IN_TURN = """
-import json, os, sys
+import contextlib, json, os, sys
 from lt_lightning import cli
 
 for words in json.loads(sys.argv[1]):
     cli.main(words)
     if os.environ["LOCAL_RANK"] == "0":
         print("END", flush=True)
+
+rank = os.environ["LOCAL_RANK"]
+with open(f"refused_{rank}.txt", "w") as said, contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
+    cli.main([*words, f"--data.root={rank}", "--output=others.csv"])
 """
 
 
@@ -159,6 +164,9 @@ def in_turn(tmp_path_factory, stage1):
     here = tmp_path_factory.mktemp("in_turn")
     (here / "photos").mkdir()
     Image.new("L", (8, 8), 7).save(here / "photos/00.png")
+    for rank in "01":
+        (here / rank).mkdir()
+        Image.new("L", (8, 8), 7).save(here / rank / f"of_{rank}.png")
     (here / "script.py").write_text(IN_TURN)
     model = ("--model=RepresentationModule", *TINY, *TWO)
     trained = "--ckpt_path=out/RepresentationModule/version_0/checkpoints/last.ckpt"
@@ -220,6 +228,15 @@ def test_a_process_without_an_image_comes_to_the_end(in_turn):
     header, row = (folder / "photos.csv").read_text().splitlines()
     assert header.split(",")[0] == "path"
     assert row.split(",")[0] == "00.png"
+
+
+def test_processes_with_other_images_than_the_first_are_refused_by_all(in_turn):
+    for rank in range(2):
+        said = (in_turn[0] / f"refused_{rank}.txt").read_text()
+        assert re.search(
+            r"error: `data` holds other images for process 1 \(.*\) than for process 0 \(.*\): others of test;", said
+        )
+    assert not (in_turn[0] / "others.csv").exists()
 
 
 # -- on a cluster ------------------------------------------------------------------------------------------------------

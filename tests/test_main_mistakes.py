@@ -202,6 +202,12 @@ def test_a_refused_run_leaves_no_folder(here, tiny):
     assert not list(here.rglob("version_0"))
 
 
+def test_of_a_folder_that_cannot_be_made_the_option_is_named(here, tiny):
+    (here / "runs").touch()
+    with pytest.raises(UsageError, match=r"^The run's folder .* cannot be made .* by `trainer.default_root_dir`\.$"):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"))
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -17,6 +17,11 @@ def test_only_expected_warnings_are_ignored():
         warnings.warn("Found 13 module(s) in eval mode at the start of training.", stacklevel=1)
         warnings.warn("Consider setting `persistent_workers=True` in 'predict_dataloader' to speed up", stacklevel=1)
         warnings.warn("Please use the new API settings to control TF32 behavior, such as", stacklevel=1)
+        strides = "Grad strides do not match bucket view strides. This may indicate that.\ngrad.sizes() = "
+        warnings.warn(f"{strides}[32, 1, 3, 3], strides() = [9, 1, 3, 1]", stacklevel=1)
+        warnings.warn(f"{strides}[128, 64, 1, 1], strides() = [64, 1, 64, 64]", stacklevel=1)
+        with pytest.raises(UserWarning, match="32, 16, 3, 3"):
+            warnings.warn(f"{strides}[32, 16, 3, 3], strides() = [144, 1, 48, 16]", stacklevel=1)
         with pytest.raises(UserWarning, match="something else"):
             warnings.warn("something else", stacklevel=1)
 

@@ -123,6 +123,7 @@ def test_environment_names_versions_and_hardware():
     assert found["lt_lightning"]
     assert found["torch"]
     assert found["hardware"]
+    assert found["processes"] == 1
 
 
 def test_hardware_is_what_computes(monkeypatch):

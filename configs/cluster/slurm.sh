@@ -76,9 +76,9 @@ if [[ -f $folder/done ]]; then
     exit
 fi
 mkdir -p "$folder"
-# The newest file of a name below the run's folder.
+# The newest file of a name below the run's folder, as deep as other options say.
 newest() {
-    find "$folder" -name "$1" -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-
+    find "$folder" "${@:2}" -name "$1" -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-
 }
 
 launch=()
@@ -107,6 +107,8 @@ test)
     ;;
 pipeline)
     begun=$(newest unfinished.json)
+    # One that was ended between its table and `done` prints the table again; a stage's results lie deeper.
+    begun=${begun:-$(newest results.json -maxdepth 2)}
     if [[ -n $begun ]]; then
         run pipeline --resume="${begun%/*}" "$@"
     else

@@ -205,7 +205,7 @@ class ResultsWriter(Callback):
         callbacks = cast(Any, trainer).callbacks
         images, seconds = (sum(part) for part in zip((0, 0.0), *(self._epochs[1:] or self._epochs), strict=True))
         made = provenance(trainer.strategy.root_device)
-        made["environment"] |= {"processes": trainer.world_size, "precision": str(trainer.precision)}
+        made["environment"]["precision"] = str(trainer.precision)
         record = {
             **made,
             "preset": self.preset,

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from lt_lightning.augmentations import Augmentation
 from lt_lightning.data.announced import check_announced
 from lt_lightning.data.loading import LateLoader, as_is
+from lt_lightning.data.same_images import check_same_images
 from lt_lightning.data.splits import check_images
 from lt_lightning.errors import UsageError, check_begun, check_makes, check_thresholds, check_word
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
@@ -227,6 +228,8 @@ class LTDataModule(LightningDataModule, ABC):
     def setup(self, stage: str) -> None:
         """Load what ``stage`` needs, so that bad data stops the run before it trains."""
         needed: tuple[Split, ...] = ("train", "val") if stage in ("fit", "validate") else ("test",)
+        if self._process()[1] > 1:
+            check_same_images(self, needed)
         for name in needed:
             self.split(name)
         if stage == "fit":

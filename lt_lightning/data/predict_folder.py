@@ -1,19 +1,19 @@
 """A folder of images without labels, prepared as a checkpoint's test images were."""
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from PIL import Image
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from lt_lightning import home
 from lt_lightning.data.base import Batch, LTDataModule, Split
-from lt_lightning.data.file_images import read_rgb, worker_processes
+from lt_lightning.data.file_images import PackedPaths, read_rgb, worker_processes
 from lt_lightning.data.folder import images_below, passed_over
 from lt_lightning.data.transforms import eval_transform
 from lt_lightning.errors import UsageError
@@ -37,9 +37,9 @@ class UnlabelledImages:
         skip_unreadable: Whether an image that cannot be read is black and has the class :data:`UNREADABLE`.
     """
 
-    def __init__(self, root: Path, paths: list[str], image: PreProcessing, skip_unreadable: bool) -> None:
+    def __init__(self, root: Path, paths: Sequence[str], image: PreProcessing, skip_unreadable: bool) -> None:
         self.root = root
-        self.paths = paths
+        self.paths = PackedPaths(paths)
         self.targets = torch.full((len(paths),), NO_TARGET)
         self.skip_unreadable = skip_unreadable
         self._mode = image.order
@@ -54,24 +54,25 @@ class UnlabelledImages:
         targets = torch.full((len(indices),), NO_TARGET)
         images = torch.zeros(len(indices), *self._shape, dtype=torch.uint8)
         for row, index in enumerate(indices):
-            image = self._read(self.root / self.paths[index])
+            image = self._prepare(self.root / self.paths[index])
             if image is None:
                 targets[row] = UNREADABLE
             else:
-                images[row] = self._transform(image)
+                images[row] = image
         return images, targets
 
-    def _read(self, path: Path) -> Image.Image | None:
+    def _prepare(self, path: Path) -> Tensor | None:
         try:
             image = read_rgb(path)
-        except UsageError as error:
+            return self._transform(image if self._mode == "RGB" else image.convert(self._mode))
+        except (UsageError, MemoryError) as error:
             if self.skip_unreadable:
                 return None
+            reason = error.__cause__ or "it takes more memory than there is"
             raise UsageError(
-                f"The image {path} cannot be read ({error.__cause__}); replace or remove it, or leave such images out "
-                f"with `--data.skip_unreadable true`."
+                f"The image {path} cannot be read ({reason}); replace or remove it, or leave such images out with "
+                f"`--data.skip_unreadable true`."
             ) from error
-        return image if self._mode == "RGB" else image.convert(self._mode)
 
 
 class PredictFolder(LTDataModule):
@@ -148,6 +149,13 @@ class PredictFolder(LTDataModule):
         if others and not rank_zero_only.rank:  # type: ignore[attr-defined]
             print(others, flush=True)
         return UnlabelledImages(root, paths, self.image, self.skip_unreadable)
+
+    def describe_split(self) -> dict[str, Any]:
+        """The number of images and a hash over their paths, once they are listed."""
+        images = cast(UnlabelledImages | None, self._splits.get("test"))
+        paths = "\n".join(images.paths if images is not None else [])
+        hashes = {"test": hashlib.sha256(paths.encode()).hexdigest()}
+        return {"sizes": super().describe_split(), "hashes": hashes, "hash_of": "paths of files"}
 
     def setup(self, stage: str) -> None:
         """Refuse whatever needs classes."""

@@ -10,11 +10,14 @@ from typing import Any, cast
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.callbacks import ResultsWriter
+from lt_lightning.checkpoints import RECORD
 from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.drafts import remove_abandoned_drafts
 from lt_lightning.modules import LTModule
+from lt_lightning.modules.run_options import EPOCH_LOSS
 from lt_lightning.slurm import saved_in
 
 
@@ -24,14 +27,15 @@ def expect_what_is_there() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def remove_drafts(stage: Path) -> None:
-    """Remove half-written files of a stage that was killed, each of which may take as much room as a checkpoint.
+def remove_drafts(folder: Path) -> None:
+    """Remove half-written files of a pipeline that was killed, of which some may take as much room as a checkpoint.
 
     Args:
-        stage: Folder of a pipeline whose lock is held: nobody else writes these files.
+        folder: A pipeline's, whose lock is held, or that of one of its stages: nobody else writes these files.
     """
-    for name in ("metrics.csv", "*.ckpt", "checkpoints/*.ckpt"):  # the second as a job's time is over
-        remove_abandoned_drafts(stage / name)
+    # The last as a job's time is over.
+    for name in ("config.yaml", "results.json", "unfinished.json", "metrics.csv", "checkpoints/*.ckpt", "*.ckpt"):
+        remove_abandoned_drafts(folder / name)
 
 
 def record_of_training(stage: Path) -> dict[str, Any] | None:
@@ -96,18 +100,24 @@ def keep_metrics(trainer: Trainer, checkpoint: Path | None) -> None:
     logger = cast(CSVLogger, trainer.logger)
     path = Path(logger.log_dir) / "metrics.csv"
     earlier = []
-    if checkpoint is not None and path.is_file():
-        steps = _steps(checkpoint)
+    contents = {} if checkpoint is None else open_safely(checkpoint)
+    if contents and path.is_file():
+        steps = _steps(contents)
         lines = path.read_bytes().decode("utf-8").splitlines(keepends=True)
         whole = "".join(line for line in lines if line.endswith("\n"))  # a process may have ended within the last one
         earlier = [row for row in csv.DictReader(io.StringIO(whole)) if int(row["step"]) < steps]
     kept = [{name: value for name, value in row.items() if value != ""} for row in earlier]
     logger.experiment.metrics += kept
     logger.save()
+    epochs = contents.get(RECORD, {}).get("epochs", 0)
+    if epochs and str(epochs - 1) not in {row["epoch"] for row in earlier if row.get(EPOCH_LOSS)}:
+        rank_zero_warn(
+            f"{path} lacks the loss of epoch {epochs}: the process was ended after it had saved the epoch, before it "
+            f"logged that."
+        )
 
 
-def _steps(checkpoint: Path) -> int:
+def _steps(contents: Mapping[str, Any]) -> int:
     """How many steps a logger has counted when a checkpoint was written; the count lags if that was within a batch."""
-    contents = open_safely(checkpoint)
     counted = int(contents["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"])
     return min(counted + 1, int(contents["global_step"]))

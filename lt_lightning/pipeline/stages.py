@@ -81,7 +81,7 @@ class Pipeline:
             with interruptible(progress.what_remains(folder), on_sigterm=False), sigterm_interrupts():
                 done = Progress.begin(folder, self.preset, self.text) if begun is None else Progress.of(folder)
                 if begun is not None and lock is not None:  # else another process may be writing there
-                    for name in (STAGE1, *self.methods):
+                    for name in (".", STAGE1, *self.methods):
                         interrupted.remove_drafts(folder / name)
                 self._run(done, data, resumes=begun is not None)
         finally:

@@ -1,6 +1,7 @@
 """A folder without labels, prepared as the checkpoint's test images were."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def test_images_are_those_of_the_labelled_folder(data):
     folder = make()
     assert (folder.class_counts, folder.class_names) == ([9, 4, 2], ["ant", "bee", "cat"])
     ours, theirs = folder.split("test"), labelled.split("test")
-    assert [f"test/{path}" for path in ours.paths] == theirs.paths
+    assert [f"test/{path}" for path in ours.paths] == list(theirs.paths)
     pixels, targets = ours.__getitems__(list(range(6)))
     expected, _ = theirs.__getitems__(list(range(6)))
     assert torch.equal(pixels, expected)
@@ -53,6 +54,17 @@ def test_images_kept_in_memory_are_not_cropped(tmp_path, folder_root):
     folder = PredictFolder(str(folder_root), checkpoint)
     assert (folder.image.image_size, folder.image.resize) == (12, 12)
     assert folder.split("test").__getitems__([0])[0].shape == (1, 1, 12, 12)
+
+
+def test_other_paths_have_another_hash(data):
+    labelled, make = data
+    before, after = make(), make()
+    before.split("test")
+    assert before.describe_split()["sizes"] == {"test": 6}
+    first = next((Path(labelled.root) / "test").rglob("*.png"))
+    first.rename(first.with_name("another.png"))
+    after.split("test")
+    assert before.describe_split()["hashes"] != after.describe_split()["hashes"]
 
 
 def test_options_go_before_the_checkpoint(data):
@@ -75,6 +87,18 @@ def test_an_unreadable_image_is_named_or_marked(data, folder_root):
     assert targets.tolist() == [NO_TARGET, UNREADABLE]
     assert images[0].any()
     assert not images[1].any()
+
+
+def test_an_image_too_large_for_the_memory_is_named_or_marked(data):
+    _, make = data
+    for skip in (False, True):
+        images = make(skip_unreadable=skip).split("test")
+        images._transform = lambda image: bytearray(2**62)
+        if skip:
+            assert images.__getitems__([1])[1].tolist() == [UNREADABLE]
+        else:
+            with pytest.raises(UsageError, match=r"The image .* cannot be read \(it takes more memory than there is\)"):
+                images.__getitems__([1])
 
 
 def test_images_are_found_at_any_depth_and_sorted(data, folder_root):

@@ -74,6 +74,8 @@ def test_it_goes_on_to_the_same_figures(here, whole, capsys, place, callback, fi
             file.write("1")  # as of a process that ended while it wrote
     drafts = [folder / "stage1" / f".{name}.01ab.part" for name in ("metrics.csv", "hpc_ckpt_1.ckpt", "mine.csv")]
     drafts.append(folder / "stage1/checkpoints/.last.ckpt.01ab.part")
+    drafts += [folder / "lort" / f".{name}.01ab.part" for name in ("config.yaml", "results.json")]
+    drafts += [folder / f".{name}.01ab.part" for name in ("config.yaml", "results.json", "unfinished.json")]
     for draft in drafts:
         draft.parent.mkdir(parents=True, exist_ok=True)
         draft.touch()  # as of a process that was killed
@@ -86,6 +88,23 @@ def test_it_goes_on_to_the_same_figures(here, whole, capsys, place, callback, fi
     assert [draft.name for draft in drafts if draft.exists()] == [".mine.csv.01ab.part"]  # which others may be writing
     assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
     same(figures(folder), whole)
+
+
+def test_an_epoch_that_was_saved_but_not_logged_is_named(here):
+    with pytest.raises(UsageError, match="Interrupted"):
+        pipeline.main(write(here, stage1=[stops("on_train_epoch_start", 2)]))
+    folder = here / "runs/tiny/version_0"
+    logged = folder / "stage1/metrics.csv"
+    with logged.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    place = header.index("train/loss_epoch")
+    assert rows[-1][place]  # of the second epoch, whose checkpoint comes a moment before
+    with logged.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows[:-1]])
+    with pytest.warns(UserWarning, match=r"metrics\.csv lacks the loss of epoch 2: the process was ended after it had"):
+        pipeline.main(["pipeline", "--resume", str(folder)])
+    with logged.open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file) if row["train/loss_epoch"]] == ["0", "2"]
 
 
 class Notes(Callback):

@@ -235,6 +235,7 @@ def test_two_processes_leave_what_one_leaves(arguments, here):
     command_in_two_processes(command.main, arguments, here)
     assert sorted(path.name for path in (here / "runs/probe").iterdir()) == ["version_0", "version_1"]
     one, two = (results(here / f"runs/probe/version_{number}") for number in (0, 1))
+    assert [record["environment"]["processes"] for record in (one, two)] == [1, 2]
     for split in ("val", "test"):
         assert one["evaluation"][split]["accuracy"] == two["evaluation"][split]["accuracy"]
         assert one["evaluation"][split]["per_class"]["total"] == two["evaluation"][split]["per_class"]["total"]
