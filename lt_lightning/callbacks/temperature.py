@@ -1,6 +1,6 @@
 """Temperature scaling of predictions."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -8,9 +8,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lt_lightning.callbacks.gathering import gather
+from lt_lightning.data.same_images import check_same_images
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.temperature import negative_log_likelihood
-from lt_lightning.losses.form import fit_temperature_of, form_of
+from lt_lightning.functional.temperature import fit_temperature, negative_log_likelihood
+from lt_lightning.losses.base import Loss
+from lt_lightning.losses.form import form_of
 from lt_lightning.modules import LTModule
 
 
@@ -52,36 +54,56 @@ class TemperatureScaling(Callback):
         self.on_predict_end(trainer, pl_module)
 
     def _fit(self, trainer: Trainer, module: LTModule) -> float:
-        form = form_of(module.loss)
-        if form == "other":
+        if form_of(module.loss) == "other":
             raise UsageError(
                 f"`temperature` auto needs probabilities that are a softmax or sigmoids, but those of "
                 f"`{type(module.loss).__name__}` are neither; give a number."
             )
         data = getattr(trainer, "datamodule", None)
+        if hasattr(data, "undistorted_batches"):
+            check_same_images(data, ("val",))
         if data is None or not hasattr(data, "undistorted_batches") or data.split("val") is None:
             raise UsageError(
                 f"`temperature` auto is fitted on validation images, but `{type(data).__name__}` has none; run it once "
                 f"over the data that the model was trained on, and give the number printed there."
             )
-        shares = gather(tuple(map(torch.cat, zip(*_outputs(trainer, module, data), strict=True))), trainer.world_size)
-        logits, targets = (torch.cat(parts) for parts in zip(*shares, strict=True))
-        found = cast(float, fit_temperature_of(module.loss, logits, targets))
+        shares = gather(_outputs(trainer, module, data), trainer.world_size)
+        found: float | str = ""
         if trainer.is_global_zero:
-            logits = logits * module.loss.logit_scale
-            before, after = (negative_log_likelihood(logits, targets, t, form == "sigmoid") for t in (1.0, found))
-            print(
-                f"temperature {found:.4g}, fitted on {len(targets)} validation images: negative log-likelihood "
-                f"{before:.4f} before, {after:.4f} after"
-            )
+            try:
+                found = _fitted(module.loss, shares)
+            except UsageError as error:
+                found = str(error)  # for every process: none is left waiting
+        found = trainer.strategy.broadcast(found)
+        if isinstance(found, str):
+            raise UsageError(found)
         return found
 
 
-def _outputs(trainer: Trainer, module: LTModule, data: Any) -> Iterator[tuple[Tensor, Tensor]]:
-    """This process's logits and targets, on the CPU."""
-    empty = torch.empty(0, len(module.class_counts)), torch.empty(0, dtype=torch.int64)
-    yield empty  # a process may have no image
-    for images, targets in data.undistorted_batches("val", module.device):
+def _outputs(trainer: Trainer, module: LTModule, data: Any) -> tuple[Tensor, Tensor]:
+    """This process's logits and targets, on the CPU; memory holds the logits once, without parts of them beside."""
+    most = len(data.split("val"))  # room that nothing is written to takes no memory
+    logits, targets = torch.empty(most, len(module.class_counts)), torch.empty(most, dtype=torch.int64)
+    end = 0
+    for images, own in data.undistorted_batches("val", module.device):
+        start, end = end, end + len(own)
         with trainer.precision_plugin.forward_context():
-            logits = module.averaged(images)
-        yield logits.float().cpu(), targets.cpu()
+            logits[start:end] = module.averaged(images)
+        targets[start:end] = own
+    if end < most:  # others have their own share, and the whole room would be sent with it
+        logits, targets = logits[:end].clone(), targets[:end].clone()
+    return logits, targets
+
+
+def _fitted(loss: Loss, shares: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """The temperature of the logits of all processes, printed with what it is good for; these are scaled in place."""
+    logits, targets = shares[0] if len(shares) == 1 else map(torch.cat, zip(*shares, strict=True))
+    logits.mul_(loss.logit_scale)
+    one_vs_all = form_of(loss) == "sigmoid"
+    found = fit_temperature(logits, targets, one_vs_all)
+    before, after = (negative_log_likelihood(logits, targets, t, one_vs_all) for t in (1.0, found))
+    print(
+        f"temperature {found:.4g}, fitted on {len(targets)} validation images: negative log-likelihood "
+        f"{before:.4f} before, {after:.4f} after"
+    )
+    return found

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -41,7 +42,12 @@ class Predictions:
 
 def predict(head: Head, features: Features, device: torch.device) -> Tensor:
     """Logits of a split's images, ``(N, K)``, on ``device``."""
-    return torch.cat(list(predict_parts(head, features, device)))
+    parts = predict_parts(head, features, device)
+    first = next(parts)
+    logits = first.new_empty(len(features), first.shape[1])  # filled at once: parts would lie beside a copy of them all
+    for rows, part in zip(torch.split(logits, ROWS), chain([first], parts), strict=True):
+        rows.copy_(part)
+    return logits
 
 
 @torch.inference_mode()

@@ -1,13 +1,16 @@
 """How many heads are kept at the same time, and whether memory has room for them, asked before anything trains."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from lt_lightning.comparing.grid import Point
+from lt_lightning.comparing.settings import as_text
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
 from lt_lightning.features.memory import available_memory, in_all_processes
 from lt_lightning.features.processes import on_first
 from lt_lightning.retraining import portions
+from lt_lightning.retraining.loop import ROUND_BYTES
 from lt_lightning.wording import first_few, human
 
 KEPT_BYTES = 2**32
@@ -46,23 +49,39 @@ def check_heads(setup: Setup, features: int) -> None:
         beside = f" beside {human(features)} of features"
         cached = ", or name a folder by `features.cache`, from which features are mapped"
     raise UsageError(
-        f"`methods` {first_few(list(setup.points))} with `seeds` {list(setup.options.seeds)} have heads that take at "
-        f"least {human(heads)} of memory at the same time{beside}{times or ','} more than the {human(free)} available; "
+        f"`methods` {first_few(list(setup.points))} with `seeds` {list(setup.options.seeds)} have heads that take up "
+        f"to {human(heads)} of memory as they train{beside}{times or ','} more than the {human(free)} available; "
         f"take fewer {fewer}{cached}."
     )
 
 
 def _most_bytes(setup: Setup) -> int:
-    """Weights that memory holds at the same time at the most; training takes more, for a while.
+    """What memory holds of heads at the same time at the most.
 
     Those of the settings chosen wait there for the test. Where a GPU trains, it has those that wait for their scores.
     """
     chosen = most = 0
     for names in in_portions(setup, setup.points):
         tried = sum(_nbytes(setup, setup.points[name]) for name in names)
-        most = max(most, chosen + tried) if setup.device.type == "cpu" else most
+        if setup.device.type == "cpu":
+            most = max(most, chosen + tried + _training_bytes(setup, names))
         chosen += sum(_nbytes(setup, setup.points[name][:1]) for name in names)
     return max(most, chosen)
+
+
+def _training_bytes(setup: Setup, names: Sequence[str]) -> int:
+    """What the heads that train at the same time take beside their weights: gradients or copies, and velocities.
+
+    These are of one seed, for each has an order of images of its own.
+    """
+    together = Counter(
+        (as_text(point.method.plain.get("sampler")), point.method.plain.get("batch_size"), setup.epochs(point.method))
+        for name in names
+        for point in setup.points[name]
+        if point.method.trains
+    )
+    each = setup.source.classifier.weight.nbytes
+    return 2 * min(max(together.values(), default=0) * each, max(ROUND_BYTES, each))
 
 
 def _nbytes(setup: Setup, points: Sequence[Point]) -> int:

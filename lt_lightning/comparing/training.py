@@ -17,6 +17,7 @@ from lt_lightning.modules.starting import check_kept, start_head
 from lt_lightning.progress import Advance
 from lt_lightning.retraining import HeadRun, naming, train_heads
 from lt_lightning.samplers import EpochSampler
+from lt_lightning.wording import is_ours
 
 _MOST_OF_DEVICE = 0.5  # of its free memory; more features than that stay where they are
 
@@ -96,8 +97,8 @@ def make_head(
         random_state: What the first weights are drawn from, and whatever else a head of one's own draws as it starts.
         stage1: What the head starts from.
         class_counts: Training images per class.
-        plain: Gives the features of all training images without augmentation, ``(N, D)`` in fp32, and their classes;
-            called for a head that is made from features.
+        plain: Gives the features of all training images without augmentation, ``(N, D)`` as they are stored, and their
+            classes; called for a head that is made from features, of which one's own gets them in fp32.
         device: Of head, loss and these features.
     """
     with random_state.drawn_from():
@@ -106,7 +107,9 @@ def make_head(
         with check_kept(head):
             start_head(head, loss, stage1.weight, stage1.bias)
             if head.needs_features:
-                head.init_from_features(*plain())
+                rows, targets = plain()
+                # Heads of ours raise a part after the other; all rows in fp32 may be more than memory holds.
+                head.init_from_features(rows if is_ours(type(head)) else rows.float(), targets)
     return head.eval(), loss.eval()
 
 
@@ -168,8 +171,8 @@ def train(
 
 
 def whole_features(features: Features, device: torch.device) -> tuple[Tensor, Tensor]:
-    """All features, ``(N, D)`` in fp32, and classes; a copy only where they are of another type or device."""
-    return features.values[0].to(device).float(), features.targets.to(device)
+    """All features, ``(N, D)`` as they are stored, and classes; a copy only where they are on another device."""
+    return features.values[0].to(device), features.targets.to(device)
 
 
 def on_device(features: Features, device: torch.device) -> Features:

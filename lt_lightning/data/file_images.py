@@ -1,9 +1,11 @@
 """Images on disk, read a batch at a time by worker processes."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import torch
 from PIL import Image
@@ -17,17 +19,51 @@ from lt_lightning.samplers import ShardedBatchSampler
 from lt_lightning.seeds import run_seed, seed_from
 
 
+class PackedPaths(Sequence[str]):
+    """Paths in one piece of memory, each made as it is asked for.
+
+    Of a list of a million, every worker process would copy the pages it looks at, for looking counts references.
+
+    Args:
+        paths: In their order.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        joined, self._ends = bytearray(), array("q", [0])
+        for path in paths:
+            joined += path.encode(errors="surrogatepass")  # whatever bytes a name has
+            self._ends.append(len(joined))
+        self._joined = bytes(joined)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        places = range(len(self))[place]  # as of a list: from the end, too
+        if isinstance(places, range):
+            return [self[each] for each in places]
+        return self._joined[self._ends[places] : self._ends[places + 1]].decode(errors="surrogatepass")
+
+
 @dataclass(frozen=True)
 class FileList:
     """The images of one split, none of them read.
 
     Attributes:
-        paths: Paths relative to the data folder, with forward slashes.
+        paths: Paths relative to the data folder, with forward slashes; kept packed.
         targets: Class of each, ``(N,)``, int64.
     """
 
-    paths: list[str]
+    paths: Sequence[str]
     targets: Tensor
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.paths, PackedPaths):
+            object.__setattr__(self, "paths", PackedPaths(self.paths))
 
     def rows(self, indices: Tensor) -> "FileList":
         """The entries at ``indices``."""
@@ -98,8 +134,17 @@ class FileImages:
             return self._read(indices)
 
     def _read(self, indices: list[int]) -> Batch:
-        images = [self.transform(read_rgb(self.root / self.paths[i])) for i in indices]
+        images = [self._prepare(self.root / self.paths[i]) for i in indices]
         return torch.stack(images), self.targets[torch.tensor(indices, dtype=torch.int64)]
+
+    def _prepare(self, path: Path) -> Tensor:
+        try:
+            return self.transform(read_rgb(path))
+        except MemoryError as error:
+            raise UsageError(
+                f"The image {path} takes more memory than there is; replace it by a smaller one, take it off the list, "
+                f"or use fewer `data.num_workers`."
+            ) from error
 
 
 def read_rgb(path: Path) -> Image.Image:

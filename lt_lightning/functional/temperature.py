@@ -50,7 +50,7 @@ def fit_temperature(logits: Tensor, targets: Tensor, one_vs_all: bool = False) -
             f"and {tuple(targets.shape)}."
         )
     logits = logits.detach()
-    if not all(bool(part.isfinite().all()) for part in _parts(logits, targets, one_vs_all)):
+    if not all(bool(part.isfinite().all()) for _, part in _parts(logits, targets, one_vs_all)):
         raise UsageError("`logits` must be finite, but some are not; look at the model that gave them.")
     low, high = -math.log(HIGHEST), -math.log(LOWEST)  # of log(1 / T), in which the slope's sign changes once
     place = 0.0
@@ -78,40 +78,46 @@ def negative_log_likelihood(
         temperature: Divides the logits.
         one_vs_all: Whether it is the sum over classes of each one's sigmoid, instead of a softmax's.
     """
-    found = []
-    for part in _parts(logits, targets, one_vs_all):
+    found = _number_of_each(logits)
+    for place, part in _parts(logits, targets, one_vs_all):
         part = part / temperature
-        found.append(torch.nn.functional.softplus(part).sum(dim=1) if one_vs_all else part.logsumexp(dim=1))
-    return float(torch.cat(found).mean())
+        found[place] = torch.nn.functional.softplus(part).sum(dim=1) if one_vs_all else part.logsumexp(dim=1)
+    return float(found.mean())
 
 
 def _derivatives(logits: Tensor, targets: Tensor, inverse: float, one_vs_all: bool) -> tuple[float, float]:
     """First and second derivative of the likelihood by log(1 / T), mean over images."""
-    slopes, variances = [], []
-    for part in _parts(logits, targets, one_vs_all):
+    slopes, variances = _number_of_each(logits), _number_of_each(logits)
+    for place, part in _parts(logits, targets, one_vs_all):
         part = part.float()
         if one_vs_all:
             probabilities = torch.sigmoid(part * inverse)
             weighted = probabilities * part
-            slopes.append(weighted.sum(dim=1))
-            variances.append((weighted * (1 - probabilities) * part).sum(dim=1))
+            slopes[place] = weighted.sum(dim=1)
+            variances[place] = (weighted * (1 - probabilities) * part).sum(dim=1)
         else:
             weighted = torch.softmax(part * inverse, dim=1) * part
-            slopes.append(weighted.sum(dim=1))
-            variances.append((weighted * part).sum(dim=1) - slopes[-1].square())
-    wide = widest_float(logits.device)
-    slope, curvature = (float(torch.cat(each).to(wide).mean()) for each in (slopes, variances))
+            expected = weighted.sum(dim=1)
+            slopes[place] = expected
+            variances[place] = (weighted * part).sum(dim=1) - expected.square()
+    slope, curvature = float(slopes.mean()), float(variances.mean())
     return slope * inverse, curvature * inverse**2 + slope * inverse
 
 
-def _parts(logits: Tensor, targets: Tensor, one_vs_all: bool) -> Iterator[Tensor]:
-    """Some images after the other, their logits as wide as the device has them and such that no target is needed.
+def _number_of_each(logits: Tensor) -> Tensor:
+    """Room for a number of each image; small tensors of parts, kept among large ones that go, would hold their room."""
+    return logits.new_empty(len(logits), dtype=widest_float(logits.device))
+
+
+def _parts(logits: Tensor, targets: Tensor, one_vs_all: bool) -> Iterator[tuple[slice, Tensor]]:
+    """Some images after the other: their place, and logits as wide as the device has them that need no target.
 
     A softmax's are less the target's, so an offset costs no digits later: the likelihood is their log-sum-exp. Of
     sigmoids the target's has its sign turned, as softplus(z) - z = softplus(-z): it is the sum of their softplus.
     """
     rows = max(1, _ENTRIES // logits.shape[1])
-    for part, own in zip(torch.split(logits, rows), torch.split(targets.unsqueeze(1), rows), strict=True):
-        part = part.to(widest_float(logits.device))
+    for start in range(0, len(logits), rows):
+        place = slice(start, start + rows)
+        part, own = logits[place].to(widest_float(logits.device)), targets[place].unsqueeze(1)
         of_target = part.gather(1, own)
-        yield part.scatter(1, own, -of_target) if one_vs_all else part - of_target
+        yield place, part.scatter(1, own, -of_target) if one_vs_all else part - of_target

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lt_lightning.errors import UsageError
-from lt_lightning.report.runs import Run, diverged_in, runs_in
+from lt_lightning.report.runs import NO_DETAIL, Run, diverged_in, runs_in
 from lt_lightning.wording import first_few, one_line
 
 _OTHER = {"test": "val", "val": "test"}
@@ -15,7 +16,9 @@ _IMAGES = {"test": "test", "val": "validation"}
 """Splits in words."""
 
 
-def collect(folders: Sequence[Path], split: str = "test", either: bool = False) -> tuple[list[Run], list[str]]:
+def collect(
+    folders: Sequence[Path], split: str = "test", either: bool = False, detail: bool = True
+) -> tuple[list[Run], list[str]]:
     """Read every ``results.json`` below folders.
 
     A pipeline's stages are taken from its own file. Of runs that repeat each other, configuration and seed, the last
@@ -25,6 +28,7 @@ def collect(folders: Sequence[Path], split: str = "test", either: bool = False) 
         folders: Folders, or files by name.
         split: ``test`` or ``val``.
         either: Whether runs that have figures of the other split alone are taken as well, for their curves of training.
+        detail: Whether runs keep what plots show: of 8142 classes 2 MB each.
 
     Returns:
         The runs, in the order of their paths, and sentences on what was left out.
@@ -46,7 +50,7 @@ def collect(folders: Sequence[Path], split: str = "test", either: bool = False) 
             runs = list(runs_in(record, path, split))
             others = [] if runs else list(runs_in(record, path, other))
             diverged += (f"{name} in {path}" for name in diverged_in(record))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             notes.append(f"{path} cannot be read ({one_line(error)}) and is left out.")
         except (AttributeError, KeyError, TypeError):
             notes.append(f"{path} is no results file of this package and is left out.")
@@ -55,7 +59,8 @@ def collect(folders: Sequence[Path], split: str = "test", either: bool = False) 
                 pipelines.add(place.parent)
             without += not runs
             elsewhere += bool(others)
-            gathered += (*runs, *(others if either else ()))
+            taken = (*runs, *(others if either else ()))
+            gathered += taken if detail else (replace(run, detail=NO_DETAIL) for run in taken)
     if not gathered:
         reasons = [*notes, _nothing_of(split, without, elsewhere)] if without else notes
         raise UsageError(f"`folders` {' '.join(map(str, folders))} hold nothing to report: {' '.join(reasons)}")

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     overwrite = options.overwrite == "true"
     if options.output is not None:
         check_new_file(options.output, "--output", list(FORMATS), overwrite)
-    runs, notes = collect(options.folders, options.split)
+    runs, notes = collect(options.folders, options.split, detail=False)
     for note in notes:
         print(f"lt-lightning: note: {note}", file=sys.stderr)
     rows = group(runs)

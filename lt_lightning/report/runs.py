@@ -59,6 +59,10 @@ class Detail:
     tried: list[dict[str, Any]] = field(default_factory=list)
 
 
+NO_DETAIL = Detail([], (0, 0), {})
+"""Of runs that no plot shows."""
+
+
 @dataclass(frozen=True)
 class Run:
     """Figures of one method from one run."""
@@ -144,7 +148,7 @@ def diverged_in(record: Mapping[str, Any]) -> list[str]:
 def _own_record(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # what the pipeline says of the stage is enough
+    except (OSError, ValueError, RecursionError):  # what the pipeline says of the stage is enough
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -198,11 +202,12 @@ def _run(
     common = short_hash([settings.common, record["selection"], record.get("transform")])
     names = Names(_data(record), str(record["preset"]), method, common)
     bins = evaluation.get("calibration", {}).get("bins", {})
+    bins = _lists(bins, len(bins.get("images", [])))
     detail = _detail(record, evaluation, bins=bins, history=folder / "metrics.csv")
     # A checkpoint's name says little: another file may have had it, or have it in another folder.
     network = (record.get("stage1") or {}).get("sha256", "")
     evaluated = f"{_weights(record)} {record['data'].get('hashes', {}).get(split, '')}"
-    seed = record["seed"]
+    seed = _seed(record)
     if seed is None or seed is False or not settings.common:  # then no run repeats another
         identity = str(path)
         training = ""
@@ -237,9 +242,33 @@ def _weights(record: Mapping[str, Any]) -> str:
 
 
 def _detail(record: Mapping[str, Any], evaluation: Mapping[str, Any], **more: Any) -> Detail:
-    low, high = record["group_thresholds"]
     counts = [int(count) for count in record["class_counts"]]
-    return Detail(counts, (low, high), evaluation.get("per_class", {}), **more)
+    per_class = _lists(evaluation.get("per_class", {}), len(counts))
+    return Detail(counts, _thresholds(record), per_class, **more)
+
+
+def _lists(found: Mapping[str, Any], length: int) -> Mapping[str, Any]:
+    """Lists by name that a plot can be made of."""
+    for name, values in found.items():
+        if not isinstance(values, list) or len(values) != length:
+            raise TypeError(f"{name} is no list of {length} values")
+        if not all(value is None or isinstance(value, int | float) for value in values):
+            raise TypeError(f"{name} holds what is no number")
+    return found
+
+
+def _thresholds(record: Mapping[str, Any]) -> tuple[int, int]:
+    low, high = record["group_thresholds"]
+    if not _is_number(low) or not _is_number(high):
+        raise TypeError("thresholds that are no numbers")
+    return low, high
+
+
+def _seed(record: Mapping[str, Any]) -> int | str | None:
+    seed: Any = record["seed"]
+    if seed is not None and not isinstance(seed, int | str):
+        raise TypeError("a seed that is neither a number nor a name")
+    return seed
 
 
 def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
@@ -273,7 +302,7 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
             detail = _detail(record, one, tried=row.get("validation", []))
             trained = one.get("epochs") != 0  # else no seed changes anything
             identity = f"{content} {one['seed'] if trained else ''}"
-            yield Run(path, names, how, identity, one["seed"], _numbers(figures), detail, source, content)
+            yield Run(path, names, how, identity, _seed(one), _numbers(figures), detail, source, content)
 
 
 def _images(record: Mapping[str, Any], row: Mapping[str, Any]) -> list[Any]:
@@ -309,7 +338,7 @@ def _data(record: Mapping[str, Any]) -> str:
     """Data set and how long its tail is; runs on other class counts or thresholds are other experiments."""
     counts = [int(count) for count in record["class_counts"]]
     name = record["data"].get("dataset") or record["data"].get("root") or "data"
-    low, high = record["group_thresholds"]
+    low, high = _thresholds(record)
     shape = f"{sum(counts)} images, {len(counts)} classes, {max(counts)} to {min(counts)}"
     return f"{name} ({shape}; few <{low}, many >{high})"
 
@@ -321,7 +350,7 @@ def _configuration(path: Path) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first, where it was built, takes a 30th of the time
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -17,6 +17,9 @@ from lt_lightning.retraining.stacked_sgd import StackedSGD, stack_key
 HEADS_PER_STACK = 16
 """On a CPU: 16 or 32 heads of 100 × 64 stay in its cache with their velocities; 64 in one stack took a fifth longer."""
 
+LOGITS_BYTES = 2**28
+"""On a CPU, too: logits of a stack's batch, of which some losses and heads take five times as much for a while."""
+
 STACK_BYTES = 2**30
 """Elsewhere: weights of a stack, or its logits of a batch. 16 heads of 8142 × 2048, all where they are small."""
 
@@ -149,10 +152,10 @@ def _teams(runs: Sequence[HeadRun]) -> Iterator[_Team]:
 
 def _heads_per_stack(run: HeadRun) -> int:
     weight = next(run.head.parameters())
+    logits = run.head.num_classes * run.batch_size * weight.itemsize
     if weight.device.type == "cpu":
-        return HEADS_PER_STACK
-    each = run.head.num_classes * max(run.head.in_features, run.batch_size) * weight.itemsize
-    return max(1, STACK_BYTES // each)
+        return max(1, min(HEADS_PER_STACK, LOGITS_BYTES // logits))
+    return max(1, STACK_BYTES // max(run.head.num_classes * run.head.in_features * weight.itemsize, logits))
 
 
 def _groups(runs: Sequence[HeadRun], key: Callable[[HeadRun], Hashable]) -> dict[Hashable, list[HeadRun]]:

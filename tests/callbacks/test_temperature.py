@@ -1,6 +1,7 @@
 """Temperatures of predictions."""
 
 import csv
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from lightning.pytorch.loggers import CSVLogger
 from lt_lightning.callbacks import PredictionsWriter, TemperatureScaling
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import fit_temperature
-from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss
+from lt_lightning.heads import CosineHead
+from lt_lightning.losses import ClassBalancedLoss, CrossEntropyLoss, LDAMLoss
+from tests.kept_tensors import KeptTensors
 
 
 def outputs(module, data, split):
@@ -35,6 +38,31 @@ def test_auto_is_fitted_on_validation_images(tmp_path, trainer, digits, stage1_m
     with (tmp_path / "predictions.csv").open(newline="") as file:
         found = [float(row["probability_1"]) for row in csv.DictReader(file)]
     torch.testing.assert_close(torch.tensor(found), confidence, rtol=1e-4, atol=1e-6)
+
+
+def test_the_scale_of_a_loss_is_part_of_the_temperature(trainer, digits, stage1_module):
+    data, scaling = digits(), TemperatureScaling()
+    head, loss = partial(CosineHead, scale=1), partial(LDAMLoss, scale=3.0)
+    module = stage1_module(data, head=head, loss=loss)
+    trainer(callbacks=[scaling]).predict(module, datamodule=data)
+    logits, targets = outputs(module, data, "val")
+    assert scaling.used == pytest.approx(fit_temperature(3 * logits, targets), rel=1e-4)
+
+
+def test_logits_are_kept_once(trainer, digits, stage1_module):
+    """Parts of those of all images would take as much again beside them."""
+
+    class Watched(TemperatureScaling):
+        def on_predict_epoch_start(self, trainer, pl_module):
+            with KeptTensors() as kept:
+                super().on_predict_epoch_start(trainer, pl_module)
+            found.append(kept.most)
+
+    found = []
+    for batch_size in (200, 2):
+        data = digits(eval_batch_size=batch_size)
+        trainer(callbacks=[Watched()]).predict(stage1_module(data), data, return_predictions=False)
+    assert found[1] < found[0] + 50  # of 100 batches
 
 
 def test_a_number_is_taken_as_it_is(trainer, digits, stage1_module):

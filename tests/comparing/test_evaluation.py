@@ -18,6 +18,7 @@ from lt_lightning.features import Features
 from lt_lightning.heads import CosineHead, LinearHead, LogitAdjustmentHead, MaxNormHead, TauNormHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.metrics import CalibrationError, GroupAccuracy
+from tests.kept_tensors import KeptTensors
 
 COUNTS = [200, 50, 5]
 THRESHOLDS = (20, 100)
@@ -54,6 +55,17 @@ def test_predictions_are_adjusted_ones():
 def test_half_precision_features_are_raised():
     features = Features(torch.randn(1, 9, 4).half(), TARGETS[:9])
     assert predict(LinearHead(4, COUNTS), features, torch.device("cpu")).dtype == torch.float32
+
+
+def test_logits_are_kept_once(monkeypatch):
+    """Parts of those of all images would take as much again beside them."""
+    monkeypatch.setattr(evaluation, "ROWS", 1)
+    features = Features(torch.randn(1, 90, 4, generator=torch.Generator().manual_seed(0)), TARGETS)
+    head = LinearHead(4, COUNTS).eval()
+    with KeptTensors() as kept:
+        found = predict(head, features, torch.device("cpu"))
+    assert kept.most < 20
+    torch.testing.assert_close(found, head.predict(features.values[0]))
 
 
 def test_one_pass_judges_all_heads(monkeypatch):

@@ -1,5 +1,8 @@
 """Heads of many settings and seeds."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,7 +10,8 @@ from lt_lightning.comparing import training
 from lt_lightning.comparing.grid import points
 from lt_lightning.comparing.methods import find_methods
 from lt_lightning.comparing.settings import SettingsParser
-from lt_lightning.comparing.training import ShownRows, Stage1, train
+from lt_lightning.comparing.training import ShownRows, Stage1, make_head, train, whole_features
+from lt_lightning.devices.random_state import RandomState
 from lt_lightning.features import Features
 from lt_lightning.heads import NCMHead
 from lt_lightning.samplers import ProgressiveSampler
@@ -60,6 +64,25 @@ def test_heads_made_from_features_share_them(monkeypatch):
     assert len(given) == 4
     assert {features.data_ptr() for features, _ in given} == {VALUES.data_ptr()}
     assert all(torch.equal(features, VALUES[0]) and torch.equal(targets, TARGETS) for features, targets in given)
+
+
+def test_stored_features_are_raised_as_a_whole_for_heads_of_ones_own_alone():
+    class Own(NCMHead):
+        def init_from_features(self, features, targets):
+            given.append(features)
+            super().init_from_features(features, targets)
+
+    given, means = [], []
+    features = Features(VALUES[:1].half(), TARGETS)
+    (point,) = points(find_methods("ncm", COUNTS, PARSER), {}, PARSER, default=False)["ncm"]
+    for kind in (NCMHead, Own):
+        settings = replace(PARSER.make(point.method.plain, "ncm"), head=kind)
+        plain = partial(whole_features, features, CPU)
+        head, _ = make_head(settings, RandomState(0, CPU), Stage1(torch.zeros(3, 4), None), COUNTS, plain, CPU)
+        means.append(head.means)
+    assert [each.dtype for each in given] == [torch.float32]
+    assert torch.equal(*means)
+    assert whole_features(features, CPU)[0].data_ptr() == features.values.data_ptr()  # not copied, nor read
 
 
 def test_a_loss_of_ones_own_trains_along(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import io
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,21 @@ from lt_lightning.data.file_images import FileImages, FileList, SeededBatch, See
 from lt_lightning.data.transforms import train_transform
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import InstanceSampler, ShardedBatchSampler
+
+
+def test_paths_are_a_list_without_its_strings():
+    """Counting references to a million of these would copy them into every worker process."""
+    names = ["ant/0.png", "", "bee/Käfer 名.jpg", "cat/\udcff\ud800.png", "ant/0.png"]
+    files = FileList(names, torch.arange(5))
+    assert [*files.paths] == [files.paths[i] for i in range(5)] == names
+    assert (len(files.paths), files.paths[-2], files.paths[1:4:2]) == (5, names[3], names[1:4:2])
+    assert list(files.rows(torch.tensor([4, 2])).paths) == [names[4], names[2]]
+    with pytest.raises(IndexError):
+        files.paths[5]
+    images = FileImages(Path("root"), files, train_transform(12))
+    assert FileList(images.paths, images.targets).paths is images.paths  # packed once
+    assert not any(isinstance(each, str | list) for each in vars(images.paths).values())
+    assert list(pickle.loads(pickle.dumps(images.paths))) == names
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "1", "P", "CMYK"])
@@ -64,6 +80,12 @@ def test_a_batch_is_stacked(images):
     assert batch.dtype == torch.uint8
     assert targets.tolist() == [4, 1, 8]
     assert len(images) == 9
+
+
+def test_an_image_too_large_for_the_memory_is_named(images):
+    images.transform = lambda image: bytearray(2**62)
+    with pytest.raises(UsageError, match=r"The image .*ant.4\.png takes more memory than there is; replace it by"):
+        images.__getitems__([4])
 
 
 def test_a_seeded_batch_draws_from_its_seed_and_leaves_the_generator_alone(images):

@@ -34,7 +34,7 @@ def test_each_split_is_its_folder(data):
         "val": [0, 0, 1],
         "test": [0, 0, 1, 1, 2, 2],
     }
-    assert data.split("val").paths == ["val/ant/0.png", "val/ant/1.png", "val/bee/0.png"]
+    assert list(data.split("val").paths) == ["val/ant/0.png", "val/ant/1.png", "val/bee/0.png"]
 
 
 def test_the_record_names_files(data, folder_root):
@@ -93,6 +93,25 @@ def test_images_beside_the_class_folders_are_warned_of(folder_root, number):
         UserWarning, match=f"^{number} images? lies? in .*train itself, such as '0.PNG', and are left out"
     ):
         assert data.class_counts == [9, 4, 2]
+
+
+def test_a_class_on_a_disk_that_is_not_there_is_named(folder_root, tmp_path):
+    """Passed over, it would leave its number to the class behind it."""
+    disk = shutil.move(folder_root / "train" / "bee", tmp_path / "disk")
+    (folder_root / "train" / "bee").symlink_to(disk)
+    (folder_root / "train" / ".notes").symlink_to("gone")
+    data = ImageFolderLT(root=str(folder_root))
+    assert data.class_counts == [9, 4, 2]
+    shutil.move(disk, tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=r"train.bee is a link to '.*disk', which leads nowhere; restore .* remove it"):
+        ImageFolderLT(root=str(folder_root)).class_names  # noqa: B018
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_link_to_itself_beside_the_class_folders_is_named(folder_root, split):
+    (folder_root / split / "again").symlink_to("again")
+    with pytest.raises(UsageError, match=rf"{split}.again is a link to 'again', which leads nowhere"):
+        ImageFolderLT(root=str(folder_root)).list_files(split)
 
 
 def test_one_class_is_none(folder_root):

@@ -49,7 +49,7 @@ def test_each_split_is_its_list(list_root):
     data.setup("fit")
     data.setup("test")
     assert data.split("train").targets.tolist() == [0] * 3 + [1] * 7 + [2] * 2
-    assert data.split("test").paths == [f"pictures/test {label} 0.png" for label in range(3)]
+    assert list(data.split("test").paths) == [f"pictures/test {label} 0.png" for label in range(3)]
     batches = list(data.test_dataloader())
     assert sum(len(targets) for _, targets in batches) == 3
     assert batches[0][0].shape[1:] == (3, 16, 16)

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import temperature as module
 from lt_lightning.functional.temperature import HIGHEST, LOWEST, fit_temperature, negative_log_likelihood
+from tests.kept_tensors import KeptTensors
 
 
 def drawn(seed: int, number: int, classes: int, scale: float = 2.0) -> torch.Tensor:
@@ -172,3 +173,14 @@ def test_logits_are_gone_through_in_parts_with_the_same_result(one_vs_all, monke
         assert negative_log_likelihood(logits, targets, 1.5, one_vs_all) == likelihood
     # A number of each image is kept, and no copy of all logits is made, of whatever type.
     assert largest.nbytes <= len(logits) * 8 < logits.nbytes
+
+
+@pytest.mark.parametrize("one_vs_all", [False, True])
+def test_no_tensor_of_a_part_outlives_it(one_vs_all, monkeypatch):
+    """Small ones among large ones that go would keep a CPU's memory in pieces, twice that of all logits."""
+    logits, targets = drawn(5, 200, 7), torch.arange(200) % 7
+    monkeypatch.setattr(module, "_ENTRIES", 2 * 7)  # 100 parts
+    with KeptTensors() as kept:
+        fit_temperature(logits, targets, one_vs_all)
+        negative_log_likelihood(logits, targets, 1.5, one_vs_all)
+    assert kept.most < 20

@@ -7,6 +7,8 @@ import pytest
 
 from lt_lightning import report
 from lt_lightning.errors import UsageError
+from lt_lightning.report.collecting import collect
+from lt_lightning.report.runs import NO_DETAIL
 
 
 def test_a_repeated_run_counts_once_the_last_one(write, run, rows_of, here):
@@ -44,6 +46,15 @@ def test_an_own_parts_argument_of_a_places_name_is_a_setting(write, run, rows_of
         write(value, run(0.5, seed=0), f"seed_everything: 0\n{model}")
     rows, notes = rows_of(".")
     assert (len(rows), notes) == (2, [])
+
+
+def test_runs_keep_what_a_plot_shows_only_if_asked_to(write, run, here):
+    write("a", run(0.4))
+    (whole,), _ = collect([here])
+    (bare,), _ = collect([here], detail=False)
+    assert whole.detail.class_counts == [300, 50, 4]
+    assert bare.detail == NO_DETAIL
+    assert bare == whole  # in all that a report is made of
 
 
 def test_a_configuration_that_cannot_be_read_repeats_none(write, run, rows_of):
@@ -123,6 +134,40 @@ def test_a_figure_that_is_infinite_is_none(write, run, rows_of):
     write("a", run(float("inf")))
     (row,), _ = rows_of(".")
     assert (row.mean("all"), row.mean("many")) == (None, 0.9)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"seed": [0]},
+        {"seed": {"a": 1}},
+        {"group_thresholds": "ab"},
+        {"per_class": None},
+        {"per_class": {"accuracy": [0.5, 0.4]}},
+        {"per_class": {"accuracy": [0.5, 0.4, "high"]}},
+        {"per_class": {"accuracy": 0.4}},
+        {"calibration": {"bins": None}},
+        {"calibration": {"bins": {"images": [1, 2], "confidence": [0.5], "accuracy": [0.1, 0.2]}}},
+    ],
+    ids=str,
+)
+def test_a_damaged_record_is_left_out_and_costs_the_others_nothing(write, run, rows_of, damage):
+    write("good", run(0.4))
+    record = run(0.6)
+    place = record if damage.keys() <= record.keys() else record["evaluation"]["test"]
+    place |= damage
+    write("damaged", record)
+    (row,), notes = rows_of(".")
+    assert row.mean("all") == 0.4
+    assert notes == ["damaged/results.json is no results file of this package and is left out."]
+
+
+def test_a_record_that_is_too_deep_is_left_out(write, run, rows_of):
+    write("good", run(0.4))
+    write("deep", 100000 * "[")
+    (row,), (note,) = rows_of(".")
+    assert row.mean("all") == 0.4
+    assert note.startswith("deep/results.json cannot be read (")
 
 
 def test_what_cannot_be_read_is_named_and_left_out(write, run, rows_of):

@@ -389,6 +389,28 @@ def test_heads_without_room_train_one_stack_after_the_other_and_learn_the_same(m
 
 
 @pytest.mark.parametrize(
+    ("classes", "batch_size", "most"), [(100, 64, 16), (8142, 64, 16), (8142, 2048, 4), (10**6, 512, 1)]
+)
+def test_a_cpu_takes_fewer_heads_at_once_where_their_logits_are_large(classes, batch_size, most):
+    made = LinearHead(1, [1] * classes)
+    sampler = InstanceSampler(torch.arange(2))
+    alone = HeadRun(made, CrossEntropyLoss([1] * classes), None, None, sampler, batch_size, 1)
+    assert loop._heads_per_stack(alone) == most
+
+
+def test_a_stack_of_any_number_of_heads_learns_the_same(monkeypatch):
+    def trained():
+        sampler = InstanceSampler(Rows().targets)
+        runs = [run(*STACKED[name], sampler, lr) for name in ("ce", "disalign") for lr in (0.01, 0.03, 0.1)]
+        train_heads(runs, Rows())
+        return [value for each in runs for value in each.head.state_dict().values()]
+
+    at_once = trained()
+    monkeypatch.setattr(loop, "LOGITS_BYTES", 2 * 16 * len(COUNTS) * 8)  # of two heads
+    torch.testing.assert_close(trained(), at_once, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
     ("classes", "features", "batch_size", "most"),
     [(10**6, 2048, 512, 1), (8142, 2048, 512, 16), (8142, 64, 512, 64)],
 )
