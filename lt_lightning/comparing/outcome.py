@@ -41,7 +41,8 @@ class Options:
         oracle: Whether a linear head is trained on the balanced set that the tail was cut from, to show what a
             classifier could gain; by default if there is such a set.
         draws: Resampled test sets from which the bootstrap takes its intervals.
-        allow_partial: Whether the checkpoint may lack a part of the backbone.
+        allow_partial: Whether the checkpoint may lack a part of the backbone, or have layers beside it that are left
+            aside, though its classifier may stand behind them.
         checkpoint_class_names: Class of each row of the checkpoint's classifier; by default in the data's order.
         features: How features are computed and kept.
     """

@@ -55,7 +55,7 @@ def export(
     """Write a checkpoint as a program, or as several.
 
     Args:
-        checkpoint: A ``last.ckpt`` of stage 1 or 2 that the command line trained.
+        checkpoint: Of this package, such as ``last.ckpt`` or ``better.ckpt``, made by the command line.
         output: File, or list of files, that end in ``.onnx`` (needs onnx, onnxscript and onnxruntime) or ``.pt2``. A
             JSON file of the same name is put beside each.
         include_normalization: Whether images are taken in [0, 1] and normalised inside; otherwise they come normalised.

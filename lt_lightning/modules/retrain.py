@@ -58,6 +58,7 @@ class RetrainModule(LTModule):
         allow_double_balancing: Whether loss, head and sampler may correct for imbalance more than once.
         allow_changed_data: Whether the checkpoint may have been trained on other class counts or another split.
         allow_partial: Whether the checkpoint may fill a part of the backbone only; what it lacks stays as it was made.
+            Layers that it has beside are left aside then, though its classifier may stand behind them.
         checkpoint_class_names: Names of the checkpoint's classes in the order of its classifier's rows, where the file
             does not say them under ``class_names`` or, being the data's names, ``class_to_idx`` or ``classes``. Rows
             are put in the data's order.
