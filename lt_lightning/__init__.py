@@ -13,6 +13,21 @@ from lt_lightning.version import __version__
 # Known to type checkers by its name; importing `typing` would cost `lt-lightning --help` a third of its time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lt_lightning import augmentations as augmentations
+    from lt_lightning import backbones as backbones
+    from lt_lightning import callbacks as callbacks
+    from lt_lightning import checkpoints as checkpoints
+    from lt_lightning import comparing as comparing
+    from lt_lightning import data as data
+    from lt_lightning import export as export
+    from lt_lightning import features as features
+    from lt_lightning import functional as functional
+    from lt_lightning import heads as heads
+    from lt_lightning import losses as losses
+    from lt_lightning import metrics as metrics
+    from lt_lightning import modules as modules
+    from lt_lightning import retraining as retraining
+    from lt_lightning import samplers as samplers
     from lt_lightning.api import Retrained, retrain
     from lt_lightning.backbones import Backbone
     from lt_lightning.data import LTDataModule
@@ -67,12 +82,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    if name in _PARTS:
-        return import_module(f"lt_lightning.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # else any name would pass
+
+    def __getattr__(name: str) -> object:
+        if name in _PUBLIC:
+            return getattr(import_module(_PUBLIC[name]), name)
+        if name in _PARTS:
+            return import_module(f"lt_lightning.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -91,7 +91,7 @@ def test_a_part_that_has_left_its_base_out_is_said_to():
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--part", type=torch.nn.Module)
     with pytest.raises(UsageError, match=r"^Layers, or a module in it, must begin"), refusing_unbegun_modules("part"):
-        parser.instantiate_classes(parser.parse_args([f"--part={__name__}.Layers"]))
+        parser.instantiate(parser.parse_args([f"--part={__name__}.Layers"]))
     for error in (AttributeError("no attribute 'a'"), ValueError("no such value")):
         with pytest.raises(type(error), match="no "), refusing_unbegun_modules("part"):
             raise error

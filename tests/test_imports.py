@@ -192,7 +192,7 @@ MAY_IMPORT = {
     "last_layers": {"devices"},
     "api": {"checkpoints", "comparing", "devices", "features", "functional", "heads", "last_layers", "loader_features"},
     "loader_features": {"features", "last_layers"},
-    "__init__": {"api", "backbones", "data", "heads", "losses", "modules", "version"},  # the first six for mypy alone
+    "__init__": {"api", "errors", "version", *lt_lightning._PARTS},  # all but the last for type checkers alone
 }
 
 
@@ -250,6 +250,19 @@ def test_public_names_arrive_when_used():
     assert [name for name in dir(lt_lightning) if getattr(lt_lightning, name, None) is None] == []
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         lt_lightning.Nothing  # noqa: B018
+
+
+def test_type_checkers_know_every_name_and_no_other(tmp_path):
+    names = sorted([*lt_lightning.__all__, *lt_lightning._PARTS])
+    script = tmp_path / "script.py"
+    script.write_text(f"from lt_lightning import {', '.join(names)}\nfrom lt_lightning import retrian\n")
+    options = ["--strict", "--follow-imports=skip", f"--cache-dir={tmp_path}", str(PACKAGE / "__init__.py")]
+    found = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(script)], cwd=PACKAGE.parent, capture_output=True, text=True
+    )
+    errors = [line for line in found.stdout.splitlines() if "script.py" in line and ": error:" in line]
+    assert len(errors) == 1, found.stdout
+    assert ':2: error: Module "lt_lightning" has no attribute "retrian"' in errors[0]
 
 
 def test_parts_arrive_when_used_and_bring_no_heavy_package_that_lightning_does_not():

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     # Those of the checkpoint take the place of all that the backbone could fetch, unless a part is enough.
     fetching = nullcontext() if config.allow_partial else without_published_weights()
     with fetching, refusing_unbegun_modules("backbone"):
-        made = parser.instantiate_classes(config)
+        made = parser.instantiate(config)
     told = {key.name: config[key.name] for key in fields(Options) if key.name not in _READ_APART}
     names = _names(config.checkpoint_class_names)
     options = Options(seeds=_seeds(config.seeds), features=made.features, checkpoint_class_names=names, **told)

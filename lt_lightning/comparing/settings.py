@@ -160,7 +160,7 @@ class SettingsParser:
         """The settings, their classes made into factories."""
         key = as_text(plain)
         if key not in self._made:
-            self._made[key] = self._parser.instantiate_classes(self.check(plain, name)).method
+            self._made[key] = self._parser.instantiate(self.check(plain, name)).method
         return self._made[key]
 
     def arguments(self, plain: Mapping[str, Any], name: str) -> dict[str, Plain]:

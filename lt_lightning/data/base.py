@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from lt_lightning.augmentations import Augmentation
 from lt_lightning.data.announced import check_announced
-from lt_lightning.data.loading import LateLoader, as_is
+from lt_lightning.data.loading import LateLoader, as_is, spare_imports
 from lt_lightning.data.same_images import check_same_images
 from lt_lightning.data.splits import check_images
 from lt_lightning.errors import UsageError, check_begun, check_makes, check_thresholds, check_word
@@ -293,6 +293,7 @@ class LTDataModule(LightningDataModule, ABC):
         test = self.required("test", "predict")
         rank, world_size = self._process()
         share = range(rank, len(test), world_size) or range(1)  # a process without a batch would not finish
+        spare_imports()
         return DataLoader(
             test,  # type: ignore[arg-type]
             batch_size=self.eval_batch_size,
@@ -354,6 +355,7 @@ class LTDataModule(LightningDataModule, ABC):
 
     def _loader(self, images: LabelledImages, batches: Sampler[list[int]]) -> DataLoader[Batch]:
         device = None if self.trainer is None else self.trainer.strategy.root_device.type
+        spare_imports()
         return LateLoader(
             images,  # type: ignore[arg-type]  # read through __getitems__ alone
             batch_sampler=batches,

@@ -35,7 +35,7 @@ def rebuild(record: Record) -> LTModule:
     try:
         parsed = parser.parse_object({"model": {**record.model, "init_args": arguments}})
         with without_published_weights():
-            module = cast(LTModule, parser.instantiate_classes(parsed).model)
+            module = cast(LTModule, parser.instantiate(parsed).model)
         module.load_state_dict(record.tensors)
     except UsageError:
         raise

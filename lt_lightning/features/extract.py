@@ -15,7 +15,7 @@ from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
-from lt_lightning.data.loading import as_is
+from lt_lightning.data.loading import as_is, spare_imports
 from lt_lightning.devices.choice import check_device, device_of
 from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError, check_word
@@ -213,6 +213,7 @@ def _fill(
     if options.channels_last:
         network = network.to(memory_format=torch.channels_last)
     drawn = draws(views)
+    spare_imports()
     loader = DataLoader(
         _Blocks(images, share, seed if drawn else None),
         batch_size=None,

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     if config.output is not None:
         check_new_file(Path(config.output), "output", [".json"], config.overwrite)
     with refusing_unbegun_modules("data"):
-        data = parser.instantiate_classes(config).data
+        data = parser.instantiate(config).data
     with interruptible("nothing has been written; run the same command again."):
         summary = summarize(data)
         duplicates = find_duplicates(data) if config.duplicates else None

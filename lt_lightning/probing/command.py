@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     fetches = config.checkpoint is None or config.allow_partial  # else the file's weights take the place of all
     fetching = nullcontext() if fetches else without_published_weights()
     with fetching, refusing_unbegun_modules("backbone"):
-        made = parser.instantiate_classes(config)
+        made = parser.instantiate(config)
     _check_weights(config.checkpoint, made.backbone, plain)
     output = Path(config.output)
     check_writable(output, sum(tensor.nbytes for tensor in made.backbone.state_dict().values()))

@@ -24,6 +24,11 @@ def test_parts_are_new_each_time():
     assert PARSER.make({**recipe(), "epochs": 3}, "mine").epochs == 3
 
 
+def test_jsonargparse_is_asked_for_nothing_that_it_will_drop(monkeypatch):
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "once")  # else off here, for what Lightning calls
+    SettingsParser().make({"head": {"class_path": "CosineHead", "init_args": {"scale": 5.0}}}, "mine")
+
+
 def test_arguments_hold_defaults():
     found = PARSER.arguments({"loss": "LORTLoss", "optimizer": {"class_path": "torch.optim.SGD"}}, "mine")
     assert found["loss"]["delta"] == 0.98
