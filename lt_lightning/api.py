@@ -19,6 +19,7 @@ from lt_lightning.comparing.outcome import TriedPoint
 from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.settings import SettingsParser, about
 from lt_lightning.comparing.training import Stage1, Trained, train
+from lt_lightning.devices.modes import usual_modes
 from lt_lightning.devices.placement import device_of_modules
 from lt_lightning.errors import UsageError, check_thresholds
 from lt_lightning.features import Features
@@ -103,56 +104,64 @@ def retrain(
 
     Warns:
         UserWarning: If the new layer is a point or more worse than the old one on the images of ``val_loader`` or,
-            without one, of ``test_loader``; or if the module returns nothing by which ``classifier`` can be checked.
+            without one, of ``test_loader``; if ``train_loader`` is known to show images more than once or not at
+            all; if the module returns nothing by which ``classifier`` can be checked; or if another layer shares
+            the old layer's tensors and cannot share the new one's.
     """
     started = time.perf_counter()
     seed = _checked_seed(seed)
     _check(model, method, group_thresholds)
     if val_loader is not None and val_loader is train_loader:
         raise UsageError("`val_loader` is `train_loader`; give images that the model has not been trained on.")
-    images = first_images(train_loader)
-    probe = copied(model).eval()
-    name, layer = _last_linear(probe, images, classifier)
-    parser = SettingsParser()
-    wanted = _settings(method, settings, layer, parser, val_loader is not None)
-    features, counts = training_features(probe, name, layer, train_loader, progress)
-    held_out, chosen_by = (
-        None if loader is None else features_of(probe, name, layer, loader, argument, progress)
-        for loader, argument in ((test_loader, "test_loader"), (val_loader, "val_loader"))
-    )
+    settings = {key: _plain_number(value) for key, value in settings.items()}
+    # The module runs as its caller would run it, but a copy that is made in inference mode could not be trained.
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+        images = first_images(train_loader)
+        probe = copied(model).eval()
+        name, layer = _last_linear(probe, images, classifier)
+        parser = SettingsParser()
+        with usual_modes():
+            wanted = _settings(method, settings, layer, parser, val_loader is not None)
+        features, counts = training_features(probe, name, layer, train_loader, progress)
+        held_out, chosen_by = (
+            None if loader is None else features_of(probe, name, layer, loader, argument, progress)
+            for loader, argument in ((test_loader, "test_loader"), (val_loader, "val_loader"))
+        )
 
-    device = device_of_modules(model)
-    stage1 = _stage1(layer)
-    heads = train(wanted, [seed], features, features, stage1, counts, parser, device)
-    head_before = LinearHead(layer.in_features, counts).to(device)
-    head_before.init_from(stage1.weight, stage1.bias)
+    with usual_modes(), torch.random.fork_rng(devices=[]):
+        device = device_of_modules(model)
+        stage1 = _stage1(layer)
+        heads = train(wanted, [seed], features, features, stage1, counts, parser, device)
+        head_before = LinearHead(layer.in_features, counts).to(device)
+        head_before.init_from(stage1.weight, stage1.bias)
 
-    def figures(head: Head, images: Features | None) -> dict[str, float] | None:
-        return None if images is None else _figures(head, images, counts, group_thresholds, device)
+        def figures(head: Head, images: Features | None) -> dict[str, float] | None:
+            return None if images is None else _figures(head, images, counts, group_thresholds, device)
 
-    scores = [_score(trained, figures(trained.head, chosen_by)) for trained in heads]
-    trained = _best(heads, scores, method, chosen_by)
-    before, after = figures(head_before, held_out), figures(trained.head, held_out)
-    if (earlier := figures(head_before, chosen_by)) is not None:
-        assert chosen_by is not None
-        if said := said_of_memory(head_before, chosen_by, features, device):
-            warnings.warn(f"`val_loader`: {said}", stacklevel=2)
-        _warn_if_worse(method, earlier, figures(trained.head, chosen_by), "val_loader")
-    else:
-        _warn_if_worse(method, before, after, "test_loader")
-    return Retrained(
-        model=with_last_linear(model, name, to_linear(trained.head)),
-        head=trained.head,
-        classifier=name,
-        settings=trained.point.method.plain,
-        before=before,
-        after=after,
-        class_counts=counts,
-        seconds=time.perf_counter() - started,
-        tried=[]
-        if chosen_by is None
-        else [TriedPoint(one.point.values, [score]) for one, score in zip(heads, scores, strict=True)],
-    )
+        scores = [_score(trained, figures(trained.head, chosen_by)) for trained in heads]
+        trained = _best(heads, scores, method, chosen_by)
+        better = to_linear(trained.head)
+        before, after = (figures(_kept(one, layer.weight, counts), held_out) for one in (layer, better))
+        if (earlier := figures(head_before, chosen_by)) is not None:
+            assert chosen_by is not None
+            if said := said_of_memory(head_before, chosen_by, features, device):
+                warnings.warn(f"`val_loader`: {said}", stacklevel=2)
+            _warn_if_worse(method, earlier, figures(trained.head, chosen_by), "val_loader")
+        else:
+            _warn_if_worse(method, before, after, "test_loader")
+        return Retrained(
+            model=with_last_linear(model, name, better, images.to(device)),
+            head=trained.head,
+            classifier=name,
+            settings=trained.point.method.plain,
+            before=before,
+            after=after,
+            class_counts=counts,
+            seconds=time.perf_counter() - started,
+            tried=[]
+            if chosen_by is None
+            else [TriedPoint(one.point.values, [score]) for one, score in zip(heads, scores, strict=True)],
+        )
 
 
 def _check(model: object, method: object, thresholds: tuple[int, ...]) -> None:
@@ -172,6 +181,11 @@ def _checked_seed(seed: Any) -> int:
     if not 0 <= number < 2**63:
         raise UsageError(f"`seed` must be a whole number of at least 0 and below 2**63, but got {seed!r}.")
     return number
+
+
+def _plain_number(value: Any) -> Any:
+    """Python's own number in the place of one of numpy's or torch's, which settings do not take."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
 def _last_linear(model: nn.Module, images: Tensor, classifier: str | None) -> tuple[str, nn.Linear]:
@@ -273,10 +287,24 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
 
 def _head(method: Method, layer: nn.Linear, parser: SettingsParser) -> Head:
     settings = parser.make(method.plain, method.name)
-    with torch.random.fork_rng(devices=[]):
-        head, loss = settings.parts(layer.in_features, _ones(layer))
+    head, loss = settings.parts(layer.in_features, _ones(layer))
     if method.trains:
         settings.training(head, loss)
+    return head
+
+
+class _KeptHead(LinearHead):
+    """A linear layer in the precision that the module keeps it in, which rounds its weights and its logits."""
+
+    def predict(self, features: Tensor) -> Tensor:
+        """Logits ``Wx + b``, ``(N, D)`` to ``(N, K)``."""
+        return nn.functional.linear(features.to(self.weight.dtype), self.weight, self.bias)
+
+
+def _kept(layer: nn.Linear, like: Tensor, counts: list[int]) -> _KeptHead:
+    """A layer as the module has it, or will have it: in the type and on the device of another tensor."""
+    head = _KeptHead(layer.in_features, counts).to(like)
+    head.init_from(layer.weight.detach(), bias_of(layer))
     return head
 
 

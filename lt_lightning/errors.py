@@ -193,8 +193,13 @@ def check_thresholds(name: str, thresholds: Sequence[int]) -> None:
     Raises:
         UsageError: If they are not two numbers, ``0 <= low <= high``.
     """
-    if len(thresholds) != 2 or not 0 <= thresholds[0] <= thresholds[1]:
-        raise UsageError(f"`{name}` must be (low, high) with 0 <= low <= high, but got {tuple(thresholds)}.")
+    try:
+        low, high = thresholds
+        rising = 0 <= low <= high
+    except (TypeError, ValueError):  # no pair, or not of numbers
+        rising = False
+    if not rising:
+        raise UsageError(f"`{name}` must be (low, high) with 0 <= low <= high, but got {thresholds!r}.")
 
 
 def checked_counts(class_counts: Sequence[int], least: int = 1) -> list[int]:

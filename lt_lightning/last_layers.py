@@ -4,16 +4,19 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import is_dataclass
+from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lt_lightning.devices.placement import device_of_modules
 from lt_lightning.errors import UsageError
-from lt_lightning.wording import one_line, some
+from lt_lightning.wording import first_few, one_line, some
 
 _CLOSE = 0.1  # of the range of an image's logits: how far below the best one half precision may still predict a class
+_STANCE = Lock()
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -42,11 +45,12 @@ def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) 
 
     Args:
         model: Is run a few times as it is; give a copy in evaluation mode.
-        images: A batch that it takes.
+        images: A batch of ``train_loader``.
         name: The layer, if the caller knows better.
 
     Raises:
-        UsageError: If there is no such layer, or several and none named.
+        UsageError: If there is no such layer, or several and none named; or if the model has no weights yet, or others
+            than the images go with.
 
     Warns:
         UserWarning: If the model returns no tensors by which a named layer can be checked.
@@ -56,7 +60,14 @@ def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) 
         found = dict(model.named_modules()).get(name)
         what = "is no part of the model" if found is None else f"is a {type(found).__name__}, no plain nn.Linear"
         raise UsageError(f"`classifier` {name!r} {what}; it has the linear layers {_some(layers)}.")
+    lazy = {called: parameter for called, parameter in model.named_parameters() if is_lazy(parameter)}
     given, itself, returned = _run_and_keep(model, images, layers if name is None else {name: layers[name]})
+    drawn = [called for called, parameter in lazy.items() if not is_lazy(parameter)]
+    if drawn:
+        raise UsageError(
+            f"`model` {type(model).__name__} has parameters without values ({_some(drawn)}), as its lazy layers have "
+            f"seen no image yet; run a batch through it and train it first."
+        )
     if name is not None and name not in given:
         return name  # `inputs_of` says what it is given instead of a vector for each image
     if name is not None and not any(output.shape == given[name].shape for output in returned):
@@ -70,7 +81,7 @@ def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) 
     fitting = [called for called, outputs in decides.items() if any(outputs)]
     if not fitting:
         as_wide = [called for called, outputs in decides.items() if outputs]
-        raise UsageError(f"`model` {type(model).__name__} {_why_none(layers, as_wide, name)}")
+        raise UsageError(f"`model` {type(model).__name__} {_why_none(layers, as_wide, name, returned)}")
     if name is None and len(fitting) > 1:
         as_returned = [called for called in fitting if called in itself]  # beside features, which are returned too
         fitting = as_returned if len(as_returned) == 1 else fitting
@@ -88,18 +99,31 @@ def _all_decided(name: str, decides: Mapping[str, list[bool]], given: Mapping[st
     return all(map(any, zip(*alike, strict=True)))
 
 
-def _why_none(layers: Iterable[str], as_wide: Sequence[str], name: str | None) -> str:
+def _why_none(
+    layers: Mapping[str, nn.Linear], as_wide: Sequence[str], name: str | None, returned: Sequence[Tensor]
+) -> str:
     """Why no linear layer makes the logits of a model, after its name, and what to do.
 
     Args:
         layers: All that it has.
         as_wide: Those with as many outputs as the model.
         name: The layer that was named.
+        returned: What the model returned as logits.
     """
-    if name is None and not as_wide:
+    if not layers:
         return (
-            f"makes its logits in no nn.Linear that gets one vector for each image (it has {_some(layers)}); retrain a "
-            f"network whose last layer is one, or name it by `classifier`."
+            "makes its logits in no nn.Linear, as it has none; retrain a network whose last layer is one, and script "
+            "or quantise it afterwards."
+        )
+    if name is None and not as_wide:
+        columns = sorted({output.shape[1] for output in returned})
+        sizes = [f"{called!r} has {layer.out_features}" for called, layer in layers.items()]
+        why = f"that gets one vector for each image (it has {_some(layers)})"
+        if columns and not any(layer.out_features in columns for layer in layers.values()):
+            why = f"as wide as its output, of {' or '.join(map(str, columns))} columns ({first_few(sizes)})"
+        return (
+            f"makes its logits in no nn.Linear {why}; retrain a network whose last layer is one, or name it by "
+            f"`classifier`."
         )
     advice = "" if name is None else "name another layer by `classifier`, "
     return (
@@ -154,10 +178,11 @@ def _decides(
     # Another head may agree on a few images. It does not turn round with the layer, nor back.
     steps = torch.linspace(-1, 1, logits.shape[-1]).to(logits).expand_as(logits)
     turned = torch.empty_like(logits).scatter_(-1, logits.argsort(dim=-1, descending=True, stable=True), steps)
-    for others in (turned, -turned):
+    # An offset shows where there is nothing to add it to, in any precision, and a factor where there is something.
+    for others in (turned, -turned, torch.zeros_like(logits), torch.ones_like(logits)):
         outputs = [output for output in _returned_with(model, images, layer, others) if output.shape == logits.shape]
         follows = [
-            so_far and _same_order(others, output, predicts=True)
+            so_far and _same_order(others, output, predicts=True) and _keeps_ties(others, output)
             for so_far, output in zip(follows, outputs, strict=True)
         ]
     return follows
@@ -180,11 +205,10 @@ def _same_order(logits: Tensor, output: Tensor, predicts: bool = False) -> bool:
         predicts: Whether the first class must be first among the logits too, or, as half precision rounds, close to it:
             if these are far enough from each other that no output may hold all classes for equal.
     """
-    rounding = torch.finfo(output.dtype).eps
     known = logits.isfinite().all(dim=-1)  # of other images there is nothing to compare
-    logits, output = logits[known].cpu().double(), output[known].cpu().nan_to_num().double()
+    logits, output = logits[known].cpu().double(), output[known].cpu().nan_to_num()
+    slack, output = _rounding(output).double(), output.double()
     ordered = output.gather(-1, logits.argsort(dim=-1))
-    slack = 4 * rounding * ordered.abs().amax(dim=-1, keepdim=True)
     rises = ordered >= ordered.cummax(dim=-1).values - slack
     if not predicts:
         return bool(rises.all())
@@ -193,10 +217,36 @@ def _same_order(logits: Tensor, output: Tensor, predicts: bool = False) -> bool:
     return bool(rises.all()) and bool((predicted >= high - _CLOSE * (high - low)).all())
 
 
-def _run_eagerly(model: nn.Module, images: Tensor) -> Any:
-    """What a module returns. Code that was compiled before would not know of hooks that it got since."""
-    with torch.compiler.set_stance("force_eager"):
-        return model(images)
+def _keeps_ties(logits: Tensor, output: Tensor) -> bool:
+    """Whether an output holds all classes of an image for equal where logits do."""
+    low, high = output[logits.amin(dim=-1) == logits.amax(dim=-1)].nan_to_num().aminmax(dim=-1, keepdim=True)
+    return bool((high - low <= _rounding(torch.cat([low, high], dim=-1))).all())
+
+
+def _rounding(output: Tensor) -> Tensor:
+    """How far apart two classes of an image may be in an output for which they are equal, ``(N, 1)``."""
+    return 4 * torch.finfo(output.dtype).eps * output.abs().amax(dim=-1, keepdim=True)
+
+
+def _run_eagerly(model: nn.Module, images: Tensor, argument: str = "train_loader") -> Any:
+    """What a module returns. Code that was compiled before would not know of hooks that it got since.
+
+    Raises:
+        UsageError: If the images are of a type that the module's weights do not go with.
+    """
+    # A stance is the whole process's, and stays for good if threads leave it in another order than they entered it.
+    with _STANCE, torch.compiler.set_stance("force_eager"):
+        try:
+            return model(images)
+        except RuntimeError as error:
+            types = {str(parameter.dtype) for parameter in model.parameters() if parameter.is_floating_point()}
+            if not types or str(images.dtype) in types or "type" not in str(error):
+                raise
+            raise UsageError(
+                f"`{argument}` gives images in {images.dtype}, and `model` {type(model).__name__} has weights in "
+                f"{' and '.join(sorted(types))} ({one_line(error, 200)}); convert the images, or the model, to "
+                f"the other's type."
+            ) from error
 
 
 @torch.no_grad()
@@ -214,24 +264,34 @@ def inputs_of(model: nn.Module, name: str, loader: Iterable[Any], argument: str)
 
     Raises:
         UsageError: If a batch is no pair of images and classes, the layer has another input than one vector for each
-            image, or there is no batch.
+            image, the model predicts other classes than the layer, or there is no batch.
     """
     seen: list[Tensor] = []
+    given: list[Tensor] = []
 
-    def hook(_: nn.Module, args: tuple[Tensor, ...], options: dict[str, Tensor]) -> None:
+    def hook(_: nn.Module, args: tuple[Tensor, ...], options: dict[str, Tensor], logits: Tensor) -> None:
         seen.append((args[0] if args else options["input"]).detach())
+        given.append(logits.clone())  # what follows may change it in its place
 
     features, targets = [], []
-    with model.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True):
+    with model.get_submodule(name).register_forward_hook(hook, with_kwargs=True, prepend=True):
         for batch in loader:
             images, classes = images_and_classes(batch, argument)
             seen.clear()
-            _run_eagerly(model, images.to(device_of_modules(model)))
+            given.clear()
+            returned = _logits(_run_eagerly(model, images.to(device_of_modules(model)), argument))
             if len(seen) != 1 or seen[0].ndim != 2 or len(seen[0]) != len(classes):
                 found = ", ".join(str(tuple(one.shape)) for one in seen) or "nothing"
                 raise UsageError(
                     f"`classifier` {name!r} must be given one feature vector for each image, but for {len(classes)} "
                     f"images it was given {found}."
+                )
+            as_wide = [output for output in returned if output.shape == given[0].shape]
+            if others := min((_predicted_otherwise(given[0], output) for output in as_wide), default=0):
+                raise UsageError(
+                    f"`model` {type(model).__name__} predicts other classes than its nn.Linear {name!r} for {others} "
+                    f"of {len(classes)} images in a batch of `{argument}`, though not in the first of `train_loader`; "
+                    f"leave off what follows that layer."
                 )
             features.append(seen[0].cpu().to(torch.promote_types(seen[0].dtype, torch.float32)))
             targets.append(classes.cpu())
@@ -240,6 +300,14 @@ def inputs_of(model: nn.Module, name: str, loader: Iterable[Any], argument: str)
     if not any(map(len, targets)):
         raise UsageError(f"`{argument}` has no images in its batches; give (images, targets) batches that have some.")
     return torch.cat(features), torch.cat(targets).long()
+
+
+def _predicted_otherwise(logits: Tensor, output: Tensor) -> int:
+    """Images for which an output holds another class for the best than logits do, by more than rounding."""
+    known = logits.isfinite().all(dim=-1)  # of other images there is nothing to compare
+    logits, output = logits[known], output[known].nan_to_num()
+    predicted = output.gather(-1, logits.argmax(dim=-1, keepdim=True))
+    return int((predicted < output.amax(dim=-1, keepdim=True) - _rounding(output)).sum())
 
 
 def images_and_classes(batch: Any, argument: str) -> tuple[Tensor, Tensor]:
@@ -270,15 +338,25 @@ def images_and_classes(batch: Any, argument: str) -> tuple[Tensor, Tensor]:
     return batch[0], batch[1]
 
 
-def with_last_linear(model: nn.Module, name: str, layer: nn.Linear) -> nn.Module:
+def with_last_linear(model: nn.Module, name: str, layer: nn.Linear, images: Tensor) -> nn.Module:
     """A copy of a module with another linear layer in the place of one; the module itself stays as it is.
 
     The new layer is of the old one's type, on its device, has its hooks, and trains if that did. A bias that only the
     old one has becomes 0, so that all keys stay; one that only the new one has is added. What computes the old weight
-    from other tensors (weight normalisation, pruning) goes, and hooks with it.
+    from other tensors (weight normalisation, pruning) goes, and hooks with it. Other layers that share the old one's
+    tensors share the new one's.
+
+    Args:
+        model: As it was given.
+        name: Of the layer in it.
+        layer: The new one.
+        images: A batch that the model takes.
 
     Raises:
         UsageError: If the module cannot be copied.
+
+    Warns:
+        UserWarning: If another layer keeps the old tensors, as the new ones in it would change predictions.
     """
     copy = copied(model)
     old = copy.get_submodule(name)
@@ -289,7 +367,7 @@ def with_last_linear(model: nn.Module, name: str, layer: nn.Linear) -> nn.Module
     # Hooks and attributes stay with the old layer. What makes its weight out of other tensors would do so again.
     own = set(old.state_dict()) <= {"weight", "bias"}
     new = old if own else nn.Linear(layer.in_features, layer.out_features, bias=bias is not None, device="meta")
-    like, trains = old.weight, old.weight.requires_grad
+    like, trains, shared = old.weight, old.weight.requires_grad, {"weight": old.weight, "bias": old.bias}
     for key, value in {"weight": layer.weight.detach(), "bias": bias}.items():
         if value is not None:
             values = torch.empty_like(value, dtype=like.dtype, device=like.device).copy_(value)
@@ -301,7 +379,43 @@ def with_last_linear(model: nn.Module, name: str, layer: nn.Linear) -> nn.Module
         for called, child in list(module._modules.items()):
             if child is old:  # under whatever names
                 setattr(module, called, new)
-    return copy
+    named = list(copy.named_parameters(remove_duplicate=False))
+    ties = {called: key for key, tensor in shared.items() for called, parameter in named if parameter is tensor}
+    return _with_ties(copy, name, ties, images) if ties else copy
+
+
+def _with_ties(model: nn.Module, name: str, ties: Mapping[str, str], images: Tensor) -> nn.Module:
+    """A copy of a module that shares tensors of a layer again, if the layer then gives what it gave.
+
+    Where tensors are one, the last of their keys in a state dict decides: old ones would come back.
+
+    Args:
+        model: Has a new layer, and old tensors in other places.
+        name: Of the layer.
+        ties: Of these tensors by their names: ``weight`` or ``bias``.
+        images: A batch that the model takes.
+    """
+    tied = copied(model)
+    layer = tied.get_submodule(name)
+    for called, key in ties.items():
+        module, _, own = called.rpartition(".")
+        setattr(tied.get_submodule(module), own, getattr(layer, key))
+    if torch.allclose(_given(model, name, images), _given(tied, name, images), equal_nan=True):
+        return tied
+    warnings.warn(
+        f"`model` {type(model).__name__} shares tensors of its nn.Linear {name!r} with {_some(ties)}, which keep the "
+        f"old values, as the new ones would change what that layer is given; load state dicts of the new module only "
+        f"where these are tensors of their own.",
+        stacklevel=4,  # the call of `retrain`
+    )
+    return model
+
+
+def _given(model: nn.Module, name: str, images: Tensor) -> Tensor:
+    """What a layer gives in evaluation."""
+    model = copied(model).eval()
+    with torch.no_grad():
+        return _run_and_keep(model, images, {name: model.get_submodule(name)})[0][name]
 
 
 def bias_of(layer: nn.Linear) -> Tensor | None:

@@ -1,11 +1,13 @@
 """What a model's last layer gets of the images of a loader, for :mod:`lt_lightning.api`."""
 
 import operator
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import BatchSampler
 
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
@@ -15,7 +17,7 @@ from lt_lightning.wording import first_few
 
 
 def first_images(loader: Iterable[Any]) -> Tensor:
-    """The images of the first batch.
+    """The images of the first batch that has some.
 
     Raises:
         UsageError: If there is none, or what there is can be gone through only once.
@@ -27,9 +29,13 @@ def first_images(loader: Iterable[Any]) -> Tensor:
         raise UsageError(
             "`train_loader` can be gone through only once, and it takes twice; give a DataLoader or a list of batches."
         )
+    found = "batches"
     for batch in batches:
-        return images_and_classes(batch, "train_loader")[0]
-    raise UsageError("`train_loader` has no batches; give (images, targets) batches.")
+        images, _ = images_and_classes(batch, "train_loader")
+        if len(images):
+            return images
+        found = "images in its batches"
+    raise UsageError(f"`train_loader` has no {found}; give (images, targets) batches that have some.")
 
 
 def training_features(
@@ -45,16 +51,20 @@ def training_features(
         progress: Whether to show how far it has come.
 
     Raises:
-        UsageError: As for :func:`features_of`, and if a class has no image, or an input is infinite or NaN.
+        UsageError: As for :func:`features_of`, and if a class has no image.
+
+    Warns:
+        UserWarning: If the loader is known to show images more than once, or not at all.
     """
+    if said := _why_counts_are_others(loader):
+        warnings.warn(
+            f"`train_loader` {said}, so the training images of each class are counted wrong; give a loader that shows "
+            f"each training image once.",
+            stacklevel=3,  # the call of `retrain`
+        )
     features = features_of(model, name, layer, loader, "train_loader", progress)
     counts = torch.bincount(features.targets, minlength=layer.out_features).tolist()
     _check_counts(counts, name)
-    if not bool(features.values.isfinite().all()):
-        raise UsageError(
-            f"`train_loader` makes inputs of `classifier` {name!r} that are infinite or not a number; check its images "
-            f"and the weights of `model`."
-        )
     return features, counts
 
 
@@ -72,7 +82,8 @@ def features_of(
         progress: Whether to show how far it has come.
 
     Raises:
-        UsageError: If batches are not as they should be, or a class is none of the layer's.
+        UsageError: If batches are not as they should be, a class is none of the layer's, or an input is infinite or
+            NaN.
     """
     # Every DataLoader has `__len__`, but that of a data set without a length raises a TypeError, which means none here.
     batches = operator.length_hint(loader, 0) or None
@@ -84,6 +95,11 @@ def features_of(
             f"`{argument}` has targets from {low} to {high}, but `classifier` {name!r} has {layer.out_features} "
             f"outputs, for classes from 0 to {layer.out_features - 1}."
         )
+    if not bool(values.isfinite().all()):
+        raise UsageError(
+            f"`{argument}` makes inputs of `classifier` {name!r} that are infinite or not a number; check its images "
+            f"and the weights of `model`."
+        )
     return Features(values.unsqueeze(0), targets)
 
 
@@ -91,6 +107,21 @@ def _counted(batches: Iterable[Any], advance: Advance) -> Iterator[Any]:
     for batch in batches:
         yield batch
         advance(1)
+
+
+def _why_counts_are_others(loader: Iterable[Any]) -> str:
+    """What a DataLoader does other than showing each image once, after its name; nothing if that cannot be told."""
+    batches = getattr(loader, "batch_sampler", None)
+    sampler = getattr(batches, "sampler", getattr(loader, "sampler", None))
+    name = type(sampler).__name__
+    if hasattr(sampler, "weights") or any(getattr(sampler, flag, False) for flag in ("replacement", "rebalances")):
+        return f"shows some images more often than others, by its {name}"
+    if getattr(sampler, "num_replicas", 1) > 1:
+        return f"shows each process a share of the images, by its {name}"
+    if isinstance(batches, BatchSampler) and batches.drop_last:
+        dropped = operator.length_hint(sampler, 0) % batches.batch_size
+        return f"leaves out {dropped} images, by its `drop_last`" if dropped else ""
+    return ""
 
 
 def _check_counts(counts: list[int], name: str) -> None:

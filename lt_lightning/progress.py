@@ -4,11 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import torch.distributed as dist
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lt_lightning.processes import is_first
 from lt_lightning.wording import duration
 
 Advance = Callable[[float], None]
@@ -59,7 +58,7 @@ def progress_bar(title: str, total: int | None, shown: bool) -> Iterator[Advance
         What moves it on.
     """
     console = Console()
-    if not shown or _rank() > 0:
+    if not shown or not is_first():
         yield lambda _: None
     elif console.is_terminal:
         columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -92,11 +91,3 @@ def _lines(title: str, total: int | None) -> Advance:
             print(f"{done} of {total:,}, about {duration(pace.seconds_of(total - pace.done))} left", flush=True)
 
     return advance
-
-
-def _rank() -> int:
-    """This process's number; before there is a process group, as whatever has started the processes says."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank()
-    rank: int = rank_zero_only.rank  # type: ignore[attr-defined]
-    return rank

@@ -17,11 +17,10 @@ from typing import Any
 
 import lightning
 import torch
-import torch.distributed as dist
-from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
+from lt_lightning.processes import is_first, rank_and_world_size
 from lt_lightning.version import __version__
 from lt_lightning.wording import human
 
@@ -43,7 +42,7 @@ def claim_folder(parent: Path, option: str = "output") -> Path:
     """
     for number in count():
         folder = parent / f"version_{number}"
-        if rank_zero_only.rank:  # type: ignore[attr-defined]  # set by Lightning when it is imported
+        if not is_first():
             break
         try:
             folder.mkdir(parents=True)
@@ -109,7 +108,7 @@ def give_back_folder(folder: Path) -> None:
 
     The folder of all runs stays, also an empty one: other jobs may be about to make theirs in it.
     """
-    if rank_zero_only.rank or not folder.is_dir():  # type: ignore[attr-defined]
+    if not is_first() or not folder.is_dir():
         return
     if {entry.name for entry in folder.iterdir()} <= {"config.yaml", "hparams.yaml"}:
         shutil.rmtree(folder, ignore_errors=True)
@@ -158,7 +157,7 @@ def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
         "hardware": torch.cuda.get_device_name(device) if cuda else _processor(),
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "processes": dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1,
+        "processes": rank_and_world_size()[1],
     }
 
 

@@ -2,14 +2,17 @@
 
 import re
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from callers_modes import MODES
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, WeightedRandomSampler
 
 import lt_lightning
 from lt_lightning import api, loader_features
@@ -110,6 +113,36 @@ def test_methods_that_fold_are_put_back(model, images, method):
     assert torch.equal(other.model[4].weight, result.model[4].weight) == draws_nothing
 
 
+@pytest.mark.parametrize("method", ["lort", "ib", "tau_norm"])
+@pytest.mark.parametrize("callers", MODES)
+def test_the_callers_mode_changes_nothing(model, images, method, callers):
+    """The module is the caller's, and runs in that mode and type; all else is done as ever."""
+    train, val = ([data.tensors] for data in images)
+    plain = lt_lightning.retrain(model, train, val, method=method)
+    with callers():
+        dtype = torch.get_default_dtype()
+        own = deepcopy(model).to(dtype)
+        typed = [[(inputs.to(dtype), targets) for inputs, targets in loader] for loader in (train, val)]
+        found = lt_lightning.retrain(own, *typed, method=method)
+        assert torch.get_default_dtype() == dtype
+    assert found.model[4].weight.dtype == dtype
+    assert found.head.class_counts == plain.head.class_counts
+    assert [tried.values for tried in found.tried] == [tried.values for tried in plain.tried]
+    for tried, expected in zip(found.tried, plain.tried, strict=True):
+        assert tried.mean == pytest.approx(expected.mean, abs=0.03)  # of features in half precision
+    found.model.train()(typed[0][0][0].clone()).sum().backward()
+    assert all(parameter.grad is not None for parameter in found.model.parameters())
+
+
+@pytest.mark.parametrize("method", ["lort", "tau_norm"])
+def test_the_callers_random_numbers_are_left_alone(model, images, method):
+    """Also by a loader that draws its order from them."""
+    shuffled = DataLoader(images[0], batch_size=32, shuffle=True)
+    before = torch.get_rng_state()
+    lt_lightning.retrain(model, shuffled, [images[1].tensors], method=method)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_settings_reach_their_parts(model, images):
     batches = [images[0].tensors]
     result = lt_lightning.retrain(model, batches, epochs=1, batch_size=16, delta=0.5, weight_decay=0.1)
@@ -118,6 +151,16 @@ def test_settings_reach_their_parts(model, images):
     assert settings["loss"]["init_args"]["delta"] == 0.5
     assert settings["optimizer"]["init_args"]["weight_decay"] == 0.1
     assert lt_lightning.retrain(model, batches, method="tau_norm", tau=0.5).head.tau == 0.5
+
+
+def test_settings_may_be_numbers_of_numpy_and_torch(model, images):
+    result = lt_lightning.retrain(
+        model, [images[0].tensors], epochs=np.int64(2), batch_size=torch.tensor(16), lr=np.float32(0.25)
+    )
+    settings = result.settings
+    found = (settings["epochs"], settings["batch_size"], settings["optimizer"]["init_args"]["lr"])
+    assert found == (2, 16, 0.25)
+    assert [type(value) for value in found] == [int, int, float]
 
 
 def test_settings_are_chosen_by_images_of_their_own(model, images):
@@ -269,6 +312,7 @@ def test_bad_settings_are_one_sentence(model, images, options, message):
         ({"method": ["lort", "crt"]}, "`method` must be the name of one method, but got"),
         ({"group_thresholds": (20, 8)}, r"`group_thresholds` must be .* but got \(20, 8\)"),
         ({"group_thresholds": (8,)}, r"`group_thresholds` must be \(low, high\)"),
+        ({"group_thresholds": 20}, r"`group_thresholds` must be \(low, high\) .* but got 20"),
         ({"seed": -1}, "`seed` must be a whole number of at least 0 and below .*, but got -1"),
         ({"seed": torch.tensor(1.7)}, "`seed` must be a whole number .*, but got tensor"),
         ({"seed": 1.5}, "`seed` must be a whole number .*, but got 1.5"),
@@ -310,10 +354,22 @@ def test_bad_loaders_are_one_sentence(model, images):
         lt_lightning.retrain(model, [])
     with pytest.raises(UsageError, match=r"`train_loader` makes inputs of `classifier` '4' that are infinite or not a"):
         lt_lightning.retrain(model, [(inputs * torch.inf, targets)])
+    broken = [(torch.where(torch.arange(len(inputs))[:, None, None, None] == 7, torch.nan, inputs), targets)]
+    for argument in ("val_loader", "test_loader"):
+        with pytest.raises(UsageError, match=rf"`{argument}` makes inputs of `classifier` '4' that are infinite or no"):
+            lt_lightning.retrain(model, pairs, **{argument: broken})
     with pytest.raises(UsageError, match=r"`train_loader` must give batches .*, but gave a dictionary with 'x'"):
         lt_lightning.retrain(model, [{"x": inputs}])
     with pytest.raises(UsageError, match=r"`model` Sequential makes its logits in no nn.Linear"):
         lt_lightning.retrain(nn.Sequential(nn.Flatten()), pairs)
+
+
+def test_a_loader_that_counts_classes_wrong_is_said_where_the_call_is(model, images):
+    weights = torch.tensor(COUNTS).float().reciprocal()[images[0].tensors[1]]
+    loader = DataLoader(images[0], 32, sampler=WeightedRandomSampler(weights, len(weights)))
+    with pytest.warns(UserWarning, match="`train_loader` shows some images more often than others") as said:
+        lt_lightning.retrain(model, loader, method="tau_norm")
+    assert {warning.filename for warning in said} == {__file__}
 
 
 def test_a_compiled_network_is_retrained_after_use(model, images):
@@ -324,6 +380,36 @@ def test_a_compiled_network_is_retrained_after_use(model, images):
     assert result.classifier == "_orig_mod.4"
     for figures, classes in ((result.before, before), (result.after, accuracy(result.model, val))):
         assert figures["all"] == pytest.approx(sum(classes) / 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_figures_of_a_module_in_half_precision_are_its_own(model, images, dtype):
+    """Its weights are rounded, and so are its logits, of which some then tie."""
+    half = deepcopy(model).eval()
+    with torch.no_grad():
+        half[4].weight.div_(64)
+        half[4].bias.div_(64).add_(16)
+    half.to(dtype)
+    train, test = (TensorDataset(data.tensors[0].to(dtype), data.tensors[1]) for data in images)
+    result = lt_lightning.retrain(half, [train.tensors], test_loader=[test.tensors], method="tau_norm")
+    for figures, net in ((result.before, half), (result.after, result.model)):
+        assert figures["all"] == pytest.approx(sum(accuracy(net, test)) / 4)
+
+
+def test_a_broken_tie_is_said_where_the_call_is(model, images):
+    class Folding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = deepcopy(model)
+            self.prototypes = nn.Embedding(4, 12)
+            self.prototypes.weight = self.net[4].weight
+
+        def forward(self, images):
+            return self.net[4](self.net[:4](images) + self.prototypes.weight.mean(dim=0))
+
+    with pytest.warns(UserWarning, match=r"shares tensors of its nn.Linear 'net.4' with 'prototypes.weight'") as said:
+        lt_lightning.retrain(Folding(), [images[0].tensors], method="tau_norm")
+    assert {warning.filename for warning in said} == {__file__}
 
 
 def test_figures_of_a_layer_that_does_not_decide_are_refused(model, images):

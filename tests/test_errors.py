@@ -21,6 +21,7 @@ from lt_lightning.errors import (
     check_is_finite,
     check_makes,
     check_share,
+    check_thresholds,
     check_word,
     checked_counts,
     refusal,
@@ -104,6 +105,15 @@ def test_a_word_that_its_type_does_not_list_is_refused():
     for other in ("Step", None):
         with pytest.raises(UsageError, match=rf"^`shape` must be one of step, none, complete, but got {other!r}\.$"):
             check_word("shape", other, shape)
+
+
+@pytest.mark.parametrize("thresholds", [20, None, (20,), (20, 100, 200), (100, 20), (-1, 20), ("20", "100"), "20"])
+def test_what_is_no_rising_pair_of_numbers_is_no_thresholds(thresholds):
+    check_thresholds("part", (20, 100))
+    check_thresholds("part", [0, 0])
+    with pytest.raises(UsageError, match=r"`part` must be \(low, high\) with 0 <= low <= high, but got ") as error:
+        check_thresholds("part", thresholds)
+    assert str(error.value).endswith(f"got {thresholds!r}.")
 
 
 def test_what_is_made_already_makes_nothing():

@@ -13,7 +13,7 @@ import pytest
 import lt_lightning
 
 PACKAGE = Path(lt_lightning.__file__).parent
-ANYONE = {"errors", "drafts", "home", "long_lists", "progress", "same_run", "wording"}
+ANYONE = {"errors", "drafts", "home", "long_lists", "processes", "progress", "same_run", "wording"}
 MAY_IMPORT = {
     "errors": set(),
     "drafts": set(),
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "devices": set(),
     "home": set(),
     "long_lists": set(),
+    "processes": set(),
     "progress": set(),
     "same_run": set(),
     "wording": set(),

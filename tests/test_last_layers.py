@@ -1,7 +1,10 @@
 """The last linear layer of modules of all sorts."""
 
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
+from time import sleep
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +18,7 @@ from lt_lightning.backbones import SmallCNN
 from lt_lightning.errors import UsageError
 from lt_lightning.last_layers import (
     bias_of,
+    copied,
     find_last_linear,
     images_and_classes,
     inputs_of,
@@ -71,6 +75,9 @@ class Cosine(nn.Linear):
         lambda logits: logits.softmax(dim=1),
         lambda logits: logits.sigmoid(),
         lambda logits: logits / 10,
+        lambda logits: 1e4 * logits,
+        lambda logits: logits - logits.mean(dim=1, keepdim=True),
+        lambda logits: (logits.bfloat16() / 3).softmax(dim=1).float(),
         lambda logits: logits.mul_(30),
         lambda logits: nn.functional.normalize(logits),
         lambda logits: SimpleNamespace(logits=logits),
@@ -83,6 +90,19 @@ def test_the_layer_that_makes_the_logits_is_found(end, dtype):
     assert find_last_linear(model, images) == "fc"
     assert find_last_linear(model, images, "fc") == "fc"
     assert not model.fc._forward_hooks
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_network_that_rounds_inside_is_known(dtype):
+    class Rounding(Net):
+        def forward(self, images):
+            with torch.autocast("cpu", dtype):
+                return super().forward(images).softmax(dim=1)
+
+    torch.manual_seed(0)
+    model = Rounding().eval()
+    assert find_last_linear(model, IMAGES) == "fc"
+    inputs_of(model, "fc", 3 * [(IMAGES, torch.arange(4))], "train_loader")
 
 
 def test_equal_logits_and_infinite_ones_are_no_reason_to_refuse():
@@ -119,6 +139,42 @@ def test_what_changes_predictions_after_the_layer_is_refused(end, count):
         UsageError, match=r"than its nn.Linear 'fc'; name another layer by `classifier`, leave off what"
     ):
         find_last_linear(Net(end), IMAGES[:count], "fc")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("classes", [2, 5, 1000])
+def test_a_small_offset_or_factor_is_refused_too(dtype, classes):
+    """It leaves the order of logits that are far from each other, and changes predictions where they are close."""
+    torch.manual_seed(0)
+    prior = torch.linspace(-1, 1, classes, dtype=dtype)
+    for end in (
+        lambda logits: logits + prior / 1024,
+        lambda logits: 100 * logits - prior,
+        lambda logits: logits * prior.exp(),
+    ):
+        model = nn.Sequential(OrderedDict(flat=nn.Flatten(), fc=nn.Linear(64, classes)))
+        model.register_forward_hook(lambda _, __, logits, end=end: end(logits))
+        with pytest.raises(UsageError, match=r"predicts other classes than its nn.Linear 'fc'; leave off what"):
+            find_last_linear(model.to(dtype), IMAGES.to(dtype))
+
+
+def test_a_second_path_around_the_layer_is_refused():
+    class LowRank(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.base, self.down, self.up = nn.Linear(64, 5), nn.Linear(64, 2), nn.Linear(2, 5, bias=False)
+
+        def forward(self, images):
+            return self.base(images.flatten(1)) + self.up(self.down(images.flatten(1)))
+
+    torch.manual_seed(0)
+    model = LowRank()
+    with torch.no_grad():
+        model.up.weight.mul_(0.1)
+    with pytest.raises(UsageError, match=r"predicts other classes than its nn.Linear 'base', 'up'; leave off what"):
+        find_last_linear(model, IMAGES)
+    nn.init.zeros_(model.up.weight)  # as before it is trained
+    assert find_last_linear(model, IMAGES) == "base"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +269,8 @@ def test_usual_networks_are_known():
 
 def test_without_one_or_with_several_it_says_so():
     with pytest.raises(
-        UsageError, match=r"`model` Sequential makes its logits in no nn.Linear .* \(it has none\); retrain a"
+        UsageError,
+        match=r"`model` Sequential makes its logits in no nn.Linear, as it has none; .* or quantise it after",
     ):
         find_last_linear(nn.Sequential(nn.Flatten(), Cosine(64, 5)), IMAGES)
     with pytest.raises(UsageError, match=r"in no nn.Linear that gets one vector for each image \(it has '0'\)"):
@@ -228,6 +285,82 @@ def test_without_one_or_with_several_it_says_so():
         find_last_linear(both, IMAGES, "fc")
     with pytest.raises(UsageError, match=r"`classifier` 'encoder' is a SmallCNN, no plain nn.Linear; it has"):
         find_last_linear(Net(), IMAGES, "encoder")
+
+
+def test_an_output_of_other_columns_than_any_layer_has_is_said():
+    message = (
+        r"in no nn.Linear as wide as its output, of 4 columns \('projection' has 8, 'unused' has 5, 'fc' has 5\); "
+    )
+    with pytest.raises(UsageError, match=message):
+        find_last_linear(Net(lambda logits: logits[:, :4]), IMAGES)
+
+
+def test_lazy_layers_that_have_seen_no_image_are_refused():
+    """Their weights are drawn as they are run, other ones in each copy."""
+    model = nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 5))
+    with pytest.raises(UsageError, match=r"`model` Sequential has parameters without values \('1.weight', '1.bias'\)"):
+        find_last_linear(copied(model), IMAGES)
+    model(IMAGES)
+    model.unused = nn.Sequential(nn.LazyLinear(5))
+    model.forward = lambda images: model[3](model[:3](images))
+    assert find_last_linear(model, IMAGES) == "3"
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(1, 1, 1), nn.Linear(8, 8), nn.LayerNorm(8)])
+def test_images_of_another_type_than_the_weights_are_said(layer):
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(64, 5)).bfloat16()
+    message = (
+        r"`{}` gives images in torch.float32, and `model` Sequential has weights in torch.bfloat16 \(.*\); convert"
+    )
+    with pytest.raises(UsageError, match=message.format("train_loader")):
+        find_last_linear(model, IMAGES)
+    with pytest.raises(UsageError, match=message.format("val_loader")):
+        inputs_of(model, "2", [(IMAGES, torch.arange(4))], "val_loader")
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        find_last_linear(model, IMAGES[:, :, :4].bfloat16())
+
+
+def test_predictions_that_leave_the_layer_on_a_later_batch_are_refused():
+    torch.manual_seed(0)
+    model = Net(lambda logits: logits if len(logits) == 4 else -logits).eval()
+    assert find_last_linear(model, IMAGES) == "fc"
+    batches = [(IMAGES, torch.arange(4)), (IMAGES[:3], torch.arange(3))]
+    message = (
+        r"`model` Net predicts other classes than its nn.Linear 'fc' for 3 of 3 images in a batch of `val_loader`,"
+    )
+    with pytest.raises(UsageError, match=message):
+        inputs_of(model, "fc", batches, "val_loader")
+    model.end = lambda logits: logits.mul_(30).softmax(dim=1).bfloat16()
+    inputs_of(model, "fc", batches, "val_loader")
+
+
+def test_threads_leave_compiled_code_as_they_found_it():
+    inside = Event()
+
+    def first(logits):  # in and out before the other, if that may come between
+        inside.set()
+        sleep(0.1)
+        return logits
+
+    def second(logits):
+        sleep(0.2)
+        return logits
+
+    def run(model):
+        if model.end is second:
+            inside.wait(5)
+        find_last_linear(model, IMAGES)
+
+    calls = []
+    compiled = torch.compile(
+        nn.Linear(3, 2), backend=lambda module, _: lambda *given: calls.append(1) or module(*given)
+    )
+    compiled(torch.ones(1, 3))
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(run, [Net(first), Net(second)]))
+    calls.clear()
+    compiled(torch.ones(1, 3))
+    assert calls == [1]
 
 
 def test_what_goes_in_is_what_evaluation_sees():
@@ -294,7 +427,7 @@ def test_a_copy_gets_the_layer(old, new, there):
     model.alias = model.fc
     model.double().train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    copy = with_last_linear(model, "fc", layer)
+    copy = with_last_linear(model, "fc", layer, IMAGES.double())
     assert copy.fc is copy.alias is not model.fc
     assert copy.fc.weight.dtype == torch.float64
     torch.testing.assert_close(copy.fc.weight, layer.weight.double())
@@ -318,7 +451,7 @@ def test_hooks_stay_with_the_layer():
     assert find_last_linear(model, IMAGES) == "fc"
     features, _ = inputs_of(model, "fc", [(IMAGES, torch.arange(4))], "train_loader")
     torch.testing.assert_close(features.norm(dim=1), torch.ones(4))
-    copy = with_last_linear(model, "fc", layer)
+    copy = with_last_linear(model, "fc", layer, IMAGES)
     with torch.no_grad():
         torch.testing.assert_close(copy(IMAGES), layer(features) - 1)
     model.fc.register_forward_hook(lambda _, __, output: -output)
@@ -331,11 +464,56 @@ def test_what_computed_the_old_weight_goes(change):
     model, layer = Net(), nn.Linear(8, 5)
     change(model.fc)
     model(IMAGES)
-    copy = with_last_linear(model, "fc", layer)
+    copy = with_last_linear(model, "fc", layer, IMAGES)
     copy(IMAGES)
     torch.testing.assert_close(copy.fc.state_dict(), layer.state_dict())
 
 
 def test_a_module_that_is_the_layer():
     layer = nn.Linear(3, 2)
-    torch.testing.assert_close(with_last_linear(nn.Linear(3, 2), "", layer).weight, layer.weight)
+    torch.testing.assert_close(with_last_linear(nn.Linear(3, 2), "", layer, torch.rand(4, 3)).weight, layer.weight)
+
+
+class Tied(nn.Module):
+    """A network that holds its classifier's tensors a second time."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.fc = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8)), nn.Linear(8, 5)
+        self.prototypes, self.average = nn.Embedding(5, 8), nn.Linear(8, 5)
+        self.prototypes.weight = self.average.weight = self.fc.weight
+        self.average.bias = self.fc.bias
+
+    def forward(self, images):
+        return self.fc(self.encoder(images))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_shares_the_old_tensors_shares_the_new_ones(bias):
+    """A state dict has them under each name, and the last one that is loaded stays."""
+    model, layer = Tied(), nn.Linear(8, 5, bias=bias)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    copy = with_last_linear(model, "fc", layer, IMAGES)
+    assert copy.prototypes.weight is copy.average.weight is copy.fc.weight
+    assert copy.average.bias is copy.fc.bias
+    torch.testing.assert_close(copy.fc.weight, layer.weight)
+    fresh = Tied()
+    fresh.load_state_dict(copy.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(fresh.eval()(IMAGES), copy.eval()(IMAGES))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert model.training
+
+
+def test_tensors_that_also_make_the_features_stay_as_they_are_there():
+    class Folding(Tied):
+        def forward(self, images):
+            return self.fc(self.encoder(images) @ self.prototypes.weight.t() @ self.prototypes.weight)
+
+    model, layer = Folding(), nn.Linear(8, 5)
+    with pytest.warns(
+        UserWarning, match="`model` Folding shares tensors of its nn.Linear 'fc' with 'prototypes.weight'"
+    ):
+        copy = with_last_linear(model, "fc", layer, IMAGES)
+    torch.testing.assert_close(copy.fc.weight, layer.weight)
+    torch.testing.assert_close(copy.prototypes.weight, model.fc.weight)

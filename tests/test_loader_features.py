@@ -3,9 +3,19 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from lt_lightning.errors import UsageError
 from lt_lightning.loader_features import features_of, first_images, training_features
+from lt_lightning.samplers import ClassBalancedSampler
 
 BATCHES = [(torch.randn(3, 4), torch.tensor([0, 1, 2])), (torch.randn(2, 4), torch.tensor([2, 2]))]
 
@@ -22,6 +32,8 @@ def test_they_are_what_the_layer_is_given(model):
     assert found.targets.tolist() == [0, 1, 2, 2, 2]
     assert counts == [1, 1, 3]
     assert torch.equal(first_images(BATCHES), BATCHES[0][0])
+    images, targets = BATCHES[0]
+    assert torch.equal(first_images([(images[:0], targets[:0]), *BATCHES]), images)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +41,8 @@ def test_they_are_what_the_layer_is_given(model):
     [
         (3, "must give .* batches, but got int"),
         (iter(BATCHES), "can be gone through only once"),
-        ([], "has no batches"),
+        ([], "has no batches; give"),
+        ([(BATCHES[0][0][:0], BATCHES[0][1][:0])], "has no images in its batches; give"),
     ],
 )
 def test_loaders_without_images_are_refused(loader, says):
@@ -43,8 +56,46 @@ def test_what_the_layer_cannot_be_trained_on_is_refused(model):
         features_of(model, "2", model[2], [(images, targets + torch.tensor([0, 0, 1]))], "val_loader", progress=False)
     with pytest.raises(UsageError, match="`train_loader` has no image of class 0, and"):
         training_features(model, "2", model[2], [*BATCHES[1:], (images[:1], targets[1:2])], progress=False)
-    with pytest.raises(UsageError, match="inputs of `classifier` '2' that are infinite or not a number"):
-        training_features(model, "2", model[2], [(images * torch.nan, targets)], progress=False)
+    with pytest.raises(UsageError, match="`test_loader` makes inputs of `classifier` '2' that are infinite or not a n"):
+        features_of(model, "2", model[2], [(images * torch.nan, targets)], "test_loader", progress=False)
+
+
+DATA = TensorDataset(torch.randn(10, 4), torch.arange(10) % 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"sampler": WeightedRandomSampler(torch.ones(10), 60)},
+            "shows some images more often than others, by its WeightedRandomSampler",
+        ),
+        ({"sampler": RandomSampler(DATA, replacement=True, num_samples=60)}, "shows some .* by its RandomSampler"),
+        ({"sampler": ClassBalancedSampler(DATA.tensors[1])}, "shows some .* by its ClassBalancedSampler"),
+        (
+            {"sampler": DistributedSampler(DATA, num_replicas=2, rank=0, shuffle=False)},
+            "shows each process a share of the images, by its DistributedSampler",
+        ),
+        ({"batch_size": 4, "drop_last": True}, "leaves out 2 images, by its `drop_last`"),
+        ({"batch_sampler": BatchSampler(range(10), 3, drop_last=True)}, "leaves out 1 images, by its `drop_last`"),
+    ],
+)
+def test_a_loader_that_counts_classes_wrong_is_named(model, options, says):
+    with pytest.warns(UserWarning, match=f"^`train_loader` {says}, so the training images of each class are counted"):
+        training_features(model, "2", model[2], DataLoader(DATA, **options), progress=False)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shuffle": True},
+        {"batch_size": 5, "drop_last": True},
+        {"batch_size": 4, "sampler": DistributedSampler(DATA, num_replicas=1, rank=0)},
+        {"sampler": SubsetRandomSampler(range(8))},  # the others may be no training images
+    ],
+)
+def test_a_loader_that_shows_each_image_once_is_not_named(model, options):
+    training_features(model, "2", model[2], DataLoader(DATA, **options), progress=False)
 
 
 def test_a_network_for_other_classes_needs_a_layer_for_these_first():

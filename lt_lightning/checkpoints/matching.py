@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from lt_lightning.checkpoints.reading import Checkpoint
@@ -75,10 +76,12 @@ def load(found: Match, backbone: nn.Module) -> None:
         found: Of :func:`match`.
         backbone: The one that was held against the file.
     """
-    tensors = OrderedDict(found.tensors)
+    tensors, own = OrderedDict(found.tensors), backbone.state_dict()
     # Some modules, as torchvision's MNASNet, ask for their version, which the file has under other names, if at all.
-    tensors._metadata = getattr(backbone.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
-    backbone.load_state_dict(tensors, strict=False)
+    tensors._metadata = getattr(own, "_metadata", None)  # type: ignore[attr-defined]
+    # What was made in inference mode may be changed there alone.
+    with torch.inference_mode(any(isinstance(value, Tensor) and value.is_inference() for value in own.values())):
+        backbone.load_state_dict(tensors, strict=False)
 
 
 def deeper_layers(found: Match) -> list[str]:

@@ -21,9 +21,10 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.same_images import check_same_images
 from lt_lightning.errors import UsageError, refusing_unbegun_modules
 from lt_lightning.features import ExtractionOptions
-from lt_lightning.features.processes import joined_processes, rank_and_world_size, wait_for_all
+from lt_lightning.features.processes import joined_processes, wait_for_all
 from lt_lightning.interruption import interruptible
 from lt_lightning.parser_errors import sentences
+from lt_lightning.processes import is_first
 from lt_lightning.quiet import quiet
 from lt_lightning.results import check_writable
 from lt_lightning.resuming import with_backbone, with_images
@@ -69,7 +70,7 @@ def main(argv: Sequence[str]) -> None:
     with interruptible(what_remains), joined_processes():
         check_same_images(made.data, ("train", "val", "test"))
         found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
-        if rank_and_world_size()[0] == 0:
+        if is_first():
             text = parser.dump(config)
             try:
                 _print(found, config.test_priors)  # before anything is written: a full disk costs no figures

@@ -4,6 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from lt_lightning.backbones import Backbone
 from lt_lightning.comparing.checks import (
     check_chosen,
@@ -20,6 +22,7 @@ from lt_lightning.comparing.rows import method_rows, oracle_row, stage1_row
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.testing import compare_on_validation, compare_rows, evaluate_rows, find_winner
 from lt_lightning.data import LTDataModule
+from lt_lightning.devices.modes import usual_modes
 from lt_lightning.devices.tf32 import tf32
 from lt_lightning.features import Features
 
@@ -49,9 +52,10 @@ def compare(
     Raises:
         UsageError: If something does not fit, before features are extracted wherever it can be known by then.
     """
-    setup = Setup(checkpoint, backbone, data, methods, grid or {}, options or Options())
-    with tf32(setup.on_images, setup.device):  # on features in fp32 proper, on images as `fit` does
-        return _compare(setup)
+    with usual_modes(), torch.random.fork_rng(devices=[]):
+        setup = Setup(checkpoint, backbone, data, methods, grid or {}, options or Options())
+        with tf32(setup.on_images, setup.device):  # on features in fp32 proper, on images as `fit` does
+            return _compare(setup)
 
 
 def _compare(setup: Setup) -> Comparison:

@@ -22,13 +22,13 @@ from lt_lightning.comparing.source import Source
 from lt_lightning.comparing.training import Stage1, Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
-from lt_lightning.features.processes import rank_and_world_size
 from lt_lightning.functional import top_class
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules import RetrainModule
 from lt_lightning.modules.divergence import DivergedError
 from lt_lightning.modules.starting import start_head
+from lt_lightning.processes import rank_and_world_size
 from lt_lightning.progress import Advance
 from lt_lightning.quiet import quiet
 

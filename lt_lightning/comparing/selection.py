@@ -134,14 +134,14 @@ def choose(scores: Sequence[float]) -> int | None:
 def memorised(validation: float, training: float, num_classes: int) -> str | None:
     """A warning where stage 1 is no worse on validation than on training images, as on images that it has learnt.
 
-    Where it knows neither, the warning is that.
+    Where it knows neither, the warning is that. Of one class there is none: whatever predicts it alone is right.
 
     Args:
         validation: Its accuracy on validation images, mean over classes that have some.
         training: On training images, over the same classes.
         num_classes: How many these are.
     """
-    if math.isnan(validation) or math.isnan(training) or better(training, validation):
+    if num_classes < 2 or math.isnan(validation) or math.isnan(training) or better(training, validation):
         return None
     meaning = (
         "as by chance; its weights, its backbone's options or the preparation of images (`data`) may not be those that "

@@ -21,10 +21,10 @@ from lt_lightning.data.base import Split
 from lt_lightning.devices.choice import device_of
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Views
-from lt_lightning.features.processes import rank_and_world_size
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.contract import length_of_features
+from lt_lightning.processes import is_first
 
 
 class Setup:
@@ -167,5 +167,5 @@ class Setup:
     def warn(self, text: str) -> None:
         """Say something to mind, once, and record it."""
         self.warnings.append(text)
-        if rank_and_world_size()[0] == 0:
+        if is_first():
             warnings.warn(text, stacklevel=4)

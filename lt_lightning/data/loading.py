@@ -22,8 +22,8 @@ class LateLoader(DataLoader[tuple[Tensor, Tensor]]):
 def spare_imports() -> None:
     """Have workers come from a process that has imported what all of them need, where they are not forked from ours.
 
-    So it is on Linux from Python 3.14. Each of them would otherwise take seconds, and 460 MB, for torch alone. Once such
-    a process runs, this changes nothing.
+    So it is on Linux from Python 3.14. Each of them would otherwise take seconds, and 460 MB, for torch alone. Once
+    such a process runs, this changes nothing.
     """
     chosen = multiprocessing.get_start_method(allow_none=True)  # without making the choice
     if (chosen or multiprocessing.get_all_start_methods()[0]) == "forkserver":

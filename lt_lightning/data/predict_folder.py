@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
@@ -18,6 +17,7 @@ from lt_lightning.data.folder import images_below, passed_over
 from lt_lightning.data.transforms import eval_transform
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.augment import normalize
+from lt_lightning.processes import is_first
 from lt_lightning.records import PreProcessing, Record, read_record
 from lt_lightning.wording import class_path
 
@@ -146,7 +146,7 @@ class PredictFolder(LTDataModule):
         if not paths:
             raise UsageError(f"`data.root` {self.root!r} holds no image ({', '.join(IMG_EXTENSIONS)}) at any depth.")
         others = passed_over(root)
-        if others and not rank_zero_only.rank:  # type: ignore[attr-defined]
+        if others and is_first():
             print(others, flush=True)
         return UnlabelledImages(root, paths, self.image, self.skip_unreadable)
 

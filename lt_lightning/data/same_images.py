@@ -9,6 +9,7 @@ from typing import Any
 import torch.distributed as dist
 
 from lt_lightning.errors import UsageError
+from lt_lightning.processes import rank_and_world_size
 
 _Found = dict[str, tuple[int, str]]
 """Number and hash of the images of each split."""
@@ -26,14 +27,15 @@ def check_same_images(data: Any, splits: Sequence[str]) -> None:
     Raises:
         UsageError: In every process, if images differ or one of them cannot load its own.
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    world_size = rank_and_world_size()[1]
+    if world_size == 1:
         return
     found, error = None, None
     try:
         found = _images_of(data, splits)
     except Exception as raised:  # nobody is left waiting, whatever a source of one's own raises
         error = raised
-    shares: list[Any] = [None] * dist.get_world_size()
+    shares: list[Any] = [None] * world_size
     dist.all_gather_object(shares, (platform.node(), found, str(error)))
     if error is not None:
         raise error

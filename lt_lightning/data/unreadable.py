@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning import home
 from lt_lightning.data.base import Split
@@ -18,6 +17,7 @@ from lt_lightning.data.file_images import FileList, read_rgb
 from lt_lightning.data.locking import locked_if_possible
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
+from lt_lightning.processes import is_first
 from lt_lightning.progress import progress_bar
 from lt_lightning.wording import first_few
 
@@ -72,7 +72,7 @@ def announce(split: Split, paths: Sequence[str], of: int) -> None:
         paths: What has been left out.
         of: How many there were.
     """
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
+    if not is_first():
         return
     print(f"{len(paths)} of {of} {split} images cannot be read and are left out: {first_few(paths, NAMED)}", flush=True)
 

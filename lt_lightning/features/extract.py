@@ -23,10 +23,11 @@ from lt_lightning.features.code import code_of
 from lt_lightning.features.foresight import Foresight
 from lt_lightning.features.keys import cache_key, weights_hash
 from lt_lightning.features.memory import check_memory
-from lt_lightning.features.processes import on_first, rank_and_world_size
+from lt_lightning.features.processes import on_first
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
 from lt_lightning.functional.precision import outside_autocast
+from lt_lightning.processes import is_first, rank_and_world_size
 from lt_lightning.progress import progress_bar
 from lt_lightning.seeds import seed_from
 
@@ -130,7 +131,7 @@ def extract(
             _fill(store, missing, backbone, images, data, views, seed, options, f"features of {split}")
         values = store.finish()[: layout.views]
     found = sum(block.stop - block.start for block in missing)
-    if rank_and_world_size()[0] == 0:
+    if is_first():
         _say(split, layout, found, time.perf_counter() - started, store)
     return Features(values, images.targets, views, seed, record)
 

@@ -12,16 +12,12 @@ from torch import Tensor
 
 from lt_lightning.devices.choice import gpu_of_process
 from lt_lightning.errors import UsageError
+from lt_lightning.processes import in_group
 
 T = TypeVar("T")
 
 _PATIENCE = timedelta(days=7)
 """How long processes wait for one of them: it may wait for another job's features, or work for hours on its own."""
-
-
-def rank_and_world_size() -> tuple[int, int]:
-    """This process and the number of processes, ``(0, 1)`` without a process group."""
-    return (dist.get_rank(), dist.get_world_size()) if _in_group() else (0, 1)
 
 
 def on_first(work: Callable[[], T]) -> T:
@@ -30,7 +26,7 @@ def on_first(work: Callable[[], T]) -> T:
     Raises:
         UsageError: In all others, if the first one raised anything: none is left waiting.
     """
-    if not _in_group():
+    if not in_group():
         return work()
     outcome: list[object] = [None, None]
     if dist.get_rank() == 0:
@@ -48,7 +44,7 @@ def on_first(work: Callable[[], T]) -> T:
 
 def wait_for_all() -> None:
     """Go on when every process has come here."""
-    if _in_group():
+    if in_group():
         dist.barrier()
 
 
@@ -60,7 +56,7 @@ def merge_(values: Tensor) -> None:
     Args:
         values: ``(V, ...)``, contiguous, on the CPU; merged in place, one of the V after the other.
     """
-    if not _in_group():
+    if not in_group():
         return
     on_device = torch.device("cuda", gpu_of_process()) if dist.get_backend() == "nccl" else values.device
     for part in values:
@@ -85,7 +81,3 @@ def joined_processes() -> Iterator[None]:
         yield
     finally:
         cast(Any, dist).destroy_process_group()
-
-
-def _in_group() -> bool:
-    return dist.is_available() and dist.is_initialized()

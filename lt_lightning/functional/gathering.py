@@ -4,6 +4,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lt_lightning.processes import in_group
+
 
 def gather_rows(*tensors: Tensor) -> list[list[Tensor]]:
     """The rows of all processes, in the order of their ranks; every process must call it.
@@ -14,7 +16,7 @@ def gather_rows(*tensors: Tensor) -> list[list[Tensor]]:
     Returns:
         For each of ``tensors`` those of all processes, without a gradient; its own alone where there is one process.
     """
-    if not (dist.is_available() and dist.is_initialized()):
+    if not in_group():
         return [[rows] for rows in tensors]
     length = torch.tensor([len(tensors[0])], device=tensors[0].device)
     sizes = [torch.empty_like(length) for _ in range(dist.get_world_size())]

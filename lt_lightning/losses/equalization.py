@@ -11,6 +11,7 @@ from lt_lightning.functional.equalization import equalization_loss, equalization
 from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.losses.one_vs_all import OneVsAllLoss
 from lt_lightning.losses.reduction import Reduction
+from lt_lightning.processes import in_group
 
 
 class EqualizationLossV2(OneVsAllLoss):
@@ -84,7 +85,7 @@ class EqualizationLossV2(OneVsAllLoss):
 
     def _add(self, positive: Tensor, negative: Tensor) -> None:
         new = torch.stack((positive, negative)).to(self.counts.dtype)
-        if dist.is_available() and dist.is_initialized():
+        if in_group():
             dist.all_reduce(new)
         self.positive_gradients += new[0]
         self.negative_gradients += new[1]

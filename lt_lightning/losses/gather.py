@@ -5,6 +5,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lt_lightning.functional.gathering import gather_rows
+from lt_lightning.processes import in_group
 
 
 def joint_batch(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -22,7 +23,7 @@ def joint_batch(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Logits and targets of the sum of all N; this process's logits keep their history, the others' have none.
     """
-    if not (torch.is_grad_enabled() and dist.is_available() and dist.is_initialized()):
+    if not (torch.is_grad_enabled() and in_group()):
         return logits, targets
     own = logits.view_as(logits)
     if own.requires_grad:

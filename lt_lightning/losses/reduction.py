@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.processes import rank_and_world_size
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -95,5 +96,4 @@ def cross_entropy(
 
 def _training_processes() -> int:
     # Evaluation counts batches that differ in number between processes, so it must not wait for the others.
-    together = torch.is_grad_enabled() and dist.is_available() and dist.is_initialized()
-    return dist.get_world_size() if together else 1
+    return rank_and_world_size()[1] if torch.is_grad_enabled() else 1

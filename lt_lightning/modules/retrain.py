@@ -7,7 +7,6 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import BaseFinetuning, StochasticWeightAveraging
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from lt_lightning import checkpoints
@@ -23,6 +22,7 @@ from lt_lightning.modules.past import past_left
 from lt_lightning.modules.speed import Compilation
 from lt_lightning.modules.starting import check_kept, check_start, start_head
 from lt_lightning.modules.training_features import training_features
+from lt_lightning.processes import is_first
 from lt_lightning.results import file_and_hash
 from lt_lightning.schedules import CosineLR
 
@@ -254,7 +254,7 @@ class RetrainModule(LTModule):
         self.past = [*source.origins, *past_left(self.backbone, self.allow_partial)]
         with check_kept(self.head):
             start_head(self.head, self.loss, classifier.weight, classifier.bias)
-        if not rank_zero_only.rank:  # type: ignore[attr-defined]  # which alone writes it down
+        if is_first():  # which alone writes it down
             self.stage1 = file_and_hash(self.checkpoint)
         _say(checkpoints.report(found, classifier, extra, type(self.head).__name__))
 
@@ -305,6 +305,6 @@ def _check_stays_frozen(trainer: Trainer) -> None:
             )
 
 
-@rank_zero_only
 def _say(message: str) -> None:
-    print(message, flush=True)
+    if is_first():
+        print(message, flush=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
-from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
+from lt_lightning.processes import is_first
 from lt_lightning.results import write_json
 
 CONFIG, RESULTS = "config.yaml", "results.json"
@@ -46,7 +46,7 @@ class Progress:
     def begin(cls, folder: Path, preset: str, config: str) -> "Progress":
         """Note in a new folder that a pipeline has begun, with its whole configuration as YAML."""
         progress = cls(folder, preset, config)
-        if _writes():
+        if is_first():
             write_text(folder / CONFIG, config)
         progress.save()
         return progress
@@ -71,14 +71,14 @@ class Progress:
 
     def save(self) -> None:
         """Note which stages have finished, with which figures."""
-        if _writes():
+        if is_first():
             job = os.environ.get("SLURM_JOB_ID")
             noted = {"job": job, "preset": self.preset, "config": self.config, "stages": self.rows}
             write_json(self.folder / _UNFINISHED, noted)
 
     def end(self, record: Mapping[str, Any]) -> None:
         """Write the pipeline's results, with which it has finished."""
-        if _writes():
+        if is_first():
             write_json(self.folder / RESULTS, record)
             (self.folder / _UNFINISHED).unlink()
 
@@ -112,7 +112,7 @@ def what_remains(folder: Path) -> str:
     """What to do about a pipeline that was interrupted, the second half of a sentence."""
     named = (
         f"`lt-lightning pipeline --resume {shlex.quote(str(folder))}`"
-        if _writes()
+        if is_first()
         else "`--resume` with the run's folder"
     )
     return f"what has been trained so far is kept; {named} goes on with it."
@@ -149,7 +149,7 @@ def lock(folder: Path) -> BaseFileLock | None:
     Raises:
         UsageError: If another process runs it, or the folder cannot be written to.
     """
-    if not _writes():
+    if not is_first():
         return None
     found = FileLock(folder / _LOCK)
     try:
@@ -166,8 +166,3 @@ def lock(folder: Path) -> BaseFileLock | None:
             return None
         raise UsageError(f"{str(folder)!r} cannot be written to ({error}); a pipeline needs to.") from error
     return found
-
-
-def _writes() -> bool:
-    """Whether this is the first process, or the only one."""
-    return not rank_zero_only.rank  # type: ignore[attr-defined]  # set by Lightning when it is imported

@@ -16,16 +16,17 @@ from lt_lightning.comparing.training import on_device
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.devices.choice import device_of
+from lt_lightning.devices.modes import usual_modes
 from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, Features, extract
-from lt_lightning.features.processes import rank_and_world_size
 from lt_lightning.features.room import check_room
 from lt_lightning.functional.logistic_regression import LinearFit, fit_logistic_regression, standardization
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.contract import length_of_features
 from lt_lightning.modules.evaluation import Evaluation
+from lt_lightning.processes import rank_and_world_size
 from lt_lightning.progress import Advance, progress_bar
 
 PENALTIES = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
@@ -101,7 +102,11 @@ def probe(
         UsageError: If there are no training images, test images lack labels, there is a choice and nothing to choose
             by, features have no room, or the backbone does not say how long they are.
     """
-    options = options or ExtractionOptions()
+    with usual_modes(), torch.random.fork_rng(devices=[]):
+        return _probe(backbone, data, penalties, options or ExtractionOptions())
+
+
+def _probe(backbone: Backbone, data: LTDataModule, penalties: Sequence[float], options: ExtractionOptions) -> Probe:
     length_of_features(backbone)
     if len(penalties) > 1 and not data.has_validation:
         raise UsageError(

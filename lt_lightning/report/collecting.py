@@ -71,7 +71,7 @@ def collect(
         but = ", but for curves" if either else ""
         notes.append(f"{without} runs without figures of the {split} images are left out{but}; try `--split {other}`.")
     runs = _last_ones(gathered)
-    if repeated := len(gathered) - len(runs):
+    if repeated := sum(not run.shared for run in gathered) - sum(not run.shared for run in runs):
         notes.append(f"{repeated} runs were done again with the same configuration and seed; the last one counts.")
     return runs, notes + _of_several_checkpoints(runs)
 

@@ -88,6 +88,8 @@ class Run:
     """Of whose images the figures are, ``test`` or ``val``."""
     options: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """By name, without those that are the run's own; none of a row of ``compare``."""
+    shared: bool = False
+    """Whether each comparison on the checkpoint has the same again: stage 1, the oracle, and what nothing trains."""
 
 
 class _Settings(NamedTuple):
@@ -295,14 +297,16 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
             detail = _detail(record, row["seeds"][0])
             seeds = sorted(one["seed"] for one in row.get("runs", []))
             identity = f"{content} {seeds}"
-            yield Run(path, names, how, identity, "best", _numbers(row["best_on_test"]), detail, source, content)
+            figures = _numbers(row["best_on_test"])
+            yield Run(path, names, how, identity, "best", figures, detail, source, content, shared=not seeds)
             continue
         for one in row["seeds"]:
             figures = {**one["accuracy"], "ece": one.get("ece")}
             detail = _detail(record, one, tried=row.get("validation", []))
             trained = one.get("epochs") != 0  # else no seed changes anything
             identity = f"{content} {one['seed'] if trained else ''}"
-            yield Run(path, names, how, identity, _seed(one), _numbers(figures), detail, source, content)
+            shared = name == "oracle" or not trained
+            yield Run(path, names, how, identity, _seed(one), _numbers(figures), detail, source, content, shared=shared)
 
 
 def _images(record: Mapping[str, Any], row: Mapping[str, Any]) -> list[Any]:

@@ -140,6 +140,13 @@ def test_a_backbone_may_give_its_weights_as_a_plain_dictionary(in_memory):
     assert all(torch.equal(value, wanted.state_dict()[key]) for key, value in backbone.state_dict().items())
 
 
+def test_a_backbone_that_was_made_in_inference_mode_is_loaded(backbone, in_memory):
+    with torch.inference_mode():
+        fresh = SmallCNN(8)
+    checkpoints.load(checkpoints.match(in_memory(backbone.state_dict()), fresh), fresh)
+    assert all(torch.equal(value, backbone.state_dict()[key]) for key, value in fresh.state_dict().items())
+
+
 def test_counts_of_batches_may_be_missing(backbone, network, in_memory):
     tensors = {key: value for key, value in network(backbone).items() if not key.endswith("num_batches_tracked")}
     found = checkpoints.match(in_memory(tensors), backbone)

@@ -64,11 +64,15 @@ def run(foreign: Path, make_data: Callable[..., CIFAR10LT]) -> Callable[..., Com
     """Compares on it, quickly and quietly."""
 
     def run(
-        methods: Any = "linear,lort", grid: Any = None, data: Any = None, checkpoint: Any = foreign, **options: Any
+        methods: Any = "linear,lort",
+        grid: Any = None,
+        data: Any = None,
+        checkpoint: Any = foreign,
+        backbone: Any = None,
+        **options: Any,
     ) -> Comparison:
         settings = {"views": 1, "oracle": False, "draws": 100, "features": ExtractionOptions(**QUIET)} | options
-        return compare(
-            str(checkpoint), SmallCNN(8, in_channels=3), data or make_data(), methods, grid, Options(**settings)
-        )
+        network = backbone or SmallCNN(8, in_channels=3)
+        return compare(str(checkpoint), network, data or make_data(), methods, grid, Options(**settings))
 
     return run

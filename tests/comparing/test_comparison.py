@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from callers_modes import MODES
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import comparison
@@ -76,6 +77,27 @@ def test_selection_looks_at_validation_images(run, make_data):
     val = data.split("val")
     val.targets = val.targets[torch.randperm(len(val), generator=torch.Generator().manual_seed(0))]
     assert choices(before) != choices(run(data=data, grid={"lr": [1e-4, 1.0]}))
+
+
+@pytest.mark.parametrize("callers", MODES)
+def test_the_callers_mode_changes_nothing(run, foreign, callers):
+    methods = "lort,ib,lgl_inr,tau_norm"
+    backbone = SmallCNN(8, in_channels=3)
+    expected = run(methods, backbone=backbone)
+    with callers():
+        found = run(methods, backbone=SmallCNN(8, in_channels=3).float())
+        weight = found.row("lort").linear().weight
+    assert weight.dtype == torch.float32
+    assert choices(found) == choices(expected)
+    torch.testing.assert_close(weight, expected.row("lort").linear().weight)
+
+
+def test_the_callers_random_numbers_are_left_alone(run):
+    torch.manual_seed(3)
+    backbone = SmallCNN(8, in_channels=3)
+    before = torch.get_rng_state()
+    run("lort,tau_norm", backbone=backbone)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_equals_plain_training(run, make_data):

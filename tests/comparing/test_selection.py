@@ -110,6 +110,7 @@ def test_memorised_images_are_noticed():
 def test_a_network_at_chance_has_memorised_nothing():
     assert "(20.0 %): as by chance; its weights" in memorised(0.21, 0.2, 5)
     assert "(20.0 %): it may have been trained on them" in memorised(0.21, 0.2, 6)
+    assert memorised(1.0, 1.0, 1) is None  # as of whatever predicts that class alone
 
 
 def test_a_split_of_ones_own_is_called_so():

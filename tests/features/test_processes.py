@@ -18,9 +18,9 @@ from lt_lightning.features.processes import (
     joined_processes,
     merge_,
     on_first,
-    rank_and_world_size,
     wait_for_all,
 )
+from lt_lightning.processes import rank_and_world_size
 from tests.two_processes import join
 
 ASKED = (("train", 1), ("train", 3), ("train", "all"), ("test", 1))

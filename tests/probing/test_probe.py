@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 import torch
+from callers_modes import MODES
 
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT, ImageFolderLT
@@ -45,6 +46,17 @@ def test_figures_are_the_heads(found, backbone):
         assert found.evaluation[split]["accuracy"]["all"] == pytest.approx(accuracy, abs=1e-6)
         assert found.evaluation[split]["epoch"] == 0
     assert len(found.evaluation["test"]["per_class"]["weight_norm"]) == 10
+
+
+@pytest.mark.parametrize("callers", MODES)
+def test_the_callers_mode_changes_nothing(found, backbone, callers):
+    before = torch.get_rng_state()
+    with callers():
+        again = probe(backbone, DigitsLT(), options=OPTIONS)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert again.tried == found.tried
+    torch.testing.assert_close(again.head.weight, found.head.weight)
+    again.head(torch.ones(1, 8)).sum().backward()
 
 
 def test_the_penalty_is_the_best_on_validation_images(found, backbone):

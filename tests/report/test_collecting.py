@@ -244,3 +244,19 @@ def test_checkpoints_of_one_name_are_told_apart_by_their_content(write, compared
         "rows of compare are means over 2 checkpoints (last.ckpt (11111111), last.ckpt (22222222)); give the runs of "
         "one to see it alone.",
     ]
+
+
+def test_what_each_comparison_has_is_not_said_to_be_done_again(write, compared, rows_of):
+    """Other methods on a checkpoint bring stage 1 and the oracle again, and what nothing trains is always the same."""
+
+    def row(epochs):
+        return {"selection": "none", "seeds": [{"seed": 0, "epochs": epochs, "accuracy": {"all": 0.5}}]}
+
+    always = {"stage 1": row(0), "oracle": row(2), "tau_norm": row(0)}
+    write("a", compared(always | {"lort": row(2)}))
+    write("b", compared(always | {"crt": row(2)}))
+    rows, notes = rows_of("a", "b")
+    assert {one.names.method: len(one.runs) for one in rows} == dict.fromkeys([*always, "lort", "crt"], 1)
+    assert notes == []
+    write("c", compared(always | {"crt": row(2)}))
+    assert rows_of(".")[1] == ["1 runs were done again with the same configuration and seed; the last one counts."]
