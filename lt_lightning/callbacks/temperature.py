@@ -60,7 +60,7 @@ class TemperatureScaling(Callback):
                 f"`{type(module.loss).__name__}` are neither; give a number."
             )
         data = getattr(trainer, "datamodule", None)
-        if hasattr(data, "undistorted_batches"):
+        if trainer.world_size > 1 and hasattr(data, "undistorted_batches"):
             check_same_images(data, ("val",))
         if data is None or not hasattr(data, "undistorted_batches") or data.split("val") is None:
             raise UsageError(

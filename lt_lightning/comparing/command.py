@@ -18,7 +18,6 @@ from lt_lightning.comparing.outcome import Comparison, Options
 from lt_lightning.comparing.record import under_priors
 from lt_lightning.config_files import command_parser
 from lt_lightning.data import LTDataModule
-from lt_lightning.data.same_images import check_same_images
 from lt_lightning.errors import UsageError, refusing_unbegun_modules
 from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.processes import joined_processes, wait_for_all
@@ -68,7 +67,6 @@ def main(argv: Sequence[str]) -> None:
         return str(made.features.what_remains())
 
     with interruptible(what_remains), joined_processes():
-        check_same_images(made.data, ("train", "val", "test"))
         found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
         if is_first():
             text = parser.dump(config)

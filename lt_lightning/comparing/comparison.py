@@ -22,6 +22,7 @@ from lt_lightning.comparing.rows import method_rows, oracle_row, stage1_row
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.testing import compare_on_validation, compare_rows, evaluate_rows, find_winner
 from lt_lightning.data import LTDataModule
+from lt_lightning.data.same_images import check_same_images
 from lt_lightning.devices.modes import usual_modes
 from lt_lightning.devices.tf32 import tf32
 from lt_lightning.features import Features
@@ -53,6 +54,7 @@ def compare(
         UsageError: If something does not fit, before features are extracted wherever it can be known by then.
     """
     with usual_modes(), torch.random.fork_rng(devices=[]):
+        check_same_images(data, ("train", "val", "test"))
         setup = Setup(checkpoint, backbone, data, methods, grid or {}, options or Options())
         with tf32(setup.on_images, setup.device):  # on features in fp32 proper, on images as `fit` does
             return _compare(setup)

@@ -31,7 +31,7 @@ class PackedPaths(Sequence[str]):
     def __init__(self, paths: Iterable[str]) -> None:
         joined, self._ends = bytearray(), array("q", [0])
         for path in paths:
-            joined += path.encode(errors="surrogatepass")  # whatever bytes a name has
+            joined += str(path).encode(errors="surrogatepass")  # whatever bytes a name has
             self._ends.append(len(joined))
         self._joined = bytes(joined)
 

@@ -1,5 +1,6 @@
 """Long-tailed images as folders, one per class."""
 
+import mimetypes
 import os
 import unicodedata
 from collections import Counter
@@ -115,7 +116,8 @@ def _subfolders(folder: Path) -> list[str]:
     for entry in entries:
         # A class whose disk is not mounted must not vanish: those behind it would get its number, and so on.
         path = folder / entry.name
-        if entry.is_symlink() and not path.exists():
+        of_a_file = mimetypes.guess_type(entry.name)[0] is not None
+        if entry.is_symlink() and not of_a_file and not path.exists():
             raise UsageError(
                 f"{path} is a link to {str(path.readlink())!r}, which leads nowhere; restore what it stands for, or "
                 f"remove it."

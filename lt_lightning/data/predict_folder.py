@@ -1,10 +1,9 @@
 """A folder of images without labels, prepared as a checkpoint's test images were."""
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -149,13 +148,6 @@ class PredictFolder(LTDataModule):
         if others and is_first():
             print(others, flush=True)
         return UnlabelledImages(root, paths, self.image, self.skip_unreadable)
-
-    def describe_split(self) -> dict[str, Any]:
-        """The number of images and a hash over their paths, once they are listed."""
-        images = cast(UnlabelledImages | None, self._splits.get("test"))
-        paths = "\n".join(images.paths if images is not None else [])
-        hashes = {"test": hashlib.sha256(paths.encode()).hexdigest()}
-        return {"sizes": super().describe_split(), "hashes": hashes, "hash_of": "paths of files"}
 
     def setup(self, stage: str) -> None:
         """Refuse whatever needs classes."""

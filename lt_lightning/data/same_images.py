@@ -55,10 +55,14 @@ def _images_of(data: Any, splits: Sequence[str]) -> _Found:
     """What tells the images from others; training images by their classes alone where they are not loaded."""
     loaded = {name: images for name in splits if (images := data.split(name)) is not None}
     counts = list(map(int, data.class_counts))
-    hashes = data.describe_split().get("hashes") or {}
+    try:
+        hashes = data.describe_split().get("hashes") or {}
+    except AttributeError:  # one's own may know only after its `setup`, which is about to go on
+        hashes = {}
     found = {"train": (sum(counts), _hash([counts, list(map(str, data.class_names))]))}
     for name, images in loaded.items():
-        found[name] = (len(images), _hash([images.targets.tolist(), str(hashes.get(name))]))
+        order = images.targets.tolist(), list(getattr(images, "paths", ()))  # by which processes share them
+        found[name] = (len(images), _hash([str(hashes.get(name)), *order]))
     return found
 
 

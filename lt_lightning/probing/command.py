@@ -16,7 +16,6 @@ from lt_lightning.comparing.selection import BY_PENALTY
 from lt_lightning.config_files import command_parser
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.network_input import input_shape, say_how_images_are_prepared
-from lt_lightning.data.same_images import check_same_images
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError, check_above_0, refusing_unbegun_modules
 from lt_lightning.features import ExtractionOptions
@@ -57,7 +56,6 @@ def main(argv: Sequence[str]) -> None:
     output = Path(config.output)
     check_writable(output, sum(tensor.nbytes for tensor in made.backbone.state_dict().values()))
     with interruptible(made.features.what_remains()), joined_processes():
-        check_same_images(made.data, ("train", "val", "test"))
         matched = config.checkpoint and load_backbone(config.checkpoint, made.backbone, config.allow_partial)
         if is_first():
             if matched:

@@ -15,6 +15,7 @@ from lt_lightning.comparing.selection import choose
 from lt_lightning.comparing.training import on_device
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
+from lt_lightning.data.same_images import check_same_images
 from lt_lightning.devices.choice import device_of
 from lt_lightning.devices.modes import usual_modes
 from lt_lightning.devices.tf32 import tf32
@@ -103,6 +104,7 @@ def probe(
             by, features have no room, or the backbone does not say how long they are.
     """
     with usual_modes(), torch.random.fork_rng(devices=[]):
+        check_same_images(data, ("train", "val", "test"))
         return _probe(backbone, data, penalties, options or ExtractionOptions())
 
 

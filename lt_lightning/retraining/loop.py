@@ -60,6 +60,7 @@ class _Autograd:
         self.run.head.eval()
         self.run.loss.eval()
         self.run.optimizer.zero_grad(set_to_none=True)
+        self.run.optimizer.state.clear()  # of all seeds' heads it would take as much as they do, or twice that
 
     @contextmanager
     def _apart(self) -> Iterator[None]:

@@ -99,7 +99,8 @@ def test_a_class_on_a_disk_that_is_not_there_is_named(folder_root, tmp_path):
     """Passed over, it would leave its number to the class behind it."""
     disk = shutil.move(folder_root / "train" / "bee", tmp_path / "disk")
     (folder_root / "train" / "bee").symlink_to(disk)
-    (folder_root / "train" / ".notes").symlink_to("gone")
+    for name in (".notes", "notes.txt"):
+        (folder_root / "train" / name).symlink_to("gone")
     data = ImageFolderLT(root=str(folder_root))
     assert data.class_counts == [9, 4, 2]
     shutil.move(disk, tmp_path / "elsewhere")

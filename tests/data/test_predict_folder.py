@@ -1,7 +1,6 @@
 """A folder without labels, prepared as the checkpoint's test images were."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -54,17 +53,6 @@ def test_images_kept_in_memory_are_not_cropped(tmp_path, folder_root):
     folder = PredictFolder(str(folder_root), checkpoint)
     assert (folder.image.image_size, folder.image.resize) == (12, 12)
     assert folder.split("test").__getitems__([0])[0].shape == (1, 1, 12, 12)
-
-
-def test_other_paths_have_another_hash(data):
-    labelled, make = data
-    before, after = make(), make()
-    before.split("test")
-    assert before.describe_split()["sizes"] == {"test": 6}
-    first = next((Path(labelled.root) / "test").rglob("*.png"))
-    first.rename(first.with_name("another.png"))
-    after.split("test")
-    assert before.describe_split()["hashes"] != after.describe_split()["hashes"]
 
 
 def test_options_go_before_the_checkpoint(data):

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from collections import UserList
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,30 @@ class Staged(DigitsLT):
         return self._made("test", images.images[:30], images.targets[:30])
 
 
+class Late(DigitsLT):
+    """Knows what there is to record when its `setup` is done."""
+
+    def setup(self, stage):
+        super().setup(stage)
+        self.noted = stage
+
+    def describe_split(self):
+        return {**super().describe_split(), "noted": self.noted}
+
+
+class Listed(UserList):
+    """Two images of one class, which are the test set of itself."""
+
+    class_counts, class_names, targets = (1, 1), ("a", "b"), torch.zeros(2)
+    paths = property(list)
+
+    def split(self, name):
+        return self
+
+    def describe_split(self):
+        return {"hashes": {"test": "of the same files"}}
+
+
 def said(work, *arguments):
     """The error of a work, or nothing."""
     try:
@@ -56,6 +81,8 @@ def work(rank):
         said(check_same_images, Staged(test="broken" if rank else "whole"), ["test"]),
         said(check_same_images, Staged(test="whole" if rank else "broken"), ["test"]),
         said(Staged(test="old" if rank else "whole").setup, "test"),  # of a process that uses its images by itself
+        said(check_same_images, Late(), ["test"]),
+        said(check_same_images, Listed(["x", "y"] if rank else ["y", "x"]), ["test"]),
     ]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
@@ -69,12 +96,14 @@ def work(rank):
 @pytest.mark.slow
 def test_all_processes_refuse_images_that_differ(tmp_path):
     first, second = in_two_processes(work, tmp_path)
-    same, validated, several, old, shorter, broken, broken_first, alone, *commands = zip(first, second, strict=True)
-    assert same == validated == alone == ("", "")
+    said_by_both = zip(first, second, strict=True)
+    same, validated, several, old, shorter, broken, broken_first, alone, late, order, *commands = said_by_both
+    assert same == validated == alone == late == ("", "")
     others = r"UsageError: `data` holds other images for process 1 \(host .+\) than for process 0 \(host .+\): "
     for (one, other), sentence in (
         (several, "others of train, 30 against 500 of test; give all processes the same files"),
         (old, "others of test; "),
+        (order, "others of test; "),
         (shorter, r"\d+ against \d+ of train; "),
         *((command, "others of train; ") for command in commands),
     ):

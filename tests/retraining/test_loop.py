@@ -229,6 +229,7 @@ def test_a_head_that_trains_alone_does_so_in_training_mode_and_is_left_in_the_ot
     assert (alone.loss.positive_gradients > 0).all()  # which grow in training mode alone
     assert not alone.head.training
     assert not alone.loss.training
+    assert not alone.optimizer.state  # as large as the head, for as long as other seeds' heads train
 
 
 class Unit(LinearHead):

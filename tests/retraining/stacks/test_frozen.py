@@ -22,4 +22,6 @@ def test_heads_from_one_stage_1_share_its_logits():
     expected = torch.stack([head(features) for head in heads], dim=1)  # factors are 1
     torch.testing.assert_close(FrozenLogits(stack)(features), expected)
     heads[1].weight.copy_(heads[0].weight)
-    assert FrozenLogits(stack)(torch.ones(N, D)).shape == (N, 1, 3)
+    shared = FrozenLogits(stack)
+    assert shared(torch.ones(N, D)).shape == (N, 1, 3)
+    assert shared.weight.untyped_storage().nbytes() == 3 * D * 4  # not of both
