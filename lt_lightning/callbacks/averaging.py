@@ -11,6 +11,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.precision import at_least_fp32
+from lt_lightning.modules import LTModule
+from lt_lightning.modules.combinations import check_average
 
 TRAINING_WEIGHTS = "weights_in_training"
 """Key of a checkpoint that holds the weights that training goes on from."""
@@ -84,11 +86,8 @@ class WeightEMA(Callback):
             UsageError: If another callback would undo the average, or be undone by it, or the head's weights keep to
                 their bounds only as an epoch ends.
         """
-        if getattr(getattr(pl_module, "head", None), "project_every", "step") == "epoch":
-            raise UsageError(
-                "`model.head.project_every` epoch does not go with `WeightEMA`: the average takes in weights of all "
-                "steps, most of them not yet projected, and would break the head's bounds; give step."
-            )
+        if isinstance(pl_module, LTModule):
+            check_average(pl_module.head, type(self).__name__)
         for callback in cast(Any, trainer).callbacks:
             if isinstance(callback, ModelPruning):
                 raise UsageError(

@@ -23,6 +23,9 @@ class DeferredCallback(Callback, ABC):
     Raises:
         UsageError: If ``start`` is negative or no whole number above 1; before training, if it is an epoch that does
             not come (of a run on part of the training images, which is for finding mistakes, nothing is asked).
+
+    Warns:
+        UserWarning: As training begins, if ``max_steps`` ends it before the change.
     """
 
     def __init__(self, start: float) -> None:
@@ -108,17 +111,21 @@ class DeferredCallback(Callback, ABC):
         self.apply(trainer, pl_module)
 
     def _check_steps(self, trainer: Trainer) -> None:
-        """Find that ``max_steps`` ends a run before the change: how many epochs these are, only their batches tell."""
+        """Warn where ``max_steps`` ends a run before the change; it may be a trial, or to be gone on with.
+
+        How many epochs these steps are, only the batches tell.
+        """
         first = self._first_epoch_of(trainer)
         if _is_trial(trainer) or comes_to(trainer, first):
             return
-        run = (
-            f"`start` {self.start:g} of `{type(self).__name__}` changes nothing in a run that `trainer.max_steps` "
-            f"{trainer.max_steps} ends before epoch {first}"
-        )
         if self.start >= 1:
-            raise UsageError(f"{run}; raise that, or give an earlier epoch.")
-        rank_zero_warn(f"{run}: that is a fraction of `trainer.max_epochs`, so set this to the epochs that there are.")
+            remedy = "; raise that, or give an earlier epoch."
+        else:
+            remedy = ": that is a fraction of `trainer.max_epochs`, so set this to the epochs that there are."
+        rank_zero_warn(
+            f"`start` {self.start:g} of `{type(self).__name__}` changes nothing in a run that `trainer.max_steps` "
+            f"{trainer.max_steps} ends before epoch {first}{remedy}"
+        )
 
 
 def _is_trial(trainer: Trainer) -> bool:

@@ -19,11 +19,13 @@ from lt_lightning.wording import some
 _NAMES = {"fc", "linear", "classifier", "head", "heads", "last_linear", "output", "logits"}
 # Factors of a class's logit: classifier-balancing's and ours, MiSLAS's.
 FACTORS = ("scales", "learned_norm")
-# What losses, metrics, optimisers and the preparation of images leave beside a classifier, no part of its logits.
+# What losses, metrics, optimisers, averages and the preparation of images leave beside a classifier, no part of its
+# logits.
 _ASIDE = re.compile(
     r"^(weights?|bias)$|(^|_)((class|cls|pos|sample|loss)_weights?|counts?|num|samples|freq\w*|loss(es)?|criterion|metrics?|"
     r"acc\d*|accuracy|best|steps?|epochs?|decay|momentum|lr|mean|std|m_list|margins?|iter\w*|thresholds?|hist|p_model|"
-    r"time_p|log_vars?|mixup|ema|drop|prob|version|dummy|learning_rate|grad|reweight|tensor|total)(_|$)"
+    r"time_p|log_vars?|mixup|ema|drop|prob|version|dummy|learning_rate|grad|reweight|tensor|total|"
+    r"swa|averaged?|teacher|centers?|proto\w*)(_|$)"
 )
 _EQUAL_LENGTHS = "whose rows at equal lengths choose the same classes as a linear layer"
 
@@ -119,7 +121,7 @@ def _their_layer(found: Match, num_features: int, num_classes: int, path: Path) 
             f"`checkpoint` {str(path)!r} must hold one linear classifier with {num_classes} rows of {num_features} "
             f"features, but has 0: {left}."
         )
-    chosen, *others = (*likeliest, *_alike_beside(likeliest[0], fitting, found.rest))
+    chosen, *others = (*likeliest, *_alike_beside(likeliest[0], _nearest(fitting, found.prefix), found.rest))
     if others:
         first, second = (key.removesuffix(".weight") for key in (chosen, others[0]))
         raise UsageError(
@@ -141,27 +143,47 @@ def _without_aliases(keys: list[str], rest: dict[str, Tensor]) -> list[str]:
 
 
 def _alike_beside(chosen: str, keys: list[str], rest: dict[str, Tensor]) -> list[str]:
-    """Which other weights are of a layer in the same module, with a bias if the chosen one has one.
+    """Which other weights may be of a second classifier, whose logits the network adds to those of the chosen one.
 
-    Their logits may be added to its own. The classes' centres of a loss have no bias where classifiers do.
+    Its name is another in one place, such as ``head_dist.l`` beside ``head.l``, and it has a bias if the other has one.
+    What its name says to be a loss's or an average's is none, nor are the same weights again.
     """
 
-    def form(key: str) -> tuple[str, bool]:
-        name = key.removesuffix("weight")
-        return name.rstrip(".").rpartition(".")[0], f"{name}bias" in rest
+    def has_bias(key: str) -> bool:
+        return f"{key.removesuffix('weight')}bias" in rest
 
-    memory = memory_of(rest[chosen])
-    return [key for key in keys if form(key) == form(chosen) and memory_of(rest[key]) != memory]
+    def is_second(key: str) -> bool:
+        names, others = chosen.split("."), key.split(".")
+        differing = [other for name, other in zip(names, others, strict=False) if name != other]
+        return len(names) == len(others) and len(differing) == 1 and not _ASIDE.search(differing[0])
+
+    return [
+        key
+        for key in keys
+        if is_second(key) and has_bias(key) == has_bias(chosen) and not _are_equal(rest[key], rest[chosen])
+    ]
+
+
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two weights have the same values; of those without any, or sparse, only their memory tells."""
+    if memory_of(one) == memory_of(other):
+        return True
+    has_values = all(tensor.layout == torch.strided and not tensor.is_meta for tensor in (one, other))
+    return has_values and torch.equal(one, other)
 
 
 def _likeliest(keys: list[str], prefix: str) -> list[str]:
     """Of several weights those nearest to the backbone, then those with a classifier's usual name."""
     if len(keys) < 2:
         return keys
-    near = [shared_start(key.split("."), prefix.split(".")) for key in keys]
-    nearest = [key for key, depth in zip(keys, near, strict=True) if depth == max(near)]
+    nearest = _nearest(keys, prefix)
     named = [key for key in nearest if _NAMES & set(key.split("."))]
     return named or nearest
+
+
+def _nearest(keys: list[str], prefix: str) -> list[str]:
+    near = [shared_start(key.split("."), prefix.split(".")) for key in keys]
+    return [key for key, depth in zip(keys, near, strict=True) if depth == max(near)]
 
 
 def shared_start(one: Sequence[str], other: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
@@ -20,7 +21,12 @@ from lt_lightning.errors import check_word, checked_counts
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.mixing import Mixed
-from lt_lightning.modules.combinations import check_head_and_loss, check_head_from_features, check_sampler
+from lt_lightning.modules.combinations import (
+    check_averages,
+    check_head_and_loss,
+    check_head_from_features,
+    check_sampler,
+)
 from lt_lightning.modules.contract import check_features, length_of_features, make_parts
 from lt_lightning.modules.divergence import check_finite, check_logits
 from lt_lightning.modules.evaluation import Evaluation
@@ -139,8 +145,10 @@ class LTModule(LightningModule):
         self.metrics = nn.ModuleDict(made)
         self._loss_of_steps, self._loss_of_epoch = LossSum(), LossSum()
         """Of the epoch's steps since a loss was last logged, and of all its steps."""
-        self._noted: tuple[int, int] | None = None
-        """Epoch and batch whose loss they hold last."""
+        self._summed: int | None = None
+        """Epoch whose sum began with its first batch; several losses where a step of one's own asks for several."""
+        self._differentiated: tuple[int, int] | None = None
+        """Epoch and batch of the last gradients."""
         self._lr: Tensor | float | None = None
         self._trained = False
         self._unfrozen: list[str] = []
@@ -187,6 +195,8 @@ class LTModule(LightningModule):
         logits = self._outside_autocast(self.head, features)
         loss = mixed.loss(self.training_loss, logits, features)
         self._log_loss(loss.detach(), batch_idx)
+        if loss.requires_grad:
+            loss.register_hook(partial(self._note_gradients, batch_idx))  # type: ignore[no-untyped-call]
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
@@ -222,15 +232,18 @@ class LTModule(LightningModule):
 
     # -- logging -----------------------------------------------------------------------------------------------------
 
+    def _note_gradients(self, batch_idx: int, *_: Tensor) -> None:
+        self._differentiated = (self.current_epoch, batch_idx)
+
     def _log_loss(self, loss: Tensor, batch_idx: int) -> None:
-        if self._noted == (self.current_epoch, batch_idx):
+        if self._differentiated == (self.current_epoch, batch_idx):
             return  # an optimiser such as LBFGS asks again, with weights that it tries out
-        self._noted = (self.current_epoch, batch_idx)
-        if batch_idx == 0:
+        trainer = cast(Any, self.trainer)
+        if batch_idx == 0 and self._summed != self.current_epoch:
             self._loss_of_steps, self._loss_of_epoch = LossSum(), LossSum()
+            self._summed = self.current_epoch
         for losses in (self._loss_of_steps, self._loss_of_epoch):
             losses.add(loss)
-        trainer = cast(Any, self.trainer)
         if not steps_after(trainer, batch_idx):
             return  # loggers take nothing of a batch without a step
         if (interval := trainer.log_every_n_steps) and (trainer.global_step + 1) % interval == 0:
@@ -308,7 +321,7 @@ class LTModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Note that there is something to train; a resumed run trains what its checkpoint did, by its schedule."""
-        self._trained, self._noted = True, None
+        self._trained, self._summed, self._differentiated = True, None, None
         train_again(self, self.trainer, self._unfrozen)
         # Lightning's callback sets it as an epoch begins, which one that is gone on with does not.
         self.trainer.accumulate_grad_batches = batches_per_step(self.trainer, self.current_epoch)
@@ -344,13 +357,14 @@ class LTModule(LightningModule):
         Raises:
             UsageError: If sampler and loss or head balance twice, optimiser or schedule refuse their values, or the
                 trainer has options to train nothing, goes by a figure that there will not be, or has a callback that
-                unfreezes a network where that would not work.
+                unfreezes a network, or averages its weights, where that would not work.
         """
         check_sampler(getattr(data, "rebalances", False), self.head, self.loss, self.allow_double_balancing)
         if not any(parameter.requires_grad for parameter in self.parameters()):
             return
         if trainer is not None:
             check_options(trainer)
+            check_averages(self.head, cast(Any, trainer).callbacks)
         _, scheduler = make_optimisation(self, self.optimizer, self.lr_scheduler, trainer)
         if trainer is not None:
             check_finetuning(trainer, scheduler)

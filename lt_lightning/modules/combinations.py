@@ -1,7 +1,9 @@
-"""Which heads, losses and samplers do not go together; each refusal is one sentence that names both parts."""
+"""Which heads, losses, samplers and averages do not go together; each refusal is one sentence that names both parts."""
 
+from collections.abc import Iterable
 from inspect import signature
 
+from lightning.pytorch.callbacks import EMAWeightAveraging, WeightAveraging
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
@@ -115,6 +117,40 @@ def check_sampler(balanced: bool, head: Head, loss: Loss, allow_double_balancing
                 f"`data.sampler` and {weight}`{type(part).__name__}` would both correct for class imbalance; choose "
                 f"one, or set `model.allow_double_balancing` to true."
             )
+
+
+def check_averages(head: Head, callbacks: Iterable[object]) -> None:
+    """Refuse Lightning's averages of the weights of all steps, as :func:`check_average` does.
+
+    A subclass of one's own may average as an epoch ends, when the weights have been projected.
+
+    Args:
+        head: Whose weights they average.
+        callbacks: The trainer's.
+
+    Raises:
+        UsageError: If there is one that does not go with the head.
+    """
+    for callback in callbacks:
+        if type(callback) in (WeightAveraging, EMAWeightAveraging):
+            check_average(head, type(callback).__name__)
+
+
+def check_average(head: Head, average: str) -> None:
+    """Refuse to average the weights of all steps where the head projects them once an epoch.
+
+    Args:
+        head: Whose weights are averaged.
+        average: Name of the callback that does it.
+
+    Raises:
+        UsageError: If the average would break the head's bounds.
+    """
+    if head.project_every == "epoch":
+        raise UsageError(
+            f"`model.head.project_every` epoch does not go with `{average}`: the average takes in weights of all "
+            f"steps, most of them not yet projected, and would break the head's bounds; give step."
+        )
 
 
 def _weighs_on_demand(loss: Loss) -> bool:

@@ -45,11 +45,23 @@ def batches_per_step(trainer: Trainer, epoch: int) -> int:
 
 
 def comes_to(trainer: Trainer, epoch: int) -> bool:
-    """Whether ``max_steps`` lets a run begin an epoch; yes while nobody knows how many batches one has."""
-    batches = trainer.num_training_batches
-    if trainer.max_steps == -1 or batches == inf:
+    """Whether ``max_steps`` lets a run come from where it stands to an epoch.
+
+    Yes while nobody knows how many batches an epoch has.
+    """
+    now, batches = trainer.current_epoch, trainer.num_training_batches
+    if trainer.max_steps == -1 or batches == inf or epoch <= now:
         return True
-    return sum(ceil(batches / batches_per_step(trainer, earlier)) for earlier in range(epoch)) < trainer.max_steps
+    left = [batches - _trained_of_epoch(trainer), *[batches] * (epoch - now - 1)]
+    steps = (ceil(number / batches_per_step(trainer, at)) for at, number in enumerate(left, now))
+    return trainer.global_step + sum(steps) < trainer.max_steps
+
+
+def _trained_of_epoch(trainer: Trainer) -> int:
+    """Batches of the current epoch that have been trained; of one that has not begun Lightning still has the last's."""
+    loop = cast(Any, trainer.fit_loop)
+    epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
+    return int(batches.processed) if epochs.completed < epochs.started else 0
 
 
 def check_rest_of_epoch(trainer: Trainer) -> None:
@@ -57,26 +69,35 @@ def check_rest_of_epoch(trainer: Trainer) -> None:
 
     Raises:
         UsageError: If the epoch has no more batches than have been trained: Lightning would not notice that it ends,
-            and leave out the schedule's step.
+            and leave out the schedule's step; or if the checkpoint was written after the last batch, before the epoch
+            ended, and an epoch has more now: Lightning would leave out as many batches of the next one.
 
     Warns:
         UserWarning: If gradients are lost that the next step was to gather, which no checkpoint holds.
     """
-    progress = trainer.fit_loop.epoch_loop.batch_progress
-    if trainer.ckpt_path is None or progress.is_last_batch:
+    if trainer.ckpt_path is None:
         return
-    trained, path = progress.current.ready, str(trainer.ckpt_path)
-    if trained >= trainer.num_training_batches:
+    progress, batches = trainer.fit_loop.epoch_loop.batch_progress, trainer.num_training_batches
+    current, path = cast(Any, progress.current), str(trainer.ckpt_path)
+    trained = current.processed
+    if progress.is_last_batch:
+        if current.completed < trained < batches < inf:
+            raise UsageError(
+                f"`ckpt_path` {path!r} was written after the last of {trained} batches of an epoch, but one of this "
+                f"run has {batches}; give `data.batch_size`, `trainer.limit_train_batches` and "
+                f"`trainer.overfit_batches` as they were there, or a checkpoint of an epoch's end."
+            )
+        return
+    if trained >= batches:
         raise UsageError(
             f"`ckpt_path` {path!r} was written {trained} batches into an epoch, but one of this run has only "
-            f"{trainer.num_training_batches}; give `trainer.limit_train_batches` and `trainer.overfit_batches` as they "
-            f"were there, or a checkpoint of an epoch's end."
+            f"{batches}; give `trainer.limit_train_batches` and `trainer.overfit_batches` as they were there, or a "
+            f"checkpoint of an epoch's end."
         )
     if lost := trained % trainer.accumulate_grad_batches:
         rank_zero_warn(
             f"`ckpt_path` {path!r} was written inside a step, so that the gradients of {lost} of its "
-            f"{trainer.accumulate_grad_batches} batches are lost; to save between steps, give a "
-            f"`trainer.val_check_interval` of so many batches that `trainer.accumulate_grad_batches` divides them."
+            f"{trainer.accumulate_grad_batches} batches are lost; a checkpoint of an epoch's end has lost none."
         )
 
 

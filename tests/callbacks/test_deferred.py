@@ -1,8 +1,10 @@
 """What sets in at an epoch."""
 
+from contextlib import nullcontext
+
 import pytest
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint
 
 from lt_lightning.callbacks import DeferredCallback
 from lt_lightning.errors import UsageError
@@ -83,22 +85,49 @@ def test_a_run_that_ends_otherwise_is_not_asked(trainer):
         (3, {"callbacks": [GradientAccumulationScheduler({1: 5})]}, True),
     ],
 )
-def test_an_epoch_that_steps_do_not_suffice_for_is_refused_before_training(
-    trainer, digits, stage1_module, start, options, comes
-):
+def test_an_epoch_that_steps_do_not_suffice_for_is_a_warning(trainer, digits, stage1_module, start, options, comes):
     data, noting = digits(), Noting(start)
     callbacks = [noting, *options.get("callbacks", [])]
     run = trainer(max_epochs=4, max_steps=9, **{**options, "callbacks": callbacks})
     module = stage1_module(data, lr_scheduler=lambda o: CosineLR(o, epochs=2))
-    if comes:
-        run.fit(module, datamodule=data)
-        assert noting.seen[-1][1]
-        return
     sentence = rf"^`start` {start} of `Noting` changes nothing in .* `trainer.max_steps` 9 ends before epoch {start};"
-    with pytest.raises(UsageError, match=sentence):
-        run.fit(module, datamodule=data)
-    assert run.global_step == 0
-    assert noting.seen == []
+    with nullcontext() if comes else pytest.warns(UserWarning, match=sentence):
+        run.fit(module, datamodule=data)  # and where it comes, a warning would be an error
+    assert noting.seen[-1][1] == comes
+
+
+@pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be provided:UserWarning")
+@pytest.mark.parametrize(
+    ("name", "start", "batch_size", "options", "comes"),  # five batches of 64 make an epoch, eighteen of 16
+    [
+        ("end step=10", 1, 16, {"max_steps": 15}, True),  # in force before
+        ("end step=5", 2, 16, {"max_steps": 37}, True),  # Lightning goes on with epoch 0
+        ("end step=5", 2, 16, {"max_steps": 36}, False),
+        ("end step=5", 2, 64, {"max_steps": 7, "accumulate_grad_batches": 5}, True),
+        ("end step=5", 2, 64, {"max_steps": 6, "accumulate_grad_batches": 5}, False),
+        ("step=5", 2, 64, {"max_steps": 9, "accumulate_grad_batches": 2}, True),
+        ("step=5", 2, 64, {"max_steps": 8, "accumulate_grad_batches": 2}, False),
+        ("step=3", 1, 64, {"max_steps": 6}, True),
+        ("step=3", 1, 64, {"max_steps": 5}, False),
+        ("step=2", 1, 64, {"max_steps": 5, "accumulate_grad_batches": 2}, True),
+        ("step=2", 1, 64, {"max_steps": 4, "accumulate_grad_batches": 2}, False),
+    ],
+)
+def test_a_resumed_run_is_asked_for_its_steps_from_where_it_stands(
+    tmp_path, trainer, digits, stage1_module, name, start, batch_size, options, comes
+):
+    def fit(batch_size, callbacks, ckpt_path=None, **options):
+        data = digits(batch_size=batch_size)
+        module = stage1_module(data, lr_scheduler=lambda o: CosineLR(o, epochs=1))
+        trainer(callbacks=callbacks, **options).fit(module, datamodule=data, ckpt_path=ckpt_path)
+
+    steps = ModelCheckpoint(tmp_path, filename="{step}", save_top_k=-1, every_n_train_steps=1)
+    ends = ModelCheckpoint(tmp_path, filename="end {step}", save_top_k=-1, save_on_train_epoch_end=True)
+    fit(64, [steps, ends], max_epochs=2, enable_checkpointing=True)
+    noting = Noting(start)
+    with nullcontext() if comes else pytest.warns(UserWarning, match=rf"ends before epoch {start};"):
+        fit(batch_size, [noting], tmp_path / f"{name}.ckpt", max_epochs=4, **options)
+    assert noting.seen[-1][1] == comes
 
 
 def test_a_trial_run_may_have_too_few_steps(trainer, digits, stage1_module):

@@ -198,6 +198,7 @@ def test_a_file_without_a_classifier_is_refused(backbone, in_memory):
         ("fc", "head"),
         ("head", "head_dist"),  # timm's distilled DeiT, EfficientFormer
         ("head.linear", "head_dist.linear"),  # its LeViT
+        ("head.l", "head_dist.l"),  # as the authors name them
         ("fc", "second"),
     ],
 )
@@ -220,6 +221,32 @@ def test_centres_of_a_loss_and_what_stands_elsewhere_are_no_second_classifier(ba
     tensors = network(backbone, prefix="net.") | {f"{second}.weight": torch.ones(10, 8)}
     if second == "aux.out":
         tensors["aux.out.bias"] = torch.ones(10)
+    assert find(in_memory(tensors), backbone).name == "fc"
+
+
+@pytest.mark.parametrize("second", ["fc_ema", "teacher_fc", "swa_fc", "fc_averaged"])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_averages_and_teachers_are_no_second_classifier(backbone, network, in_memory, second, has_bias):
+    tensors = network(backbone, prefix="net.") | {f"{second}.weight": torch.ones(10, 8)}
+    if has_bias:
+        tensors[f"{second}.bias"] = torch.ones(10)
+    else:
+        del tensors["fc.bias"]
+    assert find(in_memory(tensors), backbone).name == "fc"
+
+
+@pytest.mark.parametrize("second", ["centers", "center_loss", "criterion", "prototypes"])
+def test_what_a_loss_keeps_is_no_second_classifier_beside_one_without_a_bias(backbone, network, in_memory, second):
+    tensors = network(backbone, prefix="net.") | {f"{second}.weight": torch.ones(10, 8)}
+    del tensors["fc.bias"]
+    assert find(in_memory(tensors), backbone).name == "fc"
+
+
+def test_the_same_weights_again_are_no_second_classifier(backbone, network, in_memory):
+    tensors = network(backbone, prefix="net.")
+    tensors |= {f"second.{part}": tensors[f"fc.{part}"].clone() for part in ("weight", "bias")}
+    assert find(in_memory(tensors), backbone).name == "fc"
+    tensors |= {key: tensors[key].to("meta") for key in ("fc.weight", "second.weight")}  # which has no values
     assert find(in_memory(tensors), backbone).name == "fc"
 
 
@@ -276,6 +303,7 @@ def test_what_may_act_on_its_logits_is_noted(prefix, more, backbone, network, in
         ("p_model", torch.ones(10)),
         ("ema_beta", torch.tensor(0.9)),
         ("drop_prob", torch.tensor(0.1)),
+        ("teacher_temperature", torch.tensor(0.04)),
         ("dummy_param", torch.tensor(0.0)),
         ("n_averaged", torch.tensor(3)),
         ("permutation", torch.arange(10)),

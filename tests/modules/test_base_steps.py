@@ -10,8 +10,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from short_runs import sgd
 
+from lt_lightning.backbones import SmallCNN
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import MaxNormHead
+from lt_lightning.modules import RepresentationModule
 from lt_lightning.schedules import CosineLR
 
 
@@ -91,6 +93,27 @@ def test_a_loss_is_logged_once_of_a_batch_that_an_optimiser_asks_for_more_often(
         logged.append({name: float(value) for name, value in run.callback_metrics.items() if "loss" in name})
     assert set(logged[0]) == {"train/loss", "train/loss_epoch"}
     assert logged[1] == pytest.approx(logged[0])
+
+
+class TwoViews(RepresentationModule):
+    """Trains on each image and on its mirror image."""
+
+    def training_step(self, batch, batch_idx):
+        images, targets = batch
+        self.views = (
+            super().training_step(batch, batch_idx),
+            super().training_step((images.flip(-1), targets), batch_idx),
+        )
+        return sum(self.views) / 2
+
+
+def test_the_loss_of_an_epoch_whose_steps_ask_twice_is_of_both(trainer, digits):
+    data, kept = digits(), Losses()
+    module = TwoViews(data.class_counts, SmallCNN(8), group_thresholds=data.group_thresholds)
+    run = trainer(callbacks=[kept])
+    run.fit(module, datamodule=data)
+    assert module.views[0] != module.views[1]
+    assert run.callback_metrics["train/loss_epoch"].item() == pytest.approx(sum(kept.losses) / 5, rel=1e-5)
 
 
 @pytest.mark.parametrize(("step", "epochs"), [(2, 1), (5, 2), (7, 2)])  # within the last epoch, or before it

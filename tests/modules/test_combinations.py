@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging, WeightAveraging
 
 from lt_lightning import heads, losses
 from lt_lightning.backbones import SmallCNN
@@ -120,6 +121,20 @@ def test_allowing_double_balancing_allows_nothing_else():
 def test_a_first_bias_is_set_when_asked_for(init_bias):
     module = RepresentationModule(COUNTS, SmallCNN(4), loss=partial(LogisticLoss, init_bias=init_bias))
     assert (module.head.bias.tolist() == pytest.approx([-0.6931472] * 3)) is init_bias
+
+
+@pytest.mark.parametrize("average", [WeightAveraging, EMAWeightAveraging])
+def test_weights_that_are_projected_once_an_epoch_are_not_averaged(trainer, digits, stage1_module, average):
+    def fit(every, callback):
+        module = stage1_module(data := digits(), head=lambda *given: MaxNormHead(*given, 0.3, project_every=every))
+        trainer(2, callbacks=[callback]).fit(module, datamodule=data)
+        return module.head.weight.norm(dim=1)
+
+    with pytest.raises(UsageError, match=rf"^`model.head.project_every` epoch does not go with `{average.__name__}`:"):
+        fit("epoch", average(use_buffers=False))
+    bound = 0.3 + 1e-5
+    assert bool((fit("step", average(use_buffers=False)) <= bound).all())
+    assert bool((fit("epoch", StochasticWeightAveraging(0.01, swa_epoch_start=1)) <= bound).all())
 
 
 def test_stage_one_has_no_features_to_make_a_head_from():

@@ -1,9 +1,11 @@
 """Runs that end inside an epoch, and runs that are over."""
 
+from collections import Counter
+
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, LambdaCallback, ModelCheckpoint
 from short_runs import sgd
 
 from lt_lightning.errors import UsageError
@@ -205,6 +207,23 @@ def test_an_epoch_that_has_more_batches_or_has_ended_is_gone_on_with(tmp_path, f
     assert run.global_step == 5 + 3 + 3
 
 
+@pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be provided:UserWarning")
+def test_an_epoch_that_has_ended_at_fewer_batches_takes_none_from_the_next(tmp_path, fit):
+    def trained(saving, **options):
+        counts = Counter()
+        count = LambdaCallback(on_train_batch_end=lambda run, *_: counts.update([run.current_epoch]))
+        fit(tmp_path / f"{saving} again", tmp_path / saving / "step=3.ckpt", [count], **options)
+        return counts
+
+    fit(tmp_path / "steps", limit_train_batches=3)
+    with pytest.raises(UsageError, match=r"was written after the last of 3 batches of an epoch, but one of .* has 5;"):
+        trained("steps")
+    assert trained("steps", limit_train_batches=3) == {1: 3, 2: 3}
+    by_epochs = ModelCheckpoint(tmp_path / "epochs", filename="{step}", save_top_k=-1, save_on_train_epoch_end=True)
+    fit(tmp_path / "unused", callbacks=[by_epochs], limit_train_batches=3)
+    assert trained("epochs") == {1: 5, 2: 5}
+
+
 @pytest.mark.filterwarnings("ignore:.*overriding `LightningModule.optimizer_:UserWarning")  # of Lightning's callback
 @pytest.mark.parametrize("step", [5, 6, 7, 8, 9])  # as epoch 0 ends, and inside epochs of three steps and of two
 def test_a_resumed_epoch_gathers_the_gradients_of_as_many_batches(tmp_path, fit, step):
@@ -232,3 +251,24 @@ def test_gradients_that_a_checkpoint_does_not_hold_are_told_of(
     said = [str(one.message) for one in recwarn if "gradients" in str(one.message)]
     assert len(said) == bool(lost)
     assert all("was written inside a step, so that the gradients of 1 of its 2 batches are lost" in one for one in said)
+
+
+class SavingWithin(Callback):
+    """Saves within a batch, as an exception may have it done."""
+
+    def __init__(self, path, batch):
+        self.path, self.batch = path, batch
+
+    def on_after_backward(self, trainer, pl_module):
+        if trainer.fit_loop.epoch_loop.batch_idx == self.batch:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize(("batch", "lost"), [(1, 1), (2, 0)])
+def test_a_batch_within_which_a_checkpoint_was_saved_has_not_been_trained(recwarn, tmp_path, fit, batch, lost):
+    path = tmp_path / "within.ckpt"
+    fit(tmp_path, callbacks=[SavingWithin(path, batch)], accumulate_grad_batches=2)
+    run, _ = fit(tmp_path / "again", path, accumulate_grad_batches=2)
+    assert run.global_step == 9
+    assert len([one for one in recwarn if f"gradients of {lost} of its 2 batches" in str(one.message)]) == lost
+    fit(tmp_path / "shorter", path, limit_train_batches=batch + 1)
