@@ -149,19 +149,21 @@ def retrain(
             _warn_if_worse(method, earlier, figures(trained.head, chosen_by), "val_loader")
         else:
             _warn_if_worse(method, before, after, "test_loader")
-        return Retrained(
-            model=with_last_linear(model, name, better, images.to(device)),
-            head=trained.head,
-            classifier=name,
-            settings=trained.point.method.plain,
-            before=before,
-            after=after,
-            class_counts=counts,
-            seconds=time.perf_counter() - started,
-            tried=[]
-            if chosen_by is None
-            else [TriedPoint(one.point.values, [score]) for one, score in zip(heads, scores, strict=True)],
-        )
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+        retrained = with_last_linear(model, name, better, images.to(device))
+    return Retrained(
+        model=retrained,
+        head=trained.head,
+        classifier=name,
+        settings=trained.point.method.plain,
+        before=before,
+        after=after,
+        class_counts=counts,
+        seconds=time.perf_counter() - started,
+        tried=[]
+        if chosen_by is None
+        else [TriedPoint(one.point.values, [score]) for one, score in zip(heads, scores, strict=True)],
+    )
 
 
 def _check(model: object, method: object, thresholds: tuple[int, ...]) -> None:

@@ -176,16 +176,23 @@ def _decides(
     if not any(follows):
         return follows
     # Another head may agree on a few images. It does not turn round with the layer, nor back.
-    steps = torch.linspace(-1, 1, logits.shape[-1]).to(logits).expand_as(logits)
+    steps = torch.linspace(-1, 1, logits.shape[-1], device=logits.device).to(logits).expand_as(logits)
     turned = torch.empty_like(logits).scatter_(-1, logits.argsort(dim=-1, descending=True, stable=True), steps)
-    # An offset shows where there is nothing to add it to, in any precision, and a factor where there is something.
-    for others in (turned, -turned, torch.zeros_like(logits), torch.ones_like(logits)):
-        outputs = [output for output in _returned_with(model, images, layer, others) if output.shape == logits.shape]
-        follows = [
-            so_far and _same_order(others, output, predicts=True) and _keeps_ties(others, output)
-            for so_far, output in zip(follows, outputs, strict=True)
-        ]
+    for others in (turned, -turned):
+        follows = _follow(model, images, layer, others, follows, predicts=True)
+    # An offset shows where there is next to nothing to add it to, and a factor where logits are next to equal.
+    for others in (turned / 2048, -turned / 2048, 1 + turned / 64, 1 - turned / 64):
+        follows = _follow(model, images, layer, others, follows, predicts=False)
     return follows
+
+
+def _follow(
+    model: nn.Module, images: Tensor, layer: nn.Module, logits: Tensor, follows: Sequence[bool], predicts: bool
+) -> list[bool]:
+    """Which of the outputs that have followed a layer so far follow it where it gives other logits."""
+    outputs = [output for output in _returned_with(model, images, layer, logits) if output.shape == logits.shape]
+    pairs = zip(follows, outputs, strict=True)
+    return [so_far and _same_order(logits, output, predicts) for so_far, output in pairs]
 
 
 def _returned_with(model: nn.Module, images: Tensor, layer: nn.Module, logits: Tensor) -> list[Tensor]:
@@ -215,12 +222,6 @@ def _same_order(logits: Tensor, output: Tensor, predicts: bool = False) -> bool:
     predicted = logits.gather(-1, output.argmax(dim=-1, keepdim=True))
     low, high = logits.aminmax(dim=-1, keepdim=True)
     return bool(rises.all()) and bool((predicted >= high - _CLOSE * (high - low)).all())
-
-
-def _keeps_ties(logits: Tensor, output: Tensor) -> bool:
-    """Whether an output holds all classes of an image for equal where logits do."""
-    low, high = output[logits.amin(dim=-1) == logits.amax(dim=-1)].nan_to_num().aminmax(dim=-1, keepdim=True)
-    return bool((high - low <= _rounding(torch.cat([low, high], dim=-1))).all())
 
 
 def _rounding(output: Tensor) -> Tensor:
@@ -412,9 +413,10 @@ def _with_ties(model: nn.Module, name: str, ties: Mapping[str, str], images: Ten
 
 
 def _given(model: nn.Module, name: str, images: Tensor) -> Tensor:
-    """What a layer gives in evaluation."""
+    """What a layer gives in evaluation, where whatever is drawn there is the same each time."""
     model = copied(model).eval()
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
         return _run_and_keep(model, images, {name: model.get_submodule(name)})[0][name]
 
 

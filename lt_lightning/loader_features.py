@@ -3,6 +3,7 @@
 import operator
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -85,8 +86,7 @@ def features_of(
         UsageError: If batches are not as they should be, a class is none of the layer's, or an input is infinite or
             NaN.
     """
-    # Every DataLoader has `__len__`, but that of a data set without a length raises a TypeError, which means none here.
-    batches = operator.length_hint(loader, 0) or None
+    batches = _length(loader) or None
     with progress_bar(f"batches of {argument}", batches, progress) as advance:
         values, targets = inputs_of(model, name, _counted(loader, advance), argument)
     low, high = int(targets.min()), int(targets.max())
@@ -114,14 +114,21 @@ def _why_counts_are_others(loader: Iterable[Any]) -> str:
     batches = getattr(loader, "batch_sampler", None)
     sampler = getattr(batches, "sampler", getattr(loader, "sampler", None))
     name = type(sampler).__name__
-    if hasattr(sampler, "weights") or any(getattr(sampler, flag, False) for flag in ("replacement", "rebalances")):
+    if any(getattr(sampler, flag, False) for flag in ("replacement", "rebalances")):
         return f"shows some images more often than others, by its {name}"
-    if getattr(sampler, "num_replicas", 1) > 1:
+    if (getattr(sampler, "num_replicas", None) or 1) > 1:
         return f"shows each process a share of the images, by its {name}"
-    if isinstance(batches, BatchSampler) and batches.drop_last:
-        dropped = operator.length_hint(sampler, 0) % batches.batch_size
+    if type(batches) is BatchSampler and batches.drop_last:  # one's own may mean something else by it
+        dropped = _length(sampler) % batches.batch_size
         return f"leaves out {dropped} images, by its `drop_last`" if dropped else ""
     return ""
+
+
+def _length(sized: object) -> int:
+    """Of a loader or sampler: each has ``__len__``, which raises one of these errors where nobody knows it."""
+    with suppress(TypeError, NotImplementedError):
+        return operator.length_hint(sized, 0)
+    return 0
 
 
 def _check_counts(counts: list[int], name: str) -> None:

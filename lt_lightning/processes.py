@@ -13,10 +13,18 @@ def rank_and_world_size() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if in_group() else (0, 1)
 
 
+def is_first_of_group() -> bool:
+    """Whether this process writes what one of those that are joined may; each that is not joined is on its own."""
+    return rank_and_world_size()[0] == 0
+
+
 def is_first() -> bool:
-    """Whether this process writes what one alone may: before they are joined, as whatever has started them says."""
+    """Whether this process writes what one alone may: before they are joined, as whatever has started them says.
+
+    A Trainer joins what a launcher has started; where nobody is to, :func:`is_first_of_group` is to be asked.
+    """
     if in_group():
-        return dist.get_rank() == 0
+        return is_first_of_group()
     from lightning.pytorch.utilities import rank_zero_only  # heavy, and losses that need the above do without it
 
     return not rank_zero_only.rank  # type: ignore[attr-defined]  # set by Lightning when it is imported

@@ -412,6 +412,22 @@ def test_a_broken_tie_is_said_where_the_call_is(model, images):
     assert {warning.filename for warning in said} == {__file__}
 
 
+def test_a_tie_is_tried_out_in_the_modes_that_the_network_needs(model, images):
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = deepcopy(model)
+            self.prototypes = nn.Embedding(4, 12)
+            self.prototypes.weight = self.net[4].weight
+
+        def forward(self, images):
+            return self.net(images)
+
+    with torch.autocast("cpu", torch.bfloat16):  # else a half-precision network takes no such images
+        found = lt_lightning.retrain(Tied().bfloat16(), [images[0].tensors], method="tau_norm")
+    assert found.model.prototypes.weight is found.model.net[4].weight
+
+
 def test_figures_of_a_layer_that_does_not_decide_are_refused(model, images):
     averaged = nn.Sequential(*model)
     averaged.register_forward_hook(lambda _, __, logits: (logits + logits.flip(1)) / 2)

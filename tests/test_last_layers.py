@@ -114,6 +114,26 @@ def test_equal_logits_and_infinite_ones_are_no_reason_to_refuse():
     assert find_last_linear(Net(), IMAGES[:0]) == "fc"
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda logits: nn.functional.one_hot(logits.argmax(dim=1), 5).float(),
+        lambda logits: nn.functional.one_hot(logits.argmax(dim=1), 5) - logits.detach() + logits,
+        lambda logits: torch.full_like(logits, -torch.inf).scatter(1, logits.topk(2).indices, logits.topk(2).values),
+        lambda logits: logits.argsort(dim=1).argsort(dim=1).float(),
+        lambda logits: logits + 1e-6 * torch.rand_like(logits),
+        lambda logits: (64 * logits).softmax(dim=1),
+    ],
+    ids=["hard", "straight through", "two best", "ranks", "noise", "saturated"],
+)
+def test_what_leaves_predictions_alone_is_not_refused(end):
+    torch.manual_seed(0)
+    model = Net(end).eval()
+    assert find_last_linear(model, IMAGES) == "fc"
+    with torch.device("meta"):  # wherever the caller makes tensors
+        assert find_last_linear(model, IMAGES) == "fc"
+
+
 PRIOR = torch.tensor([2.0, 1.0, 0.0, -1.0, -2.0])
 
 
@@ -503,6 +523,18 @@ def test_what_shares_the_old_tensors_shares_the_new_ones(bias):
         torch.testing.assert_close(fresh.eval()(IMAGES), copy.eval()(IMAGES))
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert model.training
+
+
+def test_what_is_drawn_in_evaluation_breaks_no_tie():
+    class Drawing(Tied):
+        def forward(self, images):
+            return self.fc(nn.functional.dropout(self.encoder(images), 0.1, training=True))
+
+    model, layer = Drawing(), nn.Linear(8, 5)
+    state = torch.get_rng_state()
+    copy = with_last_linear(model, "fc", layer, IMAGES)
+    assert copy.prototypes.weight is copy.fc.weight
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_tensors_that_also_make_the_features_stay_as_they_are_there():

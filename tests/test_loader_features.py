@@ -8,6 +8,7 @@ from torch.utils.data import (
     DataLoader,
     DistributedSampler,
     RandomSampler,
+    SequentialSampler,
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
@@ -63,6 +64,28 @@ def test_what_the_layer_cannot_be_trained_on_is_refused(model):
 DATA = TensorDataset(torch.randn(10, 4), torch.arange(10) % 3)
 
 
+class Own(BatchSampler):
+    """Has nothing that its parent has."""
+
+    num_replicas = None
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
+
+    def __len__(self):
+        return len(self.batches)
+
+
+class Unbounded(SequentialSampler):
+    """Does not say how many images it shows."""
+
+    def __len__(self):
+        raise NotImplementedError
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -92,6 +115,9 @@ def test_a_loader_that_counts_classes_wrong_is_named(model, options, says):
         {"batch_size": 5, "drop_last": True},
         {"batch_size": 4, "sampler": DistributedSampler(DATA, num_replicas=1, rank=0)},
         {"sampler": SubsetRandomSampler(range(8))},  # the others may be no training images
+        {"sampler": WeightedRandomSampler(torch.ones(10), 10, replacement=False)},
+        {"batch_sampler": Own([[0, 1, 2, 3], [4, 5, 6, 7, 8, 9]])},
+        {"batch_size": 4, "drop_last": True, "sampler": Unbounded(DATA)},
     ],
 )
 def test_a_loader_that_shows_each_image_once_is_not_named(model, options):

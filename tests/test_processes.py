@@ -6,7 +6,7 @@ import sys
 import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
-from lt_lightning.processes import in_group, is_first, rank_and_world_size
+from lt_lightning.processes import in_group, is_first, is_first_of_group, rank_and_world_size
 from tests.two_processes import in_two_processes
 
 
@@ -27,3 +27,9 @@ def test_before_they_are_joined_the_launcher_says_which_is_the_first(rank, monke
 def test_to_ask_for_the_group_alone_takes_no_lightning():
     script = "import sys, lt_lightning.losses; assert 'lightning' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_nobody_joins_is_on_its_own_whatever_has_started_it(rank, monkeypatch):
+    monkeypatch.setattr(rank_zero_only, "rank", rank)
+    assert is_first_of_group()

@@ -23,7 +23,7 @@ from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.processes import joined_processes, wait_for_all
 from lt_lightning.interruption import interruptible
 from lt_lightning.parser_errors import sentences
-from lt_lightning.processes import is_first
+from lt_lightning.processes import is_first_of_group
 from lt_lightning.quiet import quiet
 from lt_lightning.results import check_writable
 from lt_lightning.resuming import with_backbone, with_images
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
 
     with interruptible(what_remains), joined_processes():
         found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
-        if is_first():
+        if is_first_of_group():
             text = parser.dump(config)
             try:
                 _print(found, config.test_priors)  # before anything is written: a full disk costs no figures

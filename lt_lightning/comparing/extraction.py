@@ -7,7 +7,7 @@ from lt_lightning.data.network_input import say_how_images_are_prepared
 from lt_lightning.features import Features, Views, extract
 from lt_lightning.features.extract import layout_of
 from lt_lightning.features.room import Wanted, check_room
-from lt_lightning.processes import is_first
+from lt_lightning.processes import is_first_of_group
 from lt_lightning.wording import human
 
 
@@ -61,7 +61,7 @@ def _announce(setup: Setup, wanted: dict[str, Wanted]) -> None:
     layouts = [layout_of(backbone, *what, options) for what in each]
     size = sum(layout.nbytes for layout in layouts)
     check_heads(setup, 0 if options.cache else size)
-    if is_first():
+    if is_first_of_group():
         passes = sum(layout.views * layout.images for layout in layouts)
         kept = f"in {options.cache}, where what is there already is not computed again"
         where = kept if options.cache else "of memory"

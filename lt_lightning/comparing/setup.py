@@ -24,7 +24,7 @@ from lt_lightning.features import Views
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.modules.contract import length_of_features
-from lt_lightning.processes import is_first
+from lt_lightning.processes import is_first_of_group
 
 
 class Setup:
@@ -167,5 +167,5 @@ class Setup:
     def warn(self, text: str) -> None:
         """Say something to mind, once, and record it."""
         self.warnings.append(text)
-        if is_first():
+        if is_first_of_group():
             warnings.warn(text, stacklevel=4)

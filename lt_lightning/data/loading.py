@@ -26,8 +26,15 @@ def spare_imports() -> None:
     such a process runs, this changes nothing.
     """
     chosen = multiprocessing.get_start_method(allow_none=True)  # without making the choice
-    if (chosen or multiprocessing.get_all_start_methods()[0]) == "forkserver":
+    if (chosen or multiprocessing.get_all_start_methods()[0]) == "forkserver" and _nobody_has_chosen_what():
         multiprocessing.set_forkserver_preload(["__main__", "lt_lightning.data", "torchvision.transforms.v2"])
+
+
+def _nobody_has_chosen_what() -> bool:
+    """Whether the list of what is imported there is still Python's own; it has no public name."""
+    from multiprocessing import forkserver  # Windows has none
+
+    return bool(getattr(forkserver, "_forkserver")._preload_modules == ["__main__"])  # noqa: B009
 
 
 def as_is(batch: Any) -> Any:

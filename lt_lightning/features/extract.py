@@ -27,7 +27,7 @@ from lt_lightning.features.processes import on_first
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
 from lt_lightning.functional.precision import outside_autocast
-from lt_lightning.processes import is_first, rank_and_world_size
+from lt_lightning.processes import is_first_of_group, rank_and_world_size
 from lt_lightning.progress import progress_bar
 from lt_lightning.seeds import seed_from
 
@@ -131,7 +131,7 @@ def extract(
             _fill(store, missing, backbone, images, data, views, seed, options, f"features of {split}")
         values = store.finish()[: layout.views]
     found = sum(block.stop - block.start for block in missing)
-    if is_first():
+    if is_first_of_group():
         _say(split, layout, found, time.perf_counter() - started, store)
     return Features(values, images.targets, views, seed, record)
 

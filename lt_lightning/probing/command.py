@@ -26,7 +26,7 @@ from lt_lightning.modules.origin import check_published
 from lt_lightning.parser_errors import sentences
 from lt_lightning.probing.network import load_backbone, past_of_network
 from lt_lightning.probing.probe import PENALTIES, Probe, probe
-from lt_lightning.processes import is_first
+from lt_lightning.processes import is_first_of_group
 from lt_lightning.quiet import quiet
 from lt_lightning.results import check_writable, file_and_hash, provenance, whole_or_gone, write_json
 from lt_lightning.tables import accuracy_table, show
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
     check_writable(output, sum(tensor.nbytes for tensor in made.backbone.state_dict().values()))
     with interruptible(made.features.what_remains()), joined_processes():
         matched = config.checkpoint and load_backbone(config.checkpoint, made.backbone, config.allow_partial)
-        if is_first():
+        if is_first_of_group():
             if matched:
                 print(matched, flush=True)
             say_how_images_are_prepared(made.data)

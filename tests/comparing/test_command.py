@@ -6,6 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import yaml
+from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning import cli
 from lt_lightning.comparing import Options, command
@@ -41,6 +42,13 @@ def arguments(foreign, coloured_root, here):
 
 def results(folder):
     return json.loads((folder / "results.json").read_text())
+
+
+def test_a_task_of_a_job_that_nobody_joins_to_others_writes_what_it_finds(arguments, here, capsys, monkeypatch):
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as `srun` numbers tasks
+    cli.main([*arguments, "--methods=tau_norm", "--oracle=false"])
+    assert "written to better/version_0/results.json" in capsys.readouterr().out
+    assert results(here / "better/version_0")["environment"]["processes"] == 1
 
 
 def test_table_and_files(arguments, here, capsys):

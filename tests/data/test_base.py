@@ -272,7 +272,9 @@ def test_an_epoch_ends_in_batches_of_the_size_it_began_with(tmp_path, trainer, d
     sentence = r"`data.batch_size` is 20, but `ckpt_path` was written 5 batches of 40 into an epoch"
     with pytest.raises(UsageError, match=sentence):
         resumed().fit(stage1_module(other), datamodule=other, ckpt_path=tmp_path / "step=5.ckpt")
-    resumed().fit(stage1_module(other), datamodule=other, ckpt_path=tmp_path / "step=7.ckpt")  # its end
+    sentence = "was written after the last of 7 batches of an epoch, but one of this run has 14"
+    with pytest.raises(UsageError, match=sentence):
+        resumed().fit(stage1_module(other), datamodule=other, ckpt_path=tmp_path / "step=7.ckpt")
 
 
 def test_resumed_epoch_skips_what_was_seen(made):

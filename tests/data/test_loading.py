@@ -1,12 +1,14 @@
 """A loader of whole batches."""
 
+import multiprocessing
 import subprocess
 import sys
+from multiprocessing import forkserver
 
 import pytest
 import torch
 
-from lt_lightning.data.loading import LateLoader, as_is
+from lt_lightning.data.loading import LateLoader, as_is, spare_imports
 
 
 class Watched(torch.utils.data.Sampler):
@@ -53,6 +55,14 @@ def test_what_workers_need_is_imported_once_where_they_come_from_a_process_that_
     command = [sys.executable, "-c", WITH_WORKERS, method]
     found = subprocess.run(command, capture_output=True, text=True)
     assert found.stdout.endswith(f"found {imported}\n"), found.stderr
+
+
+def test_what_somebody_has_chosen_to_be_imported_stays(monkeypatch):
+    chosen = ["__main__", "json"]
+    monkeypatch.setattr(forkserver._forkserver, "_preload_modules", chosen)
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda allow_none: "forkserver")
+    spare_imports()
+    assert forkserver._forkserver._preload_modules is chosen
 
 
 def test_looking_at_how_processes_start_leaves_the_choice_open():
