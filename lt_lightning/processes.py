@@ -1,6 +1,13 @@
-"""This process among those of a run."""
+"""This process among those of a run, and what they do together; one that is alone notices nothing."""
+
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import torch.distributed as dist
+
+from lt_lightning.errors import UsageError
+
+T = TypeVar("T")
 
 
 def in_group() -> bool:
@@ -28,3 +35,44 @@ def is_first() -> bool:
     from lightning.pytorch.utilities import rank_zero_only  # heavy, and losses that need the above do without it
 
     return not rank_zero_only.rank  # type: ignore[attr-defined]  # set by Lightning when it is imported
+
+
+def on_first(work: Callable[[], T]) -> T:
+    """Do ``work`` in the first process alone; every process waits for it and gets what it returned.
+
+    Raises:
+        UsageError: In all others, if the first one raised anything: none is left waiting.
+    """
+    if not in_group():
+        return work()
+    outcome: list[object] = [None, None]
+    if dist.get_rank() == 0:
+        try:
+            outcome[0] = work()
+        except Exception as error:
+            outcome[1] = str(error)
+            dist.broadcast_object_list(outcome, src=0)
+            raise
+    dist.broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None:
+        raise UsageError(str(outcome[1]))
+    return cast(T, outcome[0])
+
+
+def to_first(share: T) -> list[T]:
+    """The shares of all processes, in their order, for the first of them, and none for others; every one must call it.
+
+    Args:
+        share: This process's, of whatever can be pickled; tensors on the CPU.
+    """
+    if not in_group():
+        return [share]
+    shares: list[T | None] = [None] * dist.get_world_size() if dist.get_rank() == 0 else []
+    dist.gather_object(share, shares or None)
+    return cast(list[T], shares)
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    if in_group():
+        dist.barrier()

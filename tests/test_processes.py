@@ -6,7 +6,7 @@ import sys
 import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
-from lt_lightning.processes import in_group, is_first, is_first_of_group, rank_and_world_size
+from lt_lightning.processes import in_group, is_first, is_first_of_group, on_first, rank_and_world_size, to_first
 from tests.two_processes import in_two_processes
 
 
@@ -14,8 +14,17 @@ def told(rank):
     return in_group(), rank_and_world_size(), is_first()
 
 
+def brought(rank):
+    return to_first(f"share {rank}"), on_first(lambda: f"of {rank}")
+
+
 def test_two_that_are_joined_know_each_other(tmp_path):
     assert in_two_processes(told, tmp_path) == ((True, (0, 2), True), (True, (1, 2), False))
+
+
+def test_the_first_gets_what_all_have_and_all_get_what_it_does(tmp_path):
+    assert in_two_processes(brought, tmp_path) == ((["share 0", "share 1"], "of 0"), ([], "of 0"))
+    assert brought(0) == (["share 0"], "of 0")
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -11,10 +11,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
-from lt_lightning.callbacks.gathering import gather
 from lt_lightning.data.predict_folder import UNREADABLE
 from lt_lightning.drafts import new_file
 from lt_lightning.errors import UsageError, check_at_least_1, check_word
+from lt_lightning.processes import to_first
 from lt_lightning.wording import first_few
 
 Format = Literal["csv", "parquet"]
@@ -103,7 +103,7 @@ class PredictionsWriter(BasePredictionWriter):
         """Gather what all processes predicted, put it in order, and write it once."""
         share = Share(*map(torch.cat, zip(*self._shares, strict=True))) if self._shares else None
         self._shares = []
-        shares = [part for part in gather(share, trainer.world_size) if part is not None]
+        shares = [part for part in (to_first(share) if trainer.world_size > 1 else [share]) if part is not None]
         folder = trainer.log_dir  # broadcast from the first process: every one must ask
         if not trainer.is_global_zero or (folder is None and self.output is None) or not shares:
             return

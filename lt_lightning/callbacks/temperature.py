@@ -7,13 +7,13 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from lt_lightning.callbacks.gathering import gather
 from lt_lightning.data.same_images import check_same_images
 from lt_lightning.errors import UsageError
 from lt_lightning.functional.temperature import fit_temperature, negative_log_likelihood
 from lt_lightning.losses.base import Loss
 from lt_lightning.losses.form import form_of
 from lt_lightning.modules import LTModule
+from lt_lightning.processes import on_first, to_first
 
 
 class TemperatureScaling(Callback):
@@ -60,24 +60,19 @@ class TemperatureScaling(Callback):
                 f"`{type(module.loss).__name__}` are neither; give a number."
             )
         data = getattr(trainer, "datamodule", None)
-        if trainer.world_size > 1 and hasattr(data, "undistorted_batches"):
+        several = trainer.world_size > 1  # joined processes may also have a trainer each
+        if several and hasattr(data, "undistorted_batches"):
             check_same_images(data, ("val",))
         if data is None or not hasattr(data, "undistorted_batches") or data.split("val") is None:
             raise UsageError(
                 f"`temperature` auto is fitted on validation images, but `{type(data).__name__}` has none; run it once "
                 f"over the data that the model was trained on, and give the number printed there."
             )
-        shares = gather(_outputs(trainer, module, data), trainer.world_size)
-        found: float | str = ""
-        if trainer.is_global_zero:
-            try:
-                found = _fitted(module.loss, shares)
-            except UsageError as error:
-                found = str(error)  # for every process: none is left waiting
-        found = trainer.strategy.broadcast(found)
-        if isinstance(found, str):
-            raise UsageError(found)
-        return found
+        outputs = _outputs(trainer, module, data)
+        if not several:
+            return _fitted(module.loss, [outputs])
+        shares = to_first(outputs)
+        return on_first(lambda: _fitted(module.loss, shares))
 
 
 def _outputs(trainer: Trainer, module: LTModule, data: Any) -> tuple[Tensor, Tensor]:

@@ -20,10 +20,10 @@ from lt_lightning.config_files import command_parser
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError, refusing_unbegun_modules
 from lt_lightning.features import ExtractionOptions
-from lt_lightning.features.processes import joined_processes, wait_for_all
+from lt_lightning.features.joining import joined_processes
 from lt_lightning.interruption import interruptible
 from lt_lightning.parser_errors import sentences
-from lt_lightning.processes import is_first_of_group
+from lt_lightning.processes import is_first_of_group, wait_for_all
 from lt_lightning.quiet import quiet
 from lt_lightning.results import check_writable
 from lt_lightning.resuming import with_backbone, with_images

@@ -23,11 +23,10 @@ from lt_lightning.features.code import code_of
 from lt_lightning.features.foresight import Foresight
 from lt_lightning.features.keys import cache_key, weights_hash
 from lt_lightning.features.memory import check_memory
-from lt_lightning.features.processes import on_first
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
 from lt_lightning.functional.precision import outside_autocast
-from lt_lightning.processes import is_first_of_group, rank_and_world_size
+from lt_lightning.processes import is_first_of_group, on_first, rank_and_world_size
 from lt_lightning.progress import progress_bar
 from lt_lightning.seeds import seed_from
 

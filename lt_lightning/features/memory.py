@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from lt_lightning.errors import UsageError
-from lt_lightning.features.processes import on_first
 from lt_lightning.features.views import Layout
+from lt_lightning.processes import on_first
 from lt_lightning.wording import human
 
 _MACHINE = Path("/proc/meminfo")

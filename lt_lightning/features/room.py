@@ -10,9 +10,9 @@ from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import Split
 from lt_lightning.features.extract import ExtractionOptions, layout_of, store_of
 from lt_lightning.features.memory import check_memory
-from lt_lightning.features.processes import on_first
 from lt_lightning.features.store import DiskStore, no_room
 from lt_lightning.features.views import Views
+from lt_lightning.processes import on_first
 
 Wanted = tuple[LTDataModule, Split, Views]
 """What one extraction is of."""

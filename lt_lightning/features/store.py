@@ -23,9 +23,9 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
-from lt_lightning.features.processes import merge_, on_first, wait_for_all
+from lt_lightning.features.joining import merge_
 from lt_lightning.features.views import Block, Layout
-from lt_lightning.processes import rank_and_world_size
+from lt_lightning.processes import on_first, rank_and_world_size, wait_for_all
 from lt_lightning.wording import human
 
 Checksums = dict[Block, int]

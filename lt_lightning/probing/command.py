@@ -19,14 +19,14 @@ from lt_lightning.data.network_input import input_shape, say_how_images_are_prep
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError, check_above_0, refusing_unbegun_modules
 from lt_lightning.features import ExtractionOptions
-from lt_lightning.features.processes import joined_processes, on_first
+from lt_lightning.features.joining import joined_processes
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules import save_probed
 from lt_lightning.modules.origin import check_published
 from lt_lightning.parser_errors import sentences
 from lt_lightning.probing.network import load_backbone, past_of_network
 from lt_lightning.probing.probe import PENALTIES, Probe, probe
-from lt_lightning.processes import is_first_of_group
+from lt_lightning.processes import is_first_of_group, on_first
 from lt_lightning.quiet import quiet
 from lt_lightning.results import check_writable, file_and_hash, provenance, whole_or_gone, write_json
 from lt_lightning.tables import accuracy_table, show

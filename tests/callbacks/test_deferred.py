@@ -133,7 +133,9 @@ def test_a_resumed_run_is_asked_for_its_steps_from_where_it_stands(
 def test_a_trial_run_may_have_too_few_steps(trainer, digits, stage1_module):
     data = digits()
     module = stage1_module(data, lr_scheduler=lambda o: CosineLR(o, epochs=2))
-    trainer(max_epochs=4, max_steps=9, limit_train_batches=4, callbacks=[Noting(3)]).fit(module, datamodule=data)
+    run = trainer(max_epochs=4, max_steps=9, limit_train_batches=4, callbacks=[Noting(3)])
+    run.fit(module, datamodule=data)
+    assert run.global_step == 9  # and no warning, which would be an error here
 
 
 def test_a_fraction_that_steps_do_not_suffice_for_is_a_warning(trainer, digits, stage1_module):

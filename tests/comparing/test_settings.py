@@ -26,7 +26,8 @@ def test_parts_are_new_each_time():
 
 def test_jsonargparse_is_asked_for_nothing_that_it_will_drop(monkeypatch):
     monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "once")  # else off here, for what Lightning calls
-    SettingsParser().make({"head": {"class_path": "CosineHead", "init_args": {"scale": 5.0}}}, "mine")
+    settings = SettingsParser().make({"head": {"class_path": "CosineHead", "init_args": {"scale": 5.0}}}, "mine")
+    assert settings.parts(6, COUNTS)[0].scale == 5.0  # and no warning, which would be an error here
 
 
 def test_arguments_hold_defaults():

@@ -148,4 +148,6 @@ def test_a_schedule_whose_end_steps_do_not_suffice_for_is_a_warning(trainer, dig
 )
 def test_other_schedules_may_be_left_early(trainer, digits, stage1_module, options, schedule):
     data = digits()
-    trainer(**{"max_epochs": 3, **options}).fit(stage1_module(data, lr_scheduler=schedule), datamodule=data)
+    run = trainer(**{"max_epochs": 3, **options})
+    run.fit(stage1_module(data, lr_scheduler=schedule), datamodule=data)
+    assert run.global_step == options.get("max_steps", 2)  # and no warning, which would be an error here

@@ -1,51 +1,20 @@
-"""What several processes of one run do together; a single process needs none of it and notices nothing."""
+"""Joining the processes that a launcher has started, and merging what they have extracted."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from lt_lightning.devices.choice import gpu_of_process
-from lt_lightning.errors import UsageError
 from lt_lightning.processes import in_group
-
-T = TypeVar("T")
 
 _PATIENCE = timedelta(days=7)
 """How long processes wait for one of them: it may wait for another job's features, or work for hours on its own."""
-
-
-def on_first(work: Callable[[], T]) -> T:
-    """Do ``work`` in the first process alone; every process waits for it and gets what it returned.
-
-    Raises:
-        UsageError: In all others, if the first one raised anything: none is left waiting.
-    """
-    if not in_group():
-        return work()
-    outcome: list[object] = [None, None]
-    if dist.get_rank() == 0:
-        try:
-            outcome[0] = work()
-        except Exception as error:
-            outcome[1] = str(error)
-            dist.broadcast_object_list(outcome, src=0)
-            raise
-    dist.broadcast_object_list(outcome, src=0)
-    if outcome[1] is not None:
-        raise UsageError(str(outcome[1]))
-    return cast(T, outcome[0])
-
-
-def wait_for_all() -> None:
-    """Go on when every process has come here."""
-    if in_group():
-        dist.barrier()
 
 
 def merge_(values: Tensor) -> None:

@@ -14,13 +14,8 @@ from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, extract
-from lt_lightning.features.processes import (
-    joined_processes,
-    merge_,
-    on_first,
-    wait_for_all,
-)
-from lt_lightning.processes import rank_and_world_size
+from lt_lightning.features.joining import joined_processes, merge_
+from lt_lightning.processes import on_first, wait_for_all
 from tests.two_processes import join
 
 ASKED = (("train", 1), ("train", 3), ("train", "all"), ("test", 1))
@@ -100,7 +95,6 @@ def test_two_processes_give_the_features_of_one(tmp_path):
 
 
 def test_a_single_process_needs_no_group():
-    assert rank_and_world_size() == (0, 1)
     assert on_first(lambda: 3) == 3
     values = torch.ones(1, 2)
     merge_(values)
