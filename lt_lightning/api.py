@@ -23,10 +23,12 @@ from lt_lightning.devices.modes import usual_modes
 from lt_lightning.devices.placement import device_of_modules
 from lt_lightning.errors import UsageError, check_thresholds
 from lt_lightning.features import Features
+from lt_lightning.foreign.last_layers import find_last_linear
+from lt_lightning.foreign.loader_features import features_of, first_images, training_features
+from lt_lightning.foreign.replacing import bias_of, with_last_linear
+from lt_lightning.foreign.running import copied
 from lt_lightning.functional import GROUPS
 from lt_lightning.heads import Head, LinearHead
-from lt_lightning.last_layers import bias_of, copied, find_last_linear, with_last_linear
-from lt_lightning.loader_features import features_of, first_images, training_features
 
 _FIGURES = ("all", *GROUPS, "micro")
 _OF_TRAINING = ("epochs", "batch_size")

@@ -15,9 +15,10 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset, WeightedRandomSampler
 
 import lt_lightning
-from lt_lightning import api, loader_features
+from lt_lightning import api
 from lt_lightning.backbones import ResNet32
 from lt_lightning.errors import UsageError
+from lt_lightning.foreign import loader_features
 from lt_lightning.heads import CosineHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.records import read_record
@@ -396,35 +397,32 @@ def test_figures_of_a_module_in_half_precision_are_its_own(model, images, dtype)
         assert figures["all"] == pytest.approx(sum(accuracy(net, test)) / 4)
 
 
-def test_a_broken_tie_is_said_where_the_call_is(model, images):
-    class Folding(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = deepcopy(model)
-            self.prototypes = nn.Embedding(4, 12)
-            self.prototypes.weight = self.net[4].weight
+class Tied(nn.Module):
+    """Has the weight of its last layer in another place too."""
 
+    def __init__(self, model):
+        super().__init__()
+        self.net = deepcopy(model)
+        self.prototypes = nn.Embedding(4, 12)
+        self.prototypes.weight = self.net[4].weight
+
+    def forward(self, images):
+        return self.net(images)
+
+
+def test_a_broken_tie_is_said_where_the_call_is(model, images):
+    class Folding(Tied):
         def forward(self, images):
             return self.net[4](self.net[:4](images) + self.prototypes.weight.mean(dim=0))
 
     with pytest.warns(UserWarning, match=r"shares tensors of its nn.Linear 'net.4' with 'prototypes.weight'") as said:
-        lt_lightning.retrain(Folding(), [images[0].tensors], method="tau_norm")
+        lt_lightning.retrain(Folding(model), [images[0].tensors], method="tau_norm")
     assert {warning.filename for warning in said} == {__file__}
 
 
 def test_a_tie_is_tried_out_in_the_modes_that_the_network_needs(model, images):
-    class Tied(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = deepcopy(model)
-            self.prototypes = nn.Embedding(4, 12)
-            self.prototypes.weight = self.net[4].weight
-
-        def forward(self, images):
-            return self.net(images)
-
     with torch.autocast("cpu", torch.bfloat16):  # else a half-precision network takes no such images
-        found = lt_lightning.retrain(Tied().bfloat16(), [images[0].tensors], method="tau_norm")
+        found = lt_lightning.retrain(Tied(model).bfloat16(), [images[0].tensors], method="tau_norm")
     assert found.model.prototypes.weight is found.model.net[4].weight
 
 

@@ -190,9 +190,8 @@ MAY_IMPORT = {
     },
     "report": {"tables"},
     "plots": {"report"},
-    "last_layers": {"devices"},
-    "api": {"checkpoints", "comparing", "devices", "features", "functional", "heads", "last_layers", "loader_features"},
-    "loader_features": {"features", "last_layers"},
+    "foreign": {"devices", "features"},
+    "api": {"checkpoints", "comparing", "devices", "features", "functional", "foreign", "heads"},
     "__init__": {"api", "errors", "version", *lt_lightning._PARTS},  # all but the last for type checkers alone
 }
 

@@ -12,7 +12,7 @@ from torch.utils.data import BatchSampler
 
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
-from lt_lightning.last_layers import images_and_classes, inputs_of
+from lt_lightning.foreign.layer_inputs import images_and_classes, inputs_of
 from lt_lightning.progress import Advance, progress_bar
 from lt_lightning.wording import first_few
 

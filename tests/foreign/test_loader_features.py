@@ -15,7 +15,7 @@ from torch.utils.data import (
 )
 
 from lt_lightning.errors import UsageError
-from lt_lightning.loader_features import features_of, first_images, training_features
+from lt_lightning.foreign.loader_features import features_of, first_images, training_features
 from lt_lightning.samplers import ClassBalancedSampler
 
 BATCHES = [(torch.randn(3, 4), torch.tensor([0, 1, 2])), (torch.randn(2, 4), torch.tensor([2, 2]))]
@@ -120,8 +120,9 @@ def test_a_loader_that_counts_classes_wrong_is_named(model, options, says):
         {"batch_size": 4, "drop_last": True, "sampler": Unbounded(DATA)},
     ],
 )
-def test_a_loader_that_shows_each_image_once_is_not_named(model, options):
+def test_a_loader_that_shows_each_image_once_is_not_named(model, options, recwarn):
     training_features(model, "2", model[2], DataLoader(DATA, **options), progress=False)
+    assert not recwarn.list
 
 
 def test_a_network_for_other_classes_needs_a_layer_for_these_first():

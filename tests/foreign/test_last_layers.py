@@ -1,66 +1,20 @@
 """The last linear layer of modules of all sorts."""
 
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Event
-from time import sleep
 from types import SimpleNamespace
 
 import pytest
 import torch
 import torchvision
 from torch import nn
-from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
 
-from lt_lightning.backbones import SmallCNN
 from lt_lightning.errors import UsageError
-from lt_lightning.last_layers import (
-    bias_of,
-    copied,
-    find_last_linear,
-    images_and_classes,
-    inputs_of,
-    with_last_linear,
-)
-
-IMAGES = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-
-
-class Net(nn.Module):
-    """A network with a projection inside and what the caller wants at its end."""
-
-    def __init__(self, end=None):
-        super().__init__()
-        self.encoder = SmallCNN(8)
-        self.projection = nn.Linear(8, 8)
-        self.unused = nn.Linear(8, 5)
-        self.fc = nn.Linear(8, 5)
-        self.end = end or (lambda logits: logits)
-
-    def forward(self, images):
-        return self.end(self.fc(self.projection(self.encoder(images)).relu()))
-
-
-class Heads(nn.Module):
-    """Two linear classifiers and one by convolution, of which the caller takes what is wanted."""
-
-    def __init__(self, end):
-        super().__init__()
-        self.one, self.two, self.convolution = nn.Linear(64, 5), nn.Linear(64, 5), nn.Conv1d(64, 5, 1)
-        self.end = end
-
-    def forward(self, images):
-        flat = images.flatten(1)
-        return self.end(self.one(flat), self.two(flat), self.convolution(flat[:, :, None])[:, :, 0])
-
-
-class Cosine(nn.Linear):
-    """Looks like a linear layer, and is none."""
-
-    def forward(self, features):
-        return super().forward(nn.functional.normalize(features))
+from lt_lightning.foreign.last_layers import find_last_linear
+from lt_lightning.foreign.layer_inputs import inputs_of
+from lt_lightning.foreign.running import copied
+from tests.foreign_networks import IMAGES, Cosine, Heads, Net
 
 
 @pytest.mark.parametrize(
@@ -264,18 +218,6 @@ def test_logits_that_an_output_cannot_tell_apart_are_no_reason_to_refuse(end):
         assert find_last_linear(model.bfloat16(), IMAGES.bfloat16()) == "fc"
 
 
-def test_a_compiled_network_that_has_been_run_is_known():
-    """Its compiled code calls no hooks that came after it."""
-    model = torch.compile(Net().eval(), backend="eager")
-    with torch.no_grad():
-        model(IMAGES)
-    assert find_last_linear(model, IMAGES) == "_orig_mod.fc"
-    assert find_last_linear(model, IMAGES, "_orig_mod.fc") == "_orig_mod.fc"
-    features, _ = inputs_of(model, "_orig_mod.fc", [(IMAGES, torch.arange(4))], "train_loader")
-    with torch.no_grad():
-        torch.testing.assert_close(model._orig_mod.fc(features), model(IMAGES))
-
-
 def test_usual_networks_are_known():
     images = torch.rand(2, 3, 32, 32)
     assert find_last_linear(torchvision.models.mobilenet_v3_small(num_classes=7), images) == "classifier.3"
@@ -326,79 +268,6 @@ def test_lazy_layers_that_have_seen_no_image_are_refused():
     assert find_last_linear(model, IMAGES) == "3"
 
 
-@pytest.mark.parametrize("layer", [nn.Conv2d(1, 1, 1), nn.Linear(8, 8), nn.LayerNorm(8)])
-def test_images_of_another_type_than_the_weights_are_said(layer):
-    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(64, 5)).bfloat16()
-    message = (
-        r"`{}` gives images in torch.float32, and `model` Sequential has weights in torch.bfloat16 \(.*\); convert"
-    )
-    with pytest.raises(UsageError, match=message.format("train_loader")):
-        find_last_linear(model, IMAGES)
-    with pytest.raises(UsageError, match=message.format("val_loader")):
-        inputs_of(model, "2", [(IMAGES, torch.arange(4))], "val_loader")
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        find_last_linear(model, IMAGES[:, :, :4].bfloat16())
-
-
-def test_predictions_that_leave_the_layer_on_a_later_batch_are_refused():
-    torch.manual_seed(0)
-    model = Net(lambda logits: logits if len(logits) == 4 else -logits).eval()
-    assert find_last_linear(model, IMAGES) == "fc"
-    batches = [(IMAGES, torch.arange(4)), (IMAGES[:3], torch.arange(3))]
-    message = (
-        r"`model` Net predicts other classes than its nn.Linear 'fc' for 3 of 3 images in a batch of `val_loader`,"
-    )
-    with pytest.raises(UsageError, match=message):
-        inputs_of(model, "fc", batches, "val_loader")
-    model.end = lambda logits: logits.mul_(30).softmax(dim=1).bfloat16()
-    inputs_of(model, "fc", batches, "val_loader")
-
-
-def test_threads_leave_compiled_code_as_they_found_it():
-    inside = Event()
-
-    def first(logits):  # in and out before the other, if that may come between
-        inside.set()
-        sleep(0.1)
-        return logits
-
-    def second(logits):
-        sleep(0.2)
-        return logits
-
-    def run(model):
-        if model.end is second:
-            inside.wait(5)
-        find_last_linear(model, IMAGES)
-
-    calls = []
-    compiled = torch.compile(
-        nn.Linear(3, 2), backend=lambda module, _: lambda *given: calls.append(1) or module(*given)
-    )
-    compiled(torch.ones(1, 3))
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(run, [Net(first), Net(second)]))
-    calls.clear()
-    compiled(torch.ones(1, 3))
-    assert calls == [1]
-
-
-def test_what_goes_in_is_what_evaluation_sees():
-    model = Net().eval()
-    batches = [(IMAGES, torch.tensor([0, 1, 2, 3])), (IMAGES[:1], torch.tensor([4]))]
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    features, targets = inputs_of(model, "fc", batches, "train_loader")
-    assert targets.tolist() == [0, 1, 2, 3, 4]
-    assert not features.requires_grad
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    assert not model.fc._forward_pre_hooks
-    with torch.no_grad():
-        torch.testing.assert_close(model.fc(features[:4]), model(IMAGES))
-    half = nn.Sequential(nn.Flatten(), nn.Linear(64, 5)).bfloat16()
-    features, _ = inputs_of(half, "1", [(IMAGES.bfloat16(), torch.arange(4))], "train_loader")
-    assert features.dtype == torch.float32
-
-
 @dataclass
 class Output:
     logits: torch.Tensor
@@ -408,144 +277,3 @@ def test_outputs_may_be_objects():
     model = nn.Sequential(OrderedDict(fc=nn.Linear(6, 3)))
     model.register_forward_hook(lambda _, __, output: Output(output))
     assert find_last_linear(model, torch.ones(2, 6)) == "fc"
-
-
-def test_layers_that_get_no_vector_per_image_are_refused():
-    with pytest.raises(
-        UsageError, match=r"'0' must be given one feature vector for each image, but for 4 .* \(4, 1, 8"
-    ):
-        inputs_of(nn.Sequential(nn.Linear(8, 5)), "0", [(IMAGES, torch.arange(4))], "train_loader")
-    with pytest.raises(UsageError, match="but for 4 images it was given nothing"):
-        inputs_of(Net(), "unused", [(IMAGES, torch.arange(4))], "train_loader")
-    with pytest.raises(UsageError, match="`val_loader` has no images in its batches"):
-        inputs_of(Net(), "fc", [(IMAGES[:0], torch.arange(0))], "val_loader")
-    with pytest.raises(UsageError, match="`val_loader` has no batches"):
-        inputs_of(Net(), "fc", [], "val_loader")
-
-
-@pytest.mark.parametrize(
-    ("batch", "what"),
-    [
-        ({"image": IMAGES, "label": torch.arange(4)}, "a dictionary with 'image', 'label'"),
-        ((IMAGES, torch.rand(4, 5)), r"tuple of Tensor \(4, 1, 8, 8\), Tensor \(4, 5\)"),
-        ((IMAGES, torch.rand(4)), r"tuple of Tensor \(4, 1, 8, 8\), Tensor \(4,\)"),
-        ([IMAGES, torch.arange(3)], r"list of Tensor \(4, 1, 8, 8\), Tensor \(3,\)"),
-        ([IMAGES], r"list of Tensor \(4, 1, 8, 8\)"),
-        (IMAGES, "Tensor"),
-    ],
-)
-def test_other_batches_are_refused(batch, what):
-    message = rf"`val_loader` must give batches \(images, targets\): .*, but gave {what}; give a list of such pairs"
-    with pytest.raises(UsageError, match=message):
-        images_and_classes(batch, "val_loader")
-
-
-@pytest.mark.parametrize(("old", "new", "there"), [(True, False, True), (False, True, True), (False, False, False)])
-def test_a_copy_gets_the_layer(old, new, there):
-    model, layer = Net(), nn.Linear(8, 5, bias=new)
-    model.fc = nn.Linear(8, 5, bias=old).requires_grad_(False)
-    model.alias = model.fc
-    model.double().train()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    copy = with_last_linear(model, "fc", layer, IMAGES.double())
-    assert copy.fc is copy.alias is not model.fc
-    assert copy.fc.weight.dtype == torch.float64
-    torch.testing.assert_close(copy.fc.weight, layer.weight.double())
-    bias = bias_of(copy.fc)
-    assert (bias is not None) == there
-    if there:
-        torch.testing.assert_close(bias, layer.bias.detach().double() if new else torch.zeros(5).double())
-    assert not any(parameter.requires_grad for parameter in copy.fc.parameters())
-    assert copy.fc.training
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    copy.fc.weight.zero_()
-    assert layer.weight.any()
-    assert torch.equal(copy.projection.weight, model.projection.weight)
-
-
-def test_hooks_stay_with_the_layer():
-    """What goes into the layer has passed them, so a layer without them would be given something else."""
-    model, layer = Net().eval(), nn.Linear(8, 5)
-    model.fc.register_forward_pre_hook(lambda _, args: (nn.functional.normalize(args[0]),))
-    model.fc.register_forward_hook(lambda _, __, output: output - 1)
-    assert find_last_linear(model, IMAGES) == "fc"
-    features, _ = inputs_of(model, "fc", [(IMAGES, torch.arange(4))], "train_loader")
-    torch.testing.assert_close(features.norm(dim=1), torch.ones(4))
-    copy = with_last_linear(model, "fc", layer, IMAGES)
-    with torch.no_grad():
-        torch.testing.assert_close(copy(IMAGES), layer(features) - 1)
-    model.fc.register_forward_hook(lambda _, __, output: -output)
-    with pytest.raises(UsageError, match=r"predicts other classes than its nn.Linear 'fc'"):
-        find_last_linear(model, IMAGES)
-
-
-@pytest.mark.parametrize("change", [weight_norm, lambda layer: prune.random_unstructured(layer, "weight", 0.5)])
-def test_what_computed_the_old_weight_goes(change):
-    model, layer = Net(), nn.Linear(8, 5)
-    change(model.fc)
-    model(IMAGES)
-    copy = with_last_linear(model, "fc", layer, IMAGES)
-    copy(IMAGES)
-    torch.testing.assert_close(copy.fc.state_dict(), layer.state_dict())
-
-
-def test_a_module_that_is_the_layer():
-    layer = nn.Linear(3, 2)
-    torch.testing.assert_close(with_last_linear(nn.Linear(3, 2), "", layer, torch.rand(4, 3)).weight, layer.weight)
-
-
-class Tied(nn.Module):
-    """A network that holds its classifier's tensors a second time."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoder, self.fc = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8)), nn.Linear(8, 5)
-        self.prototypes, self.average = nn.Embedding(5, 8), nn.Linear(8, 5)
-        self.prototypes.weight = self.average.weight = self.fc.weight
-        self.average.bias = self.fc.bias
-
-    def forward(self, images):
-        return self.fc(self.encoder(images))
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_what_shares_the_old_tensors_shares_the_new_ones(bias):
-    """A state dict has them under each name, and the last one that is loaded stays."""
-    model, layer = Tied(), nn.Linear(8, 5, bias=bias)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    copy = with_last_linear(model, "fc", layer, IMAGES)
-    assert copy.prototypes.weight is copy.average.weight is copy.fc.weight
-    assert copy.average.bias is copy.fc.bias
-    torch.testing.assert_close(copy.fc.weight, layer.weight)
-    fresh = Tied()
-    fresh.load_state_dict(copy.state_dict())
-    with torch.no_grad():
-        torch.testing.assert_close(fresh.eval()(IMAGES), copy.eval()(IMAGES))
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    assert model.training
-
-
-def test_what_is_drawn_in_evaluation_breaks_no_tie():
-    class Drawing(Tied):
-        def forward(self, images):
-            return self.fc(nn.functional.dropout(self.encoder(images), 0.1, training=True))
-
-    model, layer = Drawing(), nn.Linear(8, 5)
-    state = torch.get_rng_state()
-    copy = with_last_linear(model, "fc", layer, IMAGES)
-    assert copy.prototypes.weight is copy.fc.weight
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_tensors_that_also_make_the_features_stay_as_they_are_there():
-    class Folding(Tied):
-        def forward(self, images):
-            return self.fc(self.encoder(images) @ self.prototypes.weight.t() @ self.prototypes.weight)
-
-    model, layer = Folding(), nn.Linear(8, 5)
-    with pytest.warns(
-        UserWarning, match="`model` Folding shares tensors of its nn.Linear 'fc' with 'prototypes.weight'"
-    ):
-        copy = with_last_linear(model, "fc", layer, IMAGES)
-    torch.testing.assert_close(copy.fc.weight, layer.weight)
-    torch.testing.assert_close(copy.prototypes.weight, model.fc.weight)
