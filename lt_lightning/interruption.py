@@ -5,10 +5,12 @@ Whatever it was doing has cleaned up behind itself by then.
 
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from subprocess import Popen, TimeoutExpired
 from types import FrameType
 from typing import Any
 
@@ -71,20 +73,30 @@ def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> 
 
 @contextmanager
 def _unwatched_if_it_fails() -> Iterator[None]:
-    """End the processes that Lightning has started from this one as soon as this one is to end.
+    """End the processes that Lightning has started from this one when this one is to end.
 
     Lightning's watch over them looks every five seconds. It would then end this process by a signal too, if that has
-    not come to its sentence and status by itself.
+    not come to its sentence and status by itself. After an error the others get as long to tell of theirs, which may be
+    the cause of it; they may as well wait for this process for ever.
     """
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        started: list[Popen[bytes]] = []
         for thread in threading.enumerate():
             if isinstance(thread, _ChildProcessObserver):
-                for process in thread._child_processes:
-                    process.kill()
+                started += thread._child_processes
                 thread._child_processes = []
+        end = time.monotonic() + (_GRACE if isinstance(error, Exception) else 0)
+        for process in started:
+            with suppress(TimeoutExpired):
+                process.wait(max(end - time.monotonic(), 0))
+            process.kill()
         raise
+
+
+_GRACE = 5.0
+"""Seconds."""
 
 
 def _tells_of_lost_process(said: str) -> bool:

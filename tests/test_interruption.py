@@ -9,7 +9,9 @@ import threading
 import time
 
 import pytest
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
+from lt_lightning import interruption
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import came_after_sigterm, interruptible
 
@@ -87,6 +89,20 @@ def test_the_end_of_another_process_of_a_run_is_a_sentence_that_says_what_remain
     sentence = r"^Another process of this run has ended, .*: the last epoch is kept\.$"
     with pytest.raises(UsageError, match=sentence), interruptible("the last epoch is kept."):
         raise RuntimeError(said)
+
+
+@pytest.mark.parametrize(("error", "ends"), [(RuntimeError, [3, -signal.SIGKILL]), (KeyboardInterrupt, [-9, -9])])
+def test_processes_that_were_started_tell_of_their_errors_and_end(monkeypatch, error, ends):
+    monkeypatch.setattr(interruption, "_GRACE", 2.0)
+    code = "import time; time.sleep({}); raise SystemExit(3)"
+    started = [subprocess.Popen([sys.executable, "-c", code.format(seconds)]) for seconds in (0.5, 60)]
+    watch = _ChildProcessObserver(os.getpid(), list(started), sleep_period=1)
+    watch.start()
+    with pytest.raises((error, UsageError)), interruptible("nothing is kept."):
+        raise error
+    assert [process.wait(30) for process in started] == ends
+    watch.join(30)  # it has ended none of them, nor this process
+    assert not watch.is_alive()
 
 
 def test_a_connection_of_another_kind_is_none_of_the_runs_processes():
