@@ -28,10 +28,13 @@ class Match:
     """Keys present in both with different shapes, both shapes named."""
     rest: dict[str, Tensor]
     """Tensors of the file that the backbone has no use for, by the file's keys."""
-    total: int
-    """Tensors of the backbone."""
     copies: list[str]
     """Other prefixes under which the file has as many tensors of the backbone."""
+
+    @property
+    def total(self) -> int:
+        """Tensors of the backbone, but for counts of batches that the file lacks, which nothing reads."""
+        return len(self.tensors) + len(self.missing) + len(self.misshapen)
 
 
 def match(checkpoint: Checkpoint, backbone: nn.Module) -> Match:
@@ -66,7 +69,7 @@ def match(checkpoint: Checkpoint, backbone: nn.Module) -> Match:
     rest = {key: tensor for key, tensor in checkpoint.tensors.items() if key not in used}
     # A pair that cuts more from both sides leads to the same tensors.
     copies = [pair[0] for pair in best[1:] if found and _source(next(iter(wanted)), *pair) in rest]
-    return Match(checkpoint, theirs, found, missing, misshapen, rest, len(wanted), copies)
+    return Match(checkpoint, theirs, found, missing, misshapen, rest, copies)
 
 
 def load(found: Match, backbone: nn.Module) -> None:

@@ -151,7 +151,7 @@ def test_counts_of_batches_may_be_missing(backbone, network, in_memory):
     tensors = {key: value for key, value in network(backbone).items() if not key.endswith("num_batches_tracked")}
     found = checkpoints.match(in_memory(tensors), backbone)
     assert found.missing == []
-    assert len(found.tensors) == found.total - 3
+    assert len(found.tensors) == found.total == 15
     checkpoints.load(found, SmallCNN(8))
 
 

@@ -31,6 +31,15 @@ def test_what_does_not_fit_is_counted_and_named(backbone, network, in_memory):
     )
 
 
+def test_counts_of_batches_that_a_file_lacks_are_none_of_its_tensors(backbone, network, in_memory):
+    tensors = {key: value for key, value in network(backbone).items() if not key.endswith("num_batches_tracked")}
+    found = checkpoints.match(in_memory(tensors), backbone)
+    assert "15 of 15 backbone tensors matched" in checkpoints.report(found, None)
+    del tensors["layers.4.bias"]
+    found = checkpoints.match(in_memory(tensors), backbone)
+    assert checkpoints.explain_mismatch(found, []).startswith("14 of 15 backbone tensors match; 1 missing: ")
+
+
 def test_copies_and_notes_are_told(backbone, network, in_memory):
     tensors = network(backbone, prefix="net.") | {f"ema.{key}": value for key, value in backbone.state_dict().items()}
     found = checkpoints.match(in_memory(tensors | {"scales": torch.ones(10)}), backbone)
