@@ -45,10 +45,8 @@ COMMANDS = sorted(
 
 def test_the_two_commands_that_ci_runs_are_there():
     lines = [line for block in blocks(PAGES[0], "bash") for line in block.splitlines()]
-    assert lines[:2] == [
-        "pip install -e . && lt-lightning pipeline -c quickstart",
-        'pip install -e ".[dev]" && pytest -n 2',
-    ]
+    assert lines[0] == "pip install -e . && lt-lightning pipeline -c quickstart"
+    assert 'pip install -e ".[dev]" && pytest -n 2' in lines
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -208,16 +206,16 @@ def test_figures_of_each_class_are_read_as_the_pages_say(here, stage1):
 
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
     cli.main(["predict", f"--ckpt_path={stage1}", "--data=DigitsLT", "--output=predictions.csv", *quiet])
-    (pairs,) = re.findall(r"`(Counter\(.*?\))`", PAGES[0].read_text())
+    (pairs,) = re.findall(r"`(Counter\(.*?\))`", (ROOT / "docs/predict.md").read_text())
     confusion = eval(pairs, {"Counter": Counter, "Path": Path, "csv": csv})
     assert [confusion[name, name] for name in scope["found"]["class_names"]] == correct
 
 
-@pytest.mark.filterwarnings("ignore:`val_loader`. Stage 1 is no worse:UserWarning")
+@pytest.mark.filterwarnings("ignore:The model is no worse on images of `val_loader`:UserWarning")
 def test_python_of_the_readme_runs(here, monkeypatch):
     retraining, training = blocks(PAGES[0], "python")
     scope: dict[str, object] = {}
-    exec(training.replace('"max_epochs": 20', '"max_epochs": 1'), scope)
+    exec(training.replace('"max_epochs": 40', '"max_epochs": 1'), scope)
     assert scope["made"].trainer.current_epoch == 1
     images, targets = torch.randn(60, 1, 8, 8), torch.arange(60) % 3
     loaders = {f"{split}_loader": [(images, targets)] for split in ("train", "val", "test")}
