@@ -1,7 +1,8 @@
 """Two-stage training for long-tailed image classification.
 
 Sub-packages: ``functional``, ``heads``, ``losses``, ``backbones``, ``samplers``, ``metrics``, ``augmentations``,
-``data``, ``checkpoints``, ``features``, ``retraining``, ``modules``, ``callbacks``, ``comparing``, ``export``.
+``data``, ``checkpoints``, ``features``, ``retraining``, ``modules``, ``callbacks``, ``comparing``, ``export``; and the
+files ``mixing`` and ``schedules``.
 
 Importing this package imports none of them, nor torch; they and the names below arrive when they are used.
 """
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from lt_lightning import heads as heads
     from lt_lightning import losses as losses
     from lt_lightning import metrics as metrics
+    from lt_lightning import mixing as mixing
     from lt_lightning import modules as modules
     from lt_lightning import retraining as retraining
     from lt_lightning import samplers as samplers
+    from lt_lightning import schedules as schedules
     from lt_lightning.api import Retrained, retrain
     from lt_lightning.backbones import Backbone
     from lt_lightning.data import LTDataModule
@@ -62,9 +65,11 @@ _PARTS = (
     "heads",
     "losses",
     "metrics",
+    "mixing",
     "modules",
     "retraining",
     "samplers",
+    "schedules",
 )
 
 __all__ = [

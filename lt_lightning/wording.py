@@ -69,11 +69,6 @@ def class_path(part: object) -> str:
     return f"{type(part).__module__}.{type(part).__qualname__}"
 
 
-def is_ours(kind: type) -> bool:
-    """Whether a class comes with this package, and so keeps the contract."""
-    return kind.__module__.partition(".")[0] == "lt_lightning"
-
-
 def plain_settings(part: object) -> dict[str, bool | int | float | str]:
     """Numbers and text among the arguments that a part's class takes, as far as it keeps them by their names."""
     kept = {name: getattr(part, name, None) for name in inspect.signature(type(part)).parameters}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lt_lightning.backbones.base import Backbone, loads_published_weights
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import did_you_mean, first_few
 
 _CLASSIFIERS = ("fc", "classifier", "head", "heads")
 
@@ -33,9 +34,8 @@ class TorchvisionBackbone(Backbone):
         super().__init__()
         names = torchvision.models.list_models(module=torchvision.models)
         if name not in names:
-            raise UsageError(
-                f"`name` must be a torchvision classification model, one of {', '.join(names)}, but got {name!r}."
-            )
+            hint = did_you_mean(name, names) or f"there are {first_few(names)}."
+            raise UsageError(f"`name` must be a torchvision classification model, but got {name!r}; {hint}")
         if cifar_stem and weights is not None:
             raise UsageError(
                 f"`weights` {weights!r} belong to the original stem of {name!r}; leave out `weights` or `cifar_stem`."

@@ -19,7 +19,8 @@ from lt_lightning.checkpoints.wording import explain_mismatch
 from lt_lightning.checkpoints.writing import write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
-from lt_lightning.wording import is_ours, some
+from lt_lightning.packages import is_ours
+from lt_lightning.wording import some
 
 _INSTEAD = "hand it back as a Lightning checkpoint, which `lt-lightning test` and `predict` load"
 

@@ -57,6 +57,8 @@ class Checkpoint:
     """What the file records of how evaluation images became input."""
     head: dict[str, Any] | None = None
     """``class_path`` and ``init_args`` of the head, if the file is one of ours."""
+    backbone: dict[str, Any] | None = None
+    """The same of the backbone."""
     selection: str | None = None
     """What its classifier was chosen by, if it was and the file is one of ours: ``val: lort of compare``."""
     places: dict[str, Place] = field(default_factory=dict)
@@ -106,6 +108,7 @@ def read(path: str | Path) -> Checkpoint:
         stored_names=_stored_names(contents),
         transform=_mapping(record.get("transform")),
         head=(_mapping(arguments.get("head")) or _mapping(record.get("head")) or None) if record else None,
+        backbone=(_mapping(arguments.get("backbone")) or None) if record else None,
         selection=record.get("selection"),
         places=places,
     )

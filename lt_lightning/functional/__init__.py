@@ -6,7 +6,14 @@ What only this package's own parts have a use for is in the submodules.
 from lt_lightning.functional.augment import normalize, random_crop, random_horizontal_flip
 from lt_lightning.functional.binary import one_vs_all_loss, softmax_bce_loss
 from lt_lightning.functional.bootstrap import paired_bootstrap
-from lt_lightning.functional.calibration import calibration_error
+from lt_lightning.functional.calibration import calibration_error, reliability_bins
+from lt_lightning.functional.classifiers import (
+    align_logits,
+    class_means,
+    cosine_logits,
+    project_rows,
+    tau_normalize,
+)
 from lt_lightning.functional.equalization import equalization_loss, equalization_weights
 from lt_lightning.functional.groups import GROUPS, class_accuracies, group_accuracies, group_means, group_of
 from lt_lightning.functional.hand_written import with_gradient
@@ -24,10 +31,13 @@ from lt_lightning.functional.temperature import fit_temperature
 
 __all__ = [
     "GROUPS",
+    "align_logits",
     "at_least_fp32",
     "calibration_error",
     "class_accuracies",
     "class_balanced_weights",
+    "class_means",
+    "cosine_logits",
     "elm_margins",
     "equalization_loss",
     "equalization_weights",
@@ -52,13 +62,16 @@ __all__ = [
     "one_vs_all_loss",
     "paired_bootstrap",
     "prior_accuracy",
+    "project_rows",
     "random_crop",
     "random_horizontal_flip",
+    "reliability_bins",
     "scale_with_margin",
     "shifted_priors",
     "smoothed_cross_entropy",
     "soft_selection_loss",
     "softmax_bce_loss",
+    "tau_normalize",
     "top_class",
     "with_gradient",
 ]

@@ -53,8 +53,8 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator | None 
     Args:
         images: ``(B, C, H, W)``, any dtype.
         padding: Pixels added on each side; 0 returns ``images`` itself.
-        generator: Source of the offsets, which are drawn on its device, so that one on the CPU gives every device the
-            same; ``None`` uses the default one of the images' device.
+        generator: Source of the offsets; one on the CPU gives the same offsets for every device. ``None`` uses the
+            default one of the images' device.
 
     Returns:
         ``(B, C, H, W)``: each image one of its ``(2 * padding + 1)**2`` crops, all equally likely.

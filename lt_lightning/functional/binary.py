@@ -33,7 +33,7 @@ def one_vs_all_loss(logits: Tensor, targets: Tensor, gamma: float = 0.0) -> Tens
 
 
 def _negated_at(targets: Tensor, values: Tensor) -> Tensor:
-    """``values``, which may be overwritten, with the sign of the positive classes changed."""
+    """``values`` with the sign flipped at the positive classes; may overwrite them."""
     if targets.dim() == 2:
         return torch.where(targets > 0, -values, values)
     index = targets.unsqueeze(1)
@@ -50,7 +50,7 @@ def softmax_bce_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = N
     Args:
         logits: ``(N, K)``, K at least 2, fp32 at least.
         targets: ``(N,)``, int64.
-        weights: Of each sample's negative classes, ``(N, K)``, constants to the gradient; ``None`` for 1.
+        weights: Weights of each sample's negative classes, ``(N, K)``, not differentiated; ``None`` for 1.
 
     Returns:
         Loss of each sample, ``-log p_y - Σ_{k≠y} w_k log(1 - p_k)``, ``(N,)``.

@@ -1,4 +1,4 @@
-"""How sure a difference between classifiers is: both judged on the same test images, drawn anew many times."""
+"""How certain a difference between classifiers is: both are scored on the same test images, resampled many times."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,10 @@ class Difference:
     """Differences in accuracy, mean over classes, of M classifiers to another one.
 
     Attributes:
-        mean: As found, ``(M,)``.
+        mean: Observed difference, ``(M,)``.
         low: Lower end of the confidence interval, ``(M,)``.
         high: Upper end, ``(M,)``.
-        p_value: Two-sided: how often a difference drawn anew has the other sign, times two, ``(M,)``.
+        p_value: Two-sided: twice the share of resampled differences with the other sign, ``(M,)``.
     """
 
     mean: Tensor
@@ -33,27 +33,27 @@ def paired_bootstrap(
 ) -> Difference:
     """Paired bootstrap over test images of the difference in accuracy, mean over classes.
 
-    Images are drawn within their class, as many as it has: the mean is over classes, so the number of a class's images
-    is part of the test, not of chance. All M classifiers are judged on the same draws. Chance in training is no part of
-    it, beyond the seeds that the scores are means of.
+    Images are resampled within each class, as many as it has: the mean is over classes, so class sizes belong to the
+    test set, not to chance. All M classifiers are scored on the same draws. Chance in training is left out, beyond the
+    seeds that the scores are means of.
 
-    What is drawn are a class's deviations from its mean, times √(n / (n - 1)) for its n images: drawn as they are, they
-    have too small a variance, by (n - 1) / n. Classes of one image say nothing of theirs, so all of them form one
-    stratum (collapsed strata): differences between them count as chance, and intervals are too wide rather than too
-    narrow. A single class of that kind is put beside the class with the fewest images, whose mean counts as one image;
-    if there is no other class, beside a difference of 0.
+    What is resampled are deviations from the class mean, times √(n / (n - 1)) for a class of n images; otherwise their
+    variance would be too small, by (n - 1) / n. A class of one image shows no deviation, so all such classes form one
+    stratum (collapsed strata): differences between them count as chance, and intervals err on the wide side. If there
+    is only one such class, its partner is the mean of the smallest other class, as if that were one image, or a
+    difference of 0 where there is no other class.
 
-    Images on which two classifiers differ may be few, or by chance none, and then say little of how many others there
-    are; draws of none have no width at all. So there is one image more on which they differ, half of it for either
-    side, as Agresti and Min add 1/2 to each of these counts. Its part in the mean is that of an image of a class drawn
-    at random: 0.01 points of 100 classes of 100 images, which leaves an interval of ± 0.60 as it is. Where some classes
-    have far fewer images than others it makes intervals too wide rather than too narrow.
+    Two classifiers may differ on few images of a test set, or by chance on none, where the interval would have no
+    width. So one image is added on which they differ, half of it for either side, as Agresti and Min add 1/2 to each of
+    these counts. It weighs as much in the mean as an image of a random class: 0.01 points for 100 classes of 100
+    images, which leaves an interval of ± 0.60 as it is. Where some classes have far fewer images than others, intervals
+    err on the wide side.
 
     Measured coverage of 95 % intervals (4000 test sets of 1000 draws). Of 60 classes of accuracies between 20 and 80 %,
     two classifiers that are equally good: 95.7 % with one image a class, 93.8 % with 2, 95.2 % with 3, 95.0 % with 5,
     95.1 % with 20, 94.0 % with 60 to 1. Of 10 classes, where one classifier is better and most images are alike: 96.8 %
     with one image a class and 95.2 % with 2, 5 points better; 98.2 % with 20, 98 against 97 % right; 99.9 % with 5, 98
-    against 96 % right, where 1.2 images differ on average. Without the image more it is 74.8, 89.1, 90.9 and 66.3 %.
+    against 96 % right, where 1.2 images differ on average. Without the added image it is 74.8, 89.1, 90.9 and 66.3 %.
 
     Args:
         scores: Of each classifier and image, ``(M, N)``: 1 or 0 for right or wrong, or a mean of that over seeds.
@@ -73,7 +73,7 @@ def paired_bootstrap(
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13; Rao and Wu, "Resampling
         Inference with Complex Survey Data", JASA 1988, for the factor; Cochran, "Sampling Techniques", 1977, section
         5A.12, for collapsed strata; Agresti and Min, "Simple Improved Confidence Intervals for Comparing Matched
-        Proportions", Statistics in Medicine 2005, for the image more.
+        Proportions", Statistics in Medicine 2005, for the added image.
     """
     if targets.numel() == 0 or scores.shape[-1:] != targets.shape:
         raise UsageError(
@@ -101,10 +101,10 @@ def paired_bootstrap(
         times = torch.zeros(number, len(order), dtype=dtype, device=scores.device)
         times.scatter_add_(1, places, torch.ones_like(times))
         found.append(times @ deviations.t() + mean)
-    # The image more: -2 to 2, of mean 0 and variance 1; most often 0, so that equal classifiers have a p-value of 1.
+    # The added image: -2 to 2, of mean 0 and variance 1; most often 0, so that equal classifiers have a p-value of 1.
     more = (torch.randint(0, 2, (draws, 4), generator=generator, device=scores.device).sum(dim=1) - 2).to(dtype)
     drawn = torch.cat(found) + _part_of_an_image(targets, dtype) * more[:, None]
-    drawn = drawn.clamp(-1.0, 1.0).sort(dim=0).values  # beyond which no difference is
+    drawn = drawn.clamp(-1.0, 1.0).sort(dim=0).values  # no difference is beyond these
     low, high = (_percentile(drawn, tail) for tail in ((1 - confidence) / 2, (1 + confidence) / 2))
     rounding = torch.finfo(dtype).eps ** 0.75  # a difference of 0 is seldom exactly 0, and counts on both sides
     below, above = ((drawn <= rounding).sum(dim=0), (drawn >= -rounding).sum(dim=0))
@@ -113,7 +113,7 @@ def paired_bootstrap(
 
 
 def _strata(gains: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """What is drawn, and from where; two or more in each stratum.
+    """Values to resample, and their strata, each with two values or more.
 
     Returns:
         Each image's part in the mean over classes, ``(M, U)``, and its stratum, ``(U,)``; 0 is that of single images.
@@ -131,14 +131,14 @@ def _strata(gains: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _part_of_an_image(targets: Tensor, dtype: torch.dtype) -> Tensor:
-    """In the mean over classes, of an image of a class drawn at random: the root of the mean square."""
+    """Weight of an image of a random class in the mean over classes: the root mean square over classes."""
     totals = torch.bincount(targets)
     totals = totals[totals > 0].to(dtype)
     return (1 / (len(totals) * totals)).square().mean().sqrt()
 
 
 def _deviations(gains: Tensor, strata: Tensor) -> Tensor:
-    """From the mean of a stratum, stretched to the variance that its images' differences have."""
+    """Deviations from the stratum's mean, stretched to the variance of its images' differences."""
     totals = torch.bincount(strata).to(gains.dtype)
     sums = gains.new_zeros(len(gains), len(totals)).index_add_(1, strata, gains)
     stretch = (totals / (totals - 1)).sqrt()
@@ -146,7 +146,7 @@ def _deviations(gains: Tensor, strata: Tensor) -> Tensor:
 
 
 def _percentile(ordered: Tensor, share: float) -> Tensor:
-    """As ``torch.quantile``, which takes 16 million numbers at most: ``(draws, M)``, sorted, to ``(M,)``."""
+    """Like ``torch.quantile``, which takes 16 million numbers at most: ``(draws, M)``, sorted, to ``(M,)``."""
     place = share * (len(ordered) - 1)
     below = int(place)
     return torch.lerp(ordered[below], ordered[min(below + 1, len(ordered) - 1)], place - below)

@@ -7,7 +7,13 @@ from lt_lightning.functional.logits import top_class
 
 
 def reliability_bins(
-    probabilities: Tensor, targets: Tensor, groups: Tensor, num_groups: int, num_bins: int, dtype: torch.dtype
+    probabilities: Tensor,
+    targets: Tensor,
+    groups: Tensor,
+    num_groups: int,
+    num_bins: int,
+    dtype: torch.dtype,
+    predicted: Tensor | None = None,
 ) -> Tensor:
     """Sort a batch into bins of equal width by its confidence, the probability of the class predicted.
 
@@ -19,15 +25,18 @@ def reliability_bins(
         num_groups: G.
         num_bins: B. Bin b holds confidences in ``(b / B, (b + 1) / B]``, the first one 0 as well.
         dtype: Of the results; fp64 where there is one.
+        predicted: Class predicted, ``(N,)``, int64, by the logits: sigmoids of several large ones are all 1. ``None``
+            for the first class of the largest probability.
 
     Returns:
         ``(3, G, B)``: number of images, sum of their confidences, number of those predicted right.
     """
-    predicted = top_class(probabilities)
+    predicted = top_class(probabilities) if predicted is None else predicted
     confidence = probabilities.gather(1, predicted.unsqueeze(1)).squeeze(1).to(dtype)
     bins = (confidence * num_bins).ceil().sub(1).nan_to_num(0).clamp(0, num_bins - 1).to(torch.int64)
     values = torch.stack((torch.ones_like(confidence), confidence, (predicted == targets).to(dtype)))
-    place = groups.index_select(0, targets) * num_bins + bins  # which refuses -1; in brackets it were the last class
+    # index_select raises on target -1; `groups[targets]` would silently take the last class.
+    place = groups.index_select(0, targets) * num_bins + bins
     flat = values.new_zeros(3, num_groups * num_bins).index_add(1, place, values)
     return flat.view(3, num_groups, num_bins)
 

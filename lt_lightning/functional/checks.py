@@ -1,4 +1,4 @@
-"""What tensors must look like, and do; asks for shapes and types alone, so nothing waits for a device."""
+"""Checks of what tensors look like, by shapes and types alone, so that nothing waits for a device."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from lt_lightning.errors import UsageError
 
 
 def check_width(values: Tensor, width: int, name: str = "logits") -> None:
-    """Refuse what is not ``(N, width)``, unless ``torch.jit`` follows, which warns of every look at a shape.
+    """Refuse what is not ``(N, width)``. Skipped while torch.jit traces, which warns about Python tests of shapes.
 
     Raises:
-        UsageError: In a sentence that calls ``values`` by ``name``.
+        UsageError: If the shape is another; the message calls ``values`` by ``name``.
     """
     if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
         return
@@ -18,15 +18,16 @@ def check_width(values: Tensor, width: int, name: str = "logits") -> None:
         raise UsageError(f"`{name}` must have shape (N, {width}), but got {tuple(values.shape)}.")
 
 
-def check_targets(targets: Tensor, number: int) -> None:
+def check_targets(targets: Tensor, number: int, name: str = "targets") -> None:
     """Refuse what is not one class for each of ``number`` samples.
 
     Raises:
-        UsageError: If ``targets`` has another shape than ``(number,)``, or another type than int64.
+        UsageError: In a sentence that calls ``targets`` by ``name``, if it has another shape than ``(number,)``, or
+            another type than int64.
     """
     if targets.ndim != 1 or len(targets) != number or targets.dtype != torch.int64:
         raise UsageError(
-            f"`targets` must hold the class of each of {number} samples, ({number},) and int64, but got "
+            f"`{name}` must hold the class of each of {number} samples, ({number},) and int64, but got "
             f"{tuple(targets.shape)} and {type_of(targets)}."
         )
 

@@ -121,7 +121,7 @@ def class_means(
         features: ``(N, D)``.
         targets: ``(N,)``, int64.
         num_classes: K.
-        prepare: What means are taken of, from any number of rows ``(n, D)`` to as many.
+        prepare: Applied to rows before they are averaged, ``(n, D)`` to ``(n, D)``.
 
     Returns:
         ``(K, D)``, in fp64 (fp32 where the device has none), so that the order of the images leaves no trace in fp32;

@@ -27,9 +27,9 @@ class Distraction(NamedTuple):
 def distraction(logits: Tensor, targets: Tensor, gradients: Tensor, one_vs_all: bool) -> Distraction:
     """Share of the positive class in a batch's loss and gradient.
 
-    Where one-vs-all losses are led by their many negative classes ("negative class distraction") the ratio is near 0.
-    For softmax cross entropy it is 1: what the target gains the others lose; the loss itself then has a positive part
-    only, and the negative one is that of softmax probabilities taken one by one.
+    Where its many negative classes dominate a one-vs-all loss ("negative class distraction"), the ratio is near 0. For
+    softmax cross entropy it is 1: what the target gains the others lose. That loss has a positive part only; the
+    negative one is computed from its probabilities as if each were a sigmoid's.
 
     Args:
         logits: ``(N, K)``, K at least 2, already multiplied by the loss's ``logit_scale``.

@@ -1,4 +1,4 @@
-"""What each of several processes has, brought together."""
+"""Gathering tensors from all processes."""
 
 import torch
 import torch.distributed as dist
@@ -11,10 +11,10 @@ def gather_rows(*tensors: Tensor) -> list[list[Tensor]]:
     """The rows of all processes, in the order of their ranks; every process must call it.
 
     Args:
-        tensors: ``(N, ...)`` each. N may differ between processes, for which the host reads one number per process.
+        tensors: ``(N, ...)`` each. N may differ between processes, so the host reads one number per process.
 
     Returns:
-        For each of ``tensors`` those of all processes, without a gradient; its own alone where there is one process.
+        For each of ``tensors``, those of all processes, without gradients; itself alone where there is one process.
     """
     if not in_group():
         return [[rows] for rows in tensors]

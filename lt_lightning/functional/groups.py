@@ -6,23 +6,24 @@ import torch
 from torch import Tensor
 
 from lt_lightning.functional.precision import widest_float
+from lt_lightning.functional.priors import as_counts
 
 GROUPS = ("many", "medium", "few")
 """The groups' names, in the order of :func:`group_of`'s rows."""
 
 
-def group_of(class_counts: Sequence[int], group_thresholds: tuple[int, int] = (20, 100)) -> Tensor:
+def group_of(class_counts: Sequence[int] | Tensor, group_thresholds: tuple[int, int] = (20, 100)) -> Tensor:
     """Which classes belong to which group.
 
     Args:
-        class_counts: Training images per class, length K.
+        class_counts: Training images per class, ``(K,)``.
         group_thresholds: ``(low, high)``: more than ``high`` images is "many", fewer than ``low`` is "few", the rest,
             both ends included, is "medium". 20 and 100 are the field's standard (Liu et al., CVPR 2019).
 
     Returns:
         Masks, ``(3, K)``, bool, one row for each of :data:`GROUPS`; each class is in exactly one.
     """
-    counts = torch.as_tensor(class_counts)
+    counts = as_counts(class_counts)
     low, high = group_thresholds
     many, few = counts > high, counts < low
     return torch.stack((many, ~(many | few), few))

@@ -9,10 +9,10 @@ from lt_lightning.errors import UsageError
 
 
 def refuse_second_derivative() -> None:
-    """Called where a gradient written by hand is handed on, as autograd would take it for a constant.
+    """Refuse a graph of a gradient written by hand, which autograd would take for a constant.
 
-    torch's ``once_differentiable`` refuses only where what comes from above has a graph too, which a scalar loss's own
-    derivative, 1, never has.
+    torch's ``once_differentiable`` raises only if the incoming gradient has a graph, which a scalar loss's own, 1,
+    never has.
 
     Raises:
         UsageError: If a graph of the gradient is asked for.
@@ -40,7 +40,7 @@ class _WithGradient(torch.autograd.Function):
 
 
 def with_gradient(logits: Tensor, losses: Tensor, gradient: Tensor) -> Tensor:
-    """``losses``, differentiable in ``logits`` with a gradient that is known already; once only.
+    """``losses``, differentiable in ``logits``, once only, with a gradient that is known already.
 
     The one-vs-all losses share every exponential between value and gradient. Autograd would recompute or keep them:
     torch's own ``binary_cross_entropy_with_logits`` costs 5 to 20 cross entropies at K of 1000 and more, these forms 1
@@ -52,7 +52,8 @@ def with_gradient(logits: Tensor, losses: Tensor, gradient: Tensor) -> Tensor:
         gradient: Of each sample's loss with respect to its own logits, or of the batch's loss, ``(N, K)``.
 
     Returns:
-        ``losses``. A backward pass with ``create_graph=True`` raises a :class:`UsageError`.
+        ``losses``. A backward pass with ``create_graph=True`` raises a :class:`UsageError`; not under ``torch.func``,
+        whose transforms raise torch's own error.
     """
     result: Tensor = _WithGradient.apply(logits, losses, gradient)
     return result

@@ -7,7 +7,7 @@ from lt_lightning.functional.hand_written import with_gradient
 from lt_lightning.functional.softplus import sloped_softplus, softplus
 
 NEVER = -1e30
-"""A logit of probability 0 that, unlike -inf, leaves a column of nothing else finite."""
+"""A logit of probability 0 that, unlike -inf, gives no NaN in a column that holds nothing else."""
 
 
 def in_negative_reweighted_loss(logits: Tensor, targets: Tensor, beta: float) -> Tensor:

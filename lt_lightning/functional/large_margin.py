@@ -38,7 +38,7 @@ class _LargeMarginTerms(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         index = targets.unsqueeze(1)
-        # -inf only ever meets exp: it is 0 before anything is multiplied by it.
+        # -inf only goes through exp, so it is 0 before anything is multiplied by it.
         centred = logits.scatter(1, index, -torch.inf)
         top = centred.amax(dim=1, keepdim=True)
         shares = centred.sub_(top).exp()

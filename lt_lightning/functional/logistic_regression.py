@@ -1,4 +1,4 @@
-"""Multinomial logistic regression: the linear classifier that cross entropy ends in, found without a learning rate."""
+"""Multinomial logistic regression: the linear classifier of least cross entropy, found without a learning rate."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
@@ -33,12 +33,12 @@ class Standardization(NamedTuple):
     """``(D,)``; 1 for a feature that does not vary."""
 
     def folded(self, fit: LinearFit) -> LinearFit:
-        """The classifier of features as they come that does what ``fit`` does of standardised ones."""
+        """The classifier of raw features that equals ``fit`` on standardised ones."""
         weight = fit.weight / self.deviation
         return LinearFit(weight, fit.bias - weight @ self.mean)
 
     def unfolded(self, fit: LinearFit) -> LinearFit:
-        """The other way round."""
+        """The classifier of standardised features that equals ``fit`` on raw ones."""
         return LinearFit(fit.weight * self.deviation, fit.bias + fit.weight @ self.mean)
 
 
@@ -46,7 +46,7 @@ def standardization(features: Tensor) -> Standardization:
     """Mean and standard deviation of each feature.
 
     Args:
-        features: ``(N, D)``, in any type and on any device; they are gone through in parts.
+        features: ``(N, D)``, in any type and on any device; they are read in parts.
 
     Raises:
         UsageError: If there are none, or one is not finite.
@@ -59,7 +59,7 @@ def standardization(features: Tensor) -> Standardization:
     if not bool((mean.isfinite() & square.isfinite()).all()):
         raise UsageError("`features` must be finite, but some are not; look at the backbone that gave them.")
     deviation = (square - mean.square()).clamp_min(0).sqrt()
-    # What rounding leaves of a constant feature is no deviation, and must not be blown up to one.
+    # Rounding leaves a constant feature a tiny deviation, which must not be scaled up to 1.
     constant = deviation <= 1e-6 * (mean.abs() + deviation.max())
     kind = at_least_fp32(features[:0]).dtype
     return Standardization(mean.to(kind), deviation.masked_fill(constant, 1.0).to(kind))
@@ -90,14 +90,13 @@ def fit_logistic_regression(
         scaling: Of :func:`standardization`; computed if not given.
         device: Where to compute; by default where ``features`` are.
         max_iterations: Steps of L-BFGS at most.
-        on_part: Called after each part of a pass over the features with the share of them that it was, for a progress
-            bar.
+        on_part: Called after each part of a pass over the features, with its share of them, for a progress bar.
 
     Returns:
-        The classifier of features as they come, standardisation folded in, on ``device``.
+        The classifier of raw features, standardisation folded in, on ``device``.
 
     Raises:
-        UsageError: If ``l2`` is not above 0, a target is no class, or features do not serve.
+        UsageError: If ``l2`` is not above 0, a target is no class, or ``features`` are none or not finite.
     """
     check_above_0(l2=l2)
     if not len(targets) or int(targets.min()) < 0 or int(targets.max()) >= num_classes:
@@ -149,12 +148,12 @@ def _minimum(
     def closure() -> Tensor:
         return _objective(fit, rows, len(targets), l2)
 
-    cast(Any, optimizer).step(closure)  # its annotation knows floats alone
+    cast(Any, optimizer).step(closure)  # annotated for closures that return floats
     return LinearFit(*(each.detach() for each in fit))
 
 
 def _objective(fit: LinearFit, rows: Callable[[], Iterator[tuple[Tensor, Tensor]]], number: int, l2: float) -> Tensor:
-    """The objective, its gradients left in ``grad``: by hand, for autograd would keep the logits of all images."""
+    """The objective; its gradients go to ``grad``, by hand, as autograd would keep the logits of all images."""
     weight, bias = fit
     weight.grad, bias.grad = l2 * weight, torch.zeros_like(bias)
     loss = (l2 / 2 * weight.square().sum()).to(widest_float(weight.device))

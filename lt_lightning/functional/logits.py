@@ -58,7 +58,7 @@ class Moments(NamedTuple):
 
 @torch.no_grad()
 def logit_moments(values: Tensor, dtype: torch.dtype) -> Moments:
-    """Sums and sums of squares of columns, raw and centred, exact to rounding however far the means are off.
+    """Sums and sums of squares of columns, raw and centred, exact to rounding however far from 0 the means are.
 
     Each entry is taken relative to its column's first entry and to its row's mean, in its own precision; only the K
     results are moved back, in ``dtype``. Results therefore add over batches and processes, which need not agree on an
@@ -124,7 +124,7 @@ def logits_magnitude(sums: Tensor, own_sums: Tensor, total: Tensor) -> Tensor:
         "Rethinking Classifier Re-Training in Long-Tailed Recognition" (LORT), Definition 1.
     """
     others = total.sum() - total
-    # What is left of a sum after subtracting all of it is rounding, not 0: divided by 0 it would be infinite.
+    # A sum less all of its terms leaves rounding, not 0, which divided by 0 would be infinite.
     rest = torch.where(others > 0, (sums - own_sums) / others, torch.nan)
     return own_sums / total - rest
 

@@ -1,25 +1,29 @@
 """Margins: what the target's logit is lowered by before the softmax."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from lt_lightning.functional.logits import top_class
+from lt_lightning.functional.priors import as_counts
 
 
-def ldam_margins(counts: Tensor, max_margin: float) -> Tensor:
+def ldam_margins(class_counts: Sequence[int] | Tensor, max_margin: float) -> Tensor:
     """Margin of each class, proportional to ``n_c^(-1/4)``; the rarest class has ``max_margin``.
 
     Args:
-        counts: Training images per class, ``(K,)``, floating point, each at least 1.
+        class_counts: Training images per class, ``(K,)``, each at least 1.
         max_margin: The largest margin, in units of the logits before scaling.
 
     Returns:
-        ``(K,)``, of the dtype of ``counts``.
+        ``(K,)``, as :func:`~lt_lightning.functional.priors.as_counts` gives them.
 
     References:
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019;
         the constant is set through the largest margin, as in its published code.
     """
+    counts = as_counts(class_counts)
     return max_margin * (counts.min() / counts) ** 0.25
 
 

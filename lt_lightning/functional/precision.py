@@ -12,7 +12,7 @@ def at_least_fp32(tensor: Tensor) -> Tensor:
 
 
 def outside_autocast(tensor: Tensor) -> torch.autocast:
-    """A context in which autocast leaves products of such tensors alone; the meta device has no autocast of its own."""
+    """A context without autocast on the tensor's device; the meta device has no autocast, so it takes the CPU's."""
     return torch.autocast("cpu" if tensor.is_meta else tensor.device.type, enabled=False)
 
 

@@ -12,9 +12,9 @@ BLOCK = 32
 def classes_ahead(scores: Tensor, targets: Tensor, limit: int) -> Tensor:
     """How many classes come before the target's when an image's scores are sorted, as far as ``limit``.
 
-    Of equal scores the first class comes first, as for ``argmax``: the target is its answer where none is ahead. With
-    many classes a block that has none ahead is not looked into, and of the others ``limit + 1`` are enough: each but
-    the target's own has at least one.
+    Ties go to the first class, as for ``argmax``, which gives the target where none is ahead. With many classes, blocks
+    without a class ahead are skipped, and ``limit + 1`` of the others are enough: each but the target's own has at
+    least one class ahead.
 
     Args:
         scores: Logits or probabilities, ``(N, K)``. A NaN is ahead of everything, also of itself.
@@ -22,7 +22,7 @@ def classes_ahead(scores: Tensor, targets: Tensor, limit: int) -> Tensor:
         limit: Up to which the number matters, at least 1.
 
     Returns:
-        ``(N,)``, int64: the number where it is below ``limit``, and something from ``limit`` on elsewhere.
+        ``(N,)``, int64: the number where it is below ``limit``, elsewhere some number from ``limit`` on.
     """
     number, classes = scores.shape
     own, targets = scores.gather(1, targets.unsqueeze(1)), targets.unsqueeze(1)
@@ -30,7 +30,7 @@ def classes_ahead(scores: Tensor, targets: Tensor, limit: int) -> Tensor:
     if number == 0 or classes < 8 * BLOCK or scores.device.type != "cpu":
         return _are_ahead(scores, own, places < targets).sum(dim=1)
     maxima = block_maxima(scores, BLOCK)
-    # In the target's own block, which stands neither before nor after it, something may be ahead.
+    # The target's own block, neither before nor after it, may hold a class ahead.
     matter = _are_ahead(maxima, own, places[: maxima.shape[1]] <= targets // BLOCK)
     first = BLOCK * matter.float().topk(min(limit + 1, maxima.shape[1]), dim=1, sorted=False).indices
     # The last block may be short: it is read together with the end of the one before, which is then left out.
@@ -44,15 +44,15 @@ def classes_ahead(scores: Tensor, targets: Tensor, limit: int) -> Tensor:
 
 
 def _are_ahead(scores: Tensor, own: Tensor, wins_ties: Tensor) -> Tensor:
-    """Whether a score is above the target's, or as large where it stands before; written so that NaN is."""
+    """Whether a score is above the target's, or equal where it wins ties; written so that NaN is ahead."""
     return torch.where(wins_ties, scores < own, scores <= own).logical_not()
 
 
 def average_precision(scores: Tensor, relevant: Tensor) -> Tensor:
     """Average precision of each row's ranking, ``Σ_n (R_n - R_{n-1}) P_n`` over its distinct scores.
 
-    Equal scores are one step of the ranking, as in scikit-learn's ``average_precision_score``: their order, which
-    nothing decides, does not matter.
+    Equal scores are one step of the ranking, as in scikit-learn's ``average_precision_score``: their order is arbitrary
+    and does not matter.
 
     Args:
         scores: ``(Q, G)``, larger first; no NaN.

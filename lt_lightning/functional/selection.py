@@ -12,15 +12,13 @@ from lt_lightning.functional.precision import widest_float
 from lt_lightning.functional.softplus import sloped_softplus, softplus
 
 
-def soft_selection_loss(
-    logits: Tensor, targets: Tensor, power: float, beta: float, alpha: float | None = None
-) -> Tensor:
+def soft_selection_loss(logits: Tensor, targets: Tensor, r: float, beta: float, alpha: float | None = None) -> Tensor:
     """Logistic loss whose negative classes weigh ``α sigmoid(z)^r``; the gradient flows through that weight too.
 
     Args:
         logits: ``(N, K)``, fp32 at least.
         targets: Class of each sample, ``(N,)``, int64; or all its classes, ``(N, K)``, 0 or 1 of any type.
-        power: r, at least 0.
+        r: Exponent, at least 0.
         beta: α is β over the number of negative classes of the sample.
         alpha: α itself, in place of ``beta``.
 
@@ -35,7 +33,7 @@ def soft_selection_loss(
         if targets.dim() == 2:
             number = _negatives(targets).clamp_min_(1).to(logits.dtype)
         weight = beta / number if alpha is None else alpha
-        losses, gradient = sloped_softplus(logits, power)
+        losses, gradient = sloped_softplus(logits, r)
         negative = _fill(losses, targets, 0.0).sum(dim=1, keepdim=True).mul_(weight)
         positive, slopes = _positives(logits, targets)
         gradient = _put(gradient.mul_(weight), targets, slopes)
@@ -53,9 +51,7 @@ def check_hard_selection(m: float, beta: float, alpha: float | None) -> None:
     check_at_least_0(beta=beta, alpha=alpha)
 
 
-def hard_selection_loss(
-    logits: Tensor, targets: Tensor, percentage: float, beta: float, alpha: float | None = None
-) -> Tensor:
+def hard_selection_loss(logits: Tensor, targets: Tensor, m: float, beta: float, alpha: float | None = None) -> Tensor:
     """Logistic loss of the positive class and of the hardest negative ones.
 
     ``n = max(1, ⌊m · negatives / 100⌋)`` negative classes of the highest logits count. Where several tie for the last
@@ -64,7 +60,7 @@ def hard_selection_loss(
     Args:
         logits: ``(N, K)``, fp32 at least.
         targets: Class of each sample, ``(N,)``, int64; or all its classes, ``(N, K)``, 0 or 1 of any type.
-        percentage: m, in [0, 100].
+        m: Percentage of the negative classes, in [0, 100].
         beta: α is β over n.
         alpha: α itself, in place of ``beta``.
 
@@ -76,13 +72,13 @@ def hard_selection_loss(
     """
     with torch.no_grad():
         several = targets.dim() == 2
-        most = max(1, floor(percentage * (logits.shape[1] - (0 if several else 1)) / 100))
+        most = max(1, floor(m * (logits.shape[1] - (0 if several else 1)) / 100))
         negatives = _fill(logits.clone(), targets, -torch.inf)
         top = _largest(negatives, most, in_order=several)
         number: Tensor | int = most
         if several:
             exact = _negatives(targets).to(widest_float(logits.device))
-            number = exact.mul_(percentage).div_(100).floor_().clamp_min_(1).to(logits.dtype)
+            number = exact.mul_(m).div_(100).floor_().clamp_min_(1).to(logits.dtype)
             threshold = top.gather(1, number.to(torch.int64) - 1)
             top = torch.where(torch.arange(most, device=top.device) < number, top, -torch.inf)
         else:
@@ -96,16 +92,16 @@ def hard_selection_loss(
 
 
 def hard_selection_softmax_loss(
-    logits: Tensor, targets: Tensor, percentage: float, beta: float, alpha: float | None = None
+    logits: Tensor, targets: Tensor, m: float, beta: float, alpha: float | None = None
 ) -> Tensor:
     """:func:`hard_selection_loss` of softmax probabilities; finite for any finite logits.
 
-    The selected classes count as in :func:`softmax_bce_loss`, whose numerics these are.
+    The selected classes count as in :func:`softmax_bce_loss`, which computes this.
 
     Args:
         logits: ``(N, K)``, K at least 2, fp32 at least.
         targets: Class of each sample, ``(N,)``, int64.
-        percentage: m, in [0, 100].
+        m: Percentage of the negative classes, in [0, 100].
         beta: α is β over n, the number of classes selected.
         alpha: α itself, in place of ``beta``.
 
@@ -117,7 +113,7 @@ def hard_selection_softmax_loss(
         "Hard Mining for SR".
     """
     with torch.no_grad():
-        number = max(1, floor(percentage * (logits.shape[1] - 1) / 100))
+        number = max(1, floor(m * (logits.shape[1] - 1) / 100))
         negatives = _fill(logits.clone(), targets, -torch.inf)
         threshold = _largest(negatives, number, in_order=False).amin(dim=1, keepdim=True)
         weights = _places(negatives, threshold, number).mul_(beta / number if alpha is None else alpha)
@@ -130,7 +126,7 @@ def _places(negatives: Tensor, threshold: Tensor, number: Tensor | int) -> Tenso
 
     The threshold is the lowest logit that has one.
     """
-    # Comparisons in place end in floats, which a processor writes and adds several times faster than booleans.
+    # In-place comparisons give floats, which a CPU writes and adds several times faster than booleans.
     tied = negatives.clone().eq_(threshold)
     above = negatives.clone().gt_(threshold)
     left = number - above.sum(dim=1, keepdim=True)
@@ -138,7 +134,8 @@ def _places(negatives: Tensor, threshold: Tensor, number: Tensor | int) -> Tenso
 
 
 def _largest(values: Tensor, number: int, in_order: bool) -> Tensor:
-    if in_order or values.device.type != "cpu" or torch.compiler.is_compiling():  # which knows no partition
+    # torch.compile cannot trace numpy's partition.
+    if in_order or values.device.type != "cpu" or torch.compiler.is_compiling():
         return values.topk(number, dim=1, sorted=in_order).values
     # numpy's partition is vectorised and leaves each row's largest at its end: 5 times as fast as torch.topk for the
     # quarter of 8142 classes; twice as fast on AMD's Zen 4, where its AVX-512 code is slow (numpy/x86-simd-sort#6).

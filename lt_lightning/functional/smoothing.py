@@ -1,10 +1,13 @@
 """Smoothed labels: over-smoothing's strength as a logit gap, and smoothing that depends on the class."""
 
+from collections.abc import Sequence
 from math import exp, pi
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from lt_lightning.functional.priors import as_counts
 
 SmoothingShape = Literal["concave", "linear", "convex", "exp"]
 
@@ -28,7 +31,11 @@ def delta_from_gap(gap: float, num_classes: int) -> float:
 
 
 def label_aware_smoothing(
-    counts: Tensor, head: float, tail: float, shape: SmoothingShape = "concave", power: float = 2.0
+    class_counts: Sequence[int] | Tensor,
+    head: float,
+    tail: float,
+    shape: SmoothingShape = "concave",
+    power: float = 2.0,
 ) -> Tensor:
     """Smoothing of each class, from ``tail`` for the rarest to ``head`` for the most frequent.
 
@@ -36,19 +43,20 @@ def label_aware_smoothing(
     for ``linear``, 1 - cos(πt/2) for ``convex``, t^power for ``exp``.
 
     Args:
-        counts: Training images per class, ``(K,)``, floating point.
+        class_counts: Training images per class, ``(K,)``.
         head: Smoothing of the most frequent class; of every class where all counts are equal.
         tail: Smoothing of the rarest class.
         shape: How smoothing grows with the count.
         power: Exponent, for ``exp`` alone.
 
     Returns:
-        ``(K,)``, of the dtype of ``counts``.
+        ``(K,)``, as :func:`~lt_lightning.functional.priors.as_counts` gives them.
 
     References:
         Zhong et al., "Improving Calibration for Long-Tailed Recognition" (MiSLAS), CVPR 2021; ``exp`` is its
         published code's.
     """
+    counts = as_counts(class_counts)
     spread = counts.max() - counts.min()
     # Balanced data have no spread: 0/0 is read as 1, the head.
     t = torch.where(spread > 0, (counts - counts.min()) / spread.clamp_min(1), torch.ones_like(counts))

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 @torch.no_grad()
 def softplus(logits: Tensor) -> Tensor:
-    """``log(1 + e^z)``, which is ``-log(1 - sigmoid(z))``, to rounding relative to itself, however low ``z`` is.
+    """``log(1 + e^z)``, which is ``-log(1 - sigmoid(z))``, with full relative precision, however low ``z`` is.
 
     Args:
         logits: Any shape, fp32 or fp64.

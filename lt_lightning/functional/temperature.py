@@ -10,11 +10,11 @@ from lt_lightning.errors import UsageError
 from lt_lightning.functional.precision import widest_float
 
 LOWEST, HIGHEST = 0.01, 1e6
-"""Where temperatures end: one that separable or meaningless logits would drive to 0 or infinity stops here.
+"""Bounds of the temperature, which separable or meaningless logits would drive to 0 or infinity.
 
-Large ones are real: of a loss on unscaled logits at a high learning rate 400 is the best. Small ones are of separable
-logits, which further down are only surer of their mistakes elsewhere; the search ends sooner where the likelihood
-cannot rise, for it is 1 to rounding.
+High ones occur: 400 was best after training on unscaled logits at a high learning rate. Low ones come from separable
+logits; going lower would only make mistakes on other images more confident. The search ends sooner where the likelihood
+is 1 to rounding, so that it cannot rise.
 """
 
 _STEPS = 100
@@ -31,12 +31,12 @@ def fit_temperature(logits: Tensor, targets: Tensor, one_vs_all: bool = False) -
     likelihoods that judge it are in fp64, where the device has it. All in parts: no copy of all logits is made.
 
     Args:
-        logits: ``(N, K)``, of images that trained nothing; whatever the loss multiplies them by is multiplied already.
+        logits: ``(N, K)``, of images not trained on, already multiplied by the loss's ``logit_scale``.
         targets: ``(N,)``, int64.
         one_vs_all: Whether probabilities are one sigmoid per class, instead of a softmax.
 
     Returns:
-        T in [0.01, 1e6]; 1 where no other is better, so the likelihood of what was given never falls.
+        T in [0.01, 1e6]; 1 where no other is better, so the likelihood of these logits never falls.
 
     Raises:
         UsageError: If there is no logit, shapes differ, or a logit is not finite.
@@ -105,15 +105,15 @@ def _derivatives(logits: Tensor, targets: Tensor, inverse: float, one_vs_all: bo
 
 
 def _number_of_each(logits: Tensor) -> Tensor:
-    """Room for a number of each image; small tensors of parts, kept among large ones that go, would hold their room."""
+    """Room for one number per image; small tensors kept from each part would fragment the memory of large ones."""
     return logits.new_empty(len(logits), dtype=widest_float(logits.device))
 
 
 def _parts(logits: Tensor, targets: Tensor, one_vs_all: bool) -> Iterator[tuple[slice, Tensor]]:
-    """Some images after the other: their place, and logits as wide as the device has them that need no target.
+    """Images part by part: their place, and their logits in the widest type, changed so as to need no target.
 
-    A softmax's are less the target's, so an offset costs no digits later: the likelihood is their log-sum-exp. Of
-    sigmoids the target's has its sign turned, as softplus(z) - z = softplus(-z): it is the sum of their softplus.
+    For a softmax the target's logit is subtracted, so that offsets cost no digits: the loss is the log-sum-exp. For
+    sigmoids the target's sign is flipped, as softplus(z) - z = softplus(-z): the loss is the sum of softplus.
     """
     rows = max(1, _ENTRIES // logits.shape[1])
     for start in range(0, len(logits), rows):

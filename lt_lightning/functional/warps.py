@@ -85,7 +85,7 @@ def rotate(degrees: Tensor) -> Tensor:
 
 
 def warp(images: Tensor, warps: Tensor, fill: int = 0) -> Tensor:
-    """Look every pixel up at the place that the image's matrix leads to, in the nearest pixel there.
+    """Give every pixel the value of the pixel nearest to the place that its image's matrix leads to.
 
     Args:
         images: ``(B, C, H, W)``, uint8.

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError, check_at_least_1, checked_counts
-from lt_lightning.wording import is_ours, settings_of
+from lt_lightning.packages import is_ours
+from lt_lightning.wording import settings_of
 
 Moment = Literal["step", "epoch"]
-"""After what of training a head's weights are projected."""
+"""When weights are projected: after each step or each epoch."""
 
 
 class Head(nn.Module, ABC):
@@ -45,7 +46,7 @@ class Head(nn.Module, ABC):
         self.class_counts = checked_counts(class_counts)
         self.num_classes = len(self.class_counts)
 
-    if TYPE_CHECKING:  # else a call of an nn.Module is of no type
+    if TYPE_CHECKING:  # a call of an nn.Module is untyped otherwise
 
         def __call__(self, features: Tensor) -> Tensor:
             """:meth:`forward`."""
@@ -71,7 +72,7 @@ class Head(nn.Module, ABC):
         raise UsageError(f"`{type(self).__name__}` cannot start from a linear classifier: it defines no `init_from`.")
 
     def init_from_features(self, features: Tensor, targets: Tensor) -> None:  # noqa: ARG002
-        """Start from the features of the training images, for heads that say :attr:`needs_features`.
+        """Start from the features of the training images, for heads that set :attr:`needs_features`.
 
         Args:
             features: ``(N, D)``, of every training image once, without augmentation, in any order. They may be shared
@@ -102,7 +103,7 @@ class Head(nn.Module, ABC):
             )
 
     def extra_repr(self) -> str:
-        """What stands between the brackets where it is printed."""
+        """What is printed between the brackets."""
         return f"num_classes={self.num_classes}, {settings_of(self)}"
 
     def project_(self) -> None:
@@ -119,9 +120,9 @@ class Head(nn.Module, ABC):
     def linear_form_holds(self) -> bool:
         """Whether :meth:`to_linear` is meant for this head's predictions, not inherited from one that has others.
 
-        Of this package's heads it is. One of your own that defines :meth:`forward` or :meth:`predict` defines its layer
-        too, in the same class or in one derived from it. Nothing of it is run, as this is asked after every evaluation;
-        before a layer goes into a file, ``checkpoints.to_linear`` tries whether it is right.
+        True for this package's heads. One of your own that defines :meth:`forward` or :meth:`predict` must define
+        :meth:`to_linear` too, in the same class or in one derived from it. The layer is not tried here, as this is
+        asked after every evaluation; ``checkpoints.to_linear`` tries it before it goes into a file.
         """
         for kind in type(self).__mro__:
             if is_ours(kind) or "to_linear" in vars(kind):

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import check_at_least_0
-from lt_lightning.functional.precision import at_least_fp32
 from lt_lightning.functional.priors import log_prior
 from lt_lightning.heads.affine import AffineHead, make_linear
 
@@ -44,13 +43,12 @@ class LogitAdjustmentHead(AffineHead):
     def predict(self, features: Tensor) -> Tensor:
         """Adjusted logits, ``(N, D)`` to ``(N, K)``, in fp32 at least."""
         logits: Tensor = self(features)
-        return logits - self._adjustment(logits.dtype)
+        return logits - self._adjustment().to(logits.dtype)
 
     def to_linear(self) -> nn.Linear:
         """A linear layer whose bias has taken in the adjustment."""
         assert self.bias is not None
-        bias = at_least_fp32(self.bias)  # fp16 ends at 65504 images, and bf16 has three digits of their number
-        return make_linear(self.weight, (bias - self._adjustment(bias.dtype)).to(self.bias.dtype))
+        return make_linear(self.weight, (self.bias - self._adjustment()).to(self.bias.dtype))
 
-    def _adjustment(self, dtype: torch.dtype) -> Tensor:
-        return self.tau * log_prior(self.counts.to(dtype))
+    def _adjustment(self) -> Tensor:
+        return self.tau * log_prior(self.counts)

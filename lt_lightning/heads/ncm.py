@@ -77,7 +77,7 @@ class NCMHead(Head):
         self.register_buffer("centre_of_features", torch.zeros(in_features))
 
     def init_from(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Leave a stage-1 classifier aside, if it has the right shape.
+        """Check the shape of a stage-1 classifier; nothing else of it is used.
 
         Args:
             weight: ``(K, D)``.

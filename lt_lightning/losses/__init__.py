@@ -10,7 +10,8 @@ from lt_lightning.losses.in_negative import LGLINRLoss
 from lt_lightning.losses.influence import InfluenceBalancedLoss
 from lt_lightning.losses.large_margin import LargeMarginSoftmaxLoss
 from lt_lightning.losses.logistic import HardSelectionLogisticLoss, LogisticLoss, SoftSelectionLogisticLoss
-from lt_lightning.losses.margin import ELMLoss, LDAMLoss, MaximumMarginLDAMLoss
+from lt_lightning.losses.margin import ELMLoss, LDAMLoss, MarginLoss, MaximumMarginLDAMLoss
+from lt_lightning.losses.one_vs_all import OneVsAllLoss
 from lt_lightning.losses.prior import BalancedSoftmaxLoss, LogitAdjustedLoss, VectorScalingLoss
 from lt_lightning.losses.reweight import GeneralizedReweightLoss
 from lt_lightning.losses.seesaw import SeesawLoss
@@ -35,7 +36,9 @@ __all__ = [
     "LogisticLoss",
     "LogitAdjustedLoss",
     "Loss",
+    "MarginLoss",
     "MaximumMarginLDAMLoss",
+    "OneVsAllLoss",
     "SeesawLoss",
     "SoftSelectionLogisticLoss",
     "VectorScalingLoss",

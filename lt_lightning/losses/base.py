@@ -98,7 +98,7 @@ class Loss(nn.Module, ABC):
         self.weight = values.to(self.counts)
 
     def extra_repr(self) -> str:
-        """What stands between the brackets where it is printed."""
+        """What is printed between the brackets."""
         return f"num_classes={self.num_classes}, {settings_of(self)}"
 
     def require_two_classes(self) -> None:
@@ -106,11 +106,11 @@ class Loss(nn.Module, ABC):
         if self.num_classes < 2:
             raise UsageError(f"`class_counts` must have at least 2 classes, but got {self.class_counts}.")
 
-    # Of any type, as torch's own losses are: a strict checker lets nobody call the untyped `backward` of a Tensor.
+    # Typed Any, as torch's own losses are: strict type checkers refuse calls of a Tensor's untyped `backward`.
     def __call__(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Any:
-        """:meth:`forward`, for a batch that keeps to its contract.
+        """:meth:`forward`, once the batch has been checked.
 
-        Some losses would broadcast a wrong batch, or never notice that it has another number of classes.
+        Some losses would broadcast a wrong batch, or not notice another number of classes.
 
         Raises:
             UsageError: If ``logits`` has another shape than ``(N, K)``, or ``targets`` another shape than ``(N,)`` or
@@ -145,7 +145,7 @@ class Loss(nn.Module, ABC):
     def reduce(self, losses: Tensor, targets: Tensor, over: Literal["weights", "samples"] = "weights") -> Tensor:
         """Weigh the losses of a batch by the class weights of their targets, and reduce them as asked.
 
-        Every loss weighs its samples by this, but those that are a softmax cross entropy as it is:
+        Every loss weighs its samples by this, except plain softmax cross entropies, for which
         :func:`~lt_lightning.losses.reduction.cross_entropy` does the same within torch's own function.
 
         Args:

@@ -23,7 +23,7 @@ class ClassBalancedLoss(Loss):
     - ``sigmoid``: binary cross entropy of each class, mean over N·K. The paper's code sums over classes: its learning
       rates are to be multiplied by about K.
     - ``focal``: the same with the focal factor ``(1 - p_t)^γ``, summed over classes, mean over N.
-    - ``softmax_bce``: binary cross entropy of softmax probabilities, mean over N·K, as widespread ports have it.
+    - ``softmax_bce``: binary cross entropy of softmax probabilities, mean over N·K, as in widely used ports.
 
     The weights are its class weights: `DRW`, which would replace them, is refused. Only ``softmax`` divides by their
     sum, as torch's weighted cross entropy does; the other kinds divide by N, as the paper's code does for all its

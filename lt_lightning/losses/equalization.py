@@ -31,7 +31,7 @@ class EqualizationLossV2(OneVsAllLoss):
         mu: μ, ratio at which f is 1/2; 0.8 is the paper's.
         alpha: α, at least 0; 4 is the paper's.
         weight: Weight of each class, length K; ``None`` for equal weights. It weighs samples in the mean (Σ w l / Σ w)
-            and leaves the summed gradients alone: those of the published code know no other weights either.
+            and leaves the summed gradients alone, as the published code has no such weights.
         reduction: ``mean``, ``sum`` or ``none``, as for every :class:`Loss`.
         init_bias: Have the classifier's bias start at ``-log(K - 1)``, the prior probability 1/K.
 

@@ -21,7 +21,7 @@ def form_of(loss: Loss) -> Form:
 
 
 def fit_temperature_of(loss: Loss, logits: torch.Tensor, targets: torch.Tensor) -> float | None:
-    """The temperature that suits images which trained nothing, of the likelihood that the loss's probabilities give.
+    """Fit the temperature to images that were not trained on, by the likelihood of the loss's probabilities.
 
     Args:
         loss: What the logits were trained with.
@@ -35,6 +35,6 @@ def fit_temperature_of(loss: Loss, logits: torch.Tensor, targets: torch.Tensor) 
     form = form_of(loss)
     if form == "other":
         return None
-    # the logits of all validation images: no copy where none is needed
+    # these are the logits of all validation images, so they are not copied without need
     scaled = logits if loss.logit_scale == 1 else logits * loss.logit_scale
     return fit_temperature(scaled, targets, form == "sigmoid")

@@ -13,15 +13,15 @@ def joint_batch(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
     The gradient that comes back to this process's logits is multiplied by the number of processes:
     ``DistributedDataParallel`` averages gradients, and the average then is the gradient of the joint batch's loss.
-    Batches may differ in size, for which the host reads one number per process. Evaluation stays local, as processes
-    then differ in their number of batches.
+    Batches may differ in size, so the host reads one number per process. Evaluation stays local, as processes then
+    differ in their number of batches.
 
     Args:
         logits: ``(N, K)``, differentiable.
         targets: ``(N,)``, int64.
 
     Returns:
-        Logits and targets of the sum of all N; this process's logits keep their history, the others' have none.
+        Logits and targets of all processes' samples; only this process's logits keep their graph.
     """
     if not (torch.is_grad_enabled() and in_group()):
         return logits, targets

@@ -17,7 +17,7 @@ class InfluenceBalancedLoss(Loss):
     h are the features that the classifier sees. The influence is differentiated, by the logits and by h, as in the
     published code. With γ > 0 this is IB-focal: ``(1 - p_y)^γ`` multiplies it, p that of the unweighted cross entropy.
     The published recipe starts with cross entropy and switches to this loss half-way, lowering the learning rate at the
-    switch: a schedule's business.
+    switch; the loss itself does neither.
 
     ``mean`` divides by the number of samples, not by the sum of their weights. Nothing but that mean depends on the
     batch a process sees, and it is exact over processes.

@@ -12,7 +12,7 @@ from lt_lightning.processes import rank_and_world_size
 
 Reduction = Literal["mean", "sum", "none"]
 
-_NO_CLASS = -(2**31)  # torch would leave targets of -100 out without a word, which no other loss does
+_NO_CLASS = -(2**31)  # torch would silently skip targets of -100, which no other loss does
 
 
 def reduce(losses: Tensor, weights: Tensor | None, reduction: Reduction) -> Tensor:

@@ -16,8 +16,8 @@ class SeesawLoss(Loss):
     """Cross entropy of ``z_j + log S_j``: S weighs what a sample of class y does to class j. Inference uses z alone.
 
     ``S_j = M_j C_j``. Mitigation, ``M_j = min(1, n_j / n_y)^p``, spares classes rarer than the sample's own from being
-    pushed down by it. Compensation, ``C_j = max(1, σ_j / σ_y)^q``, pushes down all the same what the sample is taken
-    for; no gradient passes through it. Both are 1 for j = y.
+    pushed down by it. Compensation, ``C_j = max(1, σ_j / σ_y)^q``, still pushes down the classes that the sample is
+    mistaken for; no gradient passes through it. Both are 1 for j = y.
 
     The paper counts images as training meets them; here the counts are those of the training set, which they tend to.
     Its normalised classifier is ``CosineHead(scale=20)`` with a bias. Not to be combined with post-hoc logit
@@ -27,8 +27,8 @@ class SeesawLoss(Loss):
         class_counts: Training images per class over the whole training set, length K.
         p: Strength of mitigation, at least 0; 0.8 is the paper's.
         q: Strength of compensation, at least 0; 2 is the paper's.
-        floor: What σ_y is at least taken for in C, in [0, 1]; 0.01 is that of the authors' code, 0 the paper's formula,
-            by which one sample far from its class has a loss that grows with q times its distance.
+        floor: Lower bound of σ_y in C, in [0, 1]; 0.01 is that of the authors' code, 0 the paper's formula, by which
+            one sample far from its class has a loss that grows with q times its distance.
         weight: Weight of each class, length K; ``None`` for equal weights.
         reduction: ``mean``, ``sum`` or ``none``, as for every :class:`Loss`.
 

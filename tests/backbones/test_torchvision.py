@@ -121,8 +121,12 @@ def test_features_are_what_the_classifier_took():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"name": "resnet33"}, "`name` must be a torchvision classification model, one of .*resnet34.*got 'resnet33'"),
+        (
+            {"name": "resnet33"},
+            "`name` must be a torchvision classification model, but got 'resnet33'; did you mean resnet",
+        ),
         ({"name": "fasterrcnn_resnet50_fpn"}, "`name` must be a torchvision classification model"),
+        ({"name": "?"}, "but got '\\?'; there are alexnet, .* more"),
         ({"name": "resnet18", "weights": "V9"}, r"`weights` of 'resnet18' must be one of \['IMAGENET1K_V1'\] or null"),
         (
             {"name": "resnet18", "weights": "IMAGENET1K_V1", "cifar_stem": True},

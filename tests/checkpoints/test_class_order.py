@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lt_lightning.checkpoints import class_order, names_of_rows, unused_names
+from lt_lightning.checkpoints.class_order import class_order, names_of_rows, unused_names
 from lt_lightning.errors import UsageError
 
 

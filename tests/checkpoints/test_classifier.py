@@ -7,6 +7,7 @@ import torch
 
 from lt_lightning import checkpoints, heads
 from lt_lightning.checkpoints.classifier import Classifier
+from lt_lightning.checkpoints.leftovers import unexpected
 from lt_lightning.errors import UsageError
 
 COUNTS = [100, 64, 41, 27, 17, 11, 7, 4, 3, 2]
@@ -33,7 +34,7 @@ def ours(backbone, in_memory):
 def find(source, backbone):
     found = checkpoints.match(source, backbone)
     classifier = checkpoints.find_classifier(found, 8, 10, source.path)
-    assert checkpoints.unexpected(found, classifier) == []
+    assert unexpected(found, classifier) == []
     return classifier
 
 

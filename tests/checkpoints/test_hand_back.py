@@ -9,6 +9,9 @@ from torch import nn
 
 from lt_lightning import checkpoints, heads
 from lt_lightning.backbones import ResNet32, SmallCNN
+from lt_lightning.checkpoints.hand_back import hand_back
+from lt_lightning.checkpoints.leftovers import unexpected
+from lt_lightning.checkpoints.past import trained_on
 from lt_lightning.errors import UsageError
 
 IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -108,7 +111,7 @@ def test_the_network_that_was_saved_gives_our_logits(tmp_path, name):
     contents = form.save(net)
     torch.save(contents, tmp_path / "theirs.pth")
     found, classifier = read(tmp_path / "theirs.pth")
-    said = checkpoints.hand_back(found, classifier, layer, tmp_path / "deep/better.pth")
+    said = hand_back(found, classifier, layer, tmp_path / "deep/better.pth")
     assert said.startswith(f"{tmp_path / 'deep/better.pth'}: theirs.pth with a new classifier '{classifier.name}'")
 
     written = torch.load(tmp_path / "deep/better.pth", weights_only=True)
@@ -138,7 +141,7 @@ def test_factors_beside_a_split_classifier_become_one(tmp_path, flat_factors):
     )
     found, classifier = read(tmp_path / "mislas.pth.tar")
     torch.testing.assert_close(our_logits(net, layer) * 0 + net(IMAGES) * factors.learned_norm, factors(net(IMAGES)))
-    said = checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth.tar")
+    said = hand_back(found, classifier, layer, tmp_path / "better.pth.tar")
     assert f"factors '{name}.module.learned_norm' are 1" in said
     written = torch.load(tmp_path / "better.pth.tar", weights_only=True)
     expected = our_logits(net, layer)
@@ -154,7 +157,7 @@ def test_safetensors_keep_their_metadata(tmp_path):
     net, layer = Net().eval(), plain_layer()
     safetensors.save_file(net.state_dict(), tmp_path / "theirs.safetensors", {"format": "pt", "note": "mine"})
     found, classifier = read(tmp_path / "theirs.safetensors")
-    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.safetensors")
+    hand_back(found, classifier, layer, tmp_path / "better.safetensors")
     with safe_open(tmp_path / "better.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt", "note": "mine"}
     expected = our_logits(net, layer)
@@ -166,7 +169,7 @@ def test_files_from_before_pytorch_1_6_stay_so(tmp_path):
     torch.save(Net().state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     found, classifier = read(tmp_path / "old.pth")
     layer = plain_layer()
-    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
+    hand_back(found, classifier, layer, tmp_path / "better.pth")
     assert (tmp_path / "better.pth").read_bytes()[:2] == (tmp_path / "old.pth").read_bytes()[:2] != b"PK"
     assert torch.equal(torch.load(tmp_path / "better.pth", weights_only=True)["fc.weight"], layer.weight)
 
@@ -177,16 +180,16 @@ def test_a_bias_that_only_one_of_them_has(tmp_path, backbone, network):
     adjusted = heads.LogitAdjustmentHead(8, COUNTS)
     adjusted.init_from(classifier.weight, None)
     with pytest.raises(UsageError, match=r"'fc' without a bias, and the new one needs one \(of up to 4\.93\), which"):
-        checkpoints.hand_back(found, classifier, adjusted, tmp_path / "better.pth")
+        hand_back(found, classifier, adjusted, tmp_path / "better.pth")
     unbiased = plain_layer()
     nn.init.zeros_(unbiased.bias)
-    checkpoints.hand_back(found, classifier, unbiased, tmp_path / "better.pth")
+    hand_back(found, classifier, unbiased, tmp_path / "better.pth")
     assert list(torch.load(tmp_path / "better.pth", weights_only=True)) == list(found.source.tensors)
 
     torch.save(network(backbone), tmp_path / "some.pth")
     found, classifier = read(tmp_path / "some.pth", backbone)
     normed = heads.TauNormHead(8, COUNTS)
-    assert "; its bias is 0" in checkpoints.hand_back(found, classifier, normed, tmp_path / "normed.pth")
+    assert "; its bias is 0" in hand_back(found, classifier, normed, tmp_path / "normed.pth")
     written = torch.load(tmp_path / "normed.pth", weights_only=True)
     torch.testing.assert_close(written["fc.weight"].norm(dim=1), torch.ones(10))
     assert torch.equal(written["fc.bias"], torch.zeros(10))
@@ -199,7 +202,7 @@ def test_classes_go_back_into_the_order_of_the_file(tmp_path, backbone, network)
     ordered = classifier.in_order(order[::-1]).in_order([*range(9, -1, -1)])  # twice, to the order above
     assert torch.equal(ordered.weight, classifier.weight[order])
     layer = plain_layer()
-    checkpoints.hand_back(found, ordered, layer, tmp_path / "better.pth")
+    hand_back(found, ordered, layer, tmp_path / "better.pth")
     written = torch.load(tmp_path / "better.pth", weights_only=True)
     assert torch.equal(written["fc.weight"][order], layer.weight)
     assert torch.equal(written["fc.bias"][order], layer.bias)
@@ -225,7 +228,7 @@ def test_half_precision_stays_and_the_rounding_is_said(tmp_path, backbone, netwo
     torch.save(tensors, tmp_path / "half.pth")
     found, classifier = read(tmp_path / "half.pth", backbone)
     layer = plain_layer()
-    said = checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
+    said = hand_back(found, classifier, layer, tmp_path / "better.pth")
     written = torch.load(tmp_path / "better.pth", weights_only=True)
     assert {key: value.dtype for key, value in written.items()} == {key: v.dtype for key, v in tensors.items()}
     lost = (written["fc.weight"].float() - layer.weight).abs().max().item()
@@ -236,7 +239,7 @@ def test_half_precision_stays_and_the_rounding_is_said(tmp_path, backbone, netwo
     with pytest.raises(
         UsageError, match=r"`head` has weights that are too large for float16, the type in '.*half.pth'"
     ):
-        checkpoints.hand_back(found, classifier, layer, tmp_path / "other.pth")
+        hand_back(found, classifier, layer, tmp_path / "other.pth")
 
 
 def test_a_layer_under_two_names_changes_under_both(tmp_path, backbone, network):
@@ -245,7 +248,7 @@ def test_a_layer_under_two_names_changes_under_both(tmp_path, backbone, network)
     torch.save({"state_dict": tensors}, tmp_path / "theirs.ckpt")
     found, classifier = read(tmp_path / "theirs.ckpt", backbone)
     layer = plain_layer()
-    said = checkpoints.hand_back(found, classifier, layer, tmp_path / "better.ckpt")
+    said = hand_back(found, classifier, layer, tmp_path / "better.ckpt")
     written = torch.load(tmp_path / "better.ckpt", weights_only=True)["state_dict"]
     for name in ("model.fc", "head"):
         assert torch.equal(written[f"{name}.weight"], layer.weight)
@@ -259,9 +262,9 @@ def test_two_names_side_by_side_are_one_classifier(tmp_path, backbone, network):
     tensors["mask"] = torch.eye(3).to_sparse()  # of which nobody asks where it lies in memory
     torch.save(tensors, tmp_path / "theirs.pth")
     found, classifier = read(tmp_path / "theirs.pth", backbone)
-    assert checkpoints.unexpected(found, classifier) == ["mask"]
+    assert unexpected(found, classifier) == ["mask"]
     layer = plain_layer()
-    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth", allow_partial=True)
+    hand_back(found, classifier, layer, tmp_path / "better.pth", allow_partial=True)
     written = torch.load(tmp_path / "better.pth", weights_only=False)  # the other warns of sparse tensors
     assert all(torch.equal(written[f"{name}.weight"], layer.weight) for name in ("fc", "head"))
     assert torch.equal(written["mask"].to_dense(), torch.eye(3))
@@ -272,11 +275,11 @@ def test_what_does_not_fit_is_refused(tmp_path, backbone, network):
     found, classifier = read(tmp_path / "theirs.pth", backbone)
     message = "`head` must have 10 classes and 8 features, as the classifier of .* has, but has 10 and 9"
     with pytest.raises(UsageError, match=message):
-        checkpoints.hand_back(found, classifier, nn.Linear(9, 10), tmp_path / "better.pth")
+        hand_back(found, classifier, nn.Linear(9, 10), tmp_path / "better.pth")
     layer = plain_layer()
     nn.init.constant_(layer.weight, torch.nan)
     with pytest.raises(UsageError, match="`head` has weights that are infinite or no numbers"):
-        checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
+        hand_back(found, classifier, layer, tmp_path / "better.pth")
 
 
 def test_a_network_with_more_than_backbone_and_classifier_is_refused(tmp_path, backbone, network):
@@ -301,8 +304,8 @@ def test_no_file_is_written_over_and_none_half(tmp_path, backbone, network, monk
     torch.save(network(backbone), tmp_path / "theirs.pth")
     found, classifier = read(tmp_path / "theirs.pth", backbone)
     before = (tmp_path / "theirs.pth").read_bytes()
-    with pytest.raises(UsageError, match=r"`output` '.*theirs.pth' exists, and no file is written over"):
-        checkpoints.hand_back(found, classifier, plain_layer(), tmp_path / "theirs.pth")
+    with pytest.raises(UsageError, match=r"`output` '.*theirs.pth' already exists and will not be overwritten"):
+        hand_back(found, classifier, plain_layer(), tmp_path / "theirs.pth")
 
     def fail(contents, file, **_):
         file.write(b"half")
@@ -310,7 +313,7 @@ def test_no_file_is_written_over_and_none_half(tmp_path, backbone, network, monk
 
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(UsageError, match=r"cannot be written \(.*No space left on device\); make room or choose"):
-        checkpoints.hand_back(found, classifier, plain_layer(), tmp_path / "new.pth")
+        hand_back(found, classifier, plain_layer(), tmp_path / "new.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["theirs.pth"]
     assert (tmp_path / "theirs.pth").read_bytes() == before
 
@@ -321,7 +324,7 @@ def test_a_real_checkpoint_comes_back_as_it_was(tmp_path, shared):
     head = heads.LWSHead(64, [10] * 100)
     head.init_from(classifier.weight, classifier.bias)
     nn.init.uniform_(head.scales, 0.5, 2)
-    checkpoints.hand_back(found, classifier, head, tmp_path / "better.pth.tar")
+    hand_back(found, classifier, head, tmp_path / "better.pth.tar")
     before, after = (torch.load(file, weights_only=True) for file in (path, tmp_path / "better.pth.tar"))
     assert places_that_changed(before, after) == ["state_dict.module.linear.weight", "state_dict.module.linear.bias"]
     backbone.load_state_dict(found.tensors)
@@ -340,7 +343,7 @@ def test_a_layer_out_of_a_stack_comes_alone(tmp_path):
     classifier = checkpoints.find_classifier(found, 8, 10, found.source.path)
     layer = nn.Linear(8, 10)
     layer.weight, layer.bias = nn.Parameter(torch.rand(1000, 10, 8)[3]), nn.Parameter(torch.rand(1000, 10)[3])
-    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.pth")
+    hand_back(found, classifier, layer, tmp_path / "better.pth")
     sizes = [(tmp_path / name).stat().st_size for name in ("model.pth", "better.pth")]
     assert sizes[1] < 1.1 * sizes[0]
 
@@ -351,8 +354,8 @@ def test_a_split_that_is_no_mapping_is_no_record(tmp_path, split):
     found = checkpoints.match(checkpoints.read(tmp_path / "model.ckpt"), SmallCNN(8))
     classifier = checkpoints.find_classifier(found, 8, 10, found.source.path)
     hashes = {"hashes": {"train": "a"}}
-    checkpoints.hand_back(found, classifier, plain_layer(), tmp_path / "better.ckpt", hashes)
-    assert checkpoints.read(tmp_path / "better.ckpt").past == [checkpoints.trained_on(hashes)]
+    hand_back(found, classifier, plain_layer(), tmp_path / "better.ckpt", hashes)
+    assert checkpoints.read(tmp_path / "better.ckpt").past == [trained_on(hashes)]
 
 
 def test_a_checkpoint_of_ours_records_what_chose_its_new_head(stage1, tmp_path):

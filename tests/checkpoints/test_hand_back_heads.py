@@ -6,6 +6,7 @@ from foreign_files import COUNTS, plain_layer, prefixed, read
 from torch import nn
 
 from lt_lightning import checkpoints, heads
+from lt_lightning.checkpoints.hand_back import hand_back
 from lt_lightning.errors import UsageError
 from lt_lightning.main import main
 
@@ -13,7 +14,7 @@ from lt_lightning.main import main
 def test_our_own_checkpoint_comes_back_as_one(tmp_path, stage1, tiny, here):
     found, classifier = read(stage1)
     layer = plain_layer()
-    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.ckpt")
+    hand_back(found, classifier, layer, tmp_path / "better.ckpt")
     before, after = (torch.load(path, weights_only=True) for path in (stage1, tmp_path / "better.ckpt"))
     changed = {
         key for key in before["state_dict"] if not torch.equal(before["state_dict"][key], after["state_dict"][key])
@@ -31,7 +32,7 @@ def test_images_that_only_the_new_head_has_seen_are_recorded(tmp_path, stage1):
     own = torch.load(stage1, weights_only=True)["lt_lightning"]["split"]
     splits = {"same": own, "more": {"hashes": {"train": "of more images"}}}
     for name, split in splits.items():
-        checkpoints.hand_back(found, classifier, plain_layer(), tmp_path / f"{name}.ckpt", split)
+        hand_back(found, classifier, plain_layer(), tmp_path / f"{name}.ckpt", split)
     past = {name: checkpoints.read(tmp_path / f"{name}.ckpt").past for name in splits}
     assert past == {"same": [], "more": [{"weights": "file", "train": "of more images"}]}
 
@@ -43,7 +44,7 @@ def test_our_own_heads_predict_what_they_are_given(backbone, tmp_path, name):
         nn.init.uniform_(head.scales, 0.5, 2)
     save_ours(tmp_path / "ours.ckpt", backbone, head)
     found, classifier = read(tmp_path / "ours.ckpt", backbone)
-    checkpoints.hand_back(found, classifier, layer, tmp_path / "better.ckpt")
+    hand_back(found, classifier, layer, tmp_path / "better.ckpt")
     head.load_state_dict(stripped_head(torch.load(tmp_path / "better.ckpt", weights_only=True)))
     features = torch.randn(5, 8)
     torch.testing.assert_close(head.predict(features), layer(features), rtol=0, atol=1e-5)
@@ -63,7 +64,7 @@ def test_heads_that_would_change_it_are_refused(backbone, tmp_path, name, reason
     found, classifier = read(tmp_path / "ours.ckpt", backbone)
     layer = plain_layer(bias=False)
     with pytest.raises(UsageError, match=f"{reason}.*; hand it back as a Lightning checkpoint"):
-        checkpoints.hand_back(found, classifier, layer, tmp_path / "better.ckpt")
+        hand_back(found, classifier, layer, tmp_path / "better.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["ours.ckpt"]
 
 
@@ -71,14 +72,14 @@ def test_a_head_of_ones_own_is_not_known_to_be_linear(backbone, tmp_path):
     save_ours(tmp_path / "ours.ckpt", backbone, heads.LinearHead(8, COUNTS), class_path="mine.NormHead")
     found, classifier = read(tmp_path / "ours.ckpt", backbone)
     with pytest.raises(UsageError, match=r"own, NormHead, which may make .*; hand it back as a Lightning checkpoint"):
-        checkpoints.hand_back(found, classifier, plain_layer(bias=False), tmp_path / "better.ckpt")
+        hand_back(found, classifier, plain_layer(bias=False), tmp_path / "better.ckpt")
 
 
 def test_a_classifier_with_more_than_weight_and_bias_is_not_known_to_be_linear(backbone, network, tmp_path):
     torch.save(network(backbone) | {"fc.sigma": torch.ones(1)}, tmp_path / "theirs.pth")
     found, classifier = read(tmp_path / "theirs.pth", backbone)
     with pytest.raises(UsageError, match=r"more to it, which may make .* though 'fc.sigma' beside .*; hand it back as"):
-        checkpoints.hand_back(found, classifier, plain_layer(), tmp_path / "better.pth")
+        hand_back(found, classifier, plain_layer(), tmp_path / "better.pth")
 
 
 class Doubled(heads.LinearHead):
@@ -112,9 +113,9 @@ def test_a_head_that_predicts_otherwise_than_its_layer_is_refused(backbone, netw
     for head in (Doubled(8, COUNTS), Forgetful(8, COUNTS)):
         name = type(head).__name__
         with pytest.raises(UsageError, match=f"`{name}` predicts something else than its `to_linear`, so no linear"):
-            checkpoints.hand_back(found, classifier, head, tmp_path / "better.pth")
+            hand_back(found, classifier, head, tmp_path / "better.pth")
     head = Whole(8, COUNTS)
-    checkpoints.hand_back(found, classifier, head, tmp_path / "better.pth")
+    hand_back(found, classifier, head, tmp_path / "better.pth")
     assert head.training
     _, again = read(tmp_path / "better.pth", backbone)
     torch.testing.assert_close(again.weight, 2 * head.weight.detach())
@@ -144,7 +145,7 @@ def test_a_layer_that_is_a_view_goes_into_any_file(backbone, network, tmp_path):
     head = Columns(8, COUNTS)
     for name in ("pth", "safetensors"):
         found, classifier = read(tmp_path / f"theirs.{name}", backbone)
-        checkpoints.hand_back(found, classifier, head, tmp_path / f"better.{name}")
+        hand_back(found, classifier, head, tmp_path / f"better.{name}")
         _, again = read(tmp_path / f"better.{name}", backbone)
         assert torch.equal(again.weight, head.columns.detach()[:, 1:].t())
         assert torch.equal(again.bias, head.columns.detach()[0, :1].expand(10))
@@ -170,7 +171,7 @@ def test_disalign_of_others_and_ldam_cosines_are_refused(tmp_path, backbone):
         torch.save({**tensors, **classifier}, tmp_path / f"{number}.pth")
         found, classifier = read(tmp_path / f"{number}.pth", backbone)
         with pytest.raises(UsageError, match="has a classifier 'fc' that is not linear"):
-            checkpoints.hand_back(found, classifier, plain_layer(False), tmp_path / "better.pth")
+            hand_back(found, classifier, plain_layer(False), tmp_path / "better.pth")
 
 
 @pytest.mark.parametrize("head", ["CosineHead", "NCMHead", "DisAlignHead"])
@@ -179,4 +180,4 @@ def test_heads_without_a_linear_form_are_refused(tmp_path, backbone, network, he
     found, classifier = read(tmp_path / "theirs.pth", backbone)
     message = f"`{head}`.* equals no plain linear layer: .*, so no linear layer can stand for it; hand it back as"
     with pytest.raises(UsageError, match=message):
-        checkpoints.hand_back(found, classifier, getattr(heads, head)(8, COUNTS), tmp_path / "better.pth")
+        hand_back(found, classifier, getattr(heads, head)(8, COUNTS), tmp_path / "better.pth")

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from lt_lightning import checkpoints, heads
-from lt_lightning.checkpoints import RECORD, head_record
+from lt_lightning.checkpoints import RECORD
+from lt_lightning.checkpoints.hand_back import hand_back
+from lt_lightning.checkpoints.head_record import head_record
 from lt_lightning.errors import UsageError
 
 COUNTS = [9, 7, 5, 3, 3, 2, 2, 1, 1, 1]
@@ -48,4 +50,4 @@ def test_a_file_of_a_module_made_in_python_is_read_as_its_head_acts(backbone, tm
     else:
         assert not known.is_linear
         with pytest.raises(UsageError, match="that is not linear, so its network would make something else"):
-            checkpoints.hand_back(found, known, torch.nn.Linear(8, 10, bias=False), tmp_path / "better.ckpt")
+            hand_back(found, known, torch.nn.Linear(8, 10, bias=False), tmp_path / "better.ckpt")

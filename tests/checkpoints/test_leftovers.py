@@ -8,6 +8,7 @@ import torchvision
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import SmallCNN, TorchvisionBackbone
+from lt_lightning.checkpoints.leftovers import unexpected
 
 NORM = {f"{name}": (8,) for name in ("weight", "bias", "running_mean", "running_var")}
 
@@ -21,7 +22,7 @@ def left_over(backbone, in_memory):
         tensors |= {f"{start}{key}": torch.ones(shape) for key, shape in more.items()}
         tensors[f"{start}{classifier}weight"] = torch.ones(10, 8)
         found = checkpoints.match(in_memory(tensors), backbone)
-        return checkpoints.unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x")))
+        return unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x")))
 
     return make
 
@@ -32,7 +33,7 @@ def test_hidden_layers_behind_the_backbone_are_unexpected(in_memory):
     found = checkpoints.match(in_memory(tensors), backbone)
     classifier = checkpoints.find_classifier(found, 8, 10, Path("x"))
     assert classifier.name == "fc.2"
-    assert checkpoints.unexpected(found, classifier) == ["fc.0.weight"]
+    assert unexpected(found, classifier) == ["fc.0.weight"]
 
 
 def test_layers_before_it_in_its_sequence_are_unexpected_outside_the_backbones_prefix_too(backbone, in_memory):
@@ -41,7 +42,7 @@ def test_layers_before_it_in_its_sequence_are_unexpected_outside_the_backbones_p
     tensors |= {"fc.4.weight": torch.ones(10), "aux.0.weight": torch.ones(8, 8), "aux.2.weight": torch.ones(4, 8)}
     found = checkpoints.match(in_memory(tensors), backbone)
     classifier = checkpoints.find_classifier(found, 8, 10, Path("x"))
-    assert checkpoints.unexpected(found, classifier) == ["fc.0.weight", "fc.1.bias"]
+    assert unexpected(found, classifier) == ["fc.0.weight", "fc.1.bias"]
 
 
 @pytest.mark.parametrize("start", ["", "module."])
@@ -87,7 +88,7 @@ def test_in_a_file_sorted_by_name_numbers_say_which_layer_is_the_last(tmp_path, 
     tensors |= {key: torch.ones(shape) for key, shape in layers.items()} | {"classifier.weight": torch.ones(10, 8)}
     safetensors.save_file(tensors, tmp_path / "x.safetensors")
     found = checkpoints.match(checkpoints.read(tmp_path / "x.safetensors"), backbone)
-    extra = checkpoints.unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x")))
+    extra = unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x")))
     assert set(extra) == (set(layers) if refused else set())
 
 
@@ -115,7 +116,7 @@ def test_the_backbone_under_a_second_name_is_no_copy(backbone, in_memory):
     tensors |= {"model.neck.weight": torch.ones(8, 8), "fc.weight": torch.ones(10, 8)}
     found = checkpoints.match(in_memory(tensors), backbone)
     assert found.copies
-    extra = checkpoints.unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x")))
+    extra = unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x")))
     assert extra == ["model.neck.weight"]
 
 
@@ -132,7 +133,7 @@ def test_a_count_is_no_layer(backbone, network, in_memory):
     """As `torch.optim.swa_utils.AveragedModel` keeps beside its network, here without a prefix."""
     tensors = network(backbone) | {"n_averaged": torch.tensor(5)}
     found = checkpoints.match(in_memory(tensors), backbone)
-    assert checkpoints.unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x"))) == []
+    assert unexpected(found, checkpoints.find_classifier(found, 8, 10, Path("x"))) == []
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "model."])
@@ -147,7 +148,7 @@ def test_torchvisions_auxiliary_classifiers_are_branches(in_memory, prefix, name
     assert not found.missing
     classifier = checkpoints.find_classifier(found, backbone.num_features, 6, Path("x"))
     assert classifier.name == f"{prefix}fc"
-    assert checkpoints.unexpected(found, classifier) == list(own)
+    assert unexpected(found, classifier) == list(own)
 
 
 @pytest.mark.parametrize(

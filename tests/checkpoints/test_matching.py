@@ -6,6 +6,7 @@ import torchvision
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import ResNet20, ResNet32, ResNet56, SmallCNN, TimmBackbone, TorchvisionBackbone
+from lt_lightning.checkpoints.leftovers import unexpected
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_prefixes_are_inferred(tmp_path, backbone, network, prefix, classifier, 
     assert linear.name == classifier.replace("_orig_mod.", "").replace("_fsdp_wrapped_module.", "").rstrip(".")
     assert torch.equal(linear.weight, tensors[f"{classifier}weight"])
     assert torch.equal(linear.bias, tensors[f"{classifier}bias"]) if bias else linear.bias is None
-    assert checkpoints.unexpected(found, linear) == []
+    assert unexpected(found, linear) == []
     fresh.load_state_dict(found.tensors)
     images = torch.rand(2, 1, 8, 8)
     assert torch.equal(fresh.eval()(images), backbone.eval()(images))
@@ -54,7 +55,7 @@ def test_of_two_copies_the_network_itself_is_taken(backbone, network, in_memory,
     assert all(torch.equal(found.tensors[key], value) for key, value in backbone.state_dict().items())
     linear = checkpoints.find_classifier(found, 8, 10, found.source.path)
     assert linear.name == "encoder_q.fc"
-    assert checkpoints.unexpected(found, linear) == []
+    assert unexpected(found, linear) == []
 
 
 def test_of_two_prefixes_the_one_with_the_right_shapes_is_taken(backbone, network, in_memory):
@@ -70,7 +71,7 @@ def test_a_wrapper_within_a_file_is_no_copy(in_memory):
     found = checkpoints.match(in_memory({**tensors, "head.weight": torch.ones(10, 512)}), deeper)
     assert (found.prefix, found.copies, list(found.rest)) == ("backbone.", [], ["head.weight"])
     found = checkpoints.match(in_memory({**tensors, "head.weight": torch.ones(10, 512)}), wrapper)
-    extra = checkpoints.unexpected(found, checkpoints.find_classifier(found, 512, 10, found.source.path))
+    extra = unexpected(found, checkpoints.find_classifier(found, 512, 10, found.source.path))
     assert (found.missing, found.misshapen, found.copies) == ([], [], [])
     assert extra[0] == "backbone.model.layer1.2.conv1.weight"
 
@@ -99,7 +100,7 @@ def test_torchvisions_classifiers_are_found(in_memory, name, classifier):
     found = checkpoints.match(in_memory({f"module.{key}": value for key, value in whole.state_dict().items()}), wrapper)
     linear = checkpoints.find_classifier(found, wrapper.num_features, 1000, found.source.path)
     assert (found.missing, found.misshapen, linear.name) == ([], [], f"module.{classifier}")
-    assert checkpoints.unexpected(found, linear) == []
+    assert unexpected(found, linear) == []
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_timms_files_are_read(in_memory, name, classifier):
     found = checkpoints.match(in_memory(whole.state_dict()), wrapper)
     linear = checkpoints.find_classifier(found, wrapper.num_features, 1000, found.source.path)
     assert (found.missing, found.misshapen, linear.name) == ([], [], classifier)
-    assert checkpoints.unexpected(found, linear) == []
+    assert unexpected(found, linear) == []
 
 
 def test_modules_that_ask_for_their_version_are_told(tmp_path):
@@ -174,14 +175,14 @@ def test_tensors_beyond_backbone_and_classifier_are_unexpected_within_its_prefix
     tensors |= {"net.neck.weight": torch.ones(3), "optimizer.momentum": torch.ones(3)}
     found = checkpoints.match(in_memory(tensors), backbone)
     classifier = checkpoints.find_classifier(found, 8, 10, found.source.path)
-    assert checkpoints.unexpected(found, classifier) == ["net.neck.weight"]
+    assert unexpected(found, classifier) == ["net.neck.weight"]
 
 
 def test_weights_of_losses_and_metrics_are_no_layers(backbone, network, in_memory):
     tensors = network(backbone) | {"criterion.weight": torch.ones(10), "train_acc.total": torch.ones(1)}
     found = checkpoints.match(in_memory(tensors | {"lossy.weight": torch.ones(1)}), backbone)
     classifier = checkpoints.find_classifier(found, 8, 10, found.source.path)
-    assert checkpoints.unexpected(found, classifier) == ["lossy.weight"]
+    assert unexpected(found, classifier) == ["lossy.weight"]
 
 
 def test_a_deeper_network_of_the_family_has_unexpected_tensors(whole_of):
@@ -189,7 +190,7 @@ def test_a_deeper_network_of_the_family_has_unexpected_tensors(whole_of):
     with torch.device("meta"):
         found = checkpoints.match(source, ResNet32())
     assert (found.missing, found.misshapen) == ([], [])  # every key of the shallower network is there
-    extra = checkpoints.unexpected(found, checkpoints.find_classifier(found, 64, 10, source.path))
+    extra = unexpected(found, checkpoints.find_classifier(found, 64, 10, source.path))
     assert len(extra) == 3 * 4 * 10
     assert extra[0] == "layer1.5.conv1.weight"
 
@@ -214,4 +215,4 @@ def test_a_real_file_from_a_plain_script(shared):
         (100,),
         "",
     )
-    assert checkpoints.unexpected(found, classifier) == []
+    assert unexpected(found, classifier) == []

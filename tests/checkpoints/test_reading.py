@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import SmallCNN
+from lt_lightning.checkpoints.leftovers import unexpected
 from lt_lightning.errors import UsageError
 
 
@@ -90,7 +91,7 @@ def test_our_checkpoints_say_what_they_were_trained_on(stage1, backbone):
     found = checkpoints.match(source, backbone)
     classifier = checkpoints.find_classifier(found, 8, 10, source.path)
     assert (found.prefix, len(found.tensors), classifier.name) == ("backbone.", found.total, "head")
-    assert checkpoints.unexpected(found, classifier) == []
+    assert unexpected(found, classifier) == []
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,7 @@ def test_any_nesting_of_envelopes_and_prefixes_is_found(
     linear = checkpoints.find_classifier(found, 8, 10, path)
     assert torch.equal(linear.weight, weight)
     assert (linear.bias is not None) == bias
-    assert checkpoints.unexpected(found, linear) == []
+    assert unexpected(found, linear) == []
     fresh.load_state_dict(found.tensors)
     assert all(torch.equal(value, backbone.state_dict()[key]) for key, value in fresh.state_dict().items())
     for key, place in source.places.items():  # each tensor stands where the checkpoint says

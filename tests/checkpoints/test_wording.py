@@ -4,6 +4,7 @@ import torch
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import SmallCNN
+from lt_lightning.checkpoints.wording import explain_mismatch
 
 
 def test_a_whole_match_is_one_sentence(backbone, network, in_memory):
@@ -24,7 +25,7 @@ def test_what_does_not_fit_is_counted_and_named(backbone, network, in_memory):
         "16 of 18 backbone tensors match; 1 missing: 'layers.4.bias'; 1 of another shape: 'layers.0.weight: "
         "(4, 3, 3, 3) in the file, (4, 1, 3, 3) in the backbone'; 5 unexpected: 'a', 'b' and 3 more"
     )
-    assert checkpoints.explain_mismatch(found, extra) == explained
+    assert explain_mismatch(found, extra) == explained
     classifier = checkpoints.find_classifier(found, 8, 10, found.source.path)
     assert checkpoints.report(found, classifier, extra) == (
         f"checkpoint some.pth (PyTorch state dict): {explained}; classifier 'fc' (10 classes × 8 features, no bias)"
@@ -37,7 +38,7 @@ def test_counts_of_batches_that_a_file_lacks_are_none_of_its_tensors(backbone, n
     assert "15 of 15 backbone tensors matched" in checkpoints.report(found, None)
     del tensors["layers.4.bias"]
     found = checkpoints.match(in_memory(tensors), backbone)
-    assert checkpoints.explain_mismatch(found, []).startswith("14 of 15 backbone tensors match; 1 missing: ")
+    assert explain_mismatch(found, []).startswith("14 of 15 backbone tensors match; 1 missing: ")
 
 
 def test_copies_and_notes_are_told(backbone, network, in_memory):

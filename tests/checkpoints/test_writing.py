@@ -24,7 +24,9 @@ def test_a_file_that_appears_meanwhile_stays(tmp_path):
         draft.write_bytes(b"ours")
         (tmp_path / "x.pth").write_bytes(b"theirs")
 
-    with pytest.raises(UsageError, match=r"`output` '.*x.pth' exists, and no file is written over; give another name"):
+    with pytest.raises(
+        UsageError, match=r"`output` '.*x.pth' already exists and will not be overwritten; give another name"
+    ):
         write_new(tmp_path / "x.pth", 5, write)
     assert (tmp_path / "x.pth").read_bytes() == b"theirs"
     assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]

@@ -31,6 +31,13 @@ def test_an_image_belongs_to_the_group_of_its_target() -> None:
     assert bins[2].tolist() == [[0.0], [1.0]]
 
 
+def test_of_probabilities_that_round_to_1_the_class_predicted_is_as_given() -> None:
+    probabilities, targets = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([1])
+    rest = (torch.tensor([0, 0, 0]), 1, 1, torch.float64)
+    assert reliability_bins(probabilities, targets, *rest).flatten().tolist() == [1, 1, 0]
+    assert reliability_bins(probabilities, targets, *rest, predicted=targets).flatten().tolist() == [1, 1, 1]
+
+
 def test_error_is_the_mean_gap_over_images() -> None:
     bins = torch.tensor([[4.0, 1.0], [2.0, 1.0], [4.0, 0.0]])  # number, confidence, right
     assert calibration_error(bins).item() == pytest.approx((2 + 1) / 5)

