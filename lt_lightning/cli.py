@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+    from typing import NoReturn
 
 COMMANDS = {
     "inspect": ("lt_lightning.inspecting:main", "count the images of each class, before anything trains"),
@@ -96,7 +97,7 @@ def _run(argv: list[str] | None) -> None:
         return
     if arguments[0] not in COMMANDS:
         _fail(f"`{arguments[0]}` is not a command; choose one of {', '.join(COMMANDS)}.")
-    if argv is None and (here := os.getcwd()) not in sys.path:  # noqa: PTH109  # pathlib costs `--help` its speed
+    if argv is None and (here := _current_folder()) not in sys.path:
         # Parts of one's own are found in the current folder, as by `python -m`, but come last. By its name: while a
         # file of `-c` is parsed the current folder is that file's.
         sys.path.append(here)
@@ -120,6 +121,13 @@ def _run(argv: list[str] | None) -> None:
             raise
         # From a worker process torch brings the worker's traceback along, in front of the sentence.
         _fail(str(error).rpartition("UsageError: ")[2].strip())
+
+
+def _current_folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109  # pathlib costs `--help` its speed
+    except FileNotFoundError:
+        _fail("the current folder has been removed; change to another.")
 
 
 @contextmanager
@@ -241,7 +249,7 @@ def _help() -> str:
     )
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> "NoReturn":
     _drop_what_cannot_be_printed()
     print(f"lt-lightning: error: {message}", file=sys.stderr)
     raise SystemExit(2)

@@ -110,18 +110,33 @@ def require_free(path: Path, option: str) -> None:
 
 
 def _taken(path: Path, option: str) -> "UnwritableError":
-    return UnwritableError(f"`{option}` {str(path)!r} exists, and no file is written over; give another name.")
+    return UnwritableError(f"`{option}` {str(path)!r} already exists and will not be overwritten; give another name.")
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file as UTF-8, over another of its name.
 
     Raises:
-        OSError: If it cannot be written; the file of that name, if there is one, is then as it was.
+        OSError: With the path, if it cannot be written; the file of that name, if there is one, is then as it was.
     """
-    with draft_of(path) as draft:
+    with draft_of(path) as draft, naming_in_errors(path):
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)
+
+
+@contextmanager
+def naming_in_errors(path: Path) -> Iterator[None]:
+    """Have the system's errors name the file that there is to be: those of writing name none, and others a draft.
+
+    Raises:
+        OSError: With the path, in place of one without it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def put_in_place(draft: Path, path: Path, overwrite: bool = False) -> bool:

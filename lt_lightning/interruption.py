@@ -3,7 +3,10 @@
 Whatever it was doing has cleaned up behind itself by then.
 """
 
+import errno
+import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -14,61 +17,62 @@ from subprocess import Popen, TimeoutExpired
 from types import FrameType
 from typing import Any
 
-from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
-
 from lt_lightning.errors import UsageError, refusal
 
 
 @contextmanager
-def interruptible(remains: str | Callable[[], str], on_sigterm: bool = True) -> Iterator[None]:
+def interruptible(remains: str | Callable[[], str]) -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM, as schedulers send it, and a full disk and the like, into one sentence.
 
-    SIGTERM alone would end the process at once, with drafts of files left behind; here it unwinds as Ctrl-C does. A
-    worker process that SIGTERM has ended counts as well: schedulers send it to all processes at once. And where one of
-    several processes has ended, all that the others hear of it is a connection that is no more.
+    SIGTERM alone would end the process at once, with drafts of files left behind; here it unwinds as Ctrl-C does, but
+    within a Trainer's run, which has a way of its own. A worker process that SIGTERM has ended counts as well:
+    schedulers send it to all processes at once. And where one of several processes has ended, all that the others hear
+    of it is a connection that is no more.
 
     Args:
         remains: What the interruption leaves and what to do, the second half of the sentence; or what tells it by then.
-        on_sigterm: Whether SIGTERM is taken care of here; a Trainer that runs for long has a way of its own.
 
     Raises:
         UsageError: If the process is interrupted within, another one of the run ends, or the system refuses something.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     owns_signals = threading.current_thread() is threading.main_thread()
-    if owns_signals and on_sigterm:
+    if owns_signals:
         signal.signal(signal.SIGTERM, unwind)
     try:
         with _unwatched_if_it_fails():
             yield
-    except KeyboardInterrupt as error:
-        # Loaders in the frames' variables let go of their workers: none is to end later, when that is heard again.
-        traceback.clear_frames(error.__traceback__)
-        raise UsageError(f"Interrupted: {_text(remains)}") from error
-    except SystemExit as error:  # what a Trainer makes of it
-        if not isinstance(error.__context__, KeyboardInterrupt):
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            # Loaders in the frames' variables let go of their workers: none is to end later, when that is heard again.
+            traceback.clear_frames(error.__traceback__)
+        sentence = _sentence(error, remains)
+        if sentence is None:
             raise
-        raise UsageError(f"Interrupted: {_text(remains)}") from error
-    except RuntimeError as error:  # what torch makes of another process's end
-        if _tells_of_sigterm(error):
-            raise UsageError(f"Interrupted: {_text(remains)}") from error
-        if _tells_of_lost_process(str(error)):
-            raise UsageError(
-                f"Another process of this run has ended, by an error that it tells of itself or, as where memory is "
-                f"short, by a signal: {_text(remains)}"
-            ) from error
-        raise
-    except OSError as error:
-        refused = refusal(error)
-        if refused is None:
-            raise
-        said = _text(remains)
-        raise UsageError(f"{refused}. {said[0].upper()}{said[1:]}") from error
+        raise UsageError(sentence) from error
     finally:
         if owns_signals:
             for number, handler in before.items():  # a Trainer leaves Ctrl-C without effect
                 signal.signal(number, handler)
             _hear_of_children()
+
+
+def _sentence(error: BaseException, remains: str | Callable[[], str]) -> str | None:
+    """What is said of an error; ``None`` if it says so itself, or may be a mistake in code."""
+    if isinstance(error, UsageError):
+        return None
+    if _tells_of_interruption(error):
+        return f"Interrupted: {_text(remains)}"
+    if isinstance(error, RuntimeError) and _tells_of_lost_process(str(error)):  # what torch makes of its end
+        return (
+            f"Another process of this run has ended, by an error that it tells of itself or, as where memory is "
+            f"short, by a signal: {_text(remains)}"
+        )
+    refused = _refusal(error)
+    if refused is None:
+        return None
+    said = _text(remains)
+    return f"{refused}. {said[0].upper()}{said[1:]}"
 
 
 @contextmanager
@@ -83,16 +87,31 @@ def _unwatched_if_it_fails() -> Iterator[None]:
         yield
     except BaseException as error:
         started: list[Popen[bytes]] = []
-        for thread in threading.enumerate():
-            if isinstance(thread, _ChildProcessObserver):
-                started += thread._child_processes
-                thread._child_processes = []
-        end = time.monotonic() + (_GRACE if isinstance(error, Exception) else 0)
-        for process in started:
-            with suppress(TimeoutExpired):
-                process.wait(max(end - time.monotonic(), 0))
-            process.kill()
+        try:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, unwind)  # a Trainer that fails may leave its own
+            for watch in _watches():
+                started += watch._child_processes
+                watch._child_processes = []
+            may_tell = isinstance(error, Exception) and not _tells_of_interruption(error)
+            end = time.monotonic() + (_GRACE if may_tell else 0)
+            for process in started:
+                with suppress(TimeoutExpired):
+                    process.wait(max(end - time.monotonic(), 0))
+        except KeyboardInterrupt:  # who is asked to hurry has still the first error to tell
+            pass
+        finally:
+            for process in started:
+                process.kill()
         raise
+
+
+def _watches() -> list[Any]:
+    """Threads of Lightning's that watch over processes. It is not imported for them: ``report`` does without."""
+    launcher = sys.modules.get("lightning.fabric.strategies.launchers.subprocess_script")
+    if launcher is None:
+        return []
+    return [thread for thread in threading.enumerate() if isinstance(thread, launcher._ChildProcessObserver)]
 
 
 _GRACE = 5.0
@@ -105,16 +124,25 @@ def _tells_of_lost_process(said: str) -> bool:
     return (closed and "gloo/transport" in said) or ("NCCL error" in said and "remote process exited" in said)
 
 
+def _refusal(error: BaseException) -> str | None:
+    """What the system has refused, also where torch tells of it in an error of another kind."""
+    if isinstance(error, RuntimeError) and str(error).startswith("Too many open files"):
+        return refusal(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    return refusal(error) if isinstance(error, OSError) else None
+
+
 def _text(remains: str | Callable[[], str]) -> str:
     return remains if isinstance(remains, str) else remains()
 
 
 def unwind(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """A handler of signals that does what Ctrl-C does.
+    """A handler of signals that does what Ctrl-C does; nothing where a Trainer's own calls it and notes the signal.
 
     From here on a child's end raises nothing: torch would have the end of a worker, which the signal reaches too, break
     into the clearing up.
     """
+    if signal.getsignal(number) is not unwind:
+        return
     found = signal.getsignal(_CHILD) if _CHILD is not None else None
     if callable(found):
         signal.signal(_CHILD, _Unheard(found))
@@ -154,13 +182,27 @@ def came_after_sigterm(error: BaseException) -> None:
 _MARK = "_lt_lightning_after_sigterm"
 
 
-def _tells_of_sigterm(error: BaseException | None) -> bool:
+def _tells_of_interruption(error: BaseException) -> bool:
+    """Whether this is Ctrl-C, what came of it as things were cleared up, or the end of a worker by SIGTERM."""
+    return any(isinstance(one, KeyboardInterrupt) for one in with_causes(error)) or _tells_of_sigterm(error)
+
+
+def _tells_of_sigterm(error: BaseException) -> bool:
     signalled = False
-    while error is not None:
-        signalled = signalled or _MARK in error.__dict__
-        said = str(error)
+    for one in with_causes(error):
+        signalled = signalled or _MARK in one.__dict__
+        said = str(one)
         ended = "killed by signal: Terminated" in said or (signalled and "exited unexpectedly" in said)
         if "DataLoader worker" in said and ended:
             return True
-        error = error.__cause__ or error.__context__
     return False
+
+
+def with_causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those before it in whose handling it came, the latest first; each once, as they may form a ring."""
+    found: BaseException | None = error
+    seen: list[BaseException] = []
+    while found is not None and not any(found is one for one in seen):
+        yield found
+        seen.append(found)
+        found = found.__cause__ or found.__context__

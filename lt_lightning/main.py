@@ -38,7 +38,8 @@ NOTHING_REMAINS = "no results are written; run the same command again."
 """Of a command that evaluates, or has not begun to train."""
 
 _DESCRIPTIONS = {  # Lightning's are cut off
-    "fit": "Train stage 1, or stage 2 from a checkpoint.",
+    "fit": "Train stage 1, or stage 2 from a checkpoint; by default in bf16-mixed where the hardware computes in it, "
+    "else in 32-true.",
     "validate": "Evaluate a checkpoint on the validation images.",
     "test": "Evaluate a checkpoint on the test images.",
     "predict": "Write the likeliest classes of the test images, or of a folder of images, to a file.",
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
         argv: Command and options, as on the command line; what only evaluates may leave the model to the checkpoint.
     """
     words = list(argv)
-    with interruptible(NOTHING_REMAINS, on_sigterm=False), sigterm_interrupts(), trainer_sentences():
+    with interruptible(NOTHING_REMAINS), sigterm_interrupts(), trainer_sentences():
         LTCLI(args=words if words[:1] == ["fit"] else with_model(words))
 
 
@@ -114,7 +115,8 @@ class LTCLI(LightningCLI):
             "--model",
             type=LTModule,
             required=True,
-            help="RepresentationModule for stage 1, RetrainModule for stage 2; `--model.help NAME` lists its options.",
+            help="RepresentationModule for stage 1, RetrainModule for stage 2; `--model.help NAME` lists its options. "
+            "`validate`, `test` and `predict` need none with `--ckpt_path`: the checkpoint names its model.",
         )
         parser.add_argument(
             "--data",
@@ -130,7 +132,7 @@ class LTCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse a command line or a dictionary."""
         ours = getattr(self, "_subcommand_parsers", {}).get(self._typed, parser)
-        with sentences(self._typed or "fit", parser=ours):
+        with sentences(self._typed or "fit", parser=ours, typed=args if isinstance(args, list) else ()):
             self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
             running = self.config.get("subcommand")
             self._ckpt_path = self.config[running].get("ckpt_path") if running else None
@@ -158,7 +160,7 @@ class LTCLI(LightningCLI):
             kwargs["ckpt_path"] = "hpc"
         if kwargs.get("ckpt_path") in (None, "hpc"):
             require_own(self.trainer, digest_of(self.subcommand, self.config_dump))
-        with interruptible(self._what_remains, on_sigterm=False), sigterm_interrupts():
+        with interruptible(self._what_remains), sigterm_interrupts():
             self.trainer.fit(**kwargs)
 
     def _what_remains(self) -> str:
@@ -244,6 +246,8 @@ class LTCLI(LightningCLI):
         signals = Signals(run, seeded=seed is not None and seed is not False)
         self.trainer_defaults["callbacks"] = [*self._callbacks(options, root, preset, seed), signals]
         trainer = super().instantiate_trainer(**kwargs)
+        if self.subcommand == "fit":
+            self.datamodule.check_processes(trainer.num_devices * trainer.num_nodes)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one of the user's
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer

@@ -10,7 +10,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from lt_lightning.drafts import draft_of
+from lt_lightning.drafts import draft_of, naming_in_errors
 
 
 class MetricsFile(CSVLogger):
@@ -36,10 +36,15 @@ class _WholeFile(ExperimentWriter):
         """Write what was logged since the last time.
 
         Raises:
-            OSError: If it cannot be written. Rows that were written before are there, and the others are kept.
+            OSError: With the path, if it cannot be written. Rows that were written before are there, and the others
+                are kept.
         """
-        columns = sorted({*self.metrics_keys}.union(*self.metrics))
         path = Path(self.metrics_file_path)
+        with naming_in_errors(path):
+            self._save(path)
+
+    def _save(self, path: Path) -> None:
+        columns = sorted({*self.metrics_keys}.union(*self.metrics))
         if columns == self.metrics_keys:
             self._append(path)
             return

@@ -16,7 +16,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 
-from lt_lightning.interruption import came_after_sigterm, unwind
+from lt_lightning.errors import UsageError
+from lt_lightning.interruption import came_after_sigterm, unwind, with_causes
 from lt_lightning.modules.loop_state import run_ends, steps_after
 from lt_lightning.same_run import RUN
 from lt_lightning.slurm import put_back, run_in, saved_in
@@ -37,7 +38,9 @@ def sigterm_interrupts() -> Iterator[None]:
     """
     try:
         yield
-    except SIGTERMException as error:
+    except BaseException as error:
+        if isinstance(error, UsageError) or not any(isinstance(one, SIGTERMException) for one in with_causes(error)):
+            raise
         raise KeyboardInterrupt from error
 
 
@@ -157,7 +160,7 @@ class Signals(Callback):
         if self._agreement is not None:
             self._ask(trainer)
             self._end_if_agreed()
-            _on_sigterm(unwind)
+        _unwind_from_here(trainer)  # a Trainer would note it and go on
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Save what came at the end; remove what was saved before, or else the job's next run would begin with it."""
@@ -208,7 +211,7 @@ class Signals(Callback):
             count["ready"] = count["started"]  # an epoch that is about to begin would be left out, as if it had ended
 
     def _heed_at_once(self, trainer: Trainer) -> None:
-        _on_sigterm(unwind)
+        _unwind_from_here(trainer)
         self._stand_before(trainer, put_back)
 
     def _stand_before(self, trainer: Trainer, handler: Callable[[int, Any], None]) -> None:
@@ -329,6 +332,13 @@ def _handler_of_command(trainer: Trainer) -> PutsBack | None:
 
 def _ignored(*_: object) -> None:
     """What is done of a signal after all that was to be done."""
+
+
+def _unwind_from_here(trainer: Trainer) -> None:
+    """Have SIGTERM end what goes on at once, also if it came just before, which the Trainer asks nobody about."""
+    _on_sigterm(unwind)
+    if trainer.received_sigterm:
+        raise KeyboardInterrupt
 
 
 def _on_sigterm(handler: Callable[[int, Any], None]) -> None:

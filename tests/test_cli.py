@@ -43,7 +43,11 @@ def test_help_names_every_command(capsys):
 @pytest.mark.parametrize(
     ("command", "what"),
     [
-        ("fit", "Train stage 1, or stage 2 from a checkpoint."),
+        (
+            "fit",
+            "Train stage 1, or stage 2 from a checkpoint; by default in bf16-mixed where the hardware computes in it, "
+            "else in 32-true.",
+        ),
         ("validate", "Evaluate a checkpoint on the validation images."),
         ("test", "Evaluate a checkpoint on the test images."),
         ("predict", "Write the likeliest classes of the test images, or of a folder of images, to a file."),
@@ -78,11 +82,14 @@ def test_help_of_fit_says_what_model_and_data_are(capsys, monkeypatch):
     assert "Training, validation and test images; `--data.help NAME`" in shown
 
 
-def test_help_of_compare_says_when_a_backbone_is_required(capsys):
+def test_help_of_compare_says_when_a_backbone_is_needed(capsys):
     with pytest.raises(SystemExit):
         cli.main(["compare", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    assert "A checkpoint of this package names its own; for any other file (required, type:" in shown
+    assert (
+        "Leave it out for a checkpoint of this package, which names its own; give it for any other file. (type:"
+        in shown
+    )
 
 
 def test_version(capsys):
@@ -124,6 +131,20 @@ def test_ctrl_c_while_a_command_is_imported_is_one_sentence():
     )
     done = run("-c", program, "fit")
     sentence = "lt-lightning: error: Interrupted: run the same command again.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the current folder cannot be removed")
+def test_a_current_folder_that_was_removed_is_one_sentence(tmp_path):
+    program = (
+        "import os, sys\n"
+        "from lt_lightning import cli\n"
+        f"os.chdir({str(tmp_path)!r})\n"
+        f"os.rmdir({str(tmp_path)!r})\n"
+        "cli.main()\n"
+    )
+    done = run("-c", program, "report", "runs")
+    sentence = "lt-lightning: error: the current folder has been removed; change to another.\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
 
 

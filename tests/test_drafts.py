@@ -1,9 +1,11 @@
 """Files are whole or not there."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
+from full_disk import files_of_at_most
 
 from lt_lightning.drafts import check_new_file, draft_of, put_in_place, remove_abandoned_drafts, write_text
 from lt_lightning.errors import UsageError
@@ -110,3 +112,13 @@ def test_a_free_name_and_one_to_be_replaced_are_taken(tmp_path):
     (tmp_path / "there.json").touch()
     check_new_file(tmp_path / "free.json", "output", [".json"], overwrite=False)
     check_new_file(tmp_path / "there.json", "output", [".json"], overwrite=True)
+
+
+def test_a_text_without_room_names_its_file_and_leaves_the_earlier_one(tmp_path):
+    path = tmp_path / "results.json"
+    write_text(path, "old")
+    with files_of_at_most(3), pytest.raises(OSError, match="File too large") as refused:
+        write_text(path, "longer")
+    assert (refused.value.errno, refused.value.filename) == (errno.EFBIG, str(path))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -105,6 +105,73 @@ def test_processes_that_were_started_tell_of_their_errors_and_end(monkeypatch, e
     assert not watch.is_alive()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_meanwhile_ends_them_at_once_and_the_error_is_told(monkeypatch, number):
+    monkeypatch.setattr(interruption, "_GRACE", 500.0)  # longer than the other lives
+    started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    watch = _ChildProcessObserver(os.getpid(), [started], sleep_period=1)
+    watch.start()
+
+    def fails():
+        signal.signal(signal.SIGTERM, lambda *_: None)  # as of a Trainer that has failed
+        threading.Timer(0.5, os.kill, (os.getpid(), number)).start()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), interruptible("nothing is kept."):
+        fails()
+    assert started.wait(30) == -signal.SIGKILL
+    watch.join(30)
+    assert not watch.is_alive()
+
+
+def test_sigterm_is_left_to_a_handler_that_calls_the_one_before_it():
+    """As a Trainer's does, which ends after its batch."""
+    heard = []
+
+    def work():
+        before = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, lambda *received: (heard.append(received[0]), before(*received)))
+        signal.raise_signal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
+        assert heard == [signal.SIGTERM]
+        signal.raise_signal(signal.SIGTERM)
+        heard.append("not reached")
+
+    with pytest.raises(UsageError, match=r"^Interrupted: nothing is left\.$"), interruptible("nothing is left."):
+        work()
+    assert heard == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Please call `iter(combined_loader)` first."), BrokenPipeError(32, "")])
+def test_what_comes_of_ctrl_c_as_things_are_cleared_up_is_no_error(error):
+    def work():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise error
+
+    with pytest.raises(UsageError, match=r"^Interrupted: again\.$"), interruptible("again."):
+        work()
+
+
+def test_a_sentence_that_comes_of_ctrl_c_stays():
+    with pytest.raises(UsageError, match=r"^Half a file is left\.$"), interruptible("again."):
+        raise UsageError("Half a file is left.") from KeyboardInterrupt()
+
+
+def test_errors_that_name_each_other_as_their_causes_are_read_once():
+    one, other = OSError(errno.ENOENT, "No such file or directory"), ValueError("as jsonargparse wraps it")
+    other.__cause__ = one
+    with pytest.raises(FileNotFoundError), interruptible("nothing."):
+        raise one from other
+
+
+def test_too_many_open_files_are_the_systems_also_where_torch_tells_of_them():
+    sentence = r"^Too many open files; allow more open files, as by `ulimit -n`, or take fewer .* Nothing is kept\.$"
+    with pytest.raises(UsageError, match=sentence), interruptible("nothing is kept."):
+        raise RuntimeError("Too many open files. Communication with the workers is no longer possible. Please increase")
+
+
 def test_a_connection_of_another_kind_is_none_of_the_runs_processes():
     with pytest.raises(RuntimeError, match=r"^s3: .*Connection reset by peer"), interruptible("nothing is kept."):
         raise RuntimeError("s3: [Errno 104] Connection reset by peer")
@@ -133,11 +200,10 @@ def work(loader):
 
 if __name__ == "__main__":
     loader = DataLoader(range(100_000), num_workers=2, collate_fn=read, persistent_workers=True)
-    at_once = sys.argv[1] == "at once"
-    if not at_once:  # as a Trainer, which goes on to the batch's end
-        signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        with interruptible("nothing is left.", on_sigterm=at_once):
+        with interruptible("nothing is left."):
+            if sys.argv[1] == "later":  # as a Trainer, which goes on to the batch's end
+                signal.signal(signal.SIGTERM, lambda *_: None)
             work(loader)
     except UsageError as error:
         print(error, flush=True)
@@ -199,7 +265,7 @@ def fit(steps):
 if __name__ == "__main__":
     quiet()
     try:
-        with interruptible("nothing is left.", on_sigterm=False), sigterm_interrupts():
+        with interruptible("nothing is left."), sigterm_interrupts():
             fit(1)
             fit(500)
     except UsageError as error:

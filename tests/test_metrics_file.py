@@ -46,8 +46,9 @@ def test_without_room_for_a_new_column_the_rows_are_there(begun):
     before = path.read_bytes()
     with files_of_at_most(len(before)):
         for _ in range(2):  # as a Trainer that fails tries once more
-            with pytest.raises(OSError, match="File too large"):
+            with pytest.raises(OSError, match="File too large") as refused:
                 log(logger, 3, accuracy=0.5)
+            assert refused.value.filename == str(path)
             assert path.read_bytes() == before
     logger.finalize("failed")
     with path.open(newline="") as file:
@@ -61,8 +62,9 @@ def test_without_room_for_a_row_no_part_of_it_stays(begun):
     before = path.read_bytes()
     with files_of_at_most(len(before) + 3):
         for _ in range(2):
-            with pytest.raises(OSError, match="File too large"):
+            with pytest.raises(OSError, match="File too large") as refused:
                 log(logger, 3, loss=0.25)
+            assert refused.value.filename == str(path)
             assert path.read_bytes() == before
     logger.finalize("failed")
     with path.open(newline="") as file:

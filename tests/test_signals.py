@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import tiny_pipeline
@@ -135,6 +137,60 @@ def test_an_evaluation_of_one_process_ends_too(here, tiny, stage1, command):
     with pytest.raises(UsageError, match=r"^Interrupted: no results are written; run the same command again\.$"):
         main([*words, f"--trainer.callbacks+={__name__}.InEvaluation"])
     assert not list(here.rglob("results.json"))
+
+
+class InTeardown(Callback):
+    """The signal comes when training has ended."""
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def teardown(self, trainer, *_, **__):
+        os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_as_a_trainer_ends_is_heeded_too(here, tiny, number):
+    """A Trainer would note the one, and go on, and come to an error of its own by the other."""
+    callback = (f"--trainer.callbacks+={__name__}.InTeardown", f"--trainer.callbacks.number={int(number)}")
+    with pytest.raises(UsageError, match=r"^Interrupted: `[^`]*last\.ckpt` holds the last epoch that was saved; "):
+        main([*tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"), *callback])
+
+
+MADE_LATER = """
+import os, signal
+from pathlib import Path
+from lightning.pytorch import Callback
+
+class MadeLater(Callback):
+    \"\"\"Once stage 1 is over, one process gets the signal as this is made for the next stage.\"\"\"
+
+    def __init__(self):
+        if Path("runs/two/version_0/stage1/results.json").exists():
+            if os.environ.get("LOCAL_RANK", "0") == "0":
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def setup(self, trainer, *_, **__):
+        Path(f"process{trainer.global_rank}").write_text(str(os.getpid()))
+"""
+
+
+def test_between_the_stages_of_a_pipeline_it_ends_both(here, run):
+    (here / "made_later.py").write_text(MADE_LATER)
+    words = tiny_pipeline.write(here, lort=tiny_pipeline.retrain(loss="LORTLoss"))
+    plan = yaml.safe_load((here / "tiny.yaml").read_text())
+    plan |= {"output": "runs/two", "trainer": {**plan["trainer"], "devices": 2, "strategy": "ddp"}}
+    for stage in (plan["stage1"], plan["stage2"]["lort"]):
+        stage["trainer"] |= {"max_epochs": 1, "callbacks": [{"class_path": "made_later.MadeLater"}]}
+    (here / "tiny.yaml").write_text(yaml.safe_dump(plan))
+    done = run(*words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "lt-lightning: error: Interrupted: what has been trained so far is kept;" in done.stderr
+    other = Path(f"/proc/{(here / 'process1').read_text()}")
+    until = time.monotonic() + 10  # it was killed, which takes a moment
+    while other.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not other.exists()
 
 
 JOB = {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "mine", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}

@@ -55,8 +55,8 @@ def main(argv: Sequence[str]) -> None:
         config = parser.parse_args(list(without_left_out(arguments, methods)))
     if "resume" in config:
         raise UsageError(f"`resume` is {config.resume!r} in a file, but is only known on the command line; type it.")
-    remains = "nothing has been trained yet." if begun is None else progress.what_remains(Path(begun))
-    with interruptible(remains, on_sigterm=False), trainer_sentences():
+    remains = progress.NOTHING_REMAINS if begun is None else progress.what_remains(Path(begun))
+    with interruptible(remains), trainer_sentences():
         pipeline = Pipeline(parser, config, methods, presets.name_among(map(str, config.config or []), "pipeline"))
         if begun is None:
             folders = progress.folders_of_this_job(Path(config.output).resolve())  # a job may run several, of all seeds

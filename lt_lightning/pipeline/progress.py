@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ from lt_lightning.processes import is_first
 from lt_lightning.results import write_json
 
 CONFIG, RESULTS = "config.yaml", "results.json"
+NOTHING_REMAINS = "nothing has been trained yet."
+"""Of a pipeline that has not begun, the second half of a sentence."""
+
 _UNFINISHED = "unfinished.json"
 _LOCK = ".pipeline.lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -89,11 +93,21 @@ def require_begun(folder: Path) -> None:
     Raises:
         UsageError: If it is not the folder of a pipeline.
     """
-    if not (folder / CONFIG).is_file() or not ((folder / _UNFINISHED).is_file() or has_finished(folder)):
+    if not (folder / CONFIG).is_file() or not _has_begun(folder):
         raise UsageError(
             f"`resume` {str(folder)!r} is not the folder of a pipeline: it lacks `{CONFIG}`, or `{_UNFINISHED}` and "
             f"`{RESULTS}`; give a `version_K` that `lt-lightning pipeline` has made."
         )
+
+
+def _has_begun(folder: Path) -> bool:
+    return (folder / _UNFINISHED).is_file() or has_finished(folder)
+
+
+def remove_unbegun(folder: Path) -> None:
+    """Remove a new folder in which nothing was noted that a pipeline could go on with, nor anything trained."""
+    if is_first() and not _has_begun(folder) and not any(path.is_dir() for path in folder.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def has_finished(folder: Path) -> bool:
@@ -110,6 +124,8 @@ def begun_with(folder: Path) -> str:
 
 def what_remains(folder: Path) -> str:
     """What to do about a pipeline that was interrupted, the second half of a sentence."""
+    if is_first() and not _has_begun(folder):
+        return NOTHING_REMAINS
     named = (
         f"`lt-lightning pipeline --resume {shlex.quote(str(folder))}`"
         if is_first()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +33,7 @@ from lt_lightning.pipeline import interrupted, progress
 from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
 from lt_lightning.results import claim_folder, config_and_hash, provenance
-from lt_lightning.retraining import naming
+from lt_lightning.retraining.naming import naming
 from lt_lightning.signals import sigterm_interrupts
 from lt_lightning.tables import accuracy_table, show
 from lt_lightning.trainer_options import TrainerOptions
@@ -76,9 +77,10 @@ class Pipeline:
         data = self.check()
         # Absolute: stages replay from any folder.
         folder = claim_folder(Path(self.plan["output"]).resolve()) if begun is None else begun.resolve()
-        lock = progress.lock(folder)
+        lock = None
         try:
-            with interruptible(progress.what_remains(folder), on_sigterm=False), sigterm_interrupts():
+            lock = progress.lock(folder)
+            with interruptible(partial(progress.what_remains, folder)), sigterm_interrupts():
                 done = Progress.begin(folder, self.preset, self.text) if begun is None else Progress.of(folder)
                 if begun is not None and lock is not None:  # else another process may be writing there
                     for name in (".", STAGE1, *self.methods):
@@ -87,6 +89,8 @@ class Pipeline:
         finally:
             if lock is not None:
                 lock.release()
+            if begun is None:
+                progress.remove_unbegun(folder)
 
     def _run(self, done: Progress, data: LTDataModule, resumes: bool) -> None:
         """Train and test what has not finished."""

@@ -140,7 +140,7 @@ def test_invalid_yaml_is_named(here):
     ],
 )
 def test_a_mistake_is_answered_with_the_help_that_exists(here, capsys, mistake, option):
-    with pytest.raises(UsageError, match=f"`lt-lightning pipeline {option}` and `--print_config` show what there is"):
+    with pytest.raises(UsageError, match=f"`lt-lightning pipeline {option}` and `--print_config` list the options"):
         pipeline.main(["pipeline", "-c", "quickstart", mistake])
     with pytest.raises(SystemExit) as stop:
         pipeline.main(["pipeline", *option.split()])

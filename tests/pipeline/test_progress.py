@@ -4,7 +4,9 @@ import errno
 import os
 
 import pytest
+import tiny_pipeline
 from filelock import FileLock
+from full_disk import files_of_at_most
 
 from lt_lightning import pipeline
 from lt_lightning.errors import UsageError
@@ -34,3 +36,21 @@ def test_notes_that_cannot_be_read_are_named(stopped):
     (stopped / "unfinished.json").write_text("{")
     with pytest.raises(UsageError, match=r"`resume`: .*unfinished\.json' cannot be read \(JSONDecodeError.*new run"):
         pipeline.main(["pipeline", "--resume", str(stopped)])
+
+
+def test_without_room_for_what_is_noted_nothing_is_left(here):
+    sentence = r"^File too large: '.*version_0/config\.yaml'; allow .*\. Nothing has been trained yet\.$"
+    words = tiny_pipeline.write(here, tau_norm=tiny_pipeline.retrain(head="TauNormHead"))
+    with files_of_at_most(500), pytest.raises(UsageError, match=sentence):
+        pipeline.main(words)
+    assert list((here / "runs/tiny").iterdir()) == []
+
+
+def test_ctrl_c_before_anything_is_noted_leaves_nothing(here, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress, "write_json", stopped)
+    with pytest.raises(UsageError, match=r"^Interrupted: nothing has been trained yet\.$"):
+        pipeline.main(tiny_pipeline.write(here, tau_norm=tiny_pipeline.retrain(head="TauNormHead")))
+    assert list((here / "runs/tiny").iterdir()) == []
