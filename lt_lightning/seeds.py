@@ -8,6 +8,11 @@ def run_seed() -> int:
     return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
+def is_seeded() -> bool:
+    """Whether the run has a seed."""
+    return "PL_GLOBAL_SEED" in os.environ
+
+
 def seed_from(*parts: int) -> int:
     """One seed from several numbers of at least -1, such as ``(run, epoch, batch, process)``; their order counts."""
     seed = 0

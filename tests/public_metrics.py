@@ -17,8 +17,8 @@ from lt_lightning.metrics import (
 COUNTS = [500, 60, 19, 3, 230, 101, 100, 20]
 WIDTH = 4
 
-Make = Callable[[int], Metric]
-"""Makes a metric for so many classes."""
+Make = Callable[..., Metric]
+"""Makes a metric for so many classes, with options of torchmetrics."""
 Feed = Callable[[Any, Tensor, Tensor], None]
 """Gives it a batch: numbers of each class, ``(N, K)`` with K of at least ``WIDTH``, and targets, ``(N,)``."""
 
@@ -28,9 +28,12 @@ def _pair(metric: Any, values: Tensor, targets: Tensor) -> None:
 
 
 METRICS: dict[str, tuple[Make, Feed]] = {
-    "GroupAccuracy": (lambda k: GroupAccuracy((COUNTS * k)[:k], top_k=(2, 5)), _pair),
-    "LogitsStatistics": (lambda k: LogitsStatistics((COUNTS * k)[:k]), _pair),
-    "CalibrationError": (lambda k: CalibrationError((COUNTS * k)[:k]), lambda m, z, y: m.update(z.softmax(1), y)),
-    "FisherRatio": (lambda k: FisherRatio(k, WIDTH), lambda m, z, y: m.update(z[:, :WIDTH], y)),
+    "GroupAccuracy": (lambda k, **options: GroupAccuracy((COUNTS * k)[:k], top_k=(2, 5), **options), _pair),
+    "LogitsStatistics": (lambda k, **options: LogitsStatistics((COUNTS * k)[:k], **options), _pair),
+    "CalibrationError": (
+        lambda k, **options: CalibrationError((COUNTS * k)[:k], **options),
+        lambda m, z, y: m.update(z.softmax(1), y),
+    ),
+    "FisherRatio": (lambda k, **options: FisherRatio(k, WIDTH, **options), lambda m, z, y: m.update(z[:, :WIDTH], y)),
     "LearningPropertyResidual": (LearningPropertyResidual, lambda m, z, y: m.update(z)),
 }

@@ -38,18 +38,17 @@ class NegativeDistraction(Callback):
         """Watch what the loss is given, if the trainer will log this step."""
         interval = cast(Any, trainer).log_every_n_steps
         self._logs = bool(interval) and (trainer.global_step + 1) % interval == 0
-        if self._logs or cast(Any, trainer).is_last_batch:
+        if self._logs or trainer.is_last_batch:
             self.watch(cast(Loss, getattr(pl_module, "training_loss", pl_module.loss)))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ARG002
         """Log what was found."""
         self._leave()
         if self._found is not None:
-            ends = cast(Any, trainer).is_last_batch
             for name, value in self._found._asdict().items():
                 if self._logs:
                     pl_module.log(f"train/{name}", value, sync_dist=True)
-                if ends:
+                if trainer.is_last_batch:
                     pl_module.log(
                         f"train/{name}_epoch_end", value, on_step=False, on_epoch=True, sync_dist=True, batch_size=1
                     )

@@ -1,7 +1,7 @@
 """Measures the learning property on the training set when training ends."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from lt_lightning.functional.precision import widest_float
 from lt_lightning.losses import Loss
 from lt_lightning.metrics import LearningPropertyResidual
 from lt_lightning.modules import LTModule
+from lt_lightning.wording import one_line
 
 _TOLERANCE = 0.02  # of a logit's move: heads that compute in bfloat16 have two digits
 
@@ -46,19 +47,22 @@ class LearningProperty(Callback):
     optimiser decays the bias as well, that is taken into account (as SGD decays; AdamW does otherwise). Training that
     augments or normalises by batches rests elsewhere, by as much as these change the logits. So does training with
     ``LargeMarginSoftmaxLoss`` and class weights, whose two terms have means of their own and are summed here as they
-    are.
+    are. With a sampler that shows classes in other proportions than the training set has, the sum would tell of these,
+    not of convergence: nothing is measured.
 
     ``results.json`` gets it as ``diagnostics.learning_property``: ``residual`` per class, in [-1, 1], above 0 where the
     class's logit is still too low; ``many``, ``medium``, ``few``: mean of its size over the group; ``bias``: whether
     there is a bias that trains (the property rests on it), and how much it is decayed. A bias is what adds the same to
     a class's logit for all features, whatever a head calls it. Where several parameters do, or a head cannot be tried,
-    both are ``None`` and no decay is taken into account.
+    both are ``None`` and no decay is taken into account. With a sampler that balances classes the whole is ``None``;
+    so it is where training has left in the loss what cannot be copied.
 
     Raises:
-        UsageError: When training starts, if the loss gives none per sample.
+        UsageError: When training starts, if the loss gives none per sample, or cannot be copied.
 
     Warns:
-        UserWarning: If the bias cannot be told.
+        UserWarning: When training starts, if the sampler balances classes; later, if the bias cannot be told or the
+            loss can no longer be copied.
     """
 
     def __init__(self) -> None:
@@ -75,16 +79,30 @@ class LearningProperty(Callback):
                 f"`LearningProperty` needs a module and data of this package, but got {type(pl_module).__name__} and "
                 f"{type(data).__name__}."
             )
+        if _rebalances(data):
+            rank_zero_warn(
+                "`LearningProperty` counts each training image once, but `data.sampler` shows classes in other "
+                "proportions than the training set has, so nothing is measured; leave the callback out, or take a "
+                "sampler that does not balance classes, such as InstanceSampler."
+            )
+            return
         loss = pl_module.loss
         self._weight = loss.weight
-        zeros = torch.zeros(2, len(pl_module.class_counts), device=loss.counts.device)
-        features = zeros.new_zeros(2, pl_module.backbone.num_features)
-        with torch.no_grad(), _frozen(loss), _reduction(loss, "none"):
-            if loss(zeros, torch.tensor([0, 0], device=zeros.device), features).ndim != 1:
-                raise UsageError(
-                    f"`LearningProperty` needs a loss of each sample, which `{type(loss).__name__}` has not; leave the "
-                    f"callback out."
-                )
+        zeros = torch.zeros(2, len(pl_module.class_counts), device=loss.counts.device, requires_grad=True)
+        features = zeros.new_zeros(2, pl_module.backbone.num_features, requires_grad=True)
+        targets = torch.tensor([0, 0], device=zeros.device)
+        _, each = _mean_and_each(loss, loss.weight)
+        if each(zeros, targets, features).ndim != 1:
+            raise UsageError(
+                f"`LearningProperty` needs a loss of each sample, which `{type(loss).__name__}` has not; leave the "
+                f"callback out."
+            )
+        trained = _copied(loss).train()
+        devices = [zeros.device] if zeros.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), suppress(Exception):  # training may give it what it wants
+            trained(zeros, targets, features)
+        for tried in (each, trained):
+            _copied(tried)  # with what it may have kept of a batch
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Note the class weights of the epoch, which ``DRW`` takes off when training ends."""
@@ -97,19 +115,27 @@ class LearningProperty(Callback):
         """
         if cast(Any, trainer).fast_dev_run:
             return
+        if _rebalances(cast(Any, trainer).datamodule):
+            self.diagnostics["learning_property"] = None
+            return
         module = cast(LTModule, pl_module)
         for callback in cast(Any, trainer).callbacks:
             if isinstance(callback, WeightEMA):
                 callback.on_train_end(trainer, pl_module)
+        try:
+            losses = _mean_and_each(module.loss, self._weight)
+        except UsageError as error:  # of what it keeps of late; the run's results are to be kept
+            rank_zero_warn(f"{error} Nothing is measured.")
+            self.diagnostics["learning_property"] = None
+            return
         residual = LearningPropertyResidual(len(module.class_counts)).to(module.device)
         divisor = torch.zeros((), device=module.device)
         training = module.training
         module.eval()
-        with _frozen(module.loss), _weighed(module.loss, self._weight):
-            for images, targets in cast(Any, trainer).datamodule.undistorted_batches("train", module.device):
-                gradients, number = _gradients(module, images, targets)
-                residual.update(gradients)
-                divisor = divisor + number
+        for images, targets in cast(Any, trainer).datamodule.undistorted_batches("train", module.device):
+            gradients, number = _gradients(module, *losses, images, targets)
+            residual.update(gradients)
+            divisor = divisor + number
         biases = _find_biases(trainer, module)
         module.train(training)
         if biases is not None and len(biases) == 1 and biases[0].weight_decay != 0:
@@ -129,6 +155,10 @@ class LearningProperty(Callback):
         }
 
 
+def _rebalances(data: object) -> bool:
+    return bool(getattr(data, "rebalances", False))
+
+
 def _said_of(biases: list[_Bias] | None, head: str) -> dict[str, Any]:
     if biases is None or len(biases) > 1:
         why = "which cannot be tried" if biases is None else f"where {len(biases)} parameters act as one"
@@ -139,18 +169,41 @@ def _said_of(biases: list[_Bias] | None, head: str) -> dict[str, Any]:
     return {"trains": bool(biases), "weight_decay": biases[0].weight_decay if biases else 0.0}
 
 
-def _gradients(module: LTModule, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def _mean_and_each(loss: Loss, weight: Tensor | None) -> tuple[Loss, Loss]:
+    """Copies of a loss as it now is, with these class weights: one for a batch's mean, one for the loss of each sample.
+
+    They are in evaluation mode, in which what a loss keeps does not change.
+    """
+    mean = _copied(loss).eval()
+    if loss.weight is not weight:
+        mean.set_weight(weight)
+    each = _copied(mean)
+    each.reduction = "none"
+    return mean, each
+
+
+def _copied(loss: Loss) -> Loss:
+    try:
+        return deepcopy(loss)
+    except Exception as error:  # of one's own, which may keep anything
+        raise UsageError(
+            f"`LearningProperty` measures with copies of the loss, but `{type(loss).__name__}` cannot be copied "
+            f"({one_line(error, 200)}); take from it what `copy.deepcopy` refuses, or leave the callback out."
+        ) from error
+
+
+def _gradients(module: LTModule, mean: Loss, each: Loss, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Gradient of the summed loss with respect to the training logits, and what a mean would have divided it by."""
     with torch.no_grad():
         features = module.features(images)
         logits = module.head(at_least_fp32(features))
     logits = logits.detach().requires_grad_()
-    with torch.enable_grad(), _reduction(module.loss, "none"):
-        total = module.loss(logits, targets, features).sum()
+    with torch.enable_grad():
+        total = each(logits, targets, features).sum()
     (gradients,) = torch.autograd.grad(total, logits)
     with torch.no_grad():
-        mean = module.loss(logits, targets, features)
-    return gradients, torch.where(mean > 0, total.detach() / mean, len(targets))
+        usual = mean(logits, targets, features)
+    return gradients, torch.where(usual > 0, total.detach() / usual, len(targets))
 
 
 def _find_biases(trainer: Trainer, module: LTModule) -> list[_Bias] | None:
@@ -183,37 +236,3 @@ def _slopes(head: nn.Module, name: str, parameter: Tensor, num_features: int) ->
     slopes: Tensor = moves[0].mean(dim=0)
     alike = all(bool(((move - slopes).abs() <= _TOLERANCE * slopes.abs()).all()) for move in moves)
     return slopes if alike and bool((slopes != 0).all()) else None
-
-
-@contextmanager
-def _reduction(loss: Loss, reduction: Any) -> Iterator[None]:
-    """Another reduction for a while."""
-    usual, loss.reduction = loss.reduction, reduction
-    try:
-        yield
-    finally:
-        loss.reduction = usual
-
-
-@contextmanager
-def _weighed(loss: Loss, weight: Tensor | None) -> Iterator[None]:
-    """These class weights for a while."""
-    usual = loss.weight
-    if usual is not weight:
-        loss.set_weight(weight)
-    try:
-        yield
-    finally:
-        if usual is not weight:
-            loss.set_weight(usual)
-
-
-@contextmanager
-def _frozen(loss: Loss) -> Iterator[None]:
-    """The loss in evaluation mode, in which what it keeps does not change."""
-    training = loss.training
-    loss.eval()
-    try:
-        yield
-    finally:
-        loss.train(training)

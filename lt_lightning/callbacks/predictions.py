@@ -40,9 +40,10 @@ class PredictionsWriter(BasePredictionWriter):
 
     Columns: ``path`` of the image, or ``position`` where images have none; ``target``, its class, where that is known;
     then ``class_1``, ``index_1``, ``probability_1``, ``class_2`` and so on, the likeliest first and of equals the one
-    with the lower index. Only these are kept while a run lasts. The file is written by the first process, whole or not
-    at all, and never over another: without ``output`` it is ``predictions.csv`` in the run's folder, or
-    ``predictions_1.csv`` if that is taken.
+    with the lower index. Logits tell which that is, as in ``test``: sigmoids of several large ones are all 1. Only
+    these are kept while a run lasts. The file is written by the first process, whole or not at all, and never over
+    another: without ``output`` it is ``predictions.csv`` in the run's folder, or ``predictions_1.csv`` if that is
+    taken.
 
     Args:
         top_k: How many classes of an image; at most as many as there are.
@@ -87,8 +88,9 @@ class PredictionsWriter(BasePredictionWriter):
         dataloader_idx: int,  # noqa: ARG002
     ) -> None:
         """Keep the likeliest classes of a batch."""
-        probabilities, classes = _likeliest(prediction["probabilities"].float(), self.top_k)
-        values = (prediction["targets"], classes, probabilities)
+        ranked = prediction.get("logits", prediction["probabilities"])  # a `predict_step` of one's own may lack them
+        classes = _likeliest(ranked, self.top_k)
+        values = (prediction["targets"], classes, prediction["probabilities"].gather(1, classes).float())
         targets, classes, probabilities = (value.clone().cpu() for value in values)
         odd = (~probabilities.isfinite()).any(dim=1).nonzero().flatten().tolist()
         if odd:  # the order of such is that of the classes, and would pass for a prediction
@@ -148,18 +150,18 @@ def check_output(output: str, format: Format) -> None:
         raise UsageError(f"`output` {output!r} ends in .{ending}, but `format` is {format}; give `format` {ending}.")
 
 
-def _likeliest(probabilities: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-    """The first columns of a stable descending sort, and what they are of: with many classes in a tenth of its time.
+def _likeliest(logits: Tensor, top_k: int) -> Tensor:
+    """Classes of the first columns of a stable descending sort: with many classes in a tenth of its time.
 
     `topk` may take any of those that are equal to the last, and says not which of two equals comes first.
     """
-    number = min(top_k, probabilities.shape[1])
-    values, classes = probabilities.topk(number, dim=1)
-    tied = (probabilities >= values[:, -1:]).sum(dim=1) > number
-    classes[tied] = probabilities[tied].sort(dim=1, descending=True, stable=True).indices[:, :number]
+    number = min(top_k, logits.shape[1])
+    values, classes = logits.topk(number, dim=1)
+    tied = (logits >= values[:, -1:]).sum(dim=1) > number
+    classes[tied] = logits[tied].sort(dim=1, descending=True, stable=True).indices[:, :number]
     classes = classes.sort(dim=1).values
-    values, order = probabilities.gather(1, classes).sort(dim=1, descending=True, stable=True)
-    return values, classes.gather(1, order)
+    order = logits.gather(1, classes).sort(dim=1, descending=True, stable=True).indices
+    return classes.gather(1, order)
 
 
 def _in_order(found: Share) -> Share:

@@ -32,6 +32,8 @@ from lt_lightning.tables import accuracy_table, show
 _OF_TRAINING = ("started_from", "sampler", "batch_size", "augmentation", "training_images_per_second")
 """What a results file says of training alone."""
 
+_IN_WORDS = {"val": "validation", "test": "test"}
+
 SCHEDULES = (
     BaseFinetuning,
     DeferredCallback,
@@ -76,6 +78,8 @@ class ResultsWriter(Callback):
         self.started_from: dict[str, Any] | None = None
         self._started = self._epoch_started = self._validation_started = 0.0
         self._images = 0
+        self._validated_after = 0
+        """Steps of training before its last validation."""
         self._epochs: list[tuple[int, float]] = []
         """Images and seconds of each epoch of training, the run's first step left out."""
         self._loaded: str | None = None
@@ -175,6 +179,7 @@ class ResultsWriter(Callback):
             self._write(trainer, pl_module, "validate", "val")
         else:
             self._epoch_started += device_time(pl_module.device) - self._validation_started
+            self._validated_after = trainer.global_step
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the test's results."""
@@ -194,7 +199,15 @@ class ResultsWriter(Callback):
         if self.print_table and split in pl_module.evaluation:
             evaluation = pl_module.evaluation[split]
             row = [(type(pl_module.head).__name__, evaluation["accuracy"])]
-            show(accuracy_table(f"{split}, {folder}", row, evaluation["group_sizes"], pl_module.group_thresholds))
+            title = f"{_IN_WORDS[split]} accuracy{self._when(trainer, stage)}"
+            show(accuracy_table(title, row, evaluation["group_sizes"], pl_module.group_thresholds))
+            print(f"written to {Path(folder) / 'results.json'}")
+
+    def _when(self, trainer: Trainer, stage: str) -> str:
+        """Of a training, when its figures were taken: a run may have trained on after its last validation."""
+        if stage != "fit":
+            return ""
+        return ", last epoch" if trainer.global_step == self._validated_after else ", last validation"
 
     def record(self, trainer: Trainer, module: LTModule, folder: Path) -> dict[str, Any]:
         """Everything ``results.json`` says of a run."""

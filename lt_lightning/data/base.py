@@ -18,7 +18,8 @@ from lt_lightning.data.same_images import check_same_images
 from lt_lightning.data.splits import check_images
 from lt_lightning.errors import UsageError, check_begun, check_makes, check_thresholds, check_word
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
-from lt_lightning.samplers.base import make_sampler
+from lt_lightning.samplers.base import make_sampler, targets_from_counts
+from lt_lightning.samplers.sharding import check_shared
 from lt_lightning.seeds import run_seed, seed_from
 from lt_lightning.wording import class_path
 
@@ -201,7 +202,7 @@ class LTDataModule(LightningDataModule, ABC):
     @property
     def rebalances(self) -> bool:
         """Whether the training sampler shows classes in other proportions than the training set has."""
-        return self._made_sampler(torch.arange(self.num_classes), 0).rebalances
+        return self._made_sampler(targets_from_counts(self.class_counts), 0).rebalances
 
     @property
     def has_validation(self) -> bool:
@@ -279,6 +280,18 @@ class LTDataModule(LightningDataModule, ABC):
         batches = ShardedBatchSampler(self.train_sampler, self.batch_size, *self._process(), self._skip_batches, same)
         self._skip_batches = 0
         return self._loader(train, batches)
+
+    def check_processes(self, number: int) -> None:
+        """Refuse processes that cannot share a batch of training, before any of them is started.
+
+        Args:
+            number: Of the processes.
+
+        Raises:
+            UsageError: If it does not divide ``batch_size``.
+        """
+        if type(self).train_dataloader.__module__.startswith("lt_lightning."):  # one's own may share in another way
+            check_shared(self.batch_size, number)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Validation images, each counted once; nothing where the source has none."""

@@ -142,8 +142,8 @@ class FileImages:
             return self.transform(read_rgb(path))
         except MemoryError as error:
             raise UsageError(
-                f"The image {path} takes more memory than there is; replace it by a smaller one, take it off the list, "
-                f"or use fewer `data.num_workers`."
+                f"The image {path} takes more memory than there is; replace it by a smaller one, remove it, or use "
+                f"fewer `data.num_workers`."
             ) from error
 
 
@@ -159,8 +159,8 @@ def read_rgb(path: Path) -> Image.Image:
             return found.copy() if found is image else found  # a copy outlives the open file
     except DAMAGED as error:
         raise UsageError(
-            f"The image {path} cannot be read ({error}); replace it, take it off the list, or leave such images out "
-            f"with `data.skip_unreadable`."
+            f"The image {path} cannot be read ({error}); replace it, remove it, or leave such images out with "
+            f"`data.skip_unreadable`."
         ) from error
 
 

@@ -146,7 +146,7 @@ class PublicSetLT(InMemoryLT, ABC):
         return (
             f"`root` {self.root} does not hold {self.facts.name} ({what}); give the folder of its train-*.parquet and "
             f"test-*.parquet files (they may lie in {self.facts.name}/ or data/ below it), or the one that holds "
-            f"torchvision's {self.facts.folder}, or let `download=True` fetch it."
+            f"torchvision's {self.facts.folder}, or let `--data.download true` fetch it."
         )
 
 

@@ -1,6 +1,7 @@
 """What metrics have in common: exact counters on every device, and checks of what they are given."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from torch import Tensor
 from torchmetrics import Metric
@@ -11,7 +12,7 @@ from lt_lightning.functional.precision import keeping_precision
 
 
 class ExactMetric(Metric):
-    """A metric whose fp64 state stays as it is when a module is cast, and as wide as can be when it is moved."""
+    """A metric whose fp64 state stays fp64 when a module is cast, or as wide as the device has when it is moved."""
 
     is_differentiable = False
     full_state_update = False
@@ -19,6 +20,10 @@ class ExactMetric(Metric):
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> "ExactMetric":
         super()._apply(keeping_precision(fn), exclude_state)
         return self
+
+    def over_processes(self) -> AbstractContextManager[None]:
+        """The state summed over processes for a while, if and how its options have it, as ``compute`` does."""
+        return self.sync_context(dist_sync_fn=self.dist_sync_fn, should_sync=self.sync_on_compute)
 
 
 def group_masks(class_counts: Sequence[int], group_thresholds: tuple[int, int]) -> Tensor:

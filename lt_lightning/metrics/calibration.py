@@ -1,6 +1,7 @@
 """Expected calibration error over all images and those of each group of classes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class CalibrationError(ExactMetric):
         class_counts: Training images per class, length K; they decide the groups.
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
         num_bins: Bins of equal width in [0, 1]; 15 is Guo et al.'s.
+        options: Of every torchmetrics metric, such as ``sync_on_compute``.
 
     Raises:
         UsageError: If a count is negative or no whole number, the thresholds do not rise from 0, or ``num_bins`` is
@@ -39,9 +41,13 @@ class CalibrationError(ExactMetric):
     groups: Tensor
 
     def __init__(
-        self, class_counts: Sequence[int], group_thresholds: tuple[int, int] = (20, 100), num_bins: int = 15
+        self,
+        class_counts: Sequence[int],
+        group_thresholds: tuple[int, int] = (20, 100),
+        num_bins: int = 15,
+        **options: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**options)
         check_at_least_1(num_bins=num_bins)
         masks = group_masks(class_counts, group_thresholds)
         self.num_classes = masks.shape[1]
@@ -50,20 +56,25 @@ class CalibrationError(ExactMetric):
         self.register_buffer("groups", masks.to(torch.uint8).argmax(dim=0), persistent=False)
         self.add_state("bins", torch.zeros(3, len(GROUPS), num_bins, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, probabilities: Tensor, targets: Tensor) -> None:
+    def update(self, probabilities: Tensor, targets: Tensor, predicted: Tensor | None = None) -> None:
         """Count a batch.
 
         Args:
             probabilities: ``(N, K)``, in [0, 1]; logits are refused by :meth:`compute`, which knows their sums.
             targets: ``(N,)``, int64.
+            predicted: Class predicted, ``(N,)``, int64, by the logits: sigmoids of several large ones are all 1.
+                ``None`` for the first class of the largest probability.
 
         Raises:
-            UsageError: If ``probabilities`` has another number of classes, or ``targets`` another shape or type.
+            UsageError: If ``probabilities`` has another number of classes, or ``targets`` or ``predicted`` another
+                shape or type.
         """
         check_width(probabilities, self.num_classes, "probabilities")
         check_targets(targets, len(probabilities))
+        if predicted is not None:
+            check_targets(predicted, len(probabilities), "predicted")
         probabilities, dtype = at_least_fp32(probabilities), self.bins.dtype
-        found = reliability_bins(probabilities, targets, self.groups, len(GROUPS), self.num_bins, dtype)
+        found = reliability_bins(probabilities, targets, self.groups, len(GROUPS), self.num_bins, dtype, predicted)
         self.bins = self.bins + found
 
     def compute(self) -> dict[str, Tensor]:
@@ -86,7 +97,7 @@ class CalibrationError(ExactMetric):
         Raises:
             UsageError: If what was counted is no probabilities.
         """
-        with self.sync_context():
+        with self.over_processes():
             self._check_range()
             number, confidence, correct = self.bins.sum(dim=1).unbind()
         return {"images": number.to(torch.int64), "confidence": confidence / number, "accuracy": correct / number}

@@ -1,5 +1,7 @@
 """Fisher discriminant ratio of features."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,7 @@ class FisherRatio(ExactMetric):
     Args:
         num_classes: K.
         num_features: D.
+        options: Of every torchmetrics metric, such as ``sync_on_compute``.
 
     Raises:
         UsageError: If one of them is below 1.
@@ -32,8 +35,8 @@ class FisherRatio(ExactMetric):
     squares: Tensor
     total: Tensor
 
-    def __init__(self, num_classes: int, num_features: int) -> None:
-        super().__init__()
+    def __init__(self, num_classes: int, num_features: int, **options: Any) -> None:
+        super().__init__(**options)
         check_at_least_1(num_classes=num_classes, num_features=num_features)
         self.num_classes = num_classes
         self.num_features = num_features

@@ -1,6 +1,7 @@
 """Accuracy over all classes, over many-, medium- and few-shot classes, and per class."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ class GroupAccuracy(ExactMetric):
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
         top_k: For each k also the share of images whose class is among the k largest logits; a k that reaches the
             number of classes, where that is every image, is left out. 5 is what ImageNet's tables give beside top 1.
+        options: Of every torchmetrics metric, such as ``sync_on_compute``.
 
     Raises:
         UsageError: If a count is negative or no whole number, the thresholds do not rise from 0, or a k is below 2.
@@ -37,9 +39,13 @@ class GroupAccuracy(ExactMetric):
     ranks: Tensor
 
     def __init__(
-        self, class_counts: Sequence[int], group_thresholds: tuple[int, int] = (20, 100), top_k: Sequence[int] = (5,)
+        self,
+        class_counts: Sequence[int],
+        group_thresholds: tuple[int, int] = (20, 100),
+        top_k: Sequence[int] = (5,),
+        **options: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**options)
         masks = group_masks(class_counts, group_thresholds)
         self.num_classes = masks.shape[1]
         if any(k < 2 for k in top_k):
@@ -90,7 +96,7 @@ class GroupAccuracy(ExactMetric):
 
         Under several processes each of them must call it.
         """
-        with self.sync_context():
+        with self.over_processes():
             return self.correct.clone(), self.total.clone()
 
     def per_class(self) -> Tensor:

@@ -1,5 +1,7 @@
 """Residual of the learning property over a training set."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ class LearningPropertyResidual(ExactMetric):
 
     Args:
         num_classes: K.
+        options: Of every torchmetrics metric, such as ``sync_on_compute``.
 
     References:
         Li et al., "On the Learning Property of Logistic and Softmax Losses for Deep Neural Networks" (LGL-INR), AAAI
@@ -25,8 +28,8 @@ class LearningPropertyResidual(ExactMetric):
 
     sides: Tensor
 
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
+    def __init__(self, num_classes: int, **options: Any) -> None:
+        super().__init__(**options)
         self.num_classes = num_classes
         self.add_state("sides", torch.zeros(2, num_classes, dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -52,5 +55,5 @@ class LearningPropertyResidual(ExactMetric):
         Args:
             decay: ``(K,)``, as for :func:`lt_lightning.functional.learning_property.relative_residual`.
         """
-        with self.sync_context():
+        with self.over_processes():
             return relative_residual(self.sides, decay)

@@ -1,6 +1,7 @@
 """Logits Magnitude and Regularized Standard Deviation."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ class LogitsStatistics(ExactMetric):
     Args:
         class_counts: Training images per class, length K; they decide the groups of :meth:`by_group`.
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
+        options: Of every torchmetrics metric, such as ``sync_on_compute``.
 
     Raises:
         UsageError: If a count is negative or no whole number, or the thresholds do not rise from 0.
@@ -39,8 +41,10 @@ class LogitsStatistics(ExactMetric):
     total: Tensor
     masks: Tensor
 
-    def __init__(self, class_counts: Sequence[int], group_thresholds: tuple[int, int] = (20, 100)) -> None:
-        super().__init__()
+    def __init__(
+        self, class_counts: Sequence[int], group_thresholds: tuple[int, int] = (20, 100), **options: Any
+    ) -> None:
+        super().__init__(**options)
         self.register_buffer("masks", group_masks(class_counts, group_thresholds), persistent=False)
         self.num_classes = self.masks.shape[1]
         for name in ("sums", "squares", "own_sums"):  # row 0: raw, row 1: centred

@@ -9,27 +9,27 @@ from lt_lightning.functional.ranking import average_precision
 
 
 @torch.no_grad()
-def multilabel_scores(scores: Tensor, labels: Tensor, top: int = 5) -> dict[str, Tensor]:
+def multilabel_scores(scores: Tensor, labels: Tensor, top_k: int = 5) -> dict[str, Tensor]:
     """Mean average precision and balanced accuracy of a whole test set.
 
     - ``class_map``: images are ranked for each class; mean over the classes with a positive image.
     - ``image_map``: classes are ranked for each image; mean over the images with a positive class.
-    - ``class_balanced_accuracy``, ``image_balanced_accuracy``: each image's ``top`` classes are predicted; mean of the
-      true-positive and the true-negative rate of each class (image), and of that over those with both.
+    - ``class_balanced_accuracy``, ``image_balanced_accuracy``: each image's ``top_k`` classes are predicted; mean of
+      the true-positive and the true-negative rate of each class (image), and of that over those with both.
 
-    Rankings are whole; ``top`` bears on the balanced accuracies alone. The paper says that both are of its top 5
+    Rankings are whole; ``top_k`` bears on the balanced accuracies alone. The paper says that both are of its top 5
     predictions and prints no formula; an average precision cut at 5 would depend on how many labels an image has.
 
     Args:
         scores: Logits or probabilities, ``(N, K)``.
         labels: ``(N, K)``, 0 or 1.
-        top: Classes predicted per image; 5 is DLR's.
+        top_k: Classes predicted per image; 5 is DLR's.
 
     Returns:
         Scalars in [0, 1] by name; NaN where nothing can be averaged.
 
     Raises:
-        UsageError: If shapes differ, labels are not 0 or 1, scores have NaN, or ``top`` is not among 1 to K.
+        UsageError: If shapes differ, labels are not 0 or 1, scores have NaN, or ``top_k`` is not among 1 to K.
 
     References:
         Dong et al., "Single-Label Multi-Class Image Classification by Deep Logistic Regression" (DLR), AAAI 2019,
@@ -40,14 +40,14 @@ def multilabel_scores(scores: Tensor, labels: Tensor, top: int = 5) -> dict[str,
         raise UsageError(
             f"`scores` and `labels` must both be (N, K), but got {tuple(scores.shape)} and {tuple(labels.shape)}."
         )
-    if not 1 <= top <= scores.shape[1]:
-        raise UsageError(f"`top` must lie in 1 to {scores.shape[1]}, the number of classes, but got {top}.")
+    if not 1 <= top_k <= scores.shape[1]:
+        raise UsageError(f"`top_k` must lie in 1 to {scores.shape[1]}, the number of classes, but got {top_k}.")
     if not bool(((labels == 0) | (labels == 1)).all()):
         raise UsageError("`labels` must hold 0 and 1 alone, but got other values; threshold them first.")
     if bool(scores.isnan().any()):
         raise UsageError("`scores` must be numbers, but some are NaN, which cannot be ranked.")
     scores, labels = at_least_fp32(scores), labels.bool()
-    predicted = torch.zeros_like(labels).scatter(1, scores.topk(top, dim=1).indices, True)
+    predicted = torch.zeros_like(labels).scatter(1, scores.topk(top_k, dim=1).indices, True)
     return {
         "class_map": average_precision(scores.t().contiguous(), labels.t()).nanmean(),
         "image_map": average_precision(scores, labels).nanmean(),

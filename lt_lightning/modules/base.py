@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, cast
 
 import torch
@@ -16,8 +16,10 @@ from torch.optim import Optimizer
 from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.checkpoints import RECORD, Entry
+from lt_lightning.devices.random_state import seeded
 from lt_lightning.devices.tf32 import Setting, allow_tf32, put_back
 from lt_lightning.errors import check_word, checked_counts
+from lt_lightning.functional.precision import at_least_fp32, outside_autocast
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.mixing import Mixed
@@ -37,26 +39,25 @@ from lt_lightning.modules.loop_state import (
     epochs_so_far,
     mark_unfinished_epoch,
     run_ends,
-    steps_after,
     time_is_up,
     why_nothing_trained,
 )
-from lt_lightning.modules.loss_sum import LossSum
+from lt_lightning.modules.loss_sum import LossOfEpoch
 from lt_lightning.modules.optimisation import check_length, for_trainer, make_optimisation
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
 from lt_lightning.modules.past import loaded_past, past_when_made
-from lt_lightning.modules.run_options import EPOCH_LOSS, STEP_LOSS, check_going_on, check_monitors, check_options
+from lt_lightning.modules.run_options import check_going_on, check_monitors, check_options
 from lt_lightning.modules.speed import Compilation, check_accumulation, compile_
 from lt_lightning.modules.starting import start_bias
 from lt_lightning.schedules import set_restored_rates
+from lt_lightning.seeds import is_seeded, run_seed, seed_from
 
 HeadFactory = Callable[[int, list[int]], Head]
 LossFactory = Callable[[list[int]], Loss]
 Batch = tuple[Tensor, Tensor]
 EvalSplit = Literal["val", "test"]
 
-_LOSS_SUMS = "losses_of_epoch"
-"""Key of a checkpoint that holds what is logged of the training loss as the epoch goes on."""
+_STREAM = 0x647261  # sets draws of dropout apart from the mixing's
 
 
 class LTModule(LightningModule):
@@ -143,12 +144,9 @@ class LTModule(LightningModule):
         self.past = past_when_made(backbone)
         made = {f"{split}_metric": Evaluation(self.class_counts, self.group_thresholds) for split in ("val", "test")}
         self.metrics = nn.ModuleDict(made)
-        self._loss_of_steps, self._loss_of_epoch = LossSum(), LossSum()
-        """Of the epoch's steps since a loss was last logged, and of all its steps."""
-        self._summed: int | None = None
-        """Epoch whose sum began with its first batch; several losses where a step of one's own asks for several."""
-        self._differentiated: tuple[int, int] | None = None
-        """Epoch and batch of the last gradients."""
+        self._loss_of_epoch = LossOfEpoch()
+        self._shown = (-1, -1, 0)
+        """Epoch and batch of the last training step, and how often it had asked for a loss before."""
         self._lr: Tensor | float | None = None
         self._trained = False
         self._unfrozen: list[str] = []
@@ -189,15 +187,21 @@ class LTModule(LightningModule):
         return Mixed(*batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one batch."""
-        mixed = self.mix(batch, batch_idx)
-        features = self.features(mixed.images)
-        logits = self._outside_autocast(self.head, features)
-        loss = mixed.loss(self.training_loss, logits, features)
-        self._log_loss(loss.detach(), batch_idx)
-        if loss.requires_grad:
-            loss.register_hook(partial(self._note_gradients, batch_idx))  # type: ignore[no-untyped-call]
+        """Loss of one batch; in a run with a seed dropout draws by epoch, batch and process, also after a resume."""
+        with self._draws_of(batch_idx):
+            mixed = self.mix(batch, batch_idx)
+            features = self.features(mixed.images)
+            logits = self._outside_autocast(self.head, features)
+            loss = mixed.loss(self.training_loss, logits, features)
+        self._loss_of_epoch.add(loss, self, batch_idx)
         return loss
+
+    def _draws_of(self, batch_idx: int) -> AbstractContextManager[None]:
+        if not is_seeded():
+            return nullcontext()
+        batch = (self.current_epoch, batch_idx)
+        self._shown = (*batch, self._shown[2] + 1 if self._shown[:2] == batch else 0)
+        return seeded(seed_from(_STREAM, run_seed(), *self._shown, self.global_rank), self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Count one batch of validation images."""
@@ -208,9 +212,10 @@ class LTModule(LightningModule):
         self._count("test", batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
-        """Probabilities ``(N, K)`` and targets ``(N,)`` of one batch."""
-        logits = self.averaged(batch[0]) / self.temperature
-        return {"probabilities": self.loss.probabilities(logits), "targets": batch[1]}
+        """Logits as ``test`` has them, probabilities at :attr:`temperature`, both ``(N, K)``, and targets ``(N,)``."""
+        logits = self.averaged(batch[0])
+        probabilities = self.loss.probabilities(logits / self.temperature)
+        return {"logits": logits, "probabilities": probabilities, "targets": batch[1]}
 
     def averaged(self, images: Tensor) -> Tensor:
         """Logits that ``test`` and ``predict`` go by: with ``flip_average`` the mean over image and mirror image."""
@@ -227,36 +232,17 @@ class LTModule(LightningModule):
 
     def _outside_autocast(self, head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
         # Also a user's own head keeps fp32 logits: it is next to free, and tail classes need the digits.
-        with torch.autocast(features.device.type, enabled=False):
-            return head(features.float() if features.dtype in (torch.float16, torch.bfloat16) else features)
+        with outside_autocast(features):
+            return head(at_least_fp32(features))
 
     # -- logging -----------------------------------------------------------------------------------------------------
-
-    def _note_gradients(self, batch_idx: int, *_: Tensor) -> None:
-        self._differentiated = (self.current_epoch, batch_idx)
-
-    def _log_loss(self, loss: Tensor, batch_idx: int) -> None:
-        if self._differentiated == (self.current_epoch, batch_idx):
-            return  # an optimiser such as LBFGS asks again, with weights that it tries out
-        trainer = cast(Any, self.trainer)
-        if batch_idx == 0 and self._summed != self.current_epoch:
-            self._loss_of_steps, self._loss_of_epoch = LossSum(), LossSum()
-            self._summed = self.current_epoch
-        for losses in (self._loss_of_steps, self._loss_of_epoch):
-            losses.add(loss)
-        if not steps_after(trainer, batch_idx):
-            return  # loggers take nothing of a batch without a step
-        if (interval := trainer.log_every_n_steps) and (trainer.global_step + 1) % interval == 0:
-            self.log(STEP_LOSS, self._loss_of_steps.mean(), sync_dist=True)
-            self._loss_of_steps = LossSum()
 
     def _note_learning_rate(self, optimizer: Optimizer, *_: Any) -> None:
         self._lr = optimizer.param_groups[0]["lr"]
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's loss, and the learning rate of its last step."""
-        if self._loss_of_epoch.steps:
-            self.log(EPOCH_LOSS, self._loss_of_epoch.mean(), sync_dist=True)
+        self._loss_of_epoch.log(self)
         if self._lr is not None:  # no step has been taken where an epoch is left at once
             self.log("train/lr", float(self._lr))
         if self.trainer.is_last_batch:  # else something has stopped the run inside the epoch
@@ -276,7 +262,7 @@ class LTModule(LightningModule):
         if not self.trainer.sanity_checking:
             epochs = self.epochs_trained
             if self.trainer.state.fn == "fit":
-                check_logits(self, metrics.no_numbers)
+                check_logits(self, metrics.nan_or_inf)
                 epochs = epochs_so_far(self.trainer, self._max_epochs)
             self.log_dict({f"{split}/{name}": value for name, value in metrics.scalars().items()})
             self.evaluation[split] = {
@@ -321,7 +307,8 @@ class LTModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Note that there is something to train; a resumed run trains what its checkpoint did, by its schedule."""
-        self._trained, self._summed, self._differentiated = True, None, None
+        self._trained = True
+        self._loss_of_epoch.begin_run()
         train_again(self, self.trainer, self._unfrozen)
         # Lightning's callback sets it as an epoch begins, which one that is gone on with does not.
         self.trainer.accumulate_grad_batches = batches_per_step(self.trainer, self.current_epoch)
@@ -386,9 +373,7 @@ class LTModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record what was trained, and on what."""
         mark_unfinished_epoch(checkpoint)
-        if self._loss_of_epoch.steps:
-            # Of this process: the others need not be saving too, so they cannot be asked, and theirs are much the same.
-            checkpoint[_LOSS_SUMS] = [losses.state() for losses in (self._loss_of_steps, self._loss_of_epoch)]
+        self._loss_of_epoch.save(checkpoint)
         checkpoint[RECORD] = record_of(self, self._data())
         if trains := what_trains(self, self._trainer):
             checkpoint[RECORD][TRAINS] = trains
@@ -403,8 +388,7 @@ class LTModule(LightningModule):
         self.check_record(record, "The checkpoint")
         check_transform(record.get("transform", {}), self._data(), "the checkpoint's")
         self.epochs_trained = record.get("epochs", 0)
-        if _LOSS_SUMS in checkpoint:
-            self._loss_of_steps, self._loss_of_epoch = (LossSum(**state) for state in checkpoint[_LOSS_SUMS])
+        self._loss_of_epoch.load(checkpoint)
         self.past = loaded_past(checkpoint)
         self._unfrozen = record.get(TRAINS, [])
 

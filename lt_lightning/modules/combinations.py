@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head, LinearHead, LogitAdjustmentHead
 from lt_lightning.losses import Loss
-from lt_lightning.wording import is_ours
+from lt_lightning.packages import is_ours
 
 
 def check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) -> None:
@@ -35,8 +35,8 @@ def check_head_and_loss(head: Head, loss: Loss, allow_double_balancing: bool) ->
         )
     if loss.logit_scale > 1 and not head.normalized:
         raise UsageError(
-            f"{names} do not go together: the loss multiplies by its scale {loss.logit_scale:g}, which needs cosine "
-            f"logits that nothing has scaled before; use CosineHead with scale 1, or set the loss's scale to 1."
+            f"{names} do not go together: {type(loss).__name__} multiplies logits by {loss.logit_scale:g} and so needs "
+            f"plain cosines; give `model.head` CosineHead with `model.head.scale` 1, or set `model.loss.scale` to 1."
         )
     if isinstance(head, LogitAdjustmentHead) and head.tau > 0 and loss.one_vs_all:
         raise UsageError(

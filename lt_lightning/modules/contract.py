@@ -1,6 +1,5 @@
 """Whether heads, losses and backbones of one's own keep their side of the contract, asked before anything trains."""
 
-import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from copy import deepcopy
@@ -26,14 +25,10 @@ from lt_lightning.errors import (
 from lt_lightning.functional.checks import kind_of, type_of
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
-from lt_lightning.wording import is_ours
+from lt_lightning.packages import comes_from, is_ours
 
 Part = TypeVar("Part")
 
-_PASSING_ON = {"functools", "jsonargparse", "lightning", "lt_lightning", "torch"}
-"""Packages whose frames lie between a call and a part's own code."""
-_CALL_ERROR = re.compile(r"\(\) (takes|missing|got) |is not callable")
-"""What Python says of arguments that a call does not take; of a wrong value our own code makes other complaints."""
 _TYPES = {"in_features": "int", "class_counts": "list[int]"}
 """Of the arguments that heads and losses are made from."""
 
@@ -127,12 +122,13 @@ def _made(key: str, factory: Callable[..., Part], **arguments: Any) -> Part:
     """What a factory makes of arguments, which it is given in their order and not by their names."""
     check_makes(key, factory, nn.Module)
     takes = f"({', '.join(arguments)})"
-    _check_parameters(key, takes, _of_class(factory), list(arguments))
+    of_class = _of_class(factory)
+    _check_parameters(key, takes, of_class, list(arguments))
     try:
         with refusing_abstract_classes(), refusing_unbegun_modules(key, takes):
             made = factory(*arguments.values())
     except TypeError as error:
-        if not _by_the_call(error):
+        if _takes(of_class, *arguments.values()):
             raise
         raise UsageError(f"`{key}` is made from {takes}, in this order, but {error}.") from error
     check_begun(key, made, "num_classes", takes)
@@ -147,7 +143,7 @@ def _made(key: str, factory: Callable[..., Part], **arguments: Any) -> Part:
 
 def _of_class(factory: Callable[..., Any]) -> Callable[..., Any]:
     """A factory of jsonargparse, which takes anything, as one of the class that it makes; others as they are."""
-    if isinstance(factory, partial) and _package(getattr(factory.func, "__module__", None)) == "jsonargparse":
+    if isinstance(factory, partial) and comes_from(factory.func, "jsonargparse"):
         return partial(factory.args[-1], **factory.keywords)  # what comes before the class makes it
     return factory
 
@@ -232,9 +228,9 @@ def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str
         with torch.autocast("cpu", enabled=False):
             given = getattr(deepcopy(part).to(features.device).eval(), method)(*batch.values())
     except TypeError as error:
-        if _by_the_call(error):
-            raise UsageError(f"{name} is given ({', '.join(batch)}) by `{method}`, but {error}.") from error
-        return None
+        if _takes(getattr(part, method), *batch.values()):
+            return None
+        raise UsageError(f"{name} is given ({', '.join(batch)}) by `{method}`, but {error}.") from error
     except Exception:  # this is no batch of the data: training will show what is wrong, and where in the user's code
         return None
     if not isinstance(given, Tensor) or given.shape != shape or not given.is_floating_point():
@@ -250,17 +246,13 @@ def _check(part: Head | Loss, method: str, batch: dict[str, Tensor], wanted: str
     return given
 
 
-def _by_the_call(error: TypeError) -> bool:
-    """Whether the arguments did not suit, and nobody's own code was running."""
-    if not _CALL_ERROR.search(str(error)):
+def _takes(call: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether a call that has failed takes such arguments, so that its own code was running; yes if nobody knows."""
+    try:
+        whole = partial(call, *arguments)
+        signature(whole.func).bind(*whole.args, **whole.keywords)
+    except TypeError:
         return False
-    place = error.__traceback__
-    while place is not None:
-        if _package(place.tb_frame.f_globals.get("__name__")) not in _PASSING_ON:
-            return False
-        place = place.tb_next
+    except ValueError:  # a builtin whose signature is not known
+        return True
     return True
-
-
-def _package(module: str | None) -> str:
-    return (module or "").partition(".")[0]

@@ -35,22 +35,22 @@ def check_finite(module: LightningModule) -> None:
     )
 
 
-def has_no_numbers(logits: Tensor) -> Tensor:
-    """Whether some are NaN or infinite, without waiting for their device; a class may be ruled out by ``-inf``."""
+def has_nan_or_inf(logits: Tensor) -> Tensor:
+    """Whether a logit is NaN or ``inf``, without waiting for its device; ``-inf`` may rule a class out."""
     return (logits.isnan() | (logits == torch.inf)).any()
 
 
-def check_logits(module: LightningModule, no_numbers: Tensor | bool) -> None:
-    """End a run whose logits are no numbers, even if its weights are: every image would count as one of class 0.
+def check_logits(module: LightningModule, nan_or_inf: Tensor | bool) -> None:
+    """End a run whose logits are NaN or infinite, even if weights are not: all images would count as class 0.
 
     Args:
         module: That has been validated; waits for its device, and for the other processes.
-        no_numbers: Whether some logits of this process's validation images were none.
+        nan_or_inf: Whether this process's validation images had such logits.
 
     Raises:
         DivergedError: If some were, in any process.
     """
-    found = module.trainer.strategy.reduce(torch.as_tensor(no_numbers, device=module.device).float(), reduce_op="max")
+    found = module.trainer.strategy.reduce(torch.as_tensor(nan_or_inf, device=module.device).float(), reduce_op="max")
     if bool(found):
         check_finite(module)
         raise DivergedError(

@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lt_lightning.functional import GROUPS
+from lt_lightning.functional import GROUPS, class_accuracies, top_class
 from lt_lightning.heads import Head
 from lt_lightning.metrics import CalibrationError, GroupAccuracy, LogitsStatistics, weight_norms
-from lt_lightning.modules.divergence import has_no_numbers
+from lt_lightning.modules.divergence import has_nan_or_inf
 
 TOP_K = (3, 5)
-"""Beside the first class: what ELM's tables of large sets have, of which most others have the latter."""
+"""k of the top-k accuracies besides top-1: ELM's tables of large sets have 3 and 5, most papers only 5."""
 
 
 class Evaluation(nn.Module):
@@ -28,7 +28,7 @@ class Evaluation(nn.Module):
         self.accuracy = GroupAccuracy(class_counts, group_thresholds, TOP_K)
         self.logits_statistics = LogitsStatistics(class_counts, group_thresholds)
         self.calibration = CalibrationError(class_counts, group_thresholds)
-        self.no_numbers: Tensor | bool = False
+        self.nan_or_inf: Tensor | bool = False
         """Whether logits of this process were NaN or infinite."""
 
     def update(self, logits: Tensor, probabilities: Tensor, targets: Tensor) -> None:
@@ -39,10 +39,10 @@ class Evaluation(nn.Module):
             probabilities: What the loss makes of them, ``(N, K)``.
             targets: ``(N,)``, int64.
         """
-        self.no_numbers = self.no_numbers | has_no_numbers(logits)
+        self.nan_or_inf = self.nan_or_inf | has_nan_or_inf(logits)
         self.accuracy.update(logits, targets)
         self.logits_statistics.update(logits, targets)
-        self.calibration.update(probabilities, targets)
+        self.calibration.update(probabilities, targets, top_class(logits))
 
     def scalars(self) -> dict[str, Tensor]:
         """What is logged: accuracies and calibration error, over all processes."""
@@ -64,7 +64,7 @@ class Evaluation(nn.Module):
         per_class = {
             "correct": correct,
             "total": total,
-            "accuracy": self.accuracy.per_class(),
+            "accuracy": class_accuracies(correct, total),
             **self.logits_statistics.compute(),
         }
         # A head need not have a weight vector per class, and after all the training its own `to_linear` may fail.
@@ -94,7 +94,7 @@ class Evaluation(nn.Module):
         """Forget what was counted."""
         for metric in (self.accuracy, self.logits_statistics, self.calibration):
             metric.reset()
-        self.no_numbers = False
+        self.nan_or_inf = False
 
 
 def _plain(values: dict[str, Tensor]) -> dict[str, float]:

@@ -20,11 +20,11 @@ TRAINS = "trains"
 def check_finetuning(trainer: Trainer, scheduler: LRScheduler | ReduceLROnPlateau) -> None:
     """Refuse processes and schedules that do not see what is unfrozen later.
 
-    Of a callback of one's own nobody knows whether it unfreezes anything.
+    Whether a user's own callback unfreezes anything is unknown.
 
     Args:
         trainer: That is to train.
-        scheduler: Made to be looked at, for it is moved on, and its optimiser changed.
+        scheduler: A throwaway instance: it gets stepped, and its optimiser changed.
 
     Raises:
         UsageError: If a callback unfreezes a network, and there are several processes, or the schedule would fail
@@ -49,7 +49,7 @@ def check_finetuning(trainer: Trainer, scheduler: LRScheduler | ReduceLROnPlatea
             f"{name} unfreezes parts of a network during training, whose gradients {trainer.world_size} processes "
             f"would not share, so that their networks drift apart; leave it out, or give `trainer.devices` 1."
         )
-    if isinstance(scheduler, CosineLR | ReduceLROnPlateau):  # which leave a later group as it is, or take it along
+    if isinstance(scheduler, CosineLR | ReduceLROnPlateau):  # these ignore a later group, or take it along
         return
     if _fails_with_a_later_group(scheduler, callback, trainer.max_epochs):
         raise UsageError(
@@ -112,7 +112,7 @@ def _fails_with_a_later_group(scheduler: LRScheduler, callback: BackboneFinetuni
     optimizer = scheduler.optimizer
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the optimiser has taken no step
-        if not _takes_steps(scheduler, min(begins, ends)):  # by itself, which is not for here
+        if not _takes_steps(scheduler, min(begins, ends)):  # fails even without the extra group: not for this check
             return False
         optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(()))], "lr": optimizer.param_groups[0]["lr"]})
         return not _takes_steps(scheduler, ends - begins)

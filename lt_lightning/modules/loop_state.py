@@ -58,7 +58,7 @@ def comes_to(trainer: Trainer, epoch: int) -> bool:
 
 
 def _trained_of_epoch(trainer: Trainer) -> int:
-    """Batches of the current epoch that have been trained; of one that has not begun Lightning still has the last's."""
+    """Batches trained in this epoch; 0 before it starts, when Lightning's counter still holds the last epoch's."""
     loop = cast(Any, trainer.fit_loop)
     epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
     return int(batches.processed) if epochs.completed < epochs.started else 0

@@ -1,12 +1,16 @@
 """Saying of a checkpoint that does not fit a backbone which one it would fit."""
 
+import json
 import re
 from collections.abc import Sequence
 from math import isqrt
+from typing import Any
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone, TimmBackbone, TorchvisionBackbone
 from lt_lightning.backbones.identify import fitting_backbones
+from lt_lightning.checkpoints.leftovers import unexpected
+from lt_lightning.checkpoints.wording import explain_mismatch
 from lt_lightning.errors import UsageError
 
 # How transformers call what depends on the size of their images.
@@ -31,8 +35,7 @@ def mismatch_error(
         num_classes: Of the classifier that the file is to hold; ``None`` if it need not hold one.
         group: What stands before the options' names where they are typed.
     """
-    names = fitting_backbones(lambda candidate: _fits(source, candidate, num_classes), source.tensors)
-    advice = "it fits none of the backbones known here"
+    advice = "no built-in backbone fits it"
     if extra and num_classes is not None and not (found.missing or found.misshapen):
         advice += (
             f"; give one of your own that has these layers too, or the whole module to `lt_lightning.retrain`; if what "
@@ -46,12 +49,42 @@ def mismatch_error(
         )
     elif found.tensors:
         advice += f"; set `{group}allow_partial` to true to load what matches"
-    if names:
+    if (found.missing or found.misshapen) and (own := _own_of(source, backbone)):
+        advice = f"the checkpoint names its own backbone, {own}, which `compare` takes if given none; give that one"
+        if found.tensors and not _is_of_other_images(found):
+            advice += f", or set `{group}allow_partial` to true to load what matches"
+    elif names := fitting_names(source, num_classes):
         advice = f"it fits {' or '.join(_beside(name, backbone) for name in names)}"
     return UsageError(
         f"`checkpoint` {str(source.path)!r} does not fit `{group}backbone` {_describe(backbone)} "
-        f"({checkpoints.explain_mismatch(found, extra)}); {advice}."
+        f"({explain_mismatch(found, extra)}); {advice}."
     )
+
+
+def fitting_names(source: checkpoints.Checkpoint, num_classes: int | None = None) -> list[str]:
+    """The built-in backbones that a checkpoint holds the weights of.
+
+    Args:
+        source: The file.
+        num_classes: Of the classifier that it is to hold; ``None`` if it need not hold one.
+    """
+    return fitting_backbones(lambda candidate: _fits(source, candidate, num_classes), source.tensors)
+
+
+def _own_of(source: checkpoints.Checkpoint, given: Backbone) -> str:
+    """The backbone that a checkpoint of ours names, as one would make it; empty if it names none, or the given one."""
+    named = source.backbone or {}
+    name, settings = str(named.get("class_path", "")).rpartition(".")[2], dict(named.get("init_args") or {})
+    kept = {key: getattr(given, key) for key in settings if hasattr(given, key)}  # not all keep what they were given
+    same = _as_json({key: settings[key] for key in kept}) == _as_json(kept)
+    if not name or (name == type(given).__name__ and same):
+        return ""
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
+
+
+def _as_json(settings: dict[str, Any]) -> object:
+    """Settings as a file may hold them: of a tuple a list, of a path its text."""
+    return json.loads(json.dumps(settings, default=str))
 
 
 def _is_of_other_images(found: checkpoints.Match) -> bool:
@@ -90,7 +123,7 @@ def _fits(source: checkpoints.Checkpoint, backbone: Backbone, num_classes: int |
         classifier = checkpoints.find_classifier(found, backbone.num_features, num_classes, source.path)
     except UsageError:  # another mistake than the backbone, if no more than one layer is left over
         return len({key.rpartition(".")[0] for key in found.rest if key.startswith(found.prefix)}) < 2
-    return not checkpoints.unexpected(found, classifier)
+    return not unexpected(found, classifier)
 
 
 def _beside(name: str, given: Backbone) -> str:

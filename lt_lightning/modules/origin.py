@@ -5,7 +5,9 @@ from typing import Any, cast
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.checkpoints import distinct, head_record, trained_on, training_images
+from lt_lightning.checkpoints import training_images
+from lt_lightning.checkpoints.head_record import head_record
+from lt_lightning.checkpoints.past import distinct, trained_on
 from lt_lightning.errors import UsageError
 
 # Data and modules know each other by duck type alone; any LightningDataModule may stand here, or none.

@@ -5,7 +5,8 @@ from typing import Any
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
-from lt_lightning.checkpoints import PUBLISHED, RECORD, UNKNOWN, Entry, origins, past_of
+from lt_lightning.checkpoints import PUBLISHED, RECORD, UNKNOWN, Entry, origins
+from lt_lightning.checkpoints.past import past_of
 from lt_lightning.errors import UsageError
 
 

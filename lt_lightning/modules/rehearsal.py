@@ -11,12 +11,13 @@ from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules.retrain import RetrainModule
 from lt_lightning.modules.starting import check_kept, start_head
-from lt_lightning.wording import is_ours
+from lt_lightning.packages import is_ours
 
 Step = Callable[[Head, Loss, Tensor, Tensor], object]
 """Moves a head and a loss by a batch of features ``(B, D)`` and classes ``(B,)``."""
 
 _MOST_ROWS = 256  # of a batch; enough for a loss that wants many, little for 8,142 classes
+_MOST_NUMBERS = 2**24  # of the features that a head is made from: 64 MiB, a second at most
 
 
 def rehearse(
@@ -24,8 +25,11 @@ def rehearse(
 ) -> None:
     """Start copies of a head and a loss from a classifier, and let them take a step and predict.
 
-    What a head makes of the training images' features is left out. So is a part that refuses the features by a
-    ``ValueError`` or an ``assert``: it may look at their values, and the true ones may suit it.
+    A head that is made from features gets random ones of as many images as train, unless these would take much memory.
+    A part that refuses random features by a ``ValueError`` or an ``assert`` is passed over: it may look at their
+    values, and the true ones may suit it. So is a head that cannot be made from them, as where a matrix is singular,
+    unless its code names what there is not. What it makes of them takes as long as it will of the true ones: fewer
+    images would not be those that it counts on.
 
     Args:
         head: Left as it is.
@@ -48,12 +52,13 @@ def rehearse(
         head, loss = head.to(device), loss.to(device)
         if head.needs_features:
             start_head(head, loss, weight, bias)
-            return
-        with check_kept(head):
-            start_head(head, loss, weight, bias)
-        rows = min(rows, _MOST_ROWS)
-        features = torch.randn(rows, head.in_features).abs().to(device)
-        targets = (torch.arange(rows) % head.num_classes).to(device)
+            if not _made_from_features(head, device):
+                return
+        else:
+            with check_kept(head):
+                start_head(head, loss, weight, bias)
+        targets = (torch.arange(min(rows, _MOST_ROWS)) % head.num_classes).to(device)
+        features = _random_features(head, targets)
         try:
             if step is not None:
                 step(head, loss, features, targets)
@@ -63,6 +68,26 @@ def rehearse(
             raise
         except (AssertionError, ValueError):
             return
+
+
+def _random_features(head: Head, targets: Tensor) -> Tensor:
+    # As behind a ReLU: some are exactly 0. In place, as they may be many.
+    return torch.randn(len(targets), head.in_features).relu_().to(targets.device)
+
+
+def _made_from_features(head: Head, device: torch.device) -> bool:
+    """Make a head from random features of each class's images; whether that has worked."""
+    if sum(head.class_counts) * head.in_features > _MOST_NUMBERS:
+        return False
+    targets = torch.repeat_interleave(torch.tensor(head.class_counts)).to(device)
+    try:
+        with check_kept(head):
+            head.init_from_features(_random_features(head, targets), targets)
+    except (UsageError, AttributeError, NameError, TypeError):  # wrong whatever the features are
+        raise
+    except Exception:  # it looks at their values, and the true ones may suit it
+        return False
+    return True
 
 
 def rehearse_module(module: RetrainModule, rows: object, device: torch.device) -> None:

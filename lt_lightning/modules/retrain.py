@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
 from lt_lightning.checkpoints import RECORD
+from lt_lightning.checkpoints.class_order import class_order, unused_names
+from lt_lightning.checkpoints.leftovers import unexpected
 from lt_lightning.errors import UsageError, check_word
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
@@ -246,7 +248,7 @@ class RetrainModule(LTModule):
         classifier = checkpoints.find_classifier(
             found, self.backbone.num_features, len(self.class_counts), Path(self.checkpoint)
         )
-        extra = checkpoints.unexpected(found, classifier)
+        extra = unexpected(found, classifier)
         if extra and not self.allow_partial:
             raise mismatch_error(source, found, extra, self.backbone, len(self.class_counts), group)
         classifier = classifier.in_order(order)
@@ -275,10 +277,10 @@ class RetrainModule(LTModule):
         ours = getattr(self._data(), "class_names", None)
         if ours is None:
             return None
-        if unused := checkpoints.unused_names(source, ours, self.checkpoint_class_names):
+        if unused := unused_names(source, ours, self.checkpoint_class_names):
             _say(unused)
         theirs = checkpoints.names_of_rows(source, ours, self.checkpoint_class_names)
-        return None if theirs is None else checkpoints.class_order(theirs, ours, source.path)
+        return None if theirs is None else class_order(theirs, ours, source.path)
 
     def _check_source(self, source: checkpoints.Checkpoint, order: list[int] | None) -> None:
         """Hold what the checkpoint records of its data against the data at hand."""

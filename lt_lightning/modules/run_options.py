@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lt_lightning.errors import UsageError
 from lt_lightning.modules.loop_state import batches_per_step
+from lt_lightning.packages import comes_from
 
 _AT_LEAST_1 = ("accumulate_grad_batches", "check_val_every_n_epoch")
 """Options by which Lightning divides without having looked at them."""
@@ -150,7 +151,7 @@ def _check_loss_is_there(part: object, trainer: Trainer, where: str, name: str, 
 def _when_epochs_end(part: object, trainer: Trainer) -> str | None:
     """How to have a callback look at figures when an epoch has ended; ``None`` if it does."""
     if isinstance(part, ModelCheckpoint):
-        if not part._every_n_epochs:
+        if not part.every_n_epochs:
             return "have it save by `every_n_epochs`"
         option, chosen = "save_on_train_epoch_end", part._save_on_train_epoch_end
     elif isinstance(part, EarlyStopping):
@@ -164,5 +165,5 @@ def _when_epochs_end(part: object, trainer: Trainer) -> str | None:
 
 def _is_known(part: object) -> bool:
     """Whether all that a module, callback or data module may log, or validate on, is known here."""
-    home = type(part).__module__.startswith(("lightning.", "lt_lightning."))
+    home = comes_from(type(part), "lightning", "lt_lightning")
     return home and not isinstance(part, LambdaCallback | LearningRateMonitor)

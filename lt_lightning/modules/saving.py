@@ -15,7 +15,8 @@ from jsonargparse import ArgumentParser
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import Backbone
-from lt_lightning.checkpoints import RECORD, UNKNOWN, Entry, write_new
+from lt_lightning.checkpoints import RECORD, UNKNOWN, Entry
+from lt_lightning.checkpoints.writing import write_new
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.long_lists import allow_long_lists

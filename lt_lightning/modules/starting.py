@@ -12,7 +12,8 @@ from lt_lightning.devices.placement import device_of_modules
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
-from lt_lightning.wording import is_ours, one_line
+from lt_lightning.packages import is_ours
+from lt_lightning.wording import one_line
 
 
 def start_head(head: Head, loss: Loss, weight: Tensor, bias: Tensor | None) -> None:

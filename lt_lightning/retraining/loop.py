@@ -3,10 +3,14 @@
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from inspect import signature
+from typing import Any, cast
 
 import torch
+from torch.optim import LBFGS
 
 from lt_lightning.devices.clock import device_time
+from lt_lightning.errors import UsageError
 from lt_lightning.progress import Advance
 from lt_lightning.retraining.naming import naming
 from lt_lightning.retraining.own_parts import is_known, unshared
@@ -18,13 +22,13 @@ HEADS_PER_STACK = 16
 """On a CPU: 16 or 32 heads of 100 × 64 stay in its cache with their velocities; 64 in one stack took a fifth longer."""
 
 LOGITS_BYTES = 2**28
-"""On a CPU, too: logits of a stack's batch, of which some losses and heads take five times as much for a while."""
+"""On a CPU too, for the logits of a stack's batch; some losses and heads briefly need five times as much."""
 
 STACK_BYTES = 2**30
-"""Elsewhere: weights of a stack, or its logits of a batch. 16 heads of 8142 × 2048, all where they are small."""
+"""On other devices, for a stack's weights or its batch's logits: 16 heads of 8142 × 2048, or all small ones."""
 
 ROUND_BYTES = 2**32
-"""Weights of heads that train at the same time, 64 of 8142 × 2048; training takes twice as much in addition."""
+"""Weights of heads that train at the same time, 64 of 8142 × 2048; training needs twice as much on top."""
 
 
 class _Autograd:
@@ -34,21 +38,47 @@ class _Autograd:
         (self.run,) = self.runs = list(runs)
         run = self.run
         all_known = all(map(is_known, (run.head, run.loss, run.optimizer, run.scheduler)))
-        self._random_state = None if all_known else run.random_state  # which what is known never draws from
+        self._random_state = None if all_known else run.random_state  # built-in parts draw no random numbers
+        # LBFGS and SAM ask for a batch's loss, as often as they like; torch's others ask once, if at all.
+        optimizer = run.optimizer
+        of_torch = type(optimizer).__module__.startswith("torch.optim") and not isinstance(optimizer, LBFGS)
+        self._asks = not of_torch and "closure" in signature(optimizer.step).parameters
         run.head.train()
         run.loss.train()
 
     def step(self, features: torch.Tensor, targets: torch.Tensor) -> None:
+        with self._apart():
+            if self._asks:
+                self._step_that_asks(features, targets)
+            else:
+                self._backward(features, targets)
+                self.run.optimizer.step()
+            if self.run.head.project_every == "step":
+                self.run.head.project_()
+
+    def _step_that_asks(self, features: torch.Tensor, targets: torch.Tensor) -> None:
+        taken: list[torch.Tensor] = []
+
+        def closure() -> torch.Tensor:
+            taken.append(self._backward(features, targets))
+            return taken[-1]
+
+        cast(Any, self.run.optimizer).step(closure)  # its annotation knows floats alone
+        if not taken:
+            raise UsageError(
+                f"`optimizer` {type(self.run.optimizer).__name__} does not call the closure that its `step` is given, "
+                f"so it has no gradients; have it call the closure first, as torch's optimizers do."
+            )
+
+    @torch.enable_grad()
+    def _backward(self, features: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Loss of a batch, with new gradients."""
         run = self.run
         features, targets = (unshared(given, run.head, run.loss) for given in (features, targets))
-        with self._apart():
-            with torch.enable_grad():
-                loss = run.loss(run.head(features), targets, features)
-            run.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            run.optimizer.step()
-            if run.head.project_every == "step":
-                run.head.project_()
+        loss = run.loss(run.head(features), targets, features)
+        run.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        return cast(torch.Tensor, loss.detach())
 
     def end_epoch(self) -> None:
         with self._apart():
@@ -60,18 +90,18 @@ class _Autograd:
         self.run.head.eval()
         self.run.loss.eval()
         self.run.optimizer.zero_grad(set_to_none=True)
-        self.run.optimizer.state.clear()  # of all seeds' heads it would take as much as they do, or twice that
+        self.run.optimizer.state.clear()  # over all seeds it takes as much memory as the heads, or twice that
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
-        """Have an error name the method, and parts of one's own draw what they would draw if they trained alone."""
+        """Name the method in errors, and let a user's own parts draw as if they trained alone."""
         with naming(self.run.name), nullcontext() if self._random_state is None else self._random_state.drawn_from():
             yield
 
 
 _Kind = type[StackedSGD] | type[_Autograd]
 _Team = tuple[_Kind, list[HeadRun]]
-"""Heads that move together, and what will move them, which takes no memory before it is made."""
+"""Heads that train together, and the class that will train them, which takes memory only once made."""
 
 
 def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_step: Advance | None = None) -> None:
@@ -93,7 +123,7 @@ def train_heads(runs: Sequence[HeadRun], features: FeatureRows, on_step: Advance
 
 
 def try_step(run: HeadRun, features: torch.Tensor, targets: torch.Tensor) -> None:
-    """Move one head by a batch and end its epoch, by autograd, to see whether it can be moved.
+    """Train one head on a batch and end its epoch, by autograd, to see whether that works.
 
     Args:
         run: Head and loss are changed, as in training, and left in evaluation mode.

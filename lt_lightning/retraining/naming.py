@@ -9,7 +9,7 @@ from lt_lightning.errors import UsageError
 
 @contextmanager
 def naming(method: str) -> Iterator[None]:
-    """Have an error in a part of one's own say which method the part belongs to; its traceback stays what it is.
+    """Add to an error in a user's own part which method the part belongs to; its traceback stays as it is.
 
     Args:
         method: Its name; nothing is added for an empty one, nor to the sentence of a :class:`UsageError`.

@@ -1,12 +1,12 @@
-"""What parts of one's own may do and the package's never do: write into what others share, and draw random numbers."""
+"""What only a user's own parts do: write into tensors that others share, and draw random numbers."""
 
 from torch import Tensor, nn
 
-from lt_lightning.wording import is_ours
+from lt_lightning.packages import comes_from, is_ours
 
 
 def unshared(given: Tensor, *parts: nn.Module) -> Tensor:
-    """What a head and a loss may be given of a tensor that others get too: a copy, if one of them is one's own.
+    """A tensor that others get too, as a head and a loss may be given it: a copy if one of them is a user's own.
 
     Args:
         given: Features, logits or classes; some are mapped from a file for reading alone.
@@ -16,5 +16,5 @@ def unshared(given: Tensor, *parts: nn.Module) -> Tensor:
 
 
 def is_known(part: object) -> bool:
-    """Whether a part is this package's or torch's; of one's own nobody knows what it does."""
-    return type(part).__module__.partition(".")[0] in ("torch", "lt_lightning")
+    """Whether a part is this package's or torch's; what a user's own does is unknown."""
+    return comes_from(type(part), "torch", "lt_lightning")

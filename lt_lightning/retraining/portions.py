@@ -1,4 +1,4 @@
-"""What is too much for memory at once, taken a portion after the other."""
+"""Splitting what is too much for memory at once into portions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -10,9 +10,9 @@ def portions(entries: Iterable[T], nbytes: Callable[[T], int], most: int) -> Ite
     """Entries in their order, each time as many as take no more than ``most`` bytes, one at least.
 
     Args:
-        entries: Taken one ahead of what is given out.
+        entries: Read one ahead of what is yielded.
         nbytes: Size of one.
-        most: Of a portion.
+        most: Largest size of a portion.
     """
     found: list[T] = []
     size = 0

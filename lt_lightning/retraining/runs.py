@@ -32,8 +32,8 @@ class HeadRun:
         sampler: Order of images; runs that share one object share their batches.
         batch_size: Images per step.
         epochs: Length of training.
-        name: Of its method, for an error in a part of one's own.
-        random_state: What parts of one's own draw from in training, whoever trains beside them; ``None`` leaves them to
+        name: Of its method, for errors in a user's own parts.
+        random_state: What a user's own parts draw from, so that heads trained beside them change nothing; ``None`` for
             torch's own, which all share.
         seconds: Filled in by training: this head's share of the time that its batches took.
     """

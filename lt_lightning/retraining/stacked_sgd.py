@@ -17,7 +17,7 @@ def stack_key(run: HeadRun) -> Hashable | None:
     """What runs of one :class:`StackedSGD` have in common; ``None`` for a run that trains alone.
 
     A run that stacks has a head and a loss that are known, and plain SGD with momentum over what that head trains,
-    nothing frozen or freed. Its schedule leaves the momentum as it is, which a stack has but once.
+    nothing frozen or freed. Its schedule leaves the momentum as it is, of which a stack has only one.
     """
     head, optimizer = run.head, run.optimizer
     kind, slopes = stack_for(head), slopes_key(run.loss)
@@ -36,7 +36,7 @@ def stack_key(run: HeadRun) -> Hashable | None:
 
 
 def _may_move_momentum(scheduler: LRScheduler) -> bool:
-    """Whether a schedule, or one inside it, cycles the momentum against the learning rate; one's own may do so."""
+    """Whether a schedule, or one inside it, cycles the momentum against the learning rate; a user's own may."""
     if not is_known(scheduler):
         return True
     if isinstance(scheduler, SequentialLR | ChainedScheduler):

@@ -54,13 +54,27 @@ class EpochSampler(Sampler[int], ABC):
         """The global list of one epoch, shape ``(len(self),)``, the same in every process.
 
         Raises:
-            UsageError: If :meth:`draw` gives something else.
+            UsageError: If :meth:`draw` gives something else, or the first epoch has another length.
         """
         # Distinct streams for neighbouring seeds and epochs: (0, 1) must not equal (1, 0).
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch * 7_919 + 17) % 2**63)
-        asked = copy(self)  # looking ahead must not change the epoch of a run
+        self._check_length(epoch)
+        asked = self._in_epoch(epoch)
+        return asked._checked(asked.draw(generator))
+
+    def _in_epoch(self, epoch: int) -> "EpochSampler":
+        """A copy in another epoch: looking ahead must not change the epoch of a run."""
+        asked = copy(self)
         asked.epoch = epoch
-        return self._checked(asked.draw(generator))
+        return asked
+
+    def _check_length(self, epoch: int) -> None:
+        first, length = len(self._in_epoch(0)), len(self._in_epoch(epoch))
+        if length != first:
+            raise UsageError(
+                f"`data.sampler` {type(self).__name__} shows {first} images in epoch 0 and {length} in epoch {epoch}, "
+                f"but an epoch has as many steps as the first; have `__len__` give one number for all epochs."
+            )
 
     def _checked(self, drawn: object) -> Tensor:
         name = f"`draw` of `{type(self).__name__}`"
@@ -78,9 +92,15 @@ class EpochSampler(Sampler[int], ABC):
         self.epoch = epoch
 
     def set_epochs(self, epochs: int | None) -> None:
-        """Fill in the length of training, ``None`` where nobody knows it; a length that the user gave stays."""
+        """Fill in the length of training, ``None`` where it is unknown; a length that the user gave stays.
+
+        Raises:
+            UsageError: If an epoch has another length than the first.
+        """
         if self.epochs is None:
             self.epochs = epochs
+        for epoch in {1, epochs - 1} if epochs and epochs > 1 else ():  # the others as they are drawn
+            self._check_length(epoch)
 
     def __iter__(self) -> Iterator[int]:
         yield from self.indices(self.epoch).tolist()
@@ -95,7 +115,7 @@ class EpochSampler(Sampler[int], ABC):
 
 
 def make_sampler(factory: Callable[[Tensor, int], EpochSampler], targets: Tensor, seed: int) -> EpochSampler:
-    """Make a sampler, and see that it is whole.
+    """Make a sampler and check it.
 
     Args:
         factory: Makes it from ``(targets, seed)``.
@@ -110,6 +130,15 @@ def make_sampler(factory: Callable[[Tensor, int], EpochSampler], targets: Tensor
     if isinstance(made, EpochSampler):
         check_begun("data.sampler", made, "targets", "(targets, seed)")
     return made
+
+
+def targets_from_counts(class_counts: Sequence[int]) -> Tensor:
+    """Targets of a training set before its images are read, ``(N,)``, class by class: a sampler can be tried on them.
+
+    Args:
+        class_counts: Training images per class, length K.
+    """
+    return torch.repeat_interleave(torch.tensor(class_counts, dtype=torch.int64))
 
 
 def places_in_class(classes: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from lt_lightning.samplers.base import ClassIndex, EpochSampler, places_in_class
 
 
 class InstanceSampler(EpochSampler):
-    """Every image once, in random order: classes appear as often as they are."""
+    """Every image once, in random order, so classes keep their proportions."""
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """One random permutation."""

@@ -18,7 +18,7 @@ class ProgressiveSampler(MultinomialSampler):
     Args:
         targets: Class of each training image, shape ``(N,)``.
         seed: Seed of the draws.
-        epochs: Epochs until classes are balanced, for good; ``None`` takes the trainer's ``max_epochs``.
+        epochs: Epochs until classes are balanced, and stay so; ``None`` takes the trainer's ``max_epochs``.
 
     Raises:
         UsageError: If ``epochs`` is below 1, or neither it nor the trainer says where training ends.

@@ -11,6 +11,23 @@ from lt_lightning.errors import UsageError, check_at_least_1
 from lt_lightning.samplers.base import EpochSampler
 
 
+def check_shared(batch_size: int, world_size: int) -> None:
+    """Refuse batches that processes cannot share evenly.
+
+    Args:
+        batch_size: Images per step, over all processes.
+        world_size: Number of processes.
+
+    Raises:
+        UsageError: If ``world_size`` does not divide ``batch_size``.
+    """
+    if batch_size % world_size:
+        raise UsageError(
+            f"`batch_size` counts the images of a step over all processes and must be a multiple of their number, "
+            f"but got {batch_size} for {world_size} processes."
+        )
+
+
 class ShardedBatchSampler(Sampler[list[int]]):
     """Global batches of one list, each split over the processes.
 
@@ -44,11 +61,7 @@ class ShardedBatchSampler(Sampler[list[int]]):
             raise UsageError(f"`sampler` must be an EpochSampler, but got a {type(sampler).__name__}.")
         _check_rank(rank, world_size)
         check_at_least_1(batch_size=batch_size)
-        if batch_size % world_size:
-            raise UsageError(
-                f"`batch_size` counts the images of a step over all processes and must be a multiple of their number, "
-                f"but got {batch_size} for {world_size} processes."
-            )
+        check_shared(batch_size, world_size)
         if len(sampler) < world_size:
             raise UsageError(f"{len(sampler)} training images cannot be shared by {world_size} processes; use fewer.")
         self.sampler = sampler
@@ -95,7 +108,7 @@ class EvalBatchSampler(Sampler[list[int]]):
 
     def __init__(self, num_samples: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         _check_rank(rank, world_size)
-        check_at_least_1(eval_batch_size=batch_size)
+        check_at_least_1(batch_size=batch_size)
         if num_samples < world_size:
             raise UsageError(f"{num_samples} images cannot be evaluated by {world_size} processes; use fewer.")
         self.num_samples = num_samples

@@ -1,6 +1,7 @@
 """Residuals of the learning property after training."""
 
 import json
+from threading import Lock
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from lt_lightning.errors import UsageError
 from lt_lightning.functional import class_balanced_weights
 from lt_lightning.functional.learning_property import gradient_sides, relative_residual
 from lt_lightning.heads import Head
-from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.losses import CrossEntropyLoss, EqualizationLossV2
+from lt_lightning.samplers import ClassBalancedSampler, ProgressiveSampler
 from tests.gradients import logit_gradients
 
 
@@ -63,6 +65,18 @@ def test_a_converged_classifier_is_at_rest(trainer, digits, stage2_module):
     residual = callback.diagnostics["learning_property"]["residual"]
     assert max(map(abs, residual)) < 0.05
     assert not module.backbone.training
+
+
+@pytest.mark.parametrize("sampler", [ClassBalancedSampler, ProgressiveSampler])
+def test_nothing_is_measured_where_the_sampler_balances_classes(tmp_path, trainer, digits, stage2_module, sampler):
+    """Each image once, a converged classifier would be far from rest."""
+    data = digits(crop_padding=0, sampler=sampler)
+    callbacks = [LearningProperty(), ResultsWriter(print_table=False)]
+    run = trainer(logger=CSVLogger(tmp_path, name="", version=""), callbacks=callbacks)
+    with pytest.warns(UserWarning, match=r"`data\.sampler` shows classes in other proportions .* nothing is measured"):
+        run.fit(stage2_module(data), datamodule=data)
+    found = json.loads((tmp_path / "results.json").read_text())["diagnostics"]
+    assert found == {"learning_property": None}
 
 
 class Divided(Head):
@@ -240,6 +254,117 @@ def test_what_cannot_be_measured_is_refused(trainer, digits, stage1_module):
     data = digits()
     with pytest.raises(UsageError, match="needs a loss of each sample, which `OfTheBatch` has not"):
         trainer(callbacks=[LearningProperty()]).fit(stage1_module(data, loss=OfTheBatch), datamodule=data)
+
+
+class Locked(CrossEntropyLoss):
+    """Holds what nothing copies."""
+
+    def __init__(self, class_counts):
+        super().__init__(class_counts)
+        self.lock = Lock()
+
+
+class Remembering(CrossEntropyLoss):
+    """Keeps the last loss with its graph, which torch does not copy."""
+
+    def forward(self, logits, targets, features=None):
+        self.last = super().forward(logits, targets, features)
+        return self.last
+
+
+class RememberingInTraining(CrossEntropyLoss):
+    """Keeps it nowhere but there."""
+
+    def forward(self, logits, targets, features=None):
+        loss = super().forward(logits, targets, features)
+        if self.training:
+            self.last = loss
+        return loss
+
+
+class RememberingFeatures(CrossEntropyLoss):
+    """Keeps what hangs on the features alone."""
+
+    def forward(self, logits, targets, features=None):
+        self.size = features.square().mean()
+        return super().forward(logits, targets, features)
+
+
+NO_LEAF = "Only Tensors created explicitly"
+
+
+@pytest.mark.parametrize(
+    ("loss", "why"),
+    [
+        (Locked, r"cannot pickle '_thread\.lock' object"),
+        (Remembering, NO_LEAF),
+        (RememberingInTraining, NO_LEAF),
+        (RememberingFeatures, NO_LEAF),
+    ],
+)
+def test_a_loss_that_cannot_be_copied_is_refused_before_training(trainer, digits, stage1_module, loss, why):
+    data = digits()
+    module = stage1_module(data, loss=loss)
+    with pytest.raises(UsageError, match=rf"copies of the loss, but `{loss.__name__}` cannot be copied \({why}"):
+        trainer(callbacks=[LearningProperty()]).fit(module, datamodule=data)
+    assert module.trainer.global_step == 0
+
+
+class RememberingLate(RememberingInTraining):
+    """Keeps it from the second batch on, and draws in training."""
+
+    batches = 0
+
+    def forward(self, logits, targets, features=None):
+        loss = super().forward(logits, targets, features)
+        if self.training:
+            torch.rand(1)
+            if self.batches == 0:
+                del self.last
+            self.batches += 1
+        return loss
+
+
+def test_a_loss_that_cannot_be_copied_after_training_costs_no_results(tmp_path, trainer, digits, stage1_module):
+    data, callbacks = digits(), [LearningProperty(), ResultsWriter(print_table=False)]
+    run = trainer(logger=CSVLogger(tmp_path, name="", version=""), callbacks=callbacks)
+    with pytest.warns(
+        UserWarning, match=r"`RememberingLate` cannot be copied \(Only .* callback out\. Nothing is measured\."
+    ):
+        run.fit(stage1_module(data, loss=RememberingLate), datamodule=data)
+    found = json.loads((tmp_path / "results.json").read_text())["diagnostics"]
+    assert found == {"learning_property": None}
+
+
+def test_trying_a_loss_draws_nothing_and_leaves_it_to_training_to_refuse(trainer, digits, stage1_module):
+    class Wanting(RememberingLate):
+        def forward(self, logits, targets, features=None):
+            loss = super().forward(logits, targets, features)
+            if self.training and len(logits) < 3:
+                raise RuntimeError("too few")
+            return loss
+
+    data = digits()
+    module, run = stage1_module(data, loss=Wanting), trainer()
+    run.datamodule = data
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    LearningProperty().setup(run, module, "fit")
+    assert torch.equal(torch.rand(1), expected)
+    assert module.loss.batches == 0
+
+
+def test_a_loss_is_measured_as_training_leaves_it(trainer, digits, stage1_module):
+    """It sums up gradients, by whose ratio it weighs them."""
+    data, callback = digits(), LearningProperty()
+    module = stage1_module(data, loss=EqualizationLossV2, optimizer=lambda p: torch.optim.SGD(p, lr=0.1))
+    trainer(callbacks=[callback]).fit(module, datamodule=data)
+    logits, targets = training_logits(module, data)
+    logits.requires_grad_()
+    module.loss(logits, targets).backward()
+    expected = relative_residual(gradient_sides(len(targets) * logits.grad, torch.float64))
+    assert callback.diagnostics["learning_property"]["residual"] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-5)
 
 
 def test_a_fast_dev_run_measures_nothing(here, trainer, digits, stage1_module):

@@ -14,7 +14,7 @@ from lt_lightning.callbacks import PredictionsWriter
 from lt_lightning.callbacks.predictions import _WRITERS, Share, _in_order, _likeliest
 from lt_lightning.data.predict_folder import NO_TARGET, UNREADABLE
 from lt_lightning.errors import UsageError
-from lt_lightning.losses import ClassBalancedLoss
+from lt_lightning.losses import ClassBalancedLoss, LogisticLoss
 
 
 def rows_of(path):
@@ -65,6 +65,30 @@ def test_probabilities_are_the_losss(tmp_path, trainer, digits, stage1_module):
     assert min(sums) > 1.5  # one sigmoid per class, not a softmax
 
 
+@pytest.mark.parametrize("flip_average", [False, True])
+def test_classes_are_those_of_test_where_probabilities_are_equal(
+    tmp_path, trainer, digits, stage1_module, flip_average
+):
+    """Sigmoids of large logits are 1 in fp32, those of low ones 0."""
+    data = digits()
+    module = stage1_module(data, loss=LogisticLoss, flip_average=flip_average)
+    with torch.no_grad():
+        module.head.weight.mul_(1e6)
+    run = trainer(logger=logger(tmp_path), callbacks=[PredictionsWriter(10)])
+    run.test(module, datamodule=data, verbose=False)
+    run.predict(module, datamodule=data)
+    rows = rows_of(tmp_path / "predictions.csv")
+    assert sum(row["probability_1"] == row["probability_2"] == "1" for row in rows) > 100
+    assert sum(row["probability_9"] == row["probability_10"] == "0" for row in rows) > 100
+    correct = torch.tensor([int(row["target"]) for row in rows if row["index_1"] == row["target"]])
+    assert correct.bincount(minlength=10).tolist() == module.evaluation["test"]["per_class"]["correct"]
+    pixels, _ = data.split("test").__getitems__(list(range(500)))
+    with torch.no_grad():
+        logits = module.eval().averaged(data.to_input(pixels, training=False, generator=None))
+    order = logits.sort(dim=1, descending=True, stable=True).indices
+    assert [[int(row[f"index_{rank}"]) for rank in range(1, 11)] for row in rows] == order.tolist()
+
+
 def test_parquet_holds_the_same(tmp_path, trainer, digits, stage1_module):
     parquet = pytest.importorskip("pyarrow.parquet")
     data = digits()
@@ -97,7 +121,7 @@ def test_a_named_file_is_written_once(tmp_path, trainer, digits, stage1_module, 
     before = place.read_bytes()
     run = trainer(callbacks=[PredictionsWriter(output=str(place))])
     monkeypatch.setattr(module, "predict_step", lambda *_: pytest.fail("found out too late"))
-    with pytest.raises(UsageError, match=r"`output` '.*mine.csv' exists, and no file is written over"):
+    with pytest.raises(UsageError, match=r"`output` '.*mine.csv' already exists and will not be overwritten"):
         run.predict(module, datamodule=data)
     assert place.read_bytes() == before
 
@@ -177,10 +201,8 @@ def share(positions, targets):
 def test_the_likeliest_are_the_first_of_a_stable_sort(classes, levels):
     """Also among equals, and where there are more of these than find room."""
     drawn = torch.randint(levels, (64, classes), generator=torch.Generator().manual_seed(0)).float() / levels
-    values, order = drawn.sort(dim=1, descending=True, stable=True)
-    found = _likeliest(drawn, 5)
-    assert torch.equal(found[0], values[:, :5])
-    assert torch.equal(found[1], order[:, :5])
+    order = drawn.sort(dim=1, descending=True, stable=True).indices
+    assert torch.equal(_likeliest(drawn, 5), order[:, :5])
 
 
 def test_the_likeliest_are_found_without_a_sort_of_all_classes():
@@ -232,7 +254,8 @@ def test_images_left_out_are_counted_and_named(
 def test_no_readable_image_is_an_error(tmp_path, trainer, digits, stage1_module, monkeypatch):
     data = digits()
     module = stage1_module(data)
-    nothing = {"probabilities": torch.ones(500, 10), "targets": torch.full((500,), UNREADABLE)}
+    values = dict.fromkeys(("logits", "probabilities"), torch.ones(500, 10))
+    nothing = {**values, "targets": torch.full((500,), UNREADABLE)}
     monkeypatch.setattr(module, "predict_step", lambda *_: nothing)
     with pytest.raises(UsageError, match="None of the 500 images can be read"):
         trainer(logger=logger(tmp_path), callbacks=[PredictionsWriter()]).predict(module, datamodule=data)

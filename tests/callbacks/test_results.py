@@ -56,7 +56,8 @@ def test_the_record_of_training_then_testing(tmp_path, trainer, digits, stage1_m
     assert (record["channels_last"], record["compile"], record["tf32"]) == (False, "none", True)
     printed = capsys.readouterr().out
     assert printed.count("LinearHead") == 1
-    assert "val, " in printed
+    assert "validation accuracy, last epoch" in printed
+    assert f"written to {tmp_path}/results.json" in printed.replace("\n", "")
 
     (tmp_path / "config.yaml").write_text("a: 1\n")
     run.test(module, datamodule=data, verbose=False)
@@ -77,7 +78,7 @@ def test_the_record_of_training_then_testing(tmp_path, trainer, digits, stage1_m
     assert record["diagnostics"] == {}
     assert set(record["seconds"]) == {"first_step", "first_epoch", "fit", "test"}
     assert record["data"]["sizes"] == {"train": 276, "val": 200, "test": 500}
-    assert "test, " in capsys.readouterr().out
+    assert "test accuracy " in capsys.readouterr().out
 
 
 def test_validation_alone_leaves_a_record_and_prints_nothing_if_told(tmp_path, trainer, digits, stage1_module, capsys):

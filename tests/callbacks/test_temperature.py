@@ -75,6 +75,21 @@ def test_a_number_is_taken_as_it_is(trainer, digits, stage1_module):
     assert (scaling.used, module.temperature) == (2.5, 1)
 
 
+def test_the_order_of_classes_stays(tmp_path, trainer, digits, stage1_module):
+    """Also where the probabilities of several become 0."""
+    data, orders = digits(), []
+    module = stage1_module(data)
+    for temperature in (1.0, 1e-4):
+        place = tmp_path / f"{temperature}.csv"
+        callbacks = [TemperatureScaling(temperature), PredictionsWriter(10, output=str(place))]
+        trainer(callbacks=callbacks).predict(module, datamodule=data, return_predictions=False)
+        with place.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        orders.append([[row[f"index_{rank}"] for rank in range(1, 11)] for row in rows])
+    assert sum(row["probability_8"] == row["probability_9"] == "0" for row in rows) > 100
+    assert orders[0] == orders[1]
+
+
 def test_an_interrupted_prediction_leaves_none(trainer, digits, stage1_module):
     class Interrupted(Callback):
         def on_predict_batch_end(self, *_):

@@ -199,6 +199,34 @@ def test_a_sampler_that_lacks_methods_is_said_to(sampler):
         data.setup("fit")
 
 
+class PerImage(EpochSampler):
+    """Has something of each image, and more of them to show in each epoch."""
+
+    rebalances = True
+
+    def __init__(self, targets, seed=0):
+        super().__init__(targets, seed)
+        if len(self.targets) != sum(DigitsLT().class_counts):
+            raise ValueError(f"nothing of {len(self.targets)} images")
+
+    def __len__(self):
+        return 100 + self.epoch
+
+    def draw(self, generator):
+        return torch.randperm(len(self.targets), generator=generator)[: len(self)]
+
+
+def test_a_sampler_is_asked_whether_it_rebalances_with_as_many_targets_as_images():
+    assert DigitsLT(sampler=PerImage).rebalances
+
+
+def test_epochs_of_several_lengths_are_refused_before_anything_trains(trainer, digits, stage1_module):
+    data, targets = digits(sampler=PerImage), Targets()
+    with pytest.raises(UsageError, match="PerImage shows 100 images in epoch 0 and 101 in epoch 1, but an epoch has"):
+        trainer(max_epochs=2, callbacks=[targets]).fit(stage1_module(data), datamodule=data)
+    assert targets.seen == []
+
+
 class Targets(Callback):
     """Notes the classes of each training batch."""
 

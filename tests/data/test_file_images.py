@@ -56,7 +56,7 @@ def test_an_unreadable_image_is_named(tmp_path, content):
     path = tmp_path / "broken.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"The image .*broken\.png cannot be read \(.*\); replace it, take it off"):
+    with pytest.raises(UsageError, match=r"The image .*broken\.png cannot be read \(.*\); replace it, remove it"):
         read_rgb(path)
 
 

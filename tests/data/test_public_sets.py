@@ -53,7 +53,7 @@ def test_another_layout_is_one_sentence_with_what_was_found(tmp_path, parquet_ro
     with pytest.raises(
         UsageError,
         match=r"\(found notes\.txt, test-00000-of-00001\.parquet\); give the folder of its train-\*\.parquet and "
-        r"test-\*\.parquet files .* torchvision's cifar-10-batches-py, or let `download=True` fetch it",
+        r"test-\*\.parquet files .* torchvision's cifar-10-batches-py, or let `--data.download true` fetch it",
     ):
         CIFAR10LT(root=str(tmp_path)).prepare_data()
 

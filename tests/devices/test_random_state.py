@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 import torch
 
-from lt_lightning.devices.random_state import RandomState
+from lt_lightning.devices.random_state import RandomState, seeded
 
 DEVICES = [
     "cpu",
@@ -39,6 +39,24 @@ def test_others_draw_what_they_would_have_drawn_even_after_an_error(device):
                 raise KeyError
         found.append([torch.rand(2).tolist(), torch.rand(2, device=device).tolist()])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_torchs_own_numbers_follow_from_a_seed_meanwhile(device):
+    def numbers():
+        return [torch.rand(2).tolist(), torch.rand(2, device=device).tolist()]
+
+    found = []
+    torch.manual_seed(5)
+    for seed in (3, 4, 3):
+        with seeded(seed, torch.device(device)):
+            found.append(numbers())
+    after = numbers()
+    assert found[0] == found[2] != found[1]
+    torch.manual_seed(3)
+    assert found[0] == numbers()
+    torch.manual_seed(5)
+    assert after == numbers()
 
 
 def test_it_begins_as_torch_does_with_that_seed():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lt_lightning.errors import UsageError
-from lt_lightning.losses import LDAMLoss
+from lt_lightning.losses import LDAMLoss, LogisticLoss
 from lt_lightning.metrics import CalibrationError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
@@ -68,6 +68,14 @@ def test_probabilities_of_the_loss_carry_its_scale() -> None:
     assert metrics[1] > metrics[0] + 0.1  # nearly one-hot probabilities at an accuracy of 0.42
 
 
+def test_the_class_predicted_may_be_told() -> None:
+    """Sigmoids of 20 and of 30 are both 1 in fp32."""
+    metric, logits, targets = CalibrationError([9, 9, 9]), torch.tensor([[20.0, 30.0, -5.0]]), torch.tensor([1])
+    metric.update(LogisticLoss([9, 9, 9]).probabilities(logits), targets, logits.argmax(dim=1))
+    assert metric.compute()["all"].item() == pytest.approx(0, abs=1e-6)
+    assert metric.reliability()["accuracy"][-1] == 1
+
+
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(UsageError, match="`num_bins` must be at least 1, but got 0"):
         CalibrationError([5, 3], num_bins=0)
@@ -75,6 +83,9 @@ def test_bad_arguments_are_refused() -> None:
         CalibrationError([5, 3], (9, 3))
     with pytest.raises(UsageError, match=r"`probabilities` must have shape \(N, 2\), but got \(4, 3\)"):
         CalibrationError([5, 3]).update(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))
+    targets = torch.zeros(4, dtype=torch.int64)
+    with pytest.raises(UsageError, match=r"`predicted` must hold the class of each of 4 samples, .* but got \(3,\)"):
+        CalibrationError([5, 3]).update(torch.zeros(4, 2), targets, targets[:3])
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 from public_metrics import COUNTS, METRICS, Feed, Make
+from torch import Tensor
 from torchmetrics import Metric
 
 from lt_lightning import metrics
 from lt_lightning.errors import UsageError
-from lt_lightning.metrics import CalibrationError, GroupAccuracy, LogitsStatistics
+from lt_lightning.metrics import CalibrationError, GroupAccuracy, LearningPropertyResidual, LogitsStatistics
 
 K, N = len(COUNTS), 90
 LOGITS = torch.randn(N, K, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -93,6 +94,48 @@ def test_state_survives_a_checkpoint(make: Make, feed: Feed) -> None:
     other.load_state_dict(metric.state_dict())
     for name, state in metric.metric_state.items():
         assert torch.equal(state, other.metric_state[name])
+
+
+class Twins:
+    """A process like this one, as a group of both would show it; notes of which group it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, state: Tensor, group: str) -> list[Tensor]:
+        self.asked.append(group)
+        return [state, state]
+
+
+@each
+@pytest.mark.parametrize("sync", [True, False])
+def test_options_of_torchmetrics_decide_what_is_gathered(make: Make, feed: Feed, sync: bool) -> None:
+    twins, alone = Twins(), fed(make, feed, slice(None))
+    metric = make(
+        K, sync_on_compute=sync, dist_sync_fn=twins, process_group="both", distributed_available_fn=lambda: True
+    )
+    feed(metric, LOGITS, TARGETS)
+    metric.compute()
+    assert set(twins.asked) == ({"both"} if sync else set())
+    twins.asked.clear()
+    times = 2 if sync else 1
+    if isinstance(metric, GroupAccuracy):
+        torch.testing.assert_close(metric.counts(), tuple(times * counted for counted in alone.counts()))
+        torch.testing.assert_close(metric.per_class(), alone.per_class(), equal_nan=True)
+    elif isinstance(metric, CalibrationError):
+        assert metric.reliability()["images"].sum() == times * N
+    elif isinstance(metric, LearningPropertyResidual):
+        pull = torch.arange(1.0, K + 1)
+        torch.testing.assert_close(metric.with_decay(times * pull), alone.with_decay(pull))
+    else:  # they say nothing but by `compute`
+        return
+    assert set(twins.asked) == ({"both"} if sync else set())
+
+
+@each
+def test_other_options_are_refused(make: Make, feed: Feed) -> None:
+    with pytest.raises(ValueError, match="Unexpected keyword arguments: `sync_on_computing`"):
+        make(K, sync_on_computing=False)
 
 
 @with_targets

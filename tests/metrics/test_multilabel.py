@@ -49,7 +49,7 @@ def test_equals_scikit_learn_class_by_class_and_image_by_image(n: int, k: int, s
 def test_five_classes_are_predicted_unless_told() -> None:
     scores, labels = torch.arange(8.0).unsqueeze(0), torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1]])
     assert multilabel_scores(scores, labels)["image_balanced_accuracy"].item() == 1.0
-    assert multilabel_scores(scores, labels, top=1)["image_balanced_accuracy"].item() == pytest.approx(0.6)
+    assert multilabel_scores(scores, labels, top_k=1)["image_balanced_accuracy"].item() == pytest.approx(0.6)
 
 
 def test_without_images_nothing_can_be_averaged() -> None:
@@ -61,7 +61,7 @@ def test_bad_input_is_refused() -> None:
     scores = torch.zeros(3, 4)
     with pytest.raises(UsageError, match=r"must both be \(N, K\), but got \(3, 4\) and \(3,\)"):
         multilabel_scores(scores, torch.zeros(3), 2)
-    with pytest.raises(UsageError, match="`top` must lie in 1 to 4, the number of classes, but got 5"):
+    with pytest.raises(UsageError, match="`top_k` must lie in 1 to 4, the number of classes, but got 5"):
         multilabel_scores(scores, torch.zeros(3, 4))
     with pytest.raises(UsageError, match="`labels` must hold 0 and 1 alone"):
         multilabel_scores(scores, torch.full((3, 4), 0.5), 2)

@@ -182,7 +182,7 @@ def test_double_balancing_is_refused_unless_wanted(trainer, digits, stage1_modul
         (
             LinearHead,
             LDAMLoss,
-            "LinearHead and `model.loss` LDAMLoss do not go together: .* scale 30, which needs cosine",
+            "LinearHead and `model.loss` LDAMLoss do not go together: LDAMLoss .* by 30 and so needs plain cosines",
         ),
     ],
 )

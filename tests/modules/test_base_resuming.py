@@ -1,6 +1,7 @@
 """Resuming, for both stages."""
 
 from math import cos, pi
+from typing import ClassVar
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from short_runs import sgd
 
+from lt_lightning.backbones import SmallCNN
 from lt_lightning.errors import UsageError
+from lt_lightning.heads import LinearHead
 from lt_lightning.modules import RepresentationModule
 
 
@@ -70,6 +73,74 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path, trainer, digits, 
     weights = resumed.state_dict()
     assert all(torch.equal(weights[key], tensor) for key, tensor in whole.state_dict().items())
     assert str(resumed.evaluation) == str(whole.evaluation)
+
+
+class Dropping(LinearHead):
+    def forward(self, features):
+        return super().forward(torch.dropout(features, 0.5, self.training))
+
+
+@pytest.mark.parametrize("step", [7, 10])  # in the middle of epoch 1, and between epochs
+def test_a_resumed_run_draws_in_dropout_what_the_uninterrupted_one_drew(
+    tmp_path, trainer, digits, stage1_module, step, monkeypatch
+):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+    options, when = {"enable_checkpointing": True, "max_epochs": 3}, {"every_n_train_steps": 1}
+    whole, resumed = (stage1_module(digits(), head=Dropping, optimizer=sgd) for _ in range(2))
+    trainer(callbacks=[keep(tmp_path, **when)], **options).fit(whole, datamodule=digits())
+    run = trainer(callbacks=[keep(tmp_path / "again", **when)], **options)
+    run.fit(resumed, datamodule=digits(), ckpt_path=tmp_path / f"step={step}.ckpt")
+    assert all(torch.equal(resumed.state_dict()[key], tensor) for key, tensor in whole.state_dict().items())
+
+
+class Noting(LinearHead):
+    """Keeps a number that each step draws."""
+
+    drawn: ClassVar[list[float]] = []
+
+    def forward(self, features):
+        if self.training:
+            self.drawn.append(float(torch.rand(())))
+        return super().forward(features)
+
+
+@pytest.fixture
+def drawn_by(trainer, digits, stage1_module, monkeypatch):
+    """What the steps of two epochs draw in a process of a run with a seed."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+
+    def train(rank=0):
+        class Process(RepresentationModule):
+            global_rank = rank
+
+        monkeypatch.setattr(Noting, "drawn", [])
+        data = digits()
+        module = Process(data.class_counts, SmallCNN(8), head=Noting, optimizer=sgd)
+        trainer(max_epochs=2).fit(module, datamodule=data)
+        return Noting.drawn
+
+    return train
+
+
+def test_each_batch_of_each_epoch_and_process_draws_for_itself(drawn_by):
+    first, second = drawn_by(), drawn_by(rank=1)
+    assert len({*first, *second}) == 20
+    assert drawn_by() == first
+
+
+def test_a_run_without_a_seed_draws_what_torch_draws(drawn_by, monkeypatch):
+    monkeypatch.delenv("PL_GLOBAL_SEED")
+    assert not set(drawn_by()) & set(drawn_by())
+
+
+def test_others_numbers_are_none_of_a_steps(drawn_by):
+    """Such as a sampler's that shuffles by torch's own, alike in each process."""
+    states = []
+    for rank in (0, 1):
+        torch.manual_seed(3)
+        drawn_by(rank)
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
 
 
 class Rates(Callback):

@@ -1,7 +1,7 @@
 """Heads, losses and backbones of one's own that break the contract are refused before anything trains."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -78,6 +78,12 @@ class TwoArguments(Loss):
         return F.cross_entropy(logits, targets)
 
 
+class TwoDecorated(Loss):
+    @torch.autocast("cpu", enabled=False)
+    def forward(self, logits, targets):
+        return F.cross_entropy(logits, targets)
+
+
 class Detached(Loss):
     def forward(self, logits, targets, features=None):
         return F.cross_entropy(logits.detach(), targets)
@@ -113,6 +119,7 @@ BROKEN_LOSSES = [
         TwoArguments,
         r"`model.loss` TwoArguments is given \(logits, targets, features\) by `forward`, but .* 4 were given",
     ),
+    (TwoDecorated, r"`model.loss` TwoDecorated is given .* by `forward`, but .* 4 were given"),
     (Detached, "`model.loss` Detached gives a value without a gradient, so nothing could be trained"),
     (NoArguments, r"`model.loss` is made from \(class_counts\), in this order, but .* 2 were given"),
 ]
@@ -398,6 +405,16 @@ class Loose(Mine):
         super().__init__(d, counts)
 
 
+class Strong(Mine):
+    def __init__(self, in_features, class_counts, strength):
+        super().__init__(in_features, class_counts)
+
+
+@wraps(Strong)
+def strong(in_features, class_counts):
+    return Strong(in_features, class_counts, 2.0)
+
+
 class Factory:
     def __call__(self, width: float, counts: Any) -> Head:
         return Mine(int(width), counts)
@@ -411,6 +428,7 @@ class Factory:
         Loose,
         partial(Loose, tau=2.0),
         Factory(),
+        strong,  # whose signature is that of the class
         lambda d, counts: Mine(d, counts),
         lambda in_features, num_classes: Mine(in_features, num_classes),  # handed on as they are
         LWSHead,

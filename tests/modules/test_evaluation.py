@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lt_lightning.heads import LinearHead
+from lt_lightning.losses import LogisticLoss
 from lt_lightning.metrics import CalibrationError, GroupAccuracy
 from lt_lightning.modules.evaluation import Evaluation
 
@@ -26,6 +27,7 @@ def test_the_record_is_that_of_its_metrics():
     assert record["accuracy"] == {name: value.item() for name, value in accuracy.compute().items()}
     assert record["calibration"]["ece"]["few"] == calibration.compute()["few"].item()
     assert sum(record["per_class"]["total"]) == 40
+    assert record["per_class"]["accuracy"] == accuracy.per_class().tolist()
     assert record["group_sizes"] == {"many": 1, "medium": 1, "few": 1}
     assert record["per_class"]["weight_norm"] == pytest.approx(head.weight.norm(dim=1).tolist())
     assert set(record["logits"]["logits_magnitude"]) >= {"many", "medium", "few"}
@@ -41,6 +43,15 @@ def test_groups_are_as_large_as_their_classes_with_images():
     record = found.record(LinearHead(4, [50, 9, 8, 2]))
     assert record["group_sizes"] == {"many": 1, "medium": 1, "few": 0}
     assert record["classes_without_images"] == 2
+
+
+def test_the_same_class_is_predicted_for_accuracy_and_calibration():
+    """Also where sigmoids of several large logits are 1 in fp32."""
+    found, logits, targets = Evaluation(COUNTS, THRESHOLDS), torch.tensor([[20.0, 30.0, -5.0]]), torch.tensor([1])
+    found.update(logits, LogisticLoss(COUNTS).probabilities(logits), targets)
+    scalars = found.scalars()
+    assert scalars["micro"] == 1
+    assert scalars["ece"].item() == pytest.approx(0, abs=1e-6)
 
 
 def test_it_starts_anew():

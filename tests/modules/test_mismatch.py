@@ -1,5 +1,6 @@
 """The error for a checkpoint of another backbone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 import torchvision
 
 from lt_lightning import checkpoints
-from lt_lightning.backbones import ResNet20, ResNet32, TimmBackbone, TorchvisionBackbone
+from lt_lightning.backbones import Backbone, ResNet20, ResNet32, SmallCNN, TimmBackbone, TorchvisionBackbone
 from lt_lightning.checkpoints import Checkpoint
+from lt_lightning.checkpoints.leftovers import unexpected
 from lt_lightning.modules.mismatch import mismatch_error
 
 
@@ -27,6 +29,48 @@ def test_the_backbone_that_would_fit_is_named(classes, group, message):
         raise mismatch_error(source, found, checkpoints.deeper_layers(found), ResNet20(), classes, group)
 
 
+def test_a_backbone_that_the_checkpoint_names_is_said():
+    named = {"class_path": "lt_lightning.backbones.SmallCNN", "init_args": {"num_features": 8, "in_channels": 1}}
+    source = Checkpoint(Path("last.ckpt"), SmallCNN(8).state_dict(), "made", backbone=named)
+    said = str(mismatch_error(source, checkpoints.match(source, SmallCNN(4)), [], SmallCNN(4), 10, ""))
+    assert said.endswith(
+        "; the checkpoint names its own backbone, SmallCNN(num_features=8, in_channels=1), which `compare` takes if "
+        "given none; give that one, or set `allow_partial` to true to load what matches."
+    )
+    given = ResNet20()
+    source = replace(
+        source, tensors=ResNet20().state_dict(), backbone={"class_path": "lt_lightning.backbones.ResNet20"}
+    )
+    given.register_buffer("more", torch.zeros(1))  # the class has changed since
+    said = str(mismatch_error(source, checkpoints.match(source, given), [], given, 10, ""))
+    assert "names its own" not in said
+
+
+class Wide(Backbone):
+    """Its settings are no plain words or numbers."""
+
+    def __init__(self, widths=(4, 8), root=None):
+        super().__init__()
+        self.widths, self.root, self.num_features = widths, root, widths[-1]
+        self.layer = torch.nn.Linear(*widths)
+
+    def forward(self, images):
+        return self.layer(images)
+
+
+def test_the_backbone_that_was_given_is_not_advised():
+    def said(**settings):
+        named = {"class_path": "mine.Wide", "init_args": settings}
+        source = Checkpoint(Path("last.ckpt"), {"layer.weight": torch.zeros(8, 5)}, "made", backbone=named)
+        given = Wide((4, 8), Path("here"))
+        return str(mismatch_error(source, checkpoints.match(source, given), [], given, 10))
+
+    assert "names its own" not in said(widths=[4, 8], root="here")
+    assert said(widths=[5, 8], root=None).endswith(
+        "names its own backbone, Wide(widths=[5, 8], root=None), which `compare` takes if given none; give that one."
+    )
+
+
 def test_where_nothing_matches_no_part_is_offered():
     timm = pytest.importorskip("timm")
     with torch.device("meta"):
@@ -37,16 +81,14 @@ def test_where_nothing_matches_no_part_is_offered():
     assert said.startswith(
         "`checkpoint` 'other.pth' does not fit `backbone` TimmBackbone(name=\"vit_small_patch16_224\")"
     )
-    assert said.endswith("it fits none of the backbones known here.")
+    assert said.endswith("; no built-in backbone fits it.")
 
 
 def test_of_a_network_that_nobody_knows_a_part_may_be_enough():
     source = Checkpoint(Path("other.pth"), {"conv1.weight": torch.zeros(16, 3, 3, 3)}, "made")
     found = checkpoints.match(source, ResNet20())
     error = mismatch_error(source, found, [], ResNet20(), None, "")
-    assert str(error).endswith(
-        "it fits none of the backbones known here; set `allow_partial` to true to load what matches."
-    )
+    assert str(error).endswith("; no built-in backbone fits it; set `allow_partial` to true to load what matches.")
 
 
 def test_of_layers_before_the_classifier_it_is_said_what_takes_them_too():
@@ -54,11 +96,11 @@ def test_of_layers_before_the_classifier_it_is_said_what_takes_them_too():
     tensors |= {"neck.weight": torch.zeros(64, 64), "fc.weight": torch.zeros(10, 64)}
     source = Checkpoint(Path("other.pth"), tensors, "made")
     found = checkpoints.match(source, ResNet20())
-    extra = checkpoints.unexpected(found, checkpoints.find_classifier(found, 64, 10, source.path))
+    extra = unexpected(found, checkpoints.find_classifier(found, 64, 10, source.path))
     said = str(mismatch_error(source, found, extra, ResNet20(), 10, ""))
     assert said.endswith(
-        "1 unexpected: 'neck.weight'); it fits none of the backbones known here; give one of your own that has these "
-        "layers too, or the whole module to `lt_lightning.retrain`; if what the classifier gets does not pass through "
+        "1 unexpected: 'neck.weight'); no built-in backbone fits it; give one of your own that has these layers "
+        "too, or the whole module to `lt_lightning.retrain`; if what the classifier gets does not pass through "
         "them and they add nothing to the logits, set `allow_partial` to true to leave them aside."
     )
 

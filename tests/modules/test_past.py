@@ -8,7 +8,8 @@ from torch import nn
 
 from lt_lightning import checkpoints
 from lt_lightning.backbones import SmallCNN
-from lt_lightning.checkpoints import PUBLISHED, RECORD, UNKNOWN, trained_on
+from lt_lightning.checkpoints import PUBLISHED, RECORD, UNKNOWN
+from lt_lightning.checkpoints.past import trained_on
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.main import main

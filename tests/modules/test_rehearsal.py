@@ -5,10 +5,10 @@ import torch
 from torch.nn import functional as F
 
 from lt_lightning.backbones import SmallCNN
-from lt_lightning.heads import LinearHead
+from lt_lightning.heads import LinearHead, NCMHead
 from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.modules import RetrainModule
-from lt_lightning.modules.rehearsal import rehearse_module
+from lt_lightning.modules.rehearsal import rehearse, rehearse_module
 
 CPU = torch.device("cpu")
 
@@ -45,6 +45,30 @@ class Counting(LinearHead):
         return super().forward(features)
 
 
+class Dead(NCMHead):
+    """Counts on features that are 0."""
+
+    def init_from_features(self, features, targets):
+        super().init_from_features(features * (1 / int((features == 0).sum())), targets)
+
+
+class Near(NCMHead):
+    """Counts on what random features do not have."""
+
+    def init_from_features(self, features, targets):
+        super().init_from_features(features, targets + (features.norm(dim=1) < 0).nonzero()[0])
+
+
+class Refusing(NCMHead):
+    def init_from_features(self, features, targets):
+        raise type("Refused", (Exception,), {})
+
+
+class Mistyped(NCMHead):
+    def init_from_features(self, features, targets):
+        super().init_from_features(features.no_such_thing, targets)
+
+
 def module(kind=RetrainModule, **parts):
     return kind([5, 3, 2], "stage 1", SmallCNN(8), **parts)
 
@@ -70,6 +94,28 @@ def test_probabilities_that_fail_are_shown_too():
 def test_a_head_that_refuses_the_classifier_that_stands_for_stage_1s_is_not_judged():
     rehearse_module(module(head=Unbiased), 32, CPU)
     assert Unbiased.asked
+
+
+def rehearsed(head):
+    """Whether a head got as far as a step."""
+    steps = []
+    parts = head(8, [5, 3, 2]), CrossEntropyLoss([5, 3, 2])
+    rehearse(*parts, torch.ones(3, 8), None, 32, lambda *given: steps.append(given), CPU)
+    return len(steps) == 1
+
+
+def test_random_features_have_zeros_as_those_behind_a_relu():
+    assert rehearsed(Dead)
+
+
+@pytest.mark.parametrize("head", [Near, Refusing])
+def test_a_head_that_cannot_be_made_from_random_features_is_passed_over(head):
+    assert not rehearsed(head)
+
+
+def test_code_that_is_wrong_for_all_features_is_shown():
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        rehearsed(Mistyped)
 
 
 @pytest.mark.parametrize(("rows", "seen"), [(32, 32), (1000, 256), (None, 64), ("many", 64)])

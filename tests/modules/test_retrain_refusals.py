@@ -46,8 +46,8 @@ def save_plain(path, backbone, classes=10):
         (
             lambda: SmallCNN(8, in_channels=3),
             lambda: SmallCNN(8),
-            r"`model.backbone` SmallCNN \(17 of 18 backbone tensors match; 1 of another shape: .*; it fits none of the "
-            r"backbones known here; set `model.allow_partial` to true to load what matches\.$",
+            r"`model.backbone` SmallCNN \(17 of 18 backbone tensors match; 1 of another shape: .*; no built-in "
+            r"backbone fits it; set `model.allow_partial` to true to load what matches\.$",
         ),
     ],
 )

@@ -101,7 +101,7 @@ def test_bad_arguments_and_files_that_exist_are_refused(parts, stage1, tmp_path)
             tmp_path / "x.ckpt", str(stage1), backbone, head, loss, data, arguments={"backbone": "NoBackbone"}
         )
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(UsageError, match=r"`output` '.*last.ckpt' exists"):
+    with pytest.raises(UsageError, match=r"`output` '.*last.ckpt' already exists"):
         save_retrained(stage1, str(stage1), backbone, head, loss, data)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lt_lightning.devices.random_state import RandomState
+from lt_lightning.errors import UsageError
 from lt_lightning.heads import CosineHead, DisAlignHead, LinearHead, LWSHead, MaxNormHead
 from lt_lightning.losses import (
     BalancedSoftmaxLoss,
@@ -280,6 +281,76 @@ class Shaken(torch.optim.SGD):
         super().step(closure)
         for parameter in self.param_groups[0]["params"]:
             parameter.data.add_(torch.randn_like(parameter), alpha=1e-3)
+
+
+class Sharp(torch.optim.SGD):
+    """Sharpness-aware minimisation: a step by the gradient that is found a little way uphill."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        if closure is None:
+            return super().step()
+        loss = closure()
+        parameters = self.param_groups[0]["params"]
+        uphill = [0.1 * parameter.grad.sign() for parameter in parameters]
+        for parameter, move in zip(parameters, uphill, strict=True):
+            parameter.add_(move)
+        closure()
+        for parameter, move in zip(parameters, uphill, strict=True):
+            parameter.sub_(move)
+        super().step()
+        return loss
+
+
+class Careless(torch.optim.SGD):
+    """Takes a step by gradients that nobody has asked for."""
+
+    def step(self, closure=None):
+        return super().step()
+
+
+def assert_as_by_hand(made, reference):
+    """Hold a trained head against one that is given the same batches and closures that take the loss of each."""
+    train_heads([made], Rows())
+    rows = Rows()
+
+    @torch.enable_grad()
+    def backward(indices, epoch):
+        features, targets = rows.take(indices, epoch)
+        loss = reference.loss(reference.head(features), targets, features)
+        reference.optimizer.zero_grad()
+        loss.backward()
+        return loss.detach()
+
+    for epoch in range(reference.epochs):
+        for indices in reference.sampler.indices(epoch).split(reference.batch_size):
+            reference.optimizer.step(partial(backward, indices, epoch))
+        reference.scheduler.step()
+    for one, other in zip(made.head.parameters(), reference.head.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def limited_memory(parameters, lr, weight_decay):
+    return torch.optim.LBFGS(parameters, lr=lr, max_iter=4)
+
+
+@pytest.mark.parametrize("optimizer", [Sharp, limited_memory])
+@pytest.mark.parametrize("loss", [CrossEntropyLoss, Reversing])
+def test_an_optimizer_may_ask_for_a_batchs_loss_several_times(optimizer, loss):
+    made, reference, plain = (
+        run(LinearHead, loss, InstanceSampler(Rows().targets), optimizer=kind)
+        for kind in (optimizer, optimizer, partial(torch.optim.SGD, momentum=0.0))
+    )
+    assert stack_key(made) is None
+    assert_as_by_hand(made, reference)
+    train_heads([plain], Rows())
+    assert not torch.allclose(made.head.weight, plain.head.weight)
+
+
+def test_an_optimizer_that_asks_for_no_loss_is_refused():
+    careless = run(LinearHead, CrossEntropyLoss, InstanceSampler(Rows().targets), optimizer=Careless)
+    with pytest.raises(UsageError, match="`optimizer` Careless does not call the closure"):
+        train_heads([careless], Rows())
 
 
 DRAWING = {

@@ -3,7 +3,7 @@
 import pytest
 
 from lt_lightning.errors import UsageError
-from lt_lightning.retraining import naming
+from lt_lightning.retraining.naming import naming
 
 
 @pytest.mark.parametrize(("error", "named"), [(ValueError("mine"), True), (UsageError("a sentence"), False)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lt_lightning.retraining import portions
+from lt_lightning.retraining.portions import portions
 
 
 @pytest.mark.parametrize(

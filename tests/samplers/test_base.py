@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import ClassBalancedSampler, EpochSampler, InstanceSampler, ShardedBatchSampler
-from lt_lightning.samplers.base import ClassIndex, make_sampler, places_in_class
+from lt_lightning.samplers.base import ClassIndex, make_sampler, places_in_class, targets_from_counts
 
 
 class Backwards(EpochSampler):
@@ -59,6 +59,30 @@ def test_draw_knows_the_epoch_that_is_asked_for():
     sampler.set_epoch(1)
     assert list(sampler) == [0, 3, 2, 1]
     assert sampler.indices(0).tolist() == [3, 2, 1, 0]
+
+
+class Growing(EpochSampler):
+    def __len__(self):
+        return min(2 + self.epoch, 4)
+
+    def draw(self, generator):
+        return torch.randperm(len(self), generator=generator)
+
+
+def test_a_length_that_changes_with_the_epoch_is_refused_as_soon_as_epochs_are_known():
+    sampler = Growing([0, 1, 1, 1])
+    sampler.set_epochs(1)
+    assert len(sampler.indices(0)) == 2
+    sentence = r"^`data.sampler` Growing shows 2 images in epoch 0 and 3 in epoch 1, .* one number for all epochs\.$"
+    with pytest.raises(UsageError, match=sentence):
+        sampler.set_epochs(3)
+    sampler.set_epoch(1)
+    with pytest.raises(UsageError, match=sentence):
+        list(ShardedBatchSampler(sampler, 2))
+
+
+def test_targets_from_counts_are_as_many_of_each_class():
+    assert targets_from_counts([2, 1, 3]).tolist() == [0, 0, 1, 2, 2, 2]
 
 
 def test_length_of_training_is_filled_in_once():

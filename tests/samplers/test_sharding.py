@@ -54,5 +54,5 @@ def test_errors_name_argument_and_value():
             ShardedBatchSampler(sampler, 2, rank, world_size)
         with pytest.raises(UsageError, match=sentence):
             EvalBatchSampler(3, 2, rank, world_size)
-    with pytest.raises(UsageError, match="`eval_batch_size` must be at least 1, but got 0"):
+    with pytest.raises(UsageError, match="`batch_size` must be at least 1, but got 0"):
         EvalBatchSampler(3, 0)

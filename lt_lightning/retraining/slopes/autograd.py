@@ -1,4 +1,4 @@
-"""Losses whose gradient at a sample looks at that sample alone: the samples of all heads as one batch."""
+"""Losses whose gradient at a sample depends on that sample alone: the samples of all heads as one batch."""
 
 from collections.abc import Hashable
 
@@ -39,7 +39,7 @@ _LOSSES = (
 
 
 class AutogradSlopes(Slopes):
-    """Equal losses without state, that are means of each sample's own: one call of the loss itself on N·H rows.
+    """Equal losses without state that are means over samples: one call of the loss itself on N·H rows.
 
     The (weighted) mean over the rows of all heads is the mean of the H losses, whose targets are the same.
     """
@@ -54,7 +54,7 @@ class AutogradSlopes(Slopes):
         number, heads, classes = logits.shape
         loss = self.losses[0]
         sizes = None
-        if isinstance(loss, InfluenceBalancedLoss):  # which sees no more of features than the sum of their sizes
+        if isinstance(loss, InfluenceBalancedLoss):  # uses only the L1 norm of the features
             sizes = by_head(features.abs().sum(dim=1), heads).unsqueeze(1)
         with torch.enable_grad():
             rows = logits.detach().view(number * heads, classes).requires_grad_()

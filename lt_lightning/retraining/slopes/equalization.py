@@ -1,4 +1,4 @@
-"""Equalization loss v2, with the sums of gradients of each head's own."""
+"""Equalization loss v2, with each head's own sums of gradients."""
 
 from collections.abc import Hashable, Sequence
 

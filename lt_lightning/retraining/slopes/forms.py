@@ -92,7 +92,7 @@ _FORMS: dict[type[Loss], Callable[..., Description | None]] = {
     BalancedSoftmaxLoss: _logit_adjusted,
     ClassBalancedLoss: _class_balanced,
     LDAMLoss: _ldam,
-    GeneralizedReweightLoss: lambda _: {},  # its class weights are said above
+    GeneralizedReweightLoss: lambda _: {},  # its class weights are set above
     LabelAwareSmoothingLoss: lambda loss: {"smoothing": loss.smoothing},
     VectorScalingLoss: lambda loss: {"scale": loss.factors, "offset": loss.shifts},
 }

@@ -1,4 +1,4 @@
-"""LGL-INR, whose means are over the samples of a batch, apart for each head."""
+"""LGL-INR, whose means are over the samples of a batch, separately for each head."""
 
 from collections.abc import Hashable, Sequence
 

@@ -11,12 +11,12 @@ from lt_lightning.retraining.slopes.forms import SoftmaxForm, softmax_form
 
 
 class SoftmaxSlopes(Slopes):
-    """Losses of one formula with constants of each head's own: see :class:`SoftmaxForm`."""
+    """Losses of one formula with each head's own constants: see :class:`SoftmaxForm`."""
 
     def __init__(self, losses: Sequence[Loss], like: Tensor) -> None:
         super().__init__(losses, like)
         form = SoftmaxForm.stack([form for form in map(softmax_form, losses) if form is not None])
-        # Parts that say nothing are left out of every step.
+        # Parts that change nothing are left out of every step.
         self.scale = _unless(form.scale, 1.0, like)
         self.offset = _unless(form.offset, 0.0, like)
         self.margin = _unless(form.margin, 0.0, like)

@@ -18,7 +18,7 @@ class AffineStack(HeadStack):
     def __init__(self, heads: Sequence[Head], momentum: float) -> None:
         super().__init__(heads, momentum)
         weight, bias = self.values
-        self.rows, self.biases = weight.flatten(0, 1).t(), bias.flatten()  # views, as all that changes does so in place
+        self.rows, self.biases = weight.flatten(0, 1).t(), bias.flatten()  # views: all changes are in place
         self.row_velocities = self.velocities[0].flatten(0, 1)
         self.radii = {at_step: self._radii(at_step) for at_step in (True, False)}
 

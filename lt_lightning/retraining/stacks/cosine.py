@@ -34,7 +34,7 @@ class CosineStack(HeadStack):
         logits = inputs @ (weight * factors).flatten(0, 1).t()
 
         def pull(slopes: Tensor, share: float) -> None:
-            # By the weights of length s; what of it lies along them moves their length alone.
+            # By the weights of length s; its part along them changes only their length.
             gradient = (slopes.flatten(1).t() @ inputs).view(weight.shape)
             along = (gradient * weight).sum(dim=2, keepdim=True)
             if self.learnt:

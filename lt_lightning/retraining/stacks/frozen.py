@@ -16,7 +16,7 @@ class FrozenLogits:
     def __init__(self, stack: HeadStack) -> None:
         weight, bias = stack.stacked("weight"), stack.stacked("bias")
         if bool((weight == weight[:1]).all()) and bool((bias == bias[:1]).all()):
-            weight, bias = weight[:1].clone(), bias[:1].clone()  # else all of them stay
+            weight, bias = weight[:1].clone(), bias[:1].clone()  # a view would keep all of them
         self.weight, self.bias = weight.flatten(0, 1).t(), bias.flatten()
         self.shape = bias.shape
 

@@ -1,6 +1,7 @@
 """Every kind of slopes equals autograd, head by head; which losses share one."""
 
 from functools import partial
+from inspect import isabstract
 
 import pytest
 import torch
@@ -119,6 +120,6 @@ def test_softmax_losses_share_whatever_their_constants_and_others_only_with_equa
     assert slopes_key(FocalLoss(COUNTS, gamma=1.0)) != slopes_key(FocalLoss(COUNTS, gamma=2.0))
 
 
-@pytest.mark.parametrize("name", sorted(set(losses.__all__) - {"Loss"}))
+@pytest.mark.parametrize("name", sorted(name for name in losses.__all__ if not isabstract(getattr(losses, name))))
 def test_no_loss_of_this_package_trains_heads_one_by_one(name):
     assert slopes_key(getattr(losses, name)(COUNTS)) is not None
