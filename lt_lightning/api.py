@@ -1,9 +1,11 @@
 """A better last layer for a module that you have, in one call."""
 
 import operator
+import sys
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.checkpoints import UnfitHeadError, to_linear
-from lt_lightning.comparing.checks import said_of_memory
+from lt_lightning.comparing.checks import Memory, memory_of
 from lt_lightning.comparing.evaluation import accuracies, count_correct
-from lt_lightning.comparing.grid import Point, points
+from lt_lightning.comparing.grid import Grid, Point, points, read_grid, same_setting
 from lt_lightning.comparing.methods import Method, built_in_methods, find_methods
 from lt_lightning.comparing.outcome import TriedPoint
-from lt_lightning.comparing.selection import choose
+from lt_lightning.comparing.selection import Meaning, choose
 from lt_lightning.comparing.settings import SettingsParser, about
 from lt_lightning.comparing.training import Stage1, Trained, train
 from lt_lightning.devices.modes import usual_modes
@@ -29,6 +31,7 @@ from lt_lightning.foreign.replacing import bias_of, with_last_linear
 from lt_lightning.foreign.running import copied
 from lt_lightning.functional import GROUPS
 from lt_lightning.heads import Head, LinearHead
+from lt_lightning.losses import Loss
 
 _FIGURES = ("all", *GROUPS, "micro")
 _OF_TRAINING = ("epochs", "batch_size")
@@ -71,7 +74,8 @@ def retrain(
     val_loader: Iterable[Any] | None = None,
     *,
     test_loader: Iterable[Any] | None = None,
-    method: str = "lort",
+    method: str | type[Head] | type[Loss] = "lort",
+    grid: Mapping[str, Any] | None = None,
     classifier: str | None = None,
     group_thresholds: tuple[int, int] = (20, 100),
     seed: int = 0,
@@ -89,10 +93,14 @@ def retrain(
         train_loader: Batches (images, targets) of all training images, in any order: a ``DataLoader``, or anything
             else that can be gone through more than once.
         val_loader: The same of images that the model has not been trained on, by which settings are chosen from
-            the default grid of ``lt-lightning compare``: the best mean accuracy over classes. Figures on the same
-            images would flatter the choice, so give others as ``test_loader``.
+            ``grid``: the best mean accuracy over classes. Figures on the same images would flatter the choice, so give
+            others as ``test_loader``.
         test_loader: The same of other images, for figures; nothing is selected on them.
-        method: As :func:`find_methods` takes it: ``lort``, ``crt``, ``tau_norm``, a YAML file, ….
+        method: As :func:`find_methods` takes it: ``lort``, ``crt``, ``tau_norm``, a YAML file, …; or the class of a
+            head or a loss, in the place of its import path. One with arguments of its own that have no defaults needs a
+            YAML file.
+        grid: Values by key, of which all combinations are tried: ``lr``, ``weight_decay``, ``momentum``, or an argument
+            of the method's loss or head. By default that of ``lt-lightning compare``.
         classifier: Name of the layer, such as ``fc``; found by a batch if not given.
         group_thresholds: ``(low, high)``: more than ``high`` training images is "many", fewer than ``low`` "few".
         seed: Of first weights, of the order of images, and of what parts of one's own draw.
@@ -112,10 +120,12 @@ def retrain(
     """
     started = time.perf_counter()
     seed = _checked_seed(seed)
-    _check(model, method, group_thresholds)
+    _check(model, group_thresholds)
+    method = _named(method)
     if val_loader is not None and val_loader is train_loader:
         raise UsageError("`val_loader` is `train_loader`; give images that the model has not been trained on.")
-    settings = {key: _plain_number(value) for key, value in settings.items()}
+    checked = _checked_grid(grid, val_loader)
+    settings = {key: _plain(value) for key, value in settings.items()}
     # The module runs as its caller would run it, but a copy that is made in inference mode could not be trained.
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         images = first_images(train_loader)
@@ -123,7 +133,7 @@ def retrain(
         name, layer = _last_linear(probe, images, classifier)
         parser = SettingsParser()
         with usual_modes():
-            wanted = _settings(method, settings, layer, parser, val_loader is not None)
+            wanted = _settings(method, settings, checked, layer, parser)
         features, counts = training_features(probe, name, layer, train_loader, progress)
         held_out, chosen_by = (
             None if loader is None else features_of(probe, name, layer, loader, argument, progress)
@@ -146,8 +156,7 @@ def retrain(
         before, after = (figures(_kept(one, layer.weight, counts), held_out) for one in (layer, better))
         if (earlier := figures(head_before, chosen_by)) is not None:
             assert chosen_by is not None
-            if said := said_of_memory(head_before, chosen_by, features, device):
-                warnings.warn(f"`val_loader`: {said}", stacklevel=2)
+            _warn_of_memory(memory_of(head_before, chosen_by, features, device))
             _warn_if_worse(method, earlier, figures(trained.head, chosen_by), "val_loader")
         else:
             _warn_if_worse(method, before, after, "test_loader")
@@ -168,13 +177,40 @@ def retrain(
     )
 
 
-def _check(model: object, method: object, thresholds: tuple[int, ...]) -> None:
+def _check(model: object, thresholds: tuple[int, ...]) -> None:
     """Refuse what would only fail when everything has been computed."""
     if not isinstance(model, nn.Module):
         raise UsageError(f"`model` must be an nn.Module, but got {type(model).__name__}.")
-    if not isinstance(method, str):
-        raise UsageError(f"`method` must be the name of one method, but got {method!r}.")
     check_thresholds("group_thresholds", thresholds)
+
+
+def _named(method: object) -> str:
+    """A method by its name; a class by its import path, which settings are made from."""
+    if isinstance(method, str):
+        return method
+    if not isinstance(method, type):
+        raise UsageError(
+            f"`method` must be the name of one method, or the class of a head or a loss, but got {method!r}."
+        )
+    path = f"{method.__module__}.{method.__qualname__}"
+    if getattr(sys.modules.get(method.__module__), method.__qualname__, None) is not method:
+        raise UsageError(
+            f"`method` is a class that cannot be imported as {path!r}; define it outside of functions and other "
+            f"classes, and give the one that has this name now."
+        )
+    return path
+
+
+def _checked_grid(grid: Any, val_loader: object) -> Grid | None:
+    """What settings are chosen from, an empty one for the default; ``None`` where nothing is chosen."""
+    if grid is not None and not isinstance(grid, Mapping):
+        raise UsageError(f"`grid` must be values by key, such as {{'lr': [1e-3, 1e-2]}}, but got {grid!r}.")
+    if grid and val_loader is None:
+        raise UsageError(
+            "`grid` is given without `val_loader`, the images that choose among its settings; give them, or each "
+            "setting by its name."
+        )
+    return None if val_loader is None else read_grid(_plain(grid or {}))
 
 
 def _checked_seed(seed: Any) -> int:
@@ -187,9 +223,17 @@ def _checked_seed(seed: Any) -> int:
     return number
 
 
-def _plain_number(value: Any) -> Any:
-    """Python's own number in the place of one of numpy's or torch's, which settings do not take."""
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+def _plain(value: Any) -> Any:
+    """Python's own numbers and lists in the place of numpy's and torch's, which settings do not take."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=repr)  # words would come in another order in each run, and the first one wins a tie
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [_plain(one) for one in value]
+    return value
 
 
 def _last_linear(model: nn.Module, images: Tensor, classifier: str | None) -> tuple[str, nn.Linear]:
@@ -212,11 +256,28 @@ def _score(trained: Trained, figures: dict[str, float] | None) -> float:
 def _best(heads: list[Trained], scores: list[float], method: str, chosen_by: Features | None) -> Trained:
     best = choose(scores)
     if best is None:
-        advice = (
-            "give a smaller learning rate by `lr`" if chosen_by is None else "no setting served; try another method"
-        )
+        advice = "give a smaller learning rate by `lr`"
+        if chosen_by is not None:
+            advice = "no setting served; give others by `grid`, or try another method"
         raise UsageError(f"Training by `method` {method!r} diverged; {advice}.")
     return heads[best]
+
+
+def _warn_of_memory(found: Memory | None) -> None:
+    if found is None:
+        return
+    meanings: dict[Meaning, str] = {
+        "learnt": "it may have been trained on both, and then `val_loader` selects the wrong settings; give images "
+        "that it has not been trained on",
+        "chance": "as by chance; its weights, the order of its classes or the preparation of images may not be those "
+        "that it was trained with",
+        "one class": f"it calls every image class {found.largest}, as networks do that neglect their tail",
+    }
+    warnings.warn(
+        f"The model is no worse on images of `val_loader` ({100 * found.validation:.1f} %) than on those of "
+        f"`train_loader` ({100 * found.training:.1f} %), mean over classes: {meanings[found.meaning]}.",
+        stacklevel=3,
+    )
 
 
 def _warn_if_worse(method: str, before: dict[str, float] | None, after: dict[str, float] | None, argument: str) -> None:
@@ -236,26 +297,47 @@ def _warn_if_worse(method: str, before: dict[str, float] | None, after: dict[str
 
 
 def _settings(
-    name: str, settings: dict[str, Any], layer: nn.Linear, parser: SettingsParser, several: bool
+    name: str, settings: dict[str, Any], grid: Grid | None, layer: nn.Linear, parser: SettingsParser
 ) -> list[Point]:
-    """The method with its settings, or several to choose from, found fit before any image passes through it."""
-    wanted = [_method(name, settings, layer, parser)]
-    if several:
-        (wanted,) = points([wanted[0].method], {}, parser, default=True).values()
-        own = wanted[0].values
-        given = [key for key in own if key in settings]
-        if given and len(given) == len(own):
-            raise UsageError(
-                f"`{given[0]}` {settings[given[0]]} is given, and `val_loader` is to choose it; leave one of them out."
-            )
-        wanted = [point for point in wanted if all(point.values[key] == own[key] for key in given)]
-    reasons = [_why_not_linear(point.method, layer, parser) for point in wanted]
+    """The method with its settings or, given a grid, several to choose from, fit before any image passes through it."""
+    with _said_of_one_method():
+        wanted = [_method(name, settings, layer, parser)]
+        if grid is not None:
+            wanted = _points(wanted[0].method, settings, grid, parser)
+        reasons = []
+        for point in wanted:
+            with about(point.method.name, point.values if grid else None):
+                reasons.append(_why_not_linear(point.method, layer, parser))
     if all(reasons):
         raise UsageError(
             f"`method` {name!r} cannot be put back into the model: {reasons[0]}; choose from "
             f"{', '.join(_folding(layer, parser))}, or train it by `lt-lightning fit`."
         )
+    if grid and any(reasons):
+        point, reason = next((point, reason) for point, reason in zip(wanted, reasons, strict=True) if reason)
+        with _said_of_one_method(), about(point.method.name, point.values):
+            raise UsageError(f"This setting cannot be put back into the model ({reason}); leave it out of `grid`.")
     return [point for point, reason in zip(wanted, reasons, strict=True) if not reason]
+
+
+@contextmanager
+def _said_of_one_method() -> Iterator[None]:
+    """Have a refusal speak of ``method``, not of the list of methods that a comparison has."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(str(error).replace("`methods`", "`method`")) from error
+
+
+def _points(method: Method, settings: dict[str, Any], grid: Grid, parser: SettingsParser) -> list[Point]:
+    """All of a grid or, if it is empty, those of the default grid that have the settings given."""
+    (found,) = points([method], grid, parser, default=True).values()
+    own = found[0].values
+    given = {key: name for key in own for name in settings if same_setting(key, name)}
+    if given and (grid or len(given) == len(own)):
+        name, chooser = next(iter(given.values())), "grid" if grid else "val_loader"
+        raise UsageError(f"`{name}` {settings[name]} is given, and `{chooser}` is to choose it; leave one of them out.")
+    return [point for point in found if all(point.values[key] == own[key] for key in given)]
 
 
 def _why_not_linear(method: Method, layer: nn.Linear, parser: SettingsParser) -> str:
@@ -271,27 +353,30 @@ def _method(name: str, settings: dict[str, Any], layer: nn.Linear, parser: Setti
     """The method with its own settings and those given."""
     if "," in name or name == "all":
         raise UsageError(f"`method` must be one method, but got {name!r}; choose from {', '.join(built_in_methods())}.")
+    (found,) = find_methods(name, _ones(layer), parser, layer.in_features)
+    of_training = {key: settings[key] for key in _OF_TRAINING if key in settings}
+    for key, value in of_training.items():
+        if not found.trains:
+            raise UsageError(f"`{key}` {value} says nothing to `method` {name!r}, which trains nothing; leave it out.")
+        if value is None:  # the parser takes it for any type
+            raise UsageError(f"`{key}` must be at least 1, but got None.")
+    found = found.with_settings(**of_training)
+    one = {key: [value] for key, value in settings.items() if key not in _OF_TRAINING}
     try:
-        (found,) = find_methods(name, _ones(layer), parser, layer.in_features)
-        useless = next((key for key in _OF_TRAINING if key in settings and not found.trains), None)
-        if useless is not None:
-            raise UsageError(
-                f"`{useless}` {settings[useless]} says nothing to `method` {name!r}, which trains nothing; leave it "
-                f"out."
-            )
-        found = found.with_settings(**{key: settings[key] for key in _OF_TRAINING if key in settings})
-        grid = {key: [value] for key, value in settings.items() if key not in _OF_TRAINING}
-        (point,) = points([found], grid, parser, default=False)[found.name]
+        (point,) = points([found], one, parser, default=False)[found.name]
         with about(found.name, point.values):
             _head(point.method, layer, parser)
-    except UsageError as error:  # said of lists of methods and of grids
-        raise UsageError(str(error).replace("`methods`", "`method`").replace("`grid.", "`")) from error
+    except UsageError as error:  # said of grids
+        raise UsageError(str(error).replace("`grid.", "`")) from error
     return point
 
 
 def _head(method: Method, layer: nn.Linear, parser: SettingsParser) -> Head:
     settings = parser.make(method.plain, method.name)
-    head, loss = settings.parts(layer.in_features, _ones(layer))
+    try:
+        head, loss = settings.parts(layer.in_features, _ones(layer))
+    except TypeError as error:  # of None, which the parser takes for any type
+        raise UsageError(f"The head or the loss refuses its settings ({error}); give others.") from error
     if method.trains:
         settings.training(head, loss)
     return head

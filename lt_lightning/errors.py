@@ -100,7 +100,7 @@ def refusing_unbegun_modules(name: str, takes: str = "()") -> Iterator[None]:
 
 
 def check_is_finite(**values: float | None) -> None:
-    """Refuse infinities and NaN, by the names of the arguments they were given as; ``None`` is none.
+    """Refuse infinities and NaN, by the names of the arguments they were given as; ``None`` passes.
 
     Raises:
         UsageError: If one is infinite or no number.
@@ -110,7 +110,7 @@ def check_is_finite(**values: float | None) -> None:
 
 
 def check_at_least_0(**values: float | None) -> None:
-    """Refuse numbers below 0, by the names of the arguments they were given as; ``None`` is none.
+    """Refuse numbers below 0, by the names of the arguments they were given as; ``None`` passes.
 
     Raises:
         UsageError: If one is negative, infinite or no number.
@@ -121,7 +121,7 @@ def check_at_least_0(**values: float | None) -> None:
 
 
 def check_above_0(**values: float | None) -> None:
-    """Refuse 0 and numbers below it, by the names of the arguments they were given as; ``None`` is none.
+    """Refuse 0 and numbers below it, by the names of the arguments they were given as; ``None`` passes.
 
     Raises:
         UsageError: If one is 0, negative, infinite or no number.
@@ -132,7 +132,7 @@ def check_above_0(**values: float | None) -> None:
 
 
 def check_at_least_1(**values: int | None) -> None:
-    """Refuse numbers below 1, by the names of the arguments they were given as; ``None`` is none.
+    """Refuse numbers below 1, by the names of the arguments they were given as; ``None`` passes.
 
     Raises:
         UsageError: If one is 0 or negative.

@@ -5,7 +5,7 @@ import inspect
 import pkgutil
 import re
 from argparse import ArgumentError
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,7 +15,8 @@ from jsonargparse import ArgumentParser
 
 from lt_lightning import augmentations, backbones, callbacks, data, heads, losses, mixing, modules, samplers
 from lt_lightning.errors import UsageError
-from lt_lightning.wording import did_you_mean, is_ours, one_line
+from lt_lightning.packages import is_ours
+from lt_lightning.wording import did_you_mean, one_line
 
 _NOISE = (
     re.compile(r"Type [\w.]*Callable\[.*?\] expects a function or a callable class: "),
@@ -48,7 +49,7 @@ _NO_ATTRIBUTE = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'")
 _ABSTRACT = re.compile(r"Parser key \"([^\"]+)\": Expected an instantiatable class, but [\w.]+ is abstract")
 """What jsonargparse says of options of a part whose class was not typed."""
 
-_REQUIRED = re.compile(r"^the following arguments are required: (.+)$")
+_REQUIRED = re.compile(r"^(?:`(?P<where>[^`]+)`: )?the following arguments are required: (?P<names>.+)$")
 
 _ELSEWHERE = re.compile(r"^(?:Subcommand '\w+' does not accept option|Option) '(\w+)\.[^']*'(?: is not accepted)?")
 """What jsonargparse says of a configuration of another command."""
@@ -86,7 +87,11 @@ _PART = re.compile(
 
 @contextmanager
 def sentences(
-    command: str, key: str = "model", shown_as: str = "model", parser: ArgumentParser | None = None
+    command: str,
+    key: str = "model",
+    shown_as: str = "model",
+    parser: ArgumentParser | None = None,
+    typed: Sequence[str] = (),
 ) -> Iterator[None]:
     """Turn what a parser complains of, over several lines and below a page of usage, into one sentence.
 
@@ -97,6 +102,7 @@ def sentences(
         key: A key that stands in the parser's messages for another one on the command line.
         shown_as: That one.
         parser: Whose options may have been misspelt.
+        typed: The command line of what evaluates a checkpoint.
     """
     try:
         yield
@@ -110,27 +116,33 @@ def sentences(
         message = _NO_ATTRIBUTE.sub(_no_attribute, _NO_CLASS.sub(_no_class, message))
         message = _AROUND.sub(r"\1", _TYPE.sub(r"\1", message)).rstrip(".")
         message = _ABSTRACT.sub(r"`\1` has options but no class; give it one by `--\1`, in front of them", message)
-        message = _REQUIRED.sub(partial(_required, command), message)
         message = _BESIDE.sub(_models, message)
         message = _UNKNOWN.sub(partial(_close, parser), message)
-        message = _ELSEWHERE.sub(partial(_elsewhere, command), message)
+        if elsewhere := _elsewhere(command, message):
+            raise UsageError(elsewhere) from None
         named = partial(re.sub, rf"^{key}(?=\.|$)", shown_as)
         about = _classes(_LIST.sub("", whole), named)
         message = _CHAIN.sub(partial(_place, named, about), message)
+        message = _REQUIRED.sub(partial(_required, command, "--" if key == shown_as else "", typed), message)
         message = _WORDS.sub(lambda found: f"Expected one of {found[1].replace(chr(39), '')}", message)
         message = message.replace("Expected a int", "Expected an int")
         advice = f"{command} {_help_option(about)}"
         # From None: in Python the sentence would else come after a hundred lines of jsonargparse's tracebacks.
-        raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` show what there is.") from None
+        raise UsageError(f"{message}; `lt-lightning {advice}` and `--print_config` list the options.") from None
 
 
-def _required(command: str, found: re.Match[str]) -> str:
-    """Options as they are typed."""
-    names = [name.removeprefix(f"{command}.") for name in found[1].split(", ")]
+def _required(command: str, dashes: str, typed: Sequence[str], found: re.Match[str]) -> str:
+    """Options as they are typed, or keys where nobody types them, by their whole names; or what brings them along."""
+    where = f"{found['where']}." if found["where"] else ""
+    names = [where + name.removeprefix(f"{command}.") for name in found["names"].split(", ")]
     brought = ""
-    if "model" in names and command in ("validate", "test", "predict"):
+    evaluates = command in ("validate", "test", "predict") and any(name.partition(".")[0] == "model" for name in names)
+    if evaluates or (command == "predict" and "data.checkpoint" in names):
+        given = {word.partition("=")[0] for word in typed}
+        if {"model", "data.checkpoint"} & {*names} and given.isdisjoint({"--ckpt_path", "-c", "--config"}):
+            return "`--ckpt_path` must be given: a checkpoint, such as a run's `last.ckpt`"
         brought = " (`--ckpt_path` with a checkpoint of this package brings its model along)"
-    return f"{', '.join(f'`--{name}`' for name in names)} must be given{brought}"
+    return f"{', '.join(f'`{dashes}{name}`' for name in names)} must be given{brought}"
 
 
 @contextmanager
@@ -162,13 +174,15 @@ def _models(found: re.Match[str]) -> str:
     return f"{found[0]} (here it is the model's: `--model.{found[1]}`)"
 
 
-def _elsewhere(command: str, found: re.Match[str]) -> str:
-    """The command that a configuration is for."""
-    home = _HOME.get(found[1], command)
-    if home == command:
-        return found[0]
-    presets = ", where `--methods` takes presets" if (home, command) == ("fit", "compare") else ""
-    return f"the configuration has `{found[1]}`, so it is one of `lt-lightning {home}`, not of `{command}`{presets}"
+def _elsewhere(command: str, message: str) -> str:
+    """The sentence on a configuration of another command; empty if the message is about something else."""
+    found = _ELSEWHERE.match(message)
+    home = _HOME.get(found[1], command) if found else command
+    if found is None or home == command:
+        return ""
+    presets = (home, command) == ("fit", "compare")
+    advice = "give presets to `--methods`" if presets else f"run `lt-lightning {home} -c` with it"
+    return f"the configuration has `{found[1]}`, so it is one of `lt-lightning {home}`, not of `{command}`; {advice}."
 
 
 def _reasons(found: re.Match[str]) -> str:
@@ -277,7 +291,8 @@ def _no_class(found: re.Match[str]) -> str:
         return f"{found[1]!r} of `{known[found[1]].__name__}` is of another kind"
     if found[1].lower() in torchvision.models.list_models(module=torchvision.models):
         return f"no class has the name {found[1]!r} (did you mean TorchvisionBackbone with `name` {found[1].lower()}?)"
-    hint = did_you_mean(found[1], sorted(known)) or "one of your own needs its module in front"
+    can_be_made = sorted(name for name, part in known.items() if not inspect.isabstract(vars(part)[name]))
+    hint = did_you_mean(found[1], can_be_made) or "one of your own needs its module in front"
     return f"no class has the name {found[1]!r} ({hint})"
 
 

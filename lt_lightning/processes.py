@@ -21,18 +21,18 @@ def rank_and_world_size() -> tuple[int, int]:
 
 
 def is_first_of_group() -> bool:
-    """Whether this process writes what one of those that are joined may; each that is not joined is on its own."""
+    """Whether this is rank 0 of the process group; True in every process while there is no group."""
     return rank_and_world_size()[0] == 0
 
 
 def is_first() -> bool:
-    """Whether this process writes what one alone may: before they are joined, as whatever has started them says.
+    """Whether this is the first process; before there is a process group, the launcher's rank says so.
 
-    A Trainer joins what a launcher has started; where nobody is to, :func:`is_first_of_group` is to be asked.
+    For processes that a Trainer will join; where nothing will join them, ask :func:`is_first_of_group`.
     """
     if in_group():
         return is_first_of_group()
-    from lightning.pytorch.utilities import rank_zero_only  # heavy, and losses that need the above do without it
+    from lightning.pytorch.utilities import rank_zero_only  # heavy; losses need only what is above
 
     return not rank_zero_only.rank  # type: ignore[attr-defined]  # set by Lightning when it is imported
 
@@ -60,7 +60,7 @@ def on_first(work: Callable[[], T]) -> T:
 
 
 def to_first(share: T) -> list[T]:
-    """The shares of all processes, in their order, for the first of them, and none for others; every one must call it.
+    """In the first process, the shares of all in the order of ranks; in others, none. Every process must call it.
 
     Args:
         share: This process's, of whatever can be pickled; tensors on the CPU.

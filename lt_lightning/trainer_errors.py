@@ -11,6 +11,12 @@ from lt_lightning.wording import one_line
 _NO_METRIC = "Early stopping conditioned on metric"
 """What ``EarlyStopping`` says, in a RuntimeError, of a figure that nobody logs."""
 
+_NO_GPU = "No supported gpu backend found"
+"""What Lightning says of ``accelerator`` gpu where there is none."""
+
+_NO_CUDA = "`CUDAAccelerator` can not run on your system"
+"""What Lightning says of ``accelerator`` cuda there."""
+
 _NO_RATE = "When using the learning rate finder"
 """What ``LearningRateFinder`` says, in an AttributeError, of a model without a learning rate of its own."""
 
@@ -28,6 +34,8 @@ def trainer_sentences() -> Iterator[None]:
     try:
         yield
     except MisconfigurationException as error:
+        if str(error).startswith((_NO_GPU, _NO_CUDA)):
+            raise UsageError("No GPU was found; leave out `--trainer.accelerator`, or give `cpu`.") from error
         raise _one(error) from error
     except RuntimeError as error:
         if not str(error).startswith((_NO_METRIC, _NTASKS)):

@@ -1,6 +1,7 @@
 """Retraining somebody's own module from Python."""
 
 import re
+from collections.abc import Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -19,8 +20,8 @@ from lt_lightning import api
 from lt_lightning.backbones import ResNet32
 from lt_lightning.errors import UsageError
 from lt_lightning.foreign import loader_features
-from lt_lightning.heads import CosineHead
-from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.heads import CosineHead, TauNormHead
+from lt_lightning.losses import CrossEntropyLoss, Loss
 from lt_lightning.records import read_record
 
 COUNTS = [200, 60, 15, 4]
@@ -182,6 +183,51 @@ def test_settings_are_chosen_by_images_of_their_own(model, images):
     ]
 
 
+def test_a_grid_of_ones_own_is_chosen_from(model, images):
+    train, select = [images[0].tensors], [images[1].tensors]
+    grid = {"lr": np.array([0.01, 0.05]), "loss": {"gap": (torch.tensor(0.5), 1)}}
+    result = lt_lightning.retrain(model, train, select, grid=grid, epochs=3, momentum=0.5)
+    points = [{"lr": lr, "loss.gap": gap} for lr in (0.01, 0.05) for gap in (0.5, 1)]
+    assert [tried.values for tried in result.tried] == points
+    best = max(result.tried, key=lambda tried: tried.mean)
+    optimizer, loss = (result.settings[part]["init_args"] for part in ("optimizer", "loss"))
+    assert (optimizer["lr"], optimizer["momentum"]) == (best.values["lr"], 0.5)
+    assert loss["gap"] == best.values["loss.gap"]
+    assert best.mean == pytest.approx(sum(accuracy(result.model, images[1])) / 4)
+
+
+class Brier(Loss):
+    """Of a script: squared distance from the target."""
+
+    def __init__(self, class_counts: list[int], power: float = 2.0) -> None:
+        super().__init__(class_counts)
+        self.power = power
+
+    def forward(self, logits, targets, features=None):
+        away = logits.softmax(dim=1) - nn.functional.one_hot(targets, self.num_classes)
+        return self.reduce(away.abs().pow(self.power).sum(dim=1), targets)
+
+
+@pytest.mark.parametrize("method", [Brier, TauNormHead])
+def test_a_class_is_as_good_as_its_import_path(model, images, method):
+    batches = [images[0].tensors]
+    found = lt_lightning.retrain(model, batches, method=method)
+    named = lt_lightning.retrain(model, batches, method=f"{method.__module__}.{method.__qualname__}")
+    assert found.settings == named.settings
+    torch.testing.assert_close(found.model[4].weight, named.model[4].weight, rtol=0, atol=0)
+    assert not torch.equal(found.model[4].weight, model[4].weight)
+
+
+def test_a_class_that_its_path_does_not_lead_to_is_refused(model, images):
+    class Inner(Brier):
+        pass
+
+    named = type("Brier", (Brier,), {"__module__": Brier.__module__})  # as one of a notebook's cell that has run again
+    for method, path in ((Inner, r".*\.<locals>\.Inner"), (named, r".*\.Brier")):
+        with pytest.raises(UsageError, match=rf"`method` is a class that cannot be imported as '{path}'; define it"):
+            lt_lightning.retrain(model, [images[0].tensors], method=method)
+
+
 def test_only_settings_that_can_be_put_back_are_tried(model, images):
     train, select = [images[0].tensors], [images[1].tensors]
     result = lt_lightning.retrain(model, train, select, method="ncm")
@@ -230,8 +276,33 @@ def test_images_that_choose_must_not_have_been_seen(model, images):
     train = [images[0].tensors]
     with pytest.raises(UsageError, match="`val_loader` is `train_loader`; give images that the model has not been"):
         lt_lightning.retrain(model, train, val_loader=train)
-    with pytest.warns(UserWarning, match="`val_loader`: Stage 1 is no worse on validation images"):
+    with pytest.warns(
+        UserWarning, match="The model is no worse on images of `val_loader` .*: it may have been trained"
+    ):
         lt_lightning.retrain(model, train, val_loader=[images[0].tensors], epochs=1)
+
+
+@pytest.mark.parametrize(
+    "values", [{0.03, 0.02, 0.1}, (rate / 100 for rate in (2, 3, 10)), {0.02: 2, 0.03: 3, 0.1: 1}.keys()]
+)
+def test_values_of_a_grid_may_come_in_any_container(model, images, values):
+    result = lt_lightning.retrain(model, [images[0].tensors], [images[1].tensors], grid={"lr": values}, epochs=1)
+    assert [tried.values["lr"] for tried in result.tried] == [0.02, 0.03, 0.1]
+
+
+def test_an_argument_that_is_called_as_the_optimizers_leaves_that_to_choose(model, images, tmp_path, monkeypatch):
+    (tmp_path / "own_rate.py").write_text(
+        "from lt_lightning.heads import LinearHead\n"
+        "class Rated(LinearHead):\n"
+        "    def __init__(self, in_features: int, class_counts: list[int], lr: float = 2) -> None:\n"
+        "        super().__init__(in_features, class_counts)\n"
+        "        self.lr = lr\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    given = {"method": "own_rate.Rated", "head.lr": 3.0, "epochs": 1}
+    result = lt_lightning.retrain(model, [images[0].tensors], [images[1].tensors], **given)
+    assert result.head.lr == 3
+    assert [tuple(tried.values) for tried in result.tried] == [("optimizer.lr",)] * 8
 
 
 def test_what_is_given_stays_and_the_rest_is_chosen(model, images):
@@ -252,7 +323,16 @@ def test_memory_is_judged_on_the_classes_that_the_choosing_images_show(images):
         model[1].bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
     pixels, targets = images[1].tensors
     two = [(pixels[targets < 2], targets[targets < 2])]
-    with pytest.warns(UserWarning, match=r"training images \(50.0 %\): as by chance"):
+    of_both = (
+        r"^The model is no worse on images of `val_loader` \(50.0 %\) than on those of `train_loader` \(50.0 %\), mean"
+    )
+    with pytest.warns(UserWarning, match=of_both + ".*: it calls every image class 0, as networks do that neglect"):
+        lt_lightning.retrain(model, [images[0].tensors], val_loader=two, epochs=1)
+    with torch.no_grad():
+        model[1].bias.copy_(torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    with pytest.warns(
+        UserWarning, match=of_both + ".*: as by chance; its weights, the order of its classes or the prep"
+    ):
         lt_lightning.retrain(model, [images[0].tensors], val_loader=two, epochs=1)
 
 
@@ -278,9 +358,12 @@ def test_a_loss_of_less_than_a_point_is_not_said():
     [
         ({"method": "lrot"}, r"`method` names 'lrot', which is no method.*did you mean lort"),
         ({"method": "lort,crt"}, r"`method` must be one method, but got 'lort,crt'; choose from .*lort"),
-        ({"epsilon": 0.1}, r"^`epsilon` is an argument of none of lort"),
+        ({"epsilon": 0.1}, r"^`epsilon` is not a setting of `lort`"),
         ({"method": "nope.yaml"}, r"^`method` 'nope.yaml' is not a file; give the path"),
         ({"epochs": 0}, r"`epochs` must be at least 1, but got 0"),
+        ({"epochs": None}, r"^`epochs` must be at least 1, but got None\.$"),
+        ({"delta": None}, r"^`method` lort with `delta` None: The head or the loss refuses its settings \(.*NoneType"),
+        ({"delta": 0.5, "loss.delta": 0.7}, r"^`delta` and `loss.delta` are the same setting of `lort`; leave one"),
         ({"delta": 2.0}, r"^`method` lort with `delta` 2.0: `delta` must"),
         ({"lr": "a", "momentum": 0.5}, r"^`method` lort with `lr` 'a' and `momentum` 0.5: .*`lt-lightning fit"),
         (
@@ -291,6 +374,10 @@ def test_a_loss_of_less_than_a_point_is_not_said():
         (
             {"lr": 0.1, "val_loader": []},
             r"`lr` 0.1 is given, and `val_loader` is to choose it; leave one of them",
+        ),
+        (
+            {"optimizer.lr": 0.1, "val_loader": []},
+            r"^`optimizer.lr` 0.1 is given, and `val_loader` is to choose it; leave one of them",
         ),
         ({"classifier": "fc"}, r"`classifier` 'fc' is no part of the model"),
         (
@@ -310,7 +397,23 @@ def test_bad_settings_are_one_sentence(model, images, options, message):
     [
         ({"model": abs}, "`model` must be an nn.Module, but got builtin_function_or_method"),
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(16, 1))}, "`classifier` '1' has 1 output, so it tells no"),
-        ({"method": ["lort", "crt"]}, "`method` must be the name of one method, but got"),
+        ({"method": ["lort", "crt"]}, "`method` must be the name of one method, or the class of .*, but got"),
+        ({"method": Sequence}, r"`method` names 'collections\.abc\.Sequence', which is neither a `Head` nor a `Loss`"),
+        ({"grid": {"lr": [1e-3]}}, "`grid` is given without `val_loader`, the images that choose among its settings"),
+        ({"grid": [1e-3], "val_loader": []}, r"`grid` must be values by key, such as .*, but got \[0\.001\]"),
+        ({"grid": {"lr": []}, "val_loader": []}, "`grid.lr` has no value; give some"),
+        ({"grid": {"lr": [1, 1.0]}, "val_loader": []}, "`grid.lr` has a value twice: 1, 1.0"),
+        ({"grid": {"dleta": [0.5]}, "val_loader": []}, "`grid.dleta` is not a setting of `lort`; did you mean del"),
+        (
+            {"grid": {"lr": [0.1, -1.0]}, "val_loader": []},
+            r"^`method` lort with `grid.lr` -1.0: The optimizer .* refuses its settings",
+        ),
+        ({"grid": {"loss.delta": [0.5]}, "delta": 0.9, "val_loader": []}, "`delta` 0.9 is given, and `grid` is to cho"),
+        ({"grid": {"delta": [0.5]}, "loss.delta": 0.9, "val_loader": []}, "`loss.delta` 0.9 is given, and `grid` is t"),
+        (
+            {"method": "ncm", "grid": {"metric": ["euclidean", "cosine"]}, "val_loader": []},
+            r"^`method` ncm with `grid.metric` 'cosine': This setting cannot be put back .*; leave it out of `grid`\.$",
+        ),
         ({"group_thresholds": (20, 8)}, r"`group_thresholds` must be .* but got \(20, 8\)"),
         ({"group_thresholds": (8,)}, r"`group_thresholds` must be \(low, high\)"),
         ({"group_thresholds": 20}, r"`group_thresholds` must be \(low, high\) .* but got 20"),
@@ -326,6 +429,12 @@ def test_bad_arguments_are_one_sentence(options, message, model, images, monkeyp
     monkeypatch.setattr(api, "train", lambda *_: pytest.fail("too late"))
     with pytest.raises(UsageError, match=message):
         lt_lightning.retrain(**{"model": model, "train_loader": DataLoader(images[0], 50), **options})
+
+
+def test_a_grid_that_only_diverges_asks_for_others(model, images):
+    train, select = [images[0].tensors], [images[1].tensors]
+    with pytest.raises(UsageError, match="'crt' diverged; no setting served; give others by `grid`, or try another"):
+        lt_lightning.retrain(model, train, select, method="crt", grid={"lr": [1e30]}, epochs=2)
 
 
 def test_a_module_that_cannot_be_copied_is_named_before_anything_trains(model, images, monkeypatch):

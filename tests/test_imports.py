@@ -13,7 +13,7 @@ import pytest
 import lt_lightning
 
 PACKAGE = Path(lt_lightning.__file__).parent
-ANYONE = {"errors", "drafts", "home", "long_lists", "processes", "progress", "same_run", "wording"}
+ANYONE = {"errors", "drafts", "home", "long_lists", "packages", "processes", "progress", "same_run", "wording"}
 MAY_IMPORT = {
     "errors": set(),
     "drafts": set(),
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "devices": set(),
     "home": set(),
     "long_lists": set(),
+    "packages": set(),
     "processes": set(),
     "progress": set(),
     "same_run": set(),
@@ -133,6 +134,7 @@ MAY_IMPORT = {
         "retraining",
         "samplers",
         "schedules",
+        "signals",
         "tables",
     },
     "pipeline": {
@@ -188,10 +190,10 @@ MAY_IMPORT = {
         "results",
         "tables",
     },
-    "report": {"tables"},
-    "plots": {"report"},
+    "report": {"interruption", "tables"},
+    "plots": {"interruption", "report"},
     "foreign": {"devices", "features"},
-    "api": {"checkpoints", "comparing", "devices", "features", "functional", "foreign", "heads"},
+    "api": {"checkpoints", "comparing", "devices", "features", "functional", "foreign", "heads", "losses"},
     "__init__": {"api", "errors", "version", *lt_lightning._PARTS},  # all but the last for type checkers alone
 }
 
@@ -250,6 +252,13 @@ def test_public_names_arrive_when_used():
     assert [name for name in dir(lt_lightning) if getattr(lt_lightning, name, None) is None] == []
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         lt_lightning.Nothing  # noqa: B018
+
+
+def test_parts_that_the_docs_name_arrive_too():
+    pages = [PACKAGE.parent / "README.md", *(PACKAGE.parent / "docs").glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"\blt_lightning\.([a-z_]+)", page.read_text())}
+    assert {"functional", "mixing", "schedules"} <= named
+    assert named - {"main"} <= {*lt_lightning.__all__, *lt_lightning._PARTS}  # the command's own entry
 
 
 def test_type_checkers_know_every_name_and_no_other(tmp_path):

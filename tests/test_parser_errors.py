@@ -1,5 +1,6 @@
 """What a parser complains of, in one sentence that names what helps."""
 
+import re
 import traceback
 
 import pytest
@@ -19,7 +20,7 @@ def test_a_class_of_ones_own_is_asked_for_help_by_its_whole_name(here, tiny, mon
     )
     monkeypatch.syspath_prepend(here)
     option = "--model RepresentationModule --model.head.help own_tau.Tau"
-    with pytest.raises(UsageError, match=f"are required: tau; `lt-lightning fit {option}` and"):
+    with pytest.raises(UsageError, match=f"^`--model.head.tau` must be given; `lt-lightning fit {option}` and"):
         main(tiny("fit", "RepresentationModule", "--model.head=own_tau.Tau"))
     with pytest.raises(SystemExit):
         main(["fit", *option.split()])
@@ -37,6 +38,14 @@ def test_a_class_of_ones_own_is_asked_for_help_by_its_whole_name(here, tiny, mon
 def test_a_class_of_another_kind_is_not_offered_as_its_own_correction(tiny, argument, sentence):
     with pytest.raises(UsageError, match=sentence):
         main(tiny("fit", "RepresentationModule", argument))
+
+
+@pytest.mark.parametrize("argument", ["--model.loss=MarginLos", "--model.loss=OneVsAllLos", "--model.head=AffineHea"])
+def test_a_base_class_is_not_offered_as_a_correction(tiny, argument):
+    with pytest.raises(UsageError, match="no class has the name") as caught:
+        main(tiny("fit", "RepresentationModule", argument))
+    offered = re.findall(r"did you mean ([\w ]+)\?", str(caught.value))
+    assert not {"MarginLoss", "OneVsAllLoss", "AffineHead"} & set(" ".join(offered).split())
 
 
 def test_arguments_without_a_type_are_named(here, tiny, monkeypatch):
@@ -58,10 +67,17 @@ def test_arguments_without_a_type_are_named(here, tiny, monkeypatch):
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ("compare", "`--checkpoint`, `--backbone`, `--data` must be given;"),
+        ("compare", "`--checkpoint`, `--data` must be given;"),
+        ("compare --checkpoint=a.pth --data=DigitsLT --backbone=TimmBackbone", ": `--backbone.name` must be given;"),
+        ("fit -c cifar100_lt/lort --data.root=data", "error: `--model.checkpoint` must be given;"),
         ("fit --data=DigitsLT", "error: `--model` must be given; `lt-lightning fit"),
-        ("predict", "`--model`, `--data` must be given (`--ckpt_path` with a checkpoint of this package brings"),
-        ("test --data.root=photos", "`data` has options but no class; give it one by `--data`, in front of them;"),
+        ("predict", "error: `--ckpt_path` must be given: a checkpoint, such as a run's `last.ckpt`;"),
+        ("predict --data.root=photos", "error: `--ckpt_path` must be given: a checkpoint"),
+        ("validate --ckpt_path=last", "`--model`, `--data` must be given (`--ckpt_path` with a checkpoint of this"),
+        (
+            "test --ckpt_path=last --data.root=a",
+            "`data` has options but no class; give it one by `--data`, in front of",
+        ),
         (
             "compare --backbone=ResNet18",
             "no class has the name 'ResNet18' (did you mean TorchvisionBackbone with",
@@ -84,10 +100,13 @@ def test_arguments_without_a_type_are_named(here, tiny, monkeypatch):
         ("report runs --out table.md", "unrecognized arguments: --out table.md"),
         ("plot runs --kind tail", "unrecognized arguments: --kind tail"),
         ("fit --optimizer=SGD", "--optimizer=SGD (here it is the model's: `--model.optimizer`); `lt-lightning fit"),
-        ("fit -c quickstart", "has `stage2`, so it is one of `lt-lightning pipeline`, not of `fit`;"),
+        (
+            "fit -c quickstart",
+            "so it is one of `lt-lightning pipeline`, not of `fit`; run `lt-lightning pipeline -c` with it.",
+        ),
         (
             "compare -c cifar100_lt/lort",
-            "so it is one of `lt-lightning fit`, not of `compare`, where",
+            "so it is one of `lt-lightning fit`, not of `compare`; give presets to `--methods`.",
         ),
     ],
 )

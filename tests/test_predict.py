@@ -146,7 +146,7 @@ def test_an_output_that_exists_is_refused_before_any_image_is_listed(here, stage
     (here / "found.csv").write_text("mine")
     monkeypatch.setattr(PredictFolder, "load", lambda *_: pytest.fail("images were listed"))
     options = [f"--data.root={folder}", "--data.num_workers=0", "--output=found.csv", *ON_CPU]
-    with pytest.raises(UsageError, match=r"`output` 'found.csv' exists, and no file is written over"):
+    with pytest.raises(UsageError, match=r"`output` 'found.csv' already exists and will not be overwritten"):
         main(["predict", f"--ckpt_path={stage1}", *options])
     assert (here / "found.csv").read_text() == "mine"
 

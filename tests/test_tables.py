@@ -2,7 +2,10 @@
 
 import io
 
+import pytest
 from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
 
 from lt_lightning.tables import accuracy_table, fits, percent, show
 
@@ -50,3 +53,31 @@ def test_what_fits_a_terminal(monkeypatch):
     assert not fits(table)
     monkeypatch.setenv("COLUMNS", "100")
     assert fits(table)
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80])
+def test_a_narrow_terminal_shows_every_digit_and_every_letter(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    accuracy = {"all": 0.8432, "many": 0.9123, "medium": 0.5432, "few": 0.1234, "micro": 0.7654}
+    rows = [("class_balanced_sigmoid", accuracy), ("stage 1 of two", accuracy)]
+    show(accuracy_table("t", rows, {"many": 30, "medium": 35, "few": 35}, (20, 100)))
+    shown = Text.from_ansi(capsys.readouterr().out).plain
+    assert "…" not in shown
+    for expected in ("84.3", "91.2", "54.3", "12.3", "76.5"):
+        assert shown.count(expected) == 2
+    assert "class_balanced_sigmoid" in shown
+
+
+def test_a_table_that_can_be_narrower_is_no_wider_than_the_terminal(monkeypatch, capsys):
+    """Names that may be broken give way first, then the space within a figure."""
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    table = Table("name", Column("all", justify="right"), Column("few", justify="right", no_wrap=True))
+    table.columns[0].overflow = "fold"
+    table.add_row("a_name_of_one_word_that_is_longer_than_a_terminal", "84.3 ± 0.1", "12.3 ± 4.5")
+    show(table)
+    shown = Text.from_ansi(capsys.readouterr().out).plain
+    assert max(map(len, shown.splitlines())) == 50
+    assert "84.3 ± 0.1" in shown
+    assert "12.3 ± 4.5" in shown

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 import pytest
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from lt_lightning.errors import UsageError
@@ -39,6 +40,12 @@ def test_everything_else_stays_what_it_is(error):
     with pytest.raises(type(error)) as found, trainer_sentences():
         raise error
     assert found.value is error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_is_said_what_to_type(trainer):
+    with pytest.raises(UsageError, match=r"^No GPU was found; leave out `--trainer.accelerator`"), trainer_sentences():
+        trainer(accelerator="gpu")
 
 
 @pytest.mark.skipif(find_spec("transformer_engine") is not None, reason="nothing is missing")

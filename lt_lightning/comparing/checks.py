@@ -3,24 +3,25 @@
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lt_lightning.comparing.evaluation import count_correct, predicted_classes
 from lt_lightning.comparing.outcome import Row
-from lt_lightning.comparing.selection import BY_PENALTY, favoured, memorised
+from lt_lightning.comparing.selection import BY_PENALTY, Meaning, favoured, memorised
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.splits import classes_without
 from lt_lightning.errors import UsageError
 from lt_lightning.features import Features
-from lt_lightning.functional.reordering import likeliest_order, recall_if_reordered
+from lt_lightning.functional.reordering import agreement, agreement_if_reordered, exchanged_classes
 from lt_lightning.heads import Head
 from lt_lightning.wording import first_few
 
 _CLEAR = 0.2
-"""Gain in recall above which classes seem to stand in another order; in the right one mistakes give less."""
+"""Gain in recall or kappa above which classes seem to stand in another order; in the right one mistakes give less."""
 _MOST_NAMES = 100
 """Classes whose order is said in full."""
 _ENOUGH = 5
@@ -102,6 +103,9 @@ def check_chosen(setup: Setup) -> None:
 def check_order(setup: Setup, features: dict[str, Features]) -> bool:
     """Warn where stage 1 would be right about many more training images if its rows stood for other classes.
 
+    A network that neglects its tail has little recall in any order, so kappa, which goes by images, may tell as well. A
+    few classes exchanged among many hardly move either; their own images tell.
+
     A foreign file seldom names its classes. In a wrong order its classifier is a wrong start for every method, and a
     better one in its place would give images the names of others.
 
@@ -110,46 +114,90 @@ def check_order(setup: Setup, features: dict[str, Features]) -> bool:
     """
     train, names = features["train"], setup.data.class_names
     said = predicted_classes(setup.stage1.head, train, setup.device)
-    plain, renamed, meant = recall_if_reordered(said, train.targets, len(setup.counts))
-    if renamed - plain <= _CLEAR:
+    now, renamed, order = agreement_if_reordered(said, train.targets, len(names))
+    if max(renamed.recall - now.recall, renamed.kappa - now.kappa) <= _CLEAR:
+        order = exchanged_classes(said, train.targets, len(names))
+        renamed = agreement(order[said], train.targets, len(names))
+    moved = [(names[row], names[one]) for row, one in enumerate(order.tolist()) if row != one]
+    if not moved or renamed.accuracy <= now.accuracy:  # classes in another order would cost images, too
         return True
-    moved = [(names[row], names[one]) for row, one in enumerate(meant.tolist()) if row != one]
     shown = first_few([f"{theirs!r} meant {ours!r}" for theirs, ours in moved], most=3)
     setup.warn(
         f"The checkpoint's classes seem to stand in another order than the data's: stage 1 is right about "
-        f"{100 * plain:.1f} % of the training images, mean over classes, but would be about {100 * renamed:.1f} % if "
-        f"{shown}; name its classes in the order of its rows by `checkpoint_class_names`"
-        f"{_suggestion(names, said, train.targets)}."
+        f"{100 * now.accuracy:.1f} % of the training images ({100 * now.recall:.1f} %, mean over classes), but would "
+        f"be about {100 * renamed.accuracy:.1f} % ({100 * renamed.recall:.1f} %) if {shown}; name its classes in the "
+        f"order of its rows by `checkpoint_class_names`{_suggestion([names[label] for label in order.tolist()])}."
     )
     return False
 
 
-def _suggestion(names: Sequence[str], said: Tensor, targets: Tensor) -> str:
-    """The likeliest order as an option to paste, unless it is too long or names are no names."""
-    if not len(set(names)) == len(names) <= _MOST_NAMES:
+def _suggestion(order: Sequence[str]) -> str:
+    """Names in the likeliest order as an option to paste, unless they are too many or no names."""
+    if not len(set(order)) == len(order) <= _MOST_NAMES:
         return ""
-    order = [str(names[label]) for label in likeliest_order(said, targets, len(names)).tolist()]
-    option = shlex.quote(json.dumps(order, ensure_ascii=False))
+    option = shlex.quote(json.dumps([str(name) for name in order], ensure_ascii=False))
     return f"; as far as training images tell, --checkpoint_class_names {option}"
 
 
-def check_memorised(setup: Setup, features: dict[str, Features]) -> None:
-    """Warn where stage 1 seems to have been trained on the validation images that settings are selected on."""
-    if setup.selection.allowed and (
-        warning := said_of_memory(setup.stage1.head, features["val"], features["train"], setup.device)
-    ):
-        setup.warn(warning)
+@dataclass(frozen=True)
+class Memory:
+    """Why a head is no worse on validation than on training images.
+
+    Attributes:
+        meaning: See :func:`memorised`.
+        validation: Its accuracy on validation images, mean over classes that have some.
+        training: On training images, over the same classes.
+        largest: The class with most training images.
+    """
+
+    meaning: Meaning
+    validation: float
+    training: float
+    largest: int
 
 
-def said_of_memory(head: Head, validation: Features, training: Features, device: torch.device) -> str | None:
-    """The warning of :func:`memorised`, if a head deserves it; over the classes that have validation images."""
+def check_memorised(setup: Setup, features: dict[str, Features]) -> bool:
+    """Warn where stage 1 seems to have been trained on the validation images that settings are selected on.
+
+    Returns:
+        Whether it is better than chance, as far as can be told.
+    """
+    if not setup.selection.allowed:
+        return True
+    found = memory_of(setup.stage1.head, features["val"], features["train"], setup.device)
+    if found is None:
+        return True
+    meanings: dict[Meaning, str] = {
+        "learnt": "it may have been trained on them, and then they select the wrong method; give validation images "
+        "that it has not seen",
+        "chance": "as by chance; its weights, its backbone's options, the order of its classes "
+        "(`checkpoint_class_names`) or the preparation of images (`data`) may not be those that it was trained with",
+        "one class": f"it calls every image {str(setup.data.class_names[found.largest])!r}, as networks do that "
+        f"neglect their tail",
+    }
+    setup.warn(
+        f"Stage 1 is no worse on validation images ({100 * found.validation:.1f} %) than on training images "
+        f"({100 * found.training:.1f} %): {meanings[found.meaning]}."
+    )
+    return found.meaning != "chance"
+
+
+def memory_of(head: Head, validation: Features, training: Features, device: torch.device) -> Memory | None:
+    """What :func:`memorised` finds, if anything, over the classes that have validation images."""
     seen = torch.bincount(validation.targets, minlength=head.num_classes) > 0
     found = []
     for part in (validation, training):
         (correct,) = count_correct([head], part, device)
         total = torch.bincount(part.targets, minlength=head.num_classes)
         found.append(float("nan") if correct is None else float((correct / total)[seen].mean()))
-    return memorised(found[0], found[1], int(seen.sum()))
+    meaning = memorised(found[0], found[1], int(seen.sum()), len(validation.targets))
+    if meaning is None:
+        return None
+    largest = int(torch.bincount(training.targets).argmax())
+    parts = (validation, training)
+    if meaning == "chance" and all(bool((predicted_classes(head, part, device) == largest).all()) for part in parts):
+        meaning = "one class"
+    return Memory(meaning, found[0], found[1], largest)
 
 
 def check_favoured(setup: Setup, stage1: Row, features: dict[str, Features]) -> None:

@@ -11,6 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lt_lightning import losses, samplers  # noqa: F401  # short class names are looked up in what is imported
 from lt_lightning.backbones import Backbone, without_published_weights
+from lt_lightning.checkpoints import read
 from lt_lightning.comparing.comparison import compare
 from lt_lightning.comparing.files import write_all
 from lt_lightning.comparing.leaderboard import leaderboards, ordered, priors_table
@@ -22,6 +23,7 @@ from lt_lightning.errors import UsageError, refusing_unbegun_modules
 from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.joining import joined_processes
 from lt_lightning.interruption import interruptible
+from lt_lightning.modules.mismatch import fitting_names
 from lt_lightning.parser_errors import sentences
 from lt_lightning.processes import is_first_of_group, wait_for_all
 from lt_lightning.quiet import quiet
@@ -43,6 +45,8 @@ def main(argv: Sequence[str]) -> None:
     with sentences("compare", parser=parser):
         words = with_backbone(argv)[1:]
         config = parser.parse_args(words)
+        if config.backbone is None:
+            raise _no_backbone(config.checkpoint)
         config = with_images(parser, config, parser.parse_args(words, defaults=False), config.checkpoint)
     output = Path(config.output)
     checkpoint = Path(config.checkpoint)
@@ -93,10 +97,9 @@ def build_parser() -> LightningArgumentParser:
     parser.add_argument(
         "--backbone",
         type=Backbone,
-        required=True,
-        # jsonargparse goes on with "(required, …"
-        help="Network whose weights the checkpoint holds. A checkpoint of this package names its own; for any other "
-        "file",
+        default=None,
+        help="Network whose weights the checkpoint holds. Leave it out for a checkpoint of this package, which names "
+        "its own; give it for any other file.",
     )
     parser.add_argument("--data", type=LTDataModule, required=True, help="Training, validation and test images.")
     parser.add_argument(
@@ -139,6 +142,13 @@ def build_parser() -> LightningArgumentParser:
     )
     parser.add_class_arguments(ExtractionOptions, "features")
     return parser
+
+
+def _no_backbone(checkpoint: str) -> UsageError:
+    """The error where neither the user nor the checkpoint names a network, with those that fit."""
+    names = fitting_names(read(checkpoint))
+    advice = f"its weights fit {' or '.join(names)}" if names else "no built-in one fits its weights"
+    return UsageError(f"`--backbone` must be given, because {checkpoint!r} does not name its network; {advice}.")
 
 
 def _print(found: Comparison, with_priors: bool) -> None:

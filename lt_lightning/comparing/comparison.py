@@ -16,7 +16,7 @@ from lt_lightning.comparing.checks import (
     check_validated,
 )
 from lt_lightning.comparing.extraction import extract_all
-from lt_lightning.comparing.outcome import OTHER_ORDER, Comparison, Options, Row
+from lt_lightning.comparing.outcome import BY_CHANCE, OTHER_ORDER, Comparison, Options, Row
 from lt_lightning.comparing.paper_rows import paper_rows
 from lt_lightning.comparing.rows import method_rows, oracle_row, stage1_row
 from lt_lightning.comparing.setup import Setup
@@ -76,19 +76,26 @@ def _compare(setup: Setup) -> Comparison:
         setup.warn(setup.selection.reason + aside + back)
     features = extract_all(setup)
     extracted = time.perf_counter()
-    in_order = check_order(setup, features) or setup.source.order_is_said
-    check_memorised(setup, features)
+    doubt = _doubt_of_order(setup, features)
     rows = [stage1_row(setup, features), *method_rows(setup, features)]
     if setup.pool is not None:
         rows.append(oracle_row(setup, setup.pool, features))
     trained = time.perf_counter()
     evaluate_rows(setup, rows, features)
     check_favoured(setup, rows[0], features)
-    winner, why_none = find_winner(setup, rows) if in_order else (None, OTHER_ORDER)
+    winner, why_none = find_winner(setup, rows) if doubt is None else (None, doubt)
     compare_rows(setup, rows, winner)
     compare_on_validation(setup, rows, winner, features)
     seconds = {"features": extracted - started, "training": trained - extracted}
     return _found(setup, rows, (winner, why_none), features, seconds | {"all": time.perf_counter() - started})
+
+
+def _doubt_of_order(setup: Setup, features: dict[str, Features]) -> str | None:
+    """Why a file that is handed back might give images the names of others; ``None`` where names say the order."""
+    in_order, knows = check_order(setup, features), check_memorised(setup, features)
+    if setup.source.order_is_said:
+        return None
+    return OTHER_ORDER if not in_order else BY_CHANCE if not knows else None
 
 
 def _found(

@@ -16,7 +16,7 @@ from lt_lightning.functional.calibration import reliability_bins
 from lt_lightning.functional.precision import widest_float
 from lt_lightning.heads import Head, LinearHead, MaxNormHead
 from lt_lightning.losses import Loss
-from lt_lightning.retraining import unshared
+from lt_lightning.retraining.own_parts import unshared
 
 _BINS = 15
 ROWS = 4096
@@ -158,6 +158,7 @@ def mean_accuracies(
     ]
 
 
+@torch.no_grad()
 def evaluate(
     logits: Iterable[Tensor],
     targets: Tensor,
@@ -186,9 +187,9 @@ def evaluate(
         top = top_class(part)
         classes.append(top.cpu())
         confidences.append(probabilities.gather(1, top.unsqueeze(1)).squeeze(1).float().cpu())
-        bins[0].append(_bins(probabilities, own))
+        bins[0].append(_bins(probabilities, own, top))
         if scaled_by is not None:
-            bins[1].append(_bins(loss.probabilities(part / scaled_by), own))
+            bins[1].append(_bins(loss.probabilities(part / scaled_by), own, top))
     predicted = torch.cat(classes)
     total = torch.bincount(targets, minlength=len(class_counts))
     correct = torch.bincount(targets[predicted == targets], minlength=len(class_counts))
@@ -207,6 +208,6 @@ def evaluate(
     return Predictions(predicted, torch.cat(confidences), figures)
 
 
-def _bins(probabilities: Tensor, targets: Tensor) -> Tensor:
+def _bins(probabilities: Tensor, targets: Tensor, predicted: Tensor) -> Tensor:
     group = torch.zeros(probabilities.shape[1], dtype=torch.int64, device=probabilities.device)
-    return reliability_bins(probabilities, targets, group, 1, _BINS, widest_float(probabilities.device))
+    return reliability_bins(probabilities, targets, group, 1, _BINS, widest_float(probabilities.device), predicted)

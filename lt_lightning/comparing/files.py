@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lt_lightning.checkpoints import UnwritableError
 from lt_lightning.comparing.methods import name_in_files
 from lt_lightning.comparing.outcome import Comparison
 from lt_lightning.comparing.record import record
 from lt_lightning.comparing.saving import keep_runs, keep_winner
 from lt_lightning.comparing.settings import Plain
-from lt_lightning.drafts import draft_of, write_text
+from lt_lightning.drafts import UnwritableError, draft_of, write_text
 from lt_lightning.errors import UsageError
 from lt_lightning.results import whole_or_gone, write_json
 
@@ -46,7 +45,7 @@ def write_all(
             yield from keep_winner(found, folder, backbone)
         elif (why := found.why_no_winner) is not None:
             advice = "" if with_runs else "; `--keep_runs true` writes one of each method"
-            yield f"no checkpoint is handed back, for {why}{advice}"
+            yield f"no better checkpoint was written, because {why}{advice}"
         if with_runs:
             keep_runs(found, folder, backbone)
             yield f"checkpoints of all methods and seeds written to {folder}/runs"

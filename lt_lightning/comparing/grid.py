@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 from lt_lightning.comparing.methods import Method
 from lt_lightning.comparing.settings import Plain, SettingsParser
 from lt_lightning.errors import UsageError
-from lt_lightning.wording import did_you_mean
+from lt_lightning.wording import did_you_mean, first_few
 
 Grid = dict[str, list[Any]]
 
@@ -33,6 +33,9 @@ _TRAINING_FREE: tuple[Grid, ...] = ({"tau": list(_TAUS)}, {"metric": ["cosine", 
 come first, among them or not. There are as many points as learning rates, or all that there can be."""
 
 _OF_OPTIMIZER = ("lr", "weight_decay", "momentum")
+_USUAL_NAMES = {"learning_rate": "lr", "wd": "weight_decay"}
+"""What others call a key, by which no misspelling would lead to it."""
+
 _NO_KEYS = ("weight", "reduction")  # of a loss: values that no grid of numbers can give
 
 
@@ -61,7 +64,7 @@ def read_grid(given: Mapping[str, Any]) -> Grid:
         listed = list(listed) if isinstance(listed, Sequence) and not isinstance(listed, str) else [listed]
         grid[key] = [_value(value) for value in listed if value != ""]
         if not grid[key]:
-            raise UsageError(f"`grid.{key}` has no value; give some, such as `--grid.{key} 0.1,1`.")
+            raise UsageError(f"`grid.{key}` has no value; give some, such as 0.1,1.")
         if any(value in grid[key][:place] for place, value in enumerate(grid[key])):
             raise UsageError(f"`grid.{key}` has a value twice: {', '.join(map(str, grid[key]))}.")
     return grid
@@ -77,7 +80,7 @@ def points(methods: Sequence[Method], grid: Grid, parser: SettingsParser, defaul
         default: Whether methods get the default grid where ``grid`` is empty; otherwise they run once.
 
     Raises:
-        UsageError: If a key is no method's, or stands for both a loss's and a head's argument.
+        UsageError: If a key is no method's, stands for both a loss's and a head's argument, or for that of another key.
     """
     own = {method.name: _keys(parser.arguments(method.plain, method.name), method.trains) for method in methods}
     _check_keys(grid, own)
@@ -89,6 +92,11 @@ def points(methods: Sequence[Method], grid: Grid, parser: SettingsParser, defaul
             chosen = _default(method, keys, parser)
         found[method.name] = [_point(method, values, keys) for values in _product(chosen)]
     return found
+
+
+def same_setting(one: str, other: str) -> bool:
+    """Whether two keys of a method lead to the same argument, as either may leave the part's name out."""
+    return one in (other, other.rpartition(".")[2]) or other == one.rpartition(".")[2]
 
 
 def default_grid() -> dict[str, dict[str, list[Any]]]:
@@ -149,8 +157,21 @@ def _check_keys(grid: Grid, own: Mapping[str, Mapping[str, tuple[str, str]]]) ->
                 f"`grid.{key}` may be the loss's or the head's; say `grid.loss.{key}` or `grid.head.{key}`."
             )
         short = [name for name in known if "." not in name]
-        hint = did_you_mean(key, known, cutoff=0.4) or f"there are {', '.join(short)}."
-        raise UsageError(f"`grid.{key}` is an argument of none of {', '.join(own)}; {hint}")
+        meant = _USUAL_NAMES.get(key, key)
+        close = did_you_mean(meant, [meant] if meant in known else known, cutoff=0.4)
+        hint = close or f"there are {', '.join(short)}."
+        raise UsageError(f"`grid.{key}` is not a setting of {_either(list(own))}; {hint}")
+    for one, other in combinations(grid, 2):
+        whose = [name for name, keys in own.items() if one in keys and other in keys]
+        if whose and same_setting(one, other):
+            raise UsageError(
+                f"`grid.{one}` and `grid.{other}` are the same setting of `{whose[0]}`; leave one of them out."
+            )
+
+
+def _either(methods: Sequence[str]) -> str:
+    """What has a setting or not, in words: a method, or the first few of several."""
+    return f"`{methods[0]}`" if len(methods) == 1 else f"any of {first_few(methods)}"
 
 
 def _product(grid: Grid) -> Iterator[dict[str, Any]]:

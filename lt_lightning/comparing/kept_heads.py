@@ -9,8 +9,8 @@ from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
 from lt_lightning.features.memory import available_memory, in_all_processes
 from lt_lightning.processes import on_first
-from lt_lightning.retraining import portions
 from lt_lightning.retraining.loop import ROUND_BYTES
+from lt_lightning.retraining.portions import portions
 from lt_lightning.wording import first_few, human
 
 KEPT_BYTES = 2**32

@@ -1,6 +1,6 @@
 """The table of a comparison."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import mean, stdev
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from lt_lightning.comparing.methods import ORACLE
 from lt_lightning.comparing.outcome import NO_GAIN, Comparison, Row
 from lt_lightning.comparing.record import group_sizes, protocol
 from lt_lightning.tables import percent
@@ -64,23 +65,23 @@ def _accuracies(found: Comparison, between: str = " ") -> _Columns:
     sizes, (low, high) = group_sizes(found), found.data.group_thresholds
     heads = {
         "all": f"all\n{sum(sizes.values())}",
-        "many": f">{high}\n{sizes['many']}",
+        "many": f"many >{high}\n{sizes['many']}",
         "medium": f"medium\n{sizes['medium']}",
-        "few": f"<{low}\n{sizes['few']}",
+        "few": f"few <{low}\n{sizes['few']}",
     }
     columns: _Columns = {head: partial(_spread, name=name, between=between) for name, head in heads.items()}
-    return columns | {"− stage 1\n[95 %]": lambda row: _gain(row.to_stage1)}
+    return columns | {"vs stage 1\n[95 %]": lambda row: _gain(row.to_stage1)}
 
 
 def _beside(found: Comparison) -> _Columns:
     """What else there is to say of a row."""
     columns: _Columns = {}
     if found.winner is not None:
-        columns["− winner\np"] = lambda row: _versus(row.to_winner)
-    columns["ECE\nscaled"] = _calibration
+        columns["vs winner\n(p)"] = lambda row: _versus(row.to_winner)
+    columns["ECE /\nscaled"] = _calibration
     if not found.selection.on_test:
         columns["val"] = _validated
-    columns["s"] = lambda row: f"{row.seconds:.1f}" if row.seconds else "–"
+    columns["seconds"] = lambda row: f"{row.seconds:.1f}" if row.seconds else "–"
     columns["chosen" if found.selection.allowed else "settings"] = describe_point
     return columns
 
@@ -148,36 +149,47 @@ def _versus(difference: dict[str, float] | None) -> str:
 
 
 def _caption(found: Comparison) -> str:
-    lines = ["a group's accuracy is the mean of its classes'; below the groups how many of these are tested"]
+    lines = ["accuracy is averaged over classes; under each group: how many of its classes are tested"]
     judged = sum(row.to_stage1 is not None for row in found.rows)
     if judged:
         which = "[95 %]" if found.winner is None else "[95 %], p"
-        lines.append(
-            f"{which}: over other test images of the same classes, same networks; not corrected for the number of rows "
-            f"({judged})"
-        )
-    if found.winner is not None:
-        lines.append("★ best on the validation images, which chose all settings; val: its accuracy there")
-        if any(row.near_winner for row in found.rows):
-            lines.append("≈ not to be told from ★ by the validation images: the 95 % interval includes 0")
-    elif found.selection.on_test:
-        lines.append("intervals leave out that epochs and seeds were chosen on the same images")
-    elif found.selection.allowed:
-        val = ", which chose all settings; val: the accuracy there" if found.why_no_winner == NO_GAIN else ""
-        lines.append(f"{found.why_no_winner}{val}")
-    else:
-        lines.append("unselected: each method with its own settings, for no validation images are known to be unseen")
+        compared = "" if judged == 1 else f"; not corrected for {judged} comparisons"
+        lines.append(f"{which}: bootstrap over the test images, networks fixed{compared}")
+    lines += _choice(found)
     if any(row.at_edge for row in found.rows):
-        lines.append("↑ ↓ the largest, the smallest that was tried: `--grid` can go further")
+        lines.append("↑ ↓ the best value was the largest or smallest tried; widen it with `--grid`")
+    if any(row.name == ORACLE for row in found.rows):
+        lines.append("oracle: linear classifier trained on the balanced data, a reference and not a method")
+    if not found.selection.on_test:
+        lines.append("ECE: calibration error, before and after temperature scaling")
     how = protocol(found)
     if found.selection.on_test:
         averaging, chosen = how["test_time_averaging"], f"selection {how['selection']}, {how['aggregation']}"
-        lines.append(
-            f"views {how['views']}, batch normalisation {how['bn_mode']}, averaging at test time {averaging}, {chosen}"
+        lines.append(f"on images, BatchNorm in training mode, test-time averaging {averaging}, {chosen}")
+    else:
+        views = f"{how['views']} view{'' if how['views'] == 1 else 's'}"
+        lines.append(f"{views} per image, BatchNorm frozen, no test-time averaging, last epoch")
+    return "\n".join(lines)
+
+
+def _choice(found: Comparison) -> Iterator[str]:
+    """How settings and winner were chosen, or why they were not."""
+    if found.winner is not None:
+        yield "★ winner, chosen on the validation images, as all settings were (column val: accuracy there)"
+        if any(row.near_winner for row in found.rows):
+            yield "≈ statistically tied with ★ on those images"
+    elif found.selection.on_test:
+        yield "intervals leave out that epochs and seeds were chosen on the same images"
+    elif found.selection.allowed:
+        val = ", which chose all settings (column val: accuracy there)" if found.why_no_winner == NO_GAIN else ""
+        yield f"No winner: {found.why_no_winner}{val}"
+    elif found.selection.has_images:
+        yield (
+            "No winner: no validation images are known to be unseen by stage 1, so every method ran once with its own "
+            "settings; if yours are unseen, add `--unseen true`"
         )
     else:
-        lines.append(f"views {how['views']}, batch normalisation eval, no averaging at test time, last epoch")
-    return "\n".join(lines)
+        yield "No winner: there are no validation images, so every method ran once with its own settings"
 
 
 def priors_table(priors: dict[str, dict[str, float]]) -> Table:

@@ -22,6 +22,7 @@ from lt_lightning.features.views import is_views
 
 NO_GAIN = "no method is better than stage 1 on the validation images"
 OTHER_ORDER = "the checkpoint's classes seem to stand in another order than the data's"
+BY_CHANCE = "stage 1 is right as by chance, and nothing names the checkpoint's classes"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from lt_lightning.comparing.evaluation import ROWS, Predictions, accuracies, evaluate
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.outcome import Options, Run
-from lt_lightning.comparing.selection import Selection
+from lt_lightning.comparing.selection import Selection, better
 from lt_lightning.comparing.settings import Settings
 from lt_lightning.comparing.source import Source
 from lt_lightning.comparing.training import Stage1, Trained
@@ -31,6 +31,7 @@ from lt_lightning.modules.starting import start_head
 from lt_lightning.processes import rank_and_world_size
 from lt_lightning.progress import Advance
 from lt_lightning.quiet import quiet
+from lt_lightning.signals import sigterm_interrupts
 
 Images = Callable[[Tensor], Tensor]
 """From images ``(B, C, H, W)`` to logits ``(B, K)``."""
@@ -115,7 +116,7 @@ def train_on_images(
             use_distributed_sampler=False,
             callbacks=[best],
         )
-        with suppress(DivergedError):  # the epochs before it count, if there are any
+        with sigterm_interrupts(), suppress(DivergedError):  # the epochs before it count, if there are any
             trainer.fit(module, datamodule=data)
     loss = module.loss.cpu().eval()
     head = module.head if best.head is None else best.head
@@ -183,7 +184,7 @@ class _BestOnTest(Callback):
             targets = _targets(self.data)
             correct = targets[top_class(logits) == targets].bincount(minlength=self.data.num_classes)
             score = accuracies(correct, targets, self.data.class_counts, self.data.group_thresholds)["all"]
-            if self.logits is None or score > max(earlier for earlier in self.scores if earlier == earlier):
+            if self.logits is None or better(score, self.scores[self.epoch - 1]):
                 self.logits, self.epoch = logits, len(self.scores) + 1
                 self.head = deepcopy(module.head)
         self.scores.append(score)

@@ -16,7 +16,7 @@ from lt_lightning.comparing.training import Trained, make_head, whole_features
 from lt_lightning.devices.random_state import RandomState
 from lt_lightning.features import extract
 from lt_lightning.progress import Advance, progress_bar
-from lt_lightning.retraining import naming
+from lt_lightning.retraining.naming import naming
 from lt_lightning.tables import percent
 from lt_lightning.wording import duration
 

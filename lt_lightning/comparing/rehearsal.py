@@ -12,7 +12,9 @@ from lt_lightning.comparing.training import Stage1
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules.rehearsal import rehearse
-from lt_lightning.retraining import HeadRun, naming, try_step
+from lt_lightning.retraining import HeadRun, try_step
+from lt_lightning.retraining.naming import naming
+from lt_lightning.samplers.base import make_sampler, targets_from_counts
 
 
 def rehearse_methods(
@@ -44,10 +46,13 @@ def _rehearse(
     settings = parser.make(method.plain, method.name)
 
     def step(head: Head, loss: Loss, features: Tensor, targets: Tensor) -> None:
-        sampler = settings.sampler(targets.cpu(), 0)
         try_step(HeadRun(head, loss, *settings.training(head, loss), sampler, len(targets), 1), features, targets)
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(0)
         head, loss = settings.parts(stage1.weight.shape[1], class_counts)
+        sampler = make_sampler(settings.sampler, targets_from_counts(class_counts), 0)
+        if method.trains:
+            sampler.set_epochs(settings.epochs)
+            sampler.indices(0)
     rehearse(head, loss, stage1.weight, stage1.bias, settings.batch_size, step if method.trains else None, device)

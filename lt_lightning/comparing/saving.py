@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lt_lightning.checkpoints import UnfitHeadError, UnwritableError, hand_back_file
+from lt_lightning.checkpoints import UnfitHeadError, hand_back_file
 from lt_lightning.comparing.methods import name_in_files
 from lt_lightning.comparing.outcome import Comparison, Row
 from lt_lightning.comparing.selection import better, choose
 from lt_lightning.comparing.settings import Plain
 from lt_lightning.comparing.training import Trained
 from lt_lightning.data.network_input import input_shape
+from lt_lightning.drafts import UnwritableError
 from lt_lightning.errors import UsageError
 from lt_lightning.modules import save_retrained
 

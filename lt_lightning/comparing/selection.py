@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -23,6 +23,10 @@ _CLEAR, _ERRORS = 0.02, 3.0
 """From when on stage 1 is clearly better on one kind of images: in accuracy, and in standard errors of it."""
 
 
+Meaning = Literal["learnt", "chance", "one class"]
+"""Why a classifier may be no worse on validation than on training images."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """Whether settings may be selected, and why.
@@ -32,11 +36,13 @@ class Selection:
             can tell.
         reason: One sentence for the record; where nothing may be selected, with what to provide.
         on_test: Whether epochs and seeds are those that are best on test images.
+        has_images: Whether there are validation images, seen or not.
     """
 
     allowed: bool
     reason: str
     on_test: bool = False
+    has_images: bool = True
 
     @property
     def label(self) -> str:
@@ -82,6 +88,7 @@ def may_select(
             False,
             "Nothing is selected, for there are no validation images: put some that stage 1 has not seen into a `val` "
             "folder or split, or hold some out with `data.val_from`.",
+            has_images=False,
         )
     if asserted:
         return Selection(True, f"validation images ({val_from}) unseen: so the user says")
@@ -131,29 +138,23 @@ def choose(scores: Sequence[float]) -> int | None:
     return best
 
 
-def memorised(validation: float, training: float, num_classes: int) -> str | None:
-    """A warning where stage 1 is no worse on validation than on training images, as on images that it has learnt.
+def memorised(validation: float, training: float, num_classes: int, images: int) -> Meaning | None:
+    """What it may mean that stage 1 is no worse on validation than on training images; nothing where it is worse.
 
-    Where it knows neither, the warning is that. Of one class there is none: whatever predicts it alone is right.
+    It may have learnt them, too, or it knows neither: chance. Of one class it means nothing: whatever predicts it alone
+    is right.
 
     Args:
         validation: Its accuracy on validation images, mean over classes that have some.
         training: On training images, over the same classes.
         num_classes: How many these are.
+        images: Validation images; of few chance may make more than of many.
     """
     if num_classes < 2 or math.isnan(validation) or math.isnan(training) or better(training, validation):
         return None
-    meaning = (
-        "as by chance; its weights, its backbone's options or the preparation of images (`data`) may not be those that "
-        "it was trained with."
-        if validation < 1 / num_classes + _CLEAR
-        else "it may have been trained on them, and then they select the wrong method; give validation images that it "
-        "has not seen."
-    )
-    return (
-        f"Stage 1 is no worse on validation images ({100 * validation:.1f} %) than on training images "
-        f"({100 * training:.1f} %): {meaning}"
-    )
+    chance = 1 / num_classes
+    error = math.sqrt(chance * (1 - chance) / images)
+    return "chance" if validation < chance + max(_CLEAR, _ERRORS * error) else "learnt"
 
 
 def favoured(validation: Tensor, validated: Tensor, test: Tensor, tested: Tensor) -> str | None:

@@ -24,7 +24,7 @@ from lt_lightning.modules.optimisation import check_epochs
 from lt_lightning.modules.starting import check_start
 from lt_lightning.parser_errors import sentences
 from lt_lightning.samplers import EpochSampler, InstanceSampler
-from lt_lightning.samplers.base import make_sampler
+from lt_lightning.samplers.base import make_sampler, targets_from_counts
 from lt_lightning.schedules import CosineLR, check_inner_lengths
 
 Plain = dict[str, Any]
@@ -39,7 +39,7 @@ UNSAID: Plain = {
 """What :class:`RetrainModule` has where nothing is said, spelt out for grids to vary and for jsonargparse to make."""
 
 
-_CLASSES = ("head", "loss", "optimizer", "lr_scheduler")
+_CLASSES = ("head", "loss", "optimizer", "lr_scheduler", "sampler")
 _KNOWN = ("lt_lightning.", "torch.optim.SGD", "torch.optim.sgd.SGD")
 
 
@@ -79,7 +79,7 @@ class Settings:
         head, loss = make_parts(num_features, class_counts, self.head, self.loss)
         check_start(head)
         check_head_and_loss(head, loss, self.allow_double_balancing)
-        sampler = make_sampler(self.sampler, torch.arange(len(class_counts)), 0)
+        sampler = make_sampler(self.sampler, targets_from_counts(class_counts), 0)
         check_sampler(sampler.rebalances, head, loss, self.allow_double_balancing)
         return head, loss
 
@@ -173,7 +173,7 @@ class SettingsParser:
         return found
 
     def from_elsewhere(self, plain: Mapping[str, Any], name: str) -> list[str]:
-        """Which of head, loss, optimiser and schedule are no classes of this package; plain SGD counts as one."""
+        """Which of the parts that are classes are not this package's; plain SGD counts as one of its own."""
         checked = self.check(plain, name).method
         paths = {part: getattr(getattr(checked, part), "class_path", None) for part in _CLASSES}
         return [part for part, path in paths.items() if path and not path.startswith(_KNOWN)]

@@ -36,7 +36,7 @@ def evaluate_rows(setup: Setup, rows: list[Row], features: dict[str, Features]) 
 def find_winner(setup: Setup, rows: list[Row]) -> tuple[Row | None, str | None]:
     """The method that is best on the validation images, or why there is none; with a warning if stage 1 is as good."""
     if not setup.selection.allowed:
-        return None, "without a selection there is no winner"
+        return None, "no winner could be selected"
     methods = methods_of(rows)
     best = choose([row.score for row in methods])
     if best is None:

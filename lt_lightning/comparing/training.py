@@ -14,10 +14,11 @@ from lt_lightning.features import Features
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules.starting import check_kept, start_head
+from lt_lightning.packages import is_ours
 from lt_lightning.progress import Advance
-from lt_lightning.retraining import HeadRun, naming, train_heads
+from lt_lightning.retraining import HeadRun, train_heads
+from lt_lightning.retraining.naming import naming
 from lt_lightning.samplers import EpochSampler
-from lt_lightning.wording import is_ours
 
 _MOST_OF_DEVICE = 0.5  # of its free memory; more features than that stay where they are
 

@@ -32,9 +32,9 @@ _LARGEST = 1_000_000  # numbers; larger arrays are images
 def code_of(backbone: nn.Module, makers: Sequence[object] = (), training: bool = False) -> dict[str, str]:
     """What features depend on besides the backbone's tensors and plain options of the data.
 
-    All attributes of the backbone's modules count, whose ever they are. Of a class or function of one's own the whole
-    file counts, with all files of one's own that it imports from; of a notebook, the source of the class. Of installed
-    packages the version counts.
+    All attributes of the backbone's modules count, whoever wrote them. For a user's own class or function the whole
+    file counts, with the user's files that it imports from; in a notebook, the class's source. For installed packages
+    the version counts.
 
     Args:
         backbone: All of its modules count.
@@ -59,7 +59,7 @@ def code_of(backbone: nn.Module, makers: Sequence[object] = (), training: bool =
 
 
 def _parts(value: Any, arrays: bool, depth: int = 0) -> Iterator[Any]:
-    """What does something within a value: functions, objects that can be called and, if wanted, arrays."""
+    """What can be called within a value and, if wanted, arrays."""
     if isinstance(value, list | tuple | Mapping):
         entries = list(value.values() if isinstance(value, Mapping) else value)
         for entry in entries if len(entries) <= _LONGEST and depth <= _DEEPEST else []:
@@ -107,10 +107,10 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
 
 
 def _sources(thing: type | FunctionType) -> Iterator[str]:
-    """Of a class or function without a file, as a notebook has them."""
+    """Source of a class or function without a file, as in a notebook."""
     for value in vars(thing).values() if isinstance(thing, type) else (thing,):
         if isinstance(value, FunctionType):
-            with suppress(OSError, TypeError):  # typed in where nothing keeps it
+            with suppress(OSError, TypeError):  # typed in where no source is kept
                 yield inspect.getsource(value)
 
 
@@ -124,7 +124,7 @@ def _file(module: str) -> Path | None:
 
 @cache
 def _package(module: str) -> str | None:
-    """Name and version of the installed package that a module is of, ``""`` if it is one's own, ``None`` if known."""
+    """Name and version of a module's installed package, ``""`` for a user's own module, ``None`` for known ones."""
     root = module.partition(".")[0]
     if not root or root in _KNOWN:
         return None
@@ -140,7 +140,7 @@ def _package(module: str) -> str | None:
 
 @cache
 def _distributions() -> Mapping[str, list[str]]:
-    """Of each package that is installed; to list them takes as long as most extractions take to begin."""
+    """Distributions of the installed packages; listing them takes as long as most extractions take to begin."""
     return metadata.packages_distributions()
 
 

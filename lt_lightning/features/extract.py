@@ -32,12 +32,12 @@ from lt_lightning.seeds import seed_from
 
 Precision = Literal["fp32", "bf16"]
 
-_MOST_VIEWS = 100  # up to which features of more draws than are asked for are looked for
+_MOST_VIEWS = 100  # the largest number of stored draws that is looked for where fewer are asked for
 
 
 @dataclass(frozen=True)
 class ExtractionOptions:
-    """How features are computed and kept; none of it changes which features they are, but for rounding.
+    """How features are computed and kept; none of it changes the features beyond rounding.
 
     Attributes:
         cache: Folder in which features are kept from run to run, and from which they are mapped; empty keeps them in
@@ -189,7 +189,7 @@ def store_of(
 
 
 def _views_held(views: int, folder: Callable[[int], Path]) -> int:
-    """Of how many views there are features already: as many as asked for, or more, of which they are the first."""
+    """Views of the folder to use: as asked for, or more, if only that exists; its first ones are the same."""
     if not folder(views).exists():
         return next((more for more in range(views + 1, _MOST_VIEWS + 1) if folder(more).exists()), views)
     return views
@@ -220,7 +220,7 @@ def _fill(
         num_workers=data.num_workers,
         collate_fn=as_is,
         pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # which workers are seeded by; the caller's own stays as it is
+        generator=torch.Generator(),  # seeds the workers; the caller's own stays as it is
     )
     total = sum(block.stop - block.start for block in share)
     foresight = Foresight(title, total, len({block.view for block in share}), options.progress and rank == 0)

@@ -4,7 +4,7 @@ from lt_lightning.progress import Pace
 from lt_lightning.wording import duration
 
 _LOOK = 10.0  # seconds after which the rest is estimated; the first ones go into starting workers
-_LONG = 120.0  # seconds that are worth a word
+_LONG = 120.0  # seconds; shorter extractions are not announced
 
 
 class Foresight:
@@ -14,7 +14,7 @@ class Foresight:
         title: What is going on.
         total: Images to pass.
         views: How many views of each.
-        wanted: Whether it is to be said.
+        wanted: Whether to print it.
     """
 
     def __init__(self, title: str, total: int, views: int, wanted: bool) -> None:

@@ -18,12 +18,12 @@ _PATIENCE = timedelta(days=7)
 
 
 def merge_(values: Tensor) -> None:
-    """Give every process all values, each of which one process has and the others have as zero bits.
+    """Give every process all values; each is held by one process, and all zero bits in the others.
 
-    Bytes are added, so not a bit changes, whatever the type and its negative zeros.
+    Bytes are added, so every bit is kept, whatever the type, of negative zeros too.
 
     Args:
-        values: ``(V, ...)``, contiguous, on the CPU; merged in place, one of the V after the other.
+        values: ``(V, ...)``, contiguous, on the CPU; merged in place, one view at a time.
     """
     if not in_group():
         return
@@ -37,11 +37,11 @@ def merge_(values: Tensor) -> None:
 
 @contextmanager
 def joined_processes() -> Iterator[None]:
-    """Join the processes that ``torchrun`` has started, a device each; one alone joins nothing."""
+    """Join the processes that ``torchrun`` has started, a device each; a single process does nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
         yield
         return
-    # Within half an hour, so that one that never begins is not waited for; one that dies later is noticed at once.
+    # Times out after half an hour if a process never starts; one that dies later is noticed at once.
     store, rank, number = next(cast(Any, dist).rendezvous("env://"))
     dist.init_process_group("gloo", store=store, rank=rank, world_size=number, timeout=_PATIENCE)
     if torch.cuda.is_available():

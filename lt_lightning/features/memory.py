@@ -34,7 +34,7 @@ def check_memory(layouts: Sequence[Layout]) -> None:
 
 
 def in_all_processes(nbytes: int) -> tuple[int, str]:
-    """What the processes of this machine take together if each takes so much, and, of several, how many in words."""
+    """Bytes that all processes of this machine take if each takes ``nbytes``; if several, their number in words."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return processes * nbytes, f", {processes} times, once for each process," if processes > 1 else ""
 
@@ -54,7 +54,7 @@ def _of_machine() -> int | None:
 
 
 def _of_group() -> int | None:
-    """What a container may take; pages of files count as used there, though they are given back when needed."""
+    """What a container may still take; its file pages count as used, though they are freed when needed."""
     with suppress(OSError, ValueError, KeyError):
         limit, used = (int((_GROUP / name).read_text()) for name in ("memory.max", "memory.current"))
         pages = dict(line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())

@@ -21,23 +21,23 @@ Wanted = tuple[LTDataModule, Split, Views]
 def check_room(backbone: Backbone, wanted: Sequence[Wanted], seed: int, options: ExtractionOptions) -> None:
     """Refuse features that together are more than memory or the cache's disk can hold.
 
-    Each extraction checks for itself too, but the last one does so when the others have run, maybe for hours.
+    Each extraction checks for itself too, but the last one only after the others have run, maybe for hours.
 
     Args:
-        backbone: As for :func:`extract`, also the others.
+        backbone: As for :func:`extract`.
         wanted: The extractions, none twice.
         seed: Of their draws.
         options: How they are computed and kept.
 
     Raises:
-        UsageError: If they need more than there is, where what is in the cache already needs nothing.
+        UsageError: If they need more than there is; what is in the cache already needs nothing.
     """
     layouts = [layout_of(backbone, *what, options) for what in wanted]
     if not options.cache:
         return check_memory(layouts)
     cache = Path(options.cache).absolute()
     free = on_first(lambda: _free(cache))
-    if free is None or sum(layout.nbytes for layout in layouts) <= free:  # and no image need be read for a key
+    if free is None or sum(layout.nbytes for layout in layouts) <= free:  # no image need be read for a key
         return None
     stores = [store_of(backbone, *what, seed, options)[0] for what in wanted]
     need = on_first(lambda: sum(store.lacking() for store in stores if isinstance(store, DiskStore)))

@@ -91,8 +91,8 @@ class DiskStore(Store):
     """Keeps features in a folder, which all processes see.
 
     Args:
-        folder: Of these features alone: other weights, images, transforms or views have another. What it lies in is
-            made if need be.
+        folder: For these features alone: other weights, images, transforms or views have another. Its parents are made
+            if need be.
         layout: Shape of the features.
         record: Plain values written beside them, for whoever looks into the folder.
 
@@ -120,7 +120,7 @@ class DiskStore(Store):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let the next one in; what is not finished stays for it."""
+        """Release the lock; what is not finished stays for the next process."""
         self._lock.release()
 
     def missing(self) -> list[Block]:
@@ -159,7 +159,7 @@ class DiskStore(Store):
 
     def _prepare(self) -> set[Block]:
         try:
-            if self._published():  # for which nobody need wait, nor have the right to write here
+            if self._published():  # this needs neither the lock nor the right to write
                 return set(self.layout.blocks())
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._acquire()
@@ -186,7 +186,7 @@ class DiskStore(Store):
             self._lock.acquire()
 
     def _published(self) -> bool:
-        """Whether the folder has its name and all files whole, as it has unless somebody has been at it."""
+        """Whether the folder has its final name and whole files, as it does unless somebody has changed it."""
         with suppress(OSError, ValueError):
             json.loads((self.folder / "record.json").read_text())
             return (self.folder / "features.bin").stat().st_size == self.layout.nbytes

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.features.keys import weights_hash
+from lt_lightning.packages import comes_from
 
 # Every module's own, such as mode, hooks and tensors, and what compiling adds.
 _MODULES = frozenset(vars(nn.Module())) | {"_compiled_call_impl", "_torchdynamo_wrapper_id"}
@@ -40,16 +41,16 @@ class Values:
     def __init__(self, backbone: nn.Module, known: Sequence[object] = ()) -> None:
         self.kinds: list[Any] = []
         self._depth = 0
-        # Of each value by its id; the value is kept as well, lest another one gets that id.
+        # Of each value by its id; the value is kept as well, so that no other gets that id.
         self._said: dict[int, tuple[object, str]] = {}
         of_backbone = chain(backbone.named_modules(), backbone.named_parameters(), backbone.named_buffers())
         for name, thing in (*of_backbone, *((type(thing).__qualname__, thing) for thing in known)):
             self._said[id(thing)] = thing, f"known {name}"
 
     def attributes(self, thing: object) -> str:
-        """Words for what an object holds, less what every module has, and where weights are from.
+        """Words for what an object holds, without what every module has and where weights are from.
 
-        What a pass leaves in a module counts as well: a network that counts its passes may be passed through anew.
+        What a pass leaves in a module counts too: a network that counts its passes may be extracted again.
         """
         left_out = _OF_WEIGHTS | _MODULES if isinstance(thing, nn.Module) else _OF_WEIGHTS
         held = _held(thing)
@@ -92,12 +93,12 @@ class Values:
             for module in value.modules():
                 self.kinds.append(type(module))
                 yield self.attributes(module)
-        elif not isinstance(value, ModuleType | torch.device) and _root(value) not in _OF_RUNS:
+        elif not isinstance(value, ModuleType | torch.device) and not comes_from(type(value), *_OF_RUNS):
             self.kinds.append(type(value))
             yield self.attributes(value) if _held(value) else _ADDRESS.sub("", repr(value))
 
     def _parts_of_code(self, value: Any) -> Iterator[str]:
-        """Of what is called; of what a function reads besides, its file tells."""
+        """Words for what can be called; what a function reads besides is in its file."""
         if isinstance(value, type | FunctionType):
             self.kinds.append(value)
         if isinstance(value, FunctionType):
@@ -150,7 +151,3 @@ def _enclosed(function: FunctionType) -> Iterator[Any]:
 def _name(value: Any) -> str:
     named = value if isinstance(value, type | FunctionType | BuiltinFunctionType) else type(value)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-def _root(value: object) -> str:
-    return (type(value).__module__ or "").partition(".")[0]

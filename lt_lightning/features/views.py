@@ -69,7 +69,7 @@ class Features:
         values: ``(V, N, D)``, fp32 or half precision; read-only where they lie on disk.
         targets: Class of each image, ``(N,)``, int64.
         views: What was asked for.
-        seed: Seed of the draws, those of the views and those of which view an epoch shows.
+        seed: Seed of the views' draws, and of which view an epoch shows.
         record: What a results file says of them: views, seed, precision, type, and the hash that names them.
     """
 
@@ -92,8 +92,8 @@ class Features:
     def shown(self, epoch: int) -> Tensor:
         """View of each image in an epoch, ``(N,)``, int64, from ``(seed, epoch)`` alone.
 
-        Drawn views take turns, so that as many epochs see each of them once; of ``all`` views each image draws its own,
-        as random augmentation would.
+        Drawn views take turns, one per epoch; with ``all``, each image draws one of its views, as random augmentation
+        would.
         """
         count = len(self.values)
         if self.views != "all":

@@ -18,12 +18,12 @@ _CLOSE = 0.1  # of the range of an image's logits: how far below the best one ha
 def find_last_linear(model: nn.Module, images: Tensor, name: str | None = None) -> str:
     """Name of the linear layer that makes the logits, as ``model.named_modules()`` has it.
 
-    It alone decides: whatever it gives, the model predicts the same. A prior or a second head would decide too.
+    It alone decides: whatever it gives, the model predicts the same. With a prior or a second head it would not.
 
     Args:
-        model: Is run a few times as it is; give a copy in evaluation mode.
+        model: Run a few times as it is; give a copy in evaluation mode.
         images: A batch of ``train_loader``.
-        name: The layer, if the caller knows better.
+        name: The layer, if it is known.
 
     Raises:
         UsageError: If there is no such layer, or several and none named; or if the model has no weights yet, or others
@@ -113,24 +113,24 @@ def _why_none(
 def _decides(
     model: nn.Module, images: Tensor, layer: nn.Module, logits: Tensor, returned: Sequence[Tensor]
 ) -> list[bool]:
-    """Whether each output that is as wide as a layer's predicts what the layer does, whatever that is.
+    """Whether each output as wide as a layer's predicts what the layer predicts, whatever the layer gives.
 
     Args:
-        model: To be run again.
-        images: It was run on.
-        layer: Of it.
-        logits: That the layer gave.
+        model: Run again several times.
+        images: What it was run on.
+        layer: A layer of the model.
+        logits: What the layer gave.
         returned: What the model returned as logits.
     """
     follows = [_same_order(logits, output) for output in returned if output.shape == logits.shape]
     if not any(follows):
         return follows
-    # Another head may agree on a few images. It does not turn round with the layer, nor back.
+    # Another head may agree on a few images, but does not follow when the layer's order is reversed.
     steps = torch.linspace(-1, 1, logits.shape[-1], device=logits.device).to(logits).expand_as(logits)
     turned = torch.empty_like(logits).scatter_(-1, logits.argsort(dim=-1, descending=True, stable=True), steps)
     for others in (turned, -turned):
         follows = _follow(model, images, layer, others, follows, predicts=True)
-    # An offset shows where there is next to nothing to add it to, and a factor where logits are next to equal.
+    # An added offset shows where logits are next to 0, and a factor where they are next to equal.
     for others in (turned / 2048, -turned / 2048, 1 + turned / 64, 1 - turned / 64):
         follows = _follow(model, images, layer, others, follows, predicts=False)
     return follows
@@ -139,28 +139,28 @@ def _decides(
 def _follow(
     model: nn.Module, images: Tensor, layer: nn.Module, logits: Tensor, follows: Sequence[bool], predicts: bool
 ) -> list[bool]:
-    """Which of the outputs that have followed a layer so far follow it where it gives other logits."""
+    """Which of the outputs that have followed a layer so far still do if it gives ``logits``."""
     outputs = [output for output in _returned_with(model, images, layer, logits) if output.shape == logits.shape]
     pairs = zip(follows, outputs, strict=True)
     return [so_far and _same_order(logits, output, predicts) for so_far, output in pairs]
 
 
 def _returned_with(model: nn.Module, images: Tensor, layer: nn.Module, logits: Tensor) -> list[Tensor]:
-    """What a model returns as logits where a layer of it gives others."""
+    """What a model returns as logits if one of its layers gives ``logits``."""
     with layer.register_forward_hook(lambda *_: logits.clone(), prepend=True):
         return logits_of(run_eagerly(model, images))
 
 
 def _same_order(logits: Tensor, output: Tensor, predicts: bool = False) -> bool:
-    """Whether an output orders the classes of each image as logits do, as a softmax or a temperature leaves them.
+    """Whether an output orders each image's classes as logits do; a softmax or a temperature keeps the order.
 
-    Classes that the output holds for equal may stand in any order.
+    Classes that are equal in the output may be in any order.
 
     Args:
         logits: Of a layer.
         output: Of a model.
-        predicts: Whether the first class must be first among the logits too, or, as half precision rounds, close to it:
-            if these are far enough from each other that no output may hold all classes for equal.
+        predicts: Whether the output's first class must be first among the logits too or, as half precision rounds,
+            close to it; for logits so far apart that no output may hold all classes equal.
     """
     known = logits.isfinite().all(dim=-1)  # of other images there is nothing to compare
     logits, output = logits[known].cpu().double(), output[known].cpu().nan_to_num()

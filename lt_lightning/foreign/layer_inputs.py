@@ -16,10 +16,10 @@ def inputs_of(model: nn.Module, name: str, loader: Iterable[Any], argument: str)
     """What goes into a linear layer over all batches.
 
     Args:
-        model: Is run on every batch as it is, on its own device; give a copy in evaluation mode.
+        model: Run on every batch as it is, on its own device; give a copy in evaluation mode.
         name: Of the layer.
         loader: Batches of images and targets.
-        argument: What the loader is called where it was given, for messages.
+        argument: Name of the argument that the loader was given as, for messages.
 
     Returns:
         Inputs ``(N, D)``, fp32 at least, and targets ``(N,)``, int64, on the CPU.
@@ -65,7 +65,7 @@ def inputs_of(model: nn.Module, name: str, loader: Iterable[Any], argument: str)
 
 
 def _predicted_otherwise(logits: Tensor, output: Tensor) -> int:
-    """Images for which an output holds another class for the best than logits do, by more than rounding."""
+    """Number of images whose best class in an output is not the logits' best, beyond rounding."""
     known = logits.isfinite().all(dim=-1)  # of other images there is nothing to compare
     logits, output = logits[known], output[known].nan_to_num()
     predicted = output.gather(-1, logits.argmax(dim=-1, keepdim=True))
@@ -76,7 +76,7 @@ def images_and_classes(batch: Any, argument: str) -> tuple[Tensor, Tensor]:
     """The two parts of a batch.
 
     Raises:
-        UsageError: If it has others.
+        UsageError: If the batch is anything else.
     """
     if (
         not isinstance(batch, (tuple, list))

@@ -1,4 +1,4 @@
-"""What a model's last layer gets of the images of a loader, for :mod:`lt_lightning.api`."""
+"""What a model's last layer is given for the images of a loader, for :mod:`lt_lightning.api`."""
 
 import operator
 import warnings
@@ -47,7 +47,7 @@ def training_features(
     Args:
         model: In evaluation mode.
         name: Of the layer in it.
-        layer: It.
+        layer: That layer.
         loader: (images, targets) batches.
         progress: Whether to show how far it has come.
 
@@ -77,9 +77,9 @@ def features_of(
     Args:
         model: In evaluation mode.
         name: Of the layer in it.
-        layer: It.
+        layer: That layer.
         loader: (images, targets) batches.
-        argument: What the loader was given as, for messages.
+        argument: Name of the argument that the loader was given as, for messages.
         progress: Whether to show how far it has come.
 
     Raises:

@@ -35,7 +35,7 @@ def with_last_linear(model: nn.Module, name: str, layer: nn.Linear, images: Tens
     bias = bias_of(layer)
     if bias is None and bias_of(old) is not None:
         bias = torch.zeros(layer.out_features)
-    # Hooks and attributes stay with the old layer. What makes its weight out of other tensors would do so again.
+    # The old layer goes on, with its hooks and attributes, unless it computes its weight: it would do so again.
     own = set(old.state_dict()) <= {"weight", "bias"}
     new = old if own else nn.Linear(layer.in_features, layer.out_features, bias=bias is not None, device="meta")
     like, trains, shared = old.weight, old.weight.requires_grad, {"weight": old.weight, "bias": old.bias}
@@ -58,7 +58,7 @@ def with_last_linear(model: nn.Module, name: str, layer: nn.Linear, images: Tens
 def _with_ties(model: nn.Module, name: str, ties: Mapping[str, str], images: Tensor) -> nn.Module:
     """A copy of a module that shares tensors of a layer again, if the layer then gives what it gave.
 
-    Where tensors are one, the last of their keys in a state dict decides: old ones would come back.
+    The last key of a shared tensor in a state dict decides its value: old values would come back.
 
     Args:
         model: Has a new layer, and old tensors in other places.
@@ -83,7 +83,7 @@ def _with_ties(model: nn.Module, name: str, ties: Mapping[str, str], images: Ten
 
 
 def _given(model: nn.Module, name: str, images: Tensor) -> Tensor:
-    """What a layer gives in evaluation, where whatever is drawn there is the same each time."""
+    """What a layer gives in evaluation mode, with the same random draws each time."""
     model = copied(model).eval()
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(0)

@@ -21,7 +21,7 @@ def copied(model: nn.Module) -> nn.Module:
     Raises:
         UsageError: If the module cannot be copied.
     """
-    # What pruning computes a weight to is an attribute with a graph, and torch copies no such tensor.
+    # Pruning keeps computed weights as attributes with a graph, and torch copies no such tensors.
     computed = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
     try:
         return deepcopy(model, {id(value): value.detach().clone() for value in computed if not value.is_leaf})
@@ -36,9 +36,9 @@ def copied(model: nn.Module) -> nn.Module:
 def run_and_keep(
     model: nn.Module, images: Tensor, layers: Mapping[str, nn.Module]
 ) -> tuple[dict[str, Tensor], set[str], list[Tensor]]:
-    """What layers give, as far as that is one vector for each image.
+    """What each layer gives, by name, of those that give one vector for each image.
 
-    Then those of them whose output the model returns as it is, and what it returns as logits.
+    Also the names of those whose output the model returns as it is, and what it returns as logits.
     """
     given: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
@@ -51,7 +51,7 @@ def run_and_keep(
 
         return hook
 
-    # First of all hooks: those that a layer has stay, and so follow the new layer too.
+    # Before the layer's own hooks: these stay, and will follow the new layer too.
     handles = [layer.register_forward_hook(keep(called), prepend=True) for called, layer in layers.items()]
     returned = logits_of(run_eagerly(model, images))
     for handle in handles:
@@ -61,12 +61,12 @@ def run_and_keep(
 
 
 def run_eagerly(model: nn.Module, images: Tensor, argument: str = "train_loader") -> Any:
-    """What a module returns. Code that was compiled before would not know of hooks that it got since.
+    """What a module returns, run uncompiled: compiled code would miss hooks added since.
 
     Raises:
         UsageError: If the images are of a type that the module's weights do not go with.
     """
-    # A stance is the whole process's, and stays for good if threads leave it in another order than they entered it.
+    # The stance is global, and would stay for good if threads left it in another order than they entered it.
     with _STANCE, torch.compiler.set_stance("force_eager"):
         try:
             return model(images)
@@ -82,7 +82,7 @@ def run_eagerly(model: nn.Module, images: Tensor, argument: str = "train_loader"
 
 
 def logits_of(output: Any) -> list[Tensor]:
-    """What may be logits in what a model returns: what is called so or, if nothing is, vectors of any name."""
+    """What may be logits in a model's output: what is called ``logits`` or, if nothing is, vectors of any name."""
     called = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     return [
         tensor

@@ -52,7 +52,7 @@ def require_matplotlib() -> None:
 
 
 def legend(figure: "Figure") -> None:
-    """Name each line and bar once, beside the axes, where nothing is hidden."""
+    """Name each line and bar once, beside the axes, where nothing is hidden; the figure grows by as much."""
     named: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -60,6 +60,8 @@ def legend(figure: "Figure") -> None:
     made = figure.legend(named.values(), named.keys(), loc="outside right center", fontsize="small")
     for text in made.get_texts():
         text.set_parse_math(False)
+    # Axes would give up the room, of which long names leave them none.
+    figure.set_figwidth(figure.get_figwidth() + made.get_window_extent().width / figure.dpi)
 
 
 def color_of(number: int) -> str:

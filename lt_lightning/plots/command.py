@@ -1,15 +1,19 @@
 """``plot``: what runs have left, as figures in files."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from lt_lightning.errors import UsageError
+from lt_lightning.interruption import interruptible
 from lt_lightning.plots.canvas import FORMATS, require_matplotlib, save
 from lt_lightning.plots.drawing import KINDS, MOST_LINES, draw
 from lt_lightning.report import Row, collect, group, labels, sections
-from lt_lightning.report.overwriting import add_overwrite, with_values
+from lt_lightning.report.overwriting import add_overwrite, what_remains, with_values
+from lt_lightning.wording import did_you_mean, first_few
 
 _KINDS = "tail (accuracy per class), groups, logits, reliability, curves (of training), grid (settings compare tried)"
 
@@ -42,9 +46,17 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"Of the files; {FORMATS[0]} by default.")
     add_overwrite(parser, "Whether files that exist are replaced.")
     options = parser.parse_args(with_values(argv[1:]))
+    written: list[Path] = []
+    with interruptible(partial(what_remains, written)):
+        _draw(options, written)
+
+
+def _draw(options: argparse.Namespace, written: list[Path]) -> None:
+    """Draw what was asked for; each file is added to ``written`` when it is there."""
     overwrite = options.overwrite == "true"
-    kinds = _named(options.kinds, list(KINDS), "--kinds")
+    kinds = _named(options.kinds, list(KINDS), "--kinds", "no kind")
     require_matplotlib()
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it warns of fonts at every word drawn
     runs, notes = collect(options.folders, options.split, either=_OF_TRAINING in kinds)
     rows = group(runs)
     most = MOST_LINES
@@ -67,6 +79,7 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError(f"`--output` {', '.join(taken)} exists; give another folder, or `--overwrite true`.")
     for path, figure, left_out in files:
         save(figure, path, overwrite)
+        written.append(path)
         more = f" (without {len(left_out)} rows, such as {left_out[0]}; `--methods` chooses)" if left_out else ""
         print(f"written to {path}{more}")
 
@@ -77,11 +90,15 @@ def _of_split(rows: Sequence[Row], split: str) -> list[Row]:
     return [row for row in kept if row.runs]
 
 
-def _named(text: str, known: Sequence[str], option: str) -> list[str]:
-    """The names in a text with commas."""
+def _named(text: str, known: Sequence[str], option: str, what: str) -> list[str]:
+    """The names in a text with commas; ``what`` says that there is none of a name: ``no row``."""
     found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found or not set(found) <= set(known):
-        raise UsageError(f"`{option}` {text!r} must name some of {', '.join(known)}, separated by commas.")
+    if not found:
+        raise UsageError(f"`{option}` {text!r} must name some of {first_few(known, most=10)}, separated by commas.")
+    for name in found:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"there are {first_few(known, most=10)}."
+            raise UsageError(f"`{option}`: {what} is called {name!r}; {hint}")
     return found
 
 
@@ -93,6 +110,6 @@ def _chosen(rows: Sequence[Row], methods: str) -> list[Row]:
             for name in dict.fromkeys((label, row.names.method)):
                 called.setdefault(name, []).append(row)
     found: list[Row] = []
-    for name in _named(methods, list(called), "--methods"):
+    for name in _named(methods, list(called), "--methods", "no row"):
         found += [row for row in rows if row not in found and row in called[name]]
     return found

@@ -1,7 +1,7 @@
 """Loss and accuracy from epoch to epoch."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,9 @@ _PANELS = {
 }
 
 _EPOCH_LOSS = "train/loss_epoch"
+
+_QUANTITIES = {name: name for name in (*_PANELS, _EPOCH_LOSS)} | {"train/loss_epoch_end": "train/loss"}
+"""By the name of their column."""
 
 Curve = tuple[list[float], list[float]]
 
@@ -68,12 +71,18 @@ def read_history(path: Path | None) -> dict[str, Curve]:
     if path is None or not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        for line in csv.DictReader(text.replace("\0", "") for text in file):  # 3.10 refuses zeros
-            for name, text in line.items():
-                quantity = "train/loss" if name == "train/loss_epoch_end" else name
-                if quantity in (*_PANELS, _EPOCH_LOSS) and text:
-                    with suppress(ValueError):
-                        epoch, value = int(line["epoch"]) + 1, float(text)
+        lines = (text.replace("\0", "") for text in file)  # 3.10 refuses zeros
+        names = _column_names(lines)
+        if "epoch" not in names:
+            return {}
+        of_epoch = names.index("epoch")
+        places = [(place, _QUANTITIES[name]) for place, name in enumerate(names) if name in _QUANTITIES]
+        for line in lines:
+            cells = line.rstrip("\r\n").split(",")  # of numbers alone: what has a quote is damaged
+            for place, quantity in places:
+                if place < len(cells) and cells[place]:
+                    with suppress(ValueError, IndexError):
+                        epoch, value = int(cells[of_epoch]) + 1, float(cells[place])
                         sums.setdefault(quantity, {}).setdefault(epoch, []).append(value)
     if _EPOCH_LOSS in sums:
         sums["train/loss"] = sums.pop(_EPOCH_LOSS)
@@ -81,3 +90,11 @@ def read_history(path: Path | None) -> dict[str, Curve]:
         name: (list(map(float, epochs)), [sum(values) / len(values) for values in epochs.values()])
         for name, epochs in sums.items()
     }
+
+
+def _column_names(lines: Iterator[str]) -> list[str]:
+    """The first line's cells, of which one with a comma is quoted; none where a quote has no end."""
+    try:
+        return next(csv.reader(lines), [])
+    except csv.Error:
+        return []

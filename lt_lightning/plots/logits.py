@@ -50,6 +50,6 @@ def logits_figure(title: str, labels: Sequence[str], rows: Sequence[Row]) -> "Fi
             drawn = values / np.nanmean(np.abs(values)) if divided else values
             axes.plot(ranks, smoothed(drawn, width), color=color, label=label, marker=marker_of(classes))
         axes.set_title(title_of_panel, fontsize="medium")
-        axes.set_xlabel(f"class, by number of training images{of_neighbours(width)}")
+    figure.supxlabel(f"class, by number of training images{of_neighbours(width)}", fontsize="medium")
     legend(figure)
     return figure

@@ -23,6 +23,7 @@ from lt_lightning.features.joining import joined_processes
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules import save_probed
 from lt_lightning.modules.origin import check_published
+from lt_lightning.packages import is_ours
 from lt_lightning.parser_errors import sentences
 from lt_lightning.probing.network import load_backbone, past_of_network
 from lt_lightning.probing.probe import PENALTIES, Probe, probe
@@ -120,15 +121,13 @@ def _check_weights(checkpoint: str | None, backbone: Backbone, plain: str | Mapp
     kind = type(backbone)
     if checkpoint is not None or backbone.weights_file is not None:
         return
-    if not kind.__module__.startswith("lt_lightning.") or not backbone.state_dict():
+    if not is_ours(kind) or not backbone.state_dict():
         return  # one's own may have read its weights itself, and what has none needs none
     given = {} if isinstance(plain, str) else plain.get("init_args") or {}
     known = [name for name in _DOWNLOADED if name in inspect.signature(kind).parameters]
     if not any(given.get(name) for name in known):
-        other = "".join(f", or `backbone.{name}`" for name in known)
-        raise UsageError(
-            f"`backbone` {kind.__name__} has random weights, of which nothing can be learnt; give `checkpoint`{other}."
-        )
+        other = "".join(f" or `--backbone.{name}`" for name in known)
+        raise UsageError(f"`backbone` {kind.__name__} is untrained; give its weights with `--checkpoint`{other}.")
 
 
 def _show_and_write(

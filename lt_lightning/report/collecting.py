@@ -52,7 +52,7 @@ def collect(
             diverged += (f"{name} in {path}" for name in diverged_in(record))
         except (OSError, ValueError, RecursionError) as error:
             notes.append(f"{path} cannot be read ({one_line(error)}) and is left out.")
-        except (AttributeError, KeyError, TypeError):
+        except (ArithmeticError, AttributeError, KeyError, TypeError):  # the first: a number too large
             notes.append(f"{path} is no results file of this package and is left out.")
         else:
             if "stages" in record:
@@ -123,7 +123,7 @@ def _files(folders: Sequence[Path]) -> list[tuple[Path, Path]]:
     for folder in folders:
         if not folder.exists():
             raise UsageError(
-                f"`folders` names {str(folder)!r}, which does not exist; give folders that runs have left."
+                f"`folders` names {str(folder)!r}, which does not exist; give one or more run folders, such as `runs`."
             )
         paths = [folder] if folder.is_file() else list(folder.rglob("results.json"))
         if not paths:

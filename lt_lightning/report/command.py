@@ -3,12 +3,14 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from lt_lightning.drafts import check_new_file
+from lt_lightning.interruption import interruptible
 from lt_lightning.report.collecting import collect
 from lt_lightning.report.files import FORMATS, write
-from lt_lightning.report.overwriting import add_overwrite, with_values
+from lt_lightning.report.overwriting import add_overwrite, what_remains, with_values
 from lt_lightning.report.rendering import tables
 from lt_lightning.report.rows import group
 from lt_lightning.tables import show
@@ -32,6 +34,13 @@ def main(argv: Sequence[str]) -> None:
     )
     add_overwrite(parser, "Whether the file of --output is replaced if it exists.")
     options = parser.parse_args(with_values(argv[1:]))
+    written: list[Path] = []
+    with interruptible(partial(what_remains, written)):
+        _report(options, written)
+
+
+def _report(options: argparse.Namespace, written: list[Path]) -> None:
+    """Do what was asked for; the file is added to ``written`` when it is there."""
     overwrite = options.overwrite == "true"
     if options.output is not None:
         check_new_file(options.output, "--output", list(FORMATS), overwrite)
@@ -43,4 +52,5 @@ def main(argv: Sequence[str]) -> None:
         show(table)
     if options.output is not None:
         write(options.output, rows, options.split, overwrite)
+        written.append(options.output)
         print(f"written to {options.output}")

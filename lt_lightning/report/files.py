@@ -53,4 +53,5 @@ def write(path: Path, rows: Sequence[Row], split: str, overwrite: bool = False) 
         UsageError: If it cannot be written, or there is a file by now that may not be replaced.
     """
     with new_file(path, "--output", overwrite) as draft:
-        draft.write_text(FORMATS[path.suffix](rows, split), encoding="utf-8")
+        # A folder's name need not be UTF-8; its bytes are written as they are.
+        draft.write_text(FORMATS[path.suffix](rows, split), encoding="utf-8", errors="surrogateescape")

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from pathlib import Path
 
 _WORDS = ("true", "false")
 
@@ -23,3 +24,14 @@ def with_values(words: Sequence[str]) -> list[str]:
         f"{word}=true" if word == "--overwrite" and after.lower() not in _WORDS else word
         for word, after in zip(words, following, strict=True)
     ]
+
+
+def what_remains(written: Sequence[Path]) -> str:
+    """What an interruption leaves and what to do, the second half of a sentence.
+
+    Args:
+        written: Files that were finished before it.
+    """
+    if not written:
+        return "nothing has been written; run the same command again."
+    return f"{', '.join(map(str, written))} had been written; run the command again with `--overwrite true`."

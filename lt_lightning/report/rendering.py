@@ -10,6 +10,20 @@ from lt_lightning.report.rows import Row, differing_options, sections
 from lt_lightning.report.runs import Protocol
 from lt_lightning.tables import percent
 
+_WORDS = {
+    ("selection", "val"): "settings or epoch chosen on validation images",
+    ("selection", "unselected"): "each method's own settings",
+    ("selection", "best_on_test"): "epoch and seed chosen on test images",
+    ("selection", "none"): "nothing chosen",
+    ("views", "images"): "trained on images",
+    ("bn_mode", "eval"): "BatchNorm in evaluation mode",
+    ("bn_mode", "train"): "BatchNorm in training mode",
+    ("test_time_averaging", "none"): "no test-time averaging",
+    ("test_time_averaging", "flip"): "averaged with mirror images",
+    ("aggregation", "mean over seeds of the last epoch, each the mean over classes"): "last epoch, averaged over seeds",
+}
+"""Values of a protocol as a reader would say them."""
+
 _SHOWN = ("all", "many", "medium", "few", "micro", "top5")
 
 
@@ -98,4 +112,11 @@ def _cell(row: Row, metric: str) -> str:
 
 def in_words(protocol: Protocol) -> str:
     """A protocol on one line."""
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in protocol._asdict().items())
+    return "; ".join(_said(name, value) for name, value in protocol._asdict().items())
+
+
+def _said(name: str, value: str) -> str:
+    """A value in words; one that has none, as another version's may, behind its name."""
+    if name == "views" and value.isdigit():
+        return f"{value} view{'' if value == '1' else 's'} per image"
+    return _WORDS.get((name, value), value if name == "aggregation" else f"{name.replace('_', ' ')} {value}")

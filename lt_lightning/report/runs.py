@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +114,7 @@ def runs_in(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run]:
         None if it says nothing of the split.
 
     Raises:
-        AttributeError, KeyError, TypeError: If it is no record of this package.
+        ArithmeticError, AttributeError, KeyError, TypeError: If it is no record of this package.
     """
     if "rows" in record:
         yield from _compared(record, path, split)
@@ -244,19 +245,35 @@ def _weights(record: Mapping[str, Any]) -> str:
 
 
 def _detail(record: Mapping[str, Any], evaluation: Mapping[str, Any], **more: Any) -> Detail:
-    counts = [int(count) for count in record["class_counts"]]
+    counts = _counts(record)
     per_class = _lists(evaluation.get("per_class", {}), len(counts))
     return Detail(counts, _thresholds(record), per_class, **more)
 
 
-def _lists(found: Mapping[str, Any], length: int) -> Mapping[str, Any]:
+def _counts(record: Mapping[str, Any]) -> list[int]:
+    counts = [int(count) for count in record["class_counts"]]
+    if max(counts) > sys.maxsize:  # no array would hold it
+        raise OverflowError("a class of too many images")
+    return counts
+
+
+def _tried(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Points of a grid that a plot can show."""
+    tried = row.get("validation") or []
+    means = _lists({"mean": [one["mean"] for one in tried]}, len(tried))["mean"]
+    return [{**one, "mean": mean} for one, mean in zip(tried, means, strict=True)]
+
+
+def _lists(found: Mapping[str, Any], length: int) -> dict[str, list[float | None]]:
     """Lists by name that a plot can be made of."""
+    lists = {}
     for name, values in found.items():
         if not isinstance(values, list) or len(values) != length:
             raise TypeError(f"{name} is no list of {length} values")
         if not all(value is None or isinstance(value, int | float) for value in values):
             raise TypeError(f"{name} holds what is no number")
-    return found
+        lists[name] = [None if value is None else float(value) for value in values]
+    return lists
 
 
 def _thresholds(record: Mapping[str, Any]) -> tuple[int, int]:
@@ -302,7 +319,7 @@ def _compared(record: Mapping[str, Any], path: Path, split: str) -> Iterator[Run
             continue
         for one in row["seeds"]:
             figures = {**one["accuracy"], "ece": one.get("ece")}
-            detail = _detail(record, one, tried=row.get("validation", []))
+            detail = _detail(record, one, tried=_tried(row))
             trained = one.get("epochs") != 0  # else no seed changes anything
             identity = f"{content} {one['seed'] if trained else ''}"
             shared = name == "oracle" or not trained
@@ -340,7 +357,7 @@ def _is_number(value: Any) -> bool:
 
 def _data(record: Mapping[str, Any]) -> str:
     """Data set and how long its tail is; runs on other class counts or thresholds are other experiments."""
-    counts = [int(count) for count in record["class_counts"]]
+    counts = _counts(record)
     name = record["data"].get("dataset") or record["data"].get("root") or "data"
     low, high = _thresholds(record)
     shape = f"{sum(counts)} images, {len(counts)} classes, {max(counts)} to {min(counts)}"

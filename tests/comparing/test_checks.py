@@ -1,5 +1,6 @@
 """Classes in another order, validation images that stage 1 has learnt, and classes without test images are said."""
 
+import json
 import re
 import shlex
 from contextlib import nullcontext
@@ -41,7 +42,8 @@ def as_said(setup, classes):
 def test_another_order_is_said_with_what_to_do(setup):
     names = setup.data.class_names
     expected = (
-        rf"right about 0.0 % of the training images, .* about 100.0 % if '{names[0]}' meant '{names[1]}', .* and 7 more"
+        rf"right about 0.0 % of the training images \(0.0 %, mean over classes\), but would be about 100.0 % "
+        rf"\(100.0 %\) if '{names[0]}' meant '{names[1]}', .* and 7 more"
         rf"; name its classes in the order of its rows by `checkpoint_class_names`"
     )
     with pytest.warns(UserWarning, match=expected):
@@ -59,6 +61,22 @@ def test_the_likeliest_order_is_ready_to_be_pasted(setup, monkeypatch):
         ["--checkpoint=a.pth", "--backbone=SmallCNN", "--data=DigitsLT", f"{option}={given}"]
     )
     assert config.checkpoint_class_names == [*names[1:], names[0]]
+
+
+def test_two_exchanged_classes_are_said_and_the_others_keep_their_places(setup):
+    names = list(setup.data.class_names)
+    said = as_said(setup, lambda said: said)["train"].targets
+    one, other = said.bincount().argsort(descending=True)[:2].tolist()
+
+    def exchange(said):
+        return torch.where(said == one, other, torch.where(said == other, one, said))
+
+    first, second = sorted((one, other))
+    with pytest.warns(UserWarning, match=f"if '{names[first]}' meant '{names[second]}', '{names[second]}' meant '"):
+        assert not check_order(setup, as_said(setup, exchange))
+    names[one], names[other] = names[other], names[one]
+    *_, given = shlex.split(setup.warnings[0].rpartition("tell, ")[2].removesuffix("."))
+    assert json.loads(given) == names
 
 
 def test_of_many_names_or_of_names_that_are_none_no_list_is_printed(setup, monkeypatch):
@@ -101,6 +119,34 @@ def test_a_comparison_records_it(run, foreign, tmp_path, make_data):
     )
     assert not any("another order" in warning for warning in in_order.warnings)
     assert in_order.why_no_winner != turned.why_no_winner
+
+
+def of_one_class(path, foreign, label):
+    """The same network, which calls every image one class."""
+    contents = torch.load(foreign, weights_only=True)
+    bias = torch.eye(10)[label]
+    torch.save({"state_dict": {**contents["state_dict"], "fc.weight": torch.zeros(10, 8), "fc.bias": bias}}, path)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:No method is better")
+def test_of_a_network_at_chance_nothing_is_handed_back_unless_names_say_the_order(run, foreign, make_data, tmp_path):
+    path = of_one_class(tmp_path / "one.pth", foreign, 9)
+    with pytest.warns(UserWarning, match=r"as by chance; .* the order of its classes \(`checkpoint_class_names`\) or"):
+        found = run("ncm", checkpoint=path)
+    assert found.winner is None
+    assert found.why_no_winner == "stage 1 is right as by chance, and nothing names the checkpoint's classes"
+    with pytest.warns(UserWarning, match="as by chance"):
+        named = run("ncm", checkpoint=path, checkpoint_class_names=make_data().class_names)
+    assert named.winner.name == "ncm"
+
+
+def test_a_network_that_calls_every_image_the_largest_class_neglects_its_tail(run, foreign, tmp_path):
+    path = of_one_class(tmp_path / "one.pth", foreign, 0)
+    said = r"\(10.0 %\): it calls every image 'airplane', as networks do that neglect their tail\.$"
+    with pytest.warns(UserWarning, match=said):
+        found = run("ncm", checkpoint=path)
+    assert found.winner.name == "ncm"
 
 
 @pytest.mark.parametrize(
@@ -193,6 +239,7 @@ def test_memorised_is_judged_on_the_classes_that_validation_images_have(setup):
 
 
 @pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better", "ignore:.* classes have no")
+@pytest.mark.filterwarnings("ignore:The checkpoint's classes seem")
 def test_validation_images_that_stage_1_has_learnt_by_heart_are_said_after_the_test(run, foreign, make_data, tmp_path):
     """A made stage 1 that is right about every validation image; test images have got the classes of others."""
     data, weight = make_data(), torch.randn(10, 8, generator=torch.Generator().manual_seed(1))
@@ -220,7 +267,7 @@ def test_classes_without_test_images_are_named(run, make_data):
     heads = [column.header for column in leaderboard(found).columns]
     counts = data.class_counts[:8]
     many, few = sum(count > 5 for count in counts), sum(count < 3 for count in counts)
-    assert heads[1:5] == ["all\n8", f">5\n{many}", f"medium\n{8 - many - few}", f"<3\n{few}"]
+    assert heads[1:5] == ["all\n8", f"many >5\n{many}", f"medium\n{8 - many - few}", f"few <3\n{few}"]
 
 
 @pytest.mark.filterwarnings("ignore:Stage 1 is no worse", "ignore:No method is better")

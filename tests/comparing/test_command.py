@@ -5,10 +5,13 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
 
 from lt_lightning import cli
+from lt_lightning.backbones import ResNet20
 from lt_lightning.comparing import Options, command
 from lt_lightning.errors import UsageError
 from tests.two_processes import command_in_two_processes
@@ -49,6 +52,20 @@ def test_a_task_of_a_job_that_nobody_joins_to_others_writes_what_it_finds(argume
     cli.main([*arguments, "--methods=tau_norm", "--oracle=false"])
     assert "written to better/version_0/results.json" in capsys.readouterr().out
     assert results(here / "better/version_0")["environment"]["processes"] == 1
+
+
+def test_without_a_backbone_those_that_fit_the_file_are_named(here, capsys):
+    model = nn.Module()
+    model.backbone, model.fc = ResNet20(), nn.Linear(64, 10)
+    torch.save({"state_dict": model.state_dict()}, "model.pth")
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "--checkpoint=model.pth", "--data=DigitsLT"])
+    said = "`--backbone` must be given, because 'model.pth' does not name its network; its weights fit ResNet20."
+    assert said in capsys.readouterr().err
+    torch.save({"state_dict": nn.Linear(2, 2).state_dict()}, "model.pth")
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "--checkpoint=model.pth", "--data=DigitsLT"])
+    assert "its network; no built-in one fits its weights." in capsys.readouterr().err
 
 
 def test_table_and_files(arguments, here, capsys):
@@ -114,7 +131,7 @@ def test_an_interrupted_run_leaves_nothing(arguments, here, monkeypatch):
     ("more", "message"),
     [
         (["--methods=lrot"], "`methods` names 'lrot'"),
-        (["--grid.detla=1"], r"`grid.detla` is an argument of none"),
+        (["--grid.detla=1"], r"`grid.detla` is not a setting of `lort`"),
         (["--seeds=a,b"], "`seeds` must be numbers, such as 0,1,2"),
         (["--views=some"], "views"),
         (["--checkpoint=nowhere.pth"], "nowhere.pth"),

@@ -212,7 +212,7 @@ def test_our_own_checkpoint_allows_images_held_out_of_the_pool(run, stage1, digi
     ("arguments", "message"),
     [
         ({"methods": "lrot"}, "`methods` names 'lrot', .*; did you mean lort"),
-        ({"grid": {"detla": "1"}}, "`grid.detla` is an argument of none of linear, lort; did you mean delta"),
+        ({"grid": {"detla": "1"}}, "`grid.detla` is not a setting of any of linear, lort; did you mean delta"),
         ({"seeds": (0, 0)}, "`seeds` must be different numbers"),
         ({"views": 0}, "`views` must be 1"),
         ({"draws": 0}, "`draws` must be at least 1"),

@@ -16,7 +16,7 @@ from lt_lightning.comparing.evaluation import (
 )
 from lt_lightning.features import Features
 from lt_lightning.heads import CosineHead, LinearHead, LogitAdjustmentHead, MaxNormHead, TauNormHead
-from lt_lightning.losses import CrossEntropyLoss
+from lt_lightning.losses import CrossEntropyLoss, LogisticLoss
 from lt_lightning.metrics import CalibrationError, GroupAccuracy
 from tests.kept_tensors import KeptTensors
 
@@ -43,6 +43,14 @@ def test_figures_are_those_of_the_metrics():
     correct = torch.tensor(found["per_class"]["correct"])
     assert accuracies(correct, TARGETS, COUNTS, THRESHOLDS) == found["accuracy"]
     assert evaluate([LOGITS], TARGETS, loss, COUNTS, THRESHOLDS, None).figures["ece_scaled"] is None
+
+
+def test_the_same_class_is_predicted_for_accuracy_and_calibration():
+    """Also where sigmoids of several large logits are 1 in fp32."""
+    logits, targets = torch.tensor([[20.0, 30.0, -5.0]]), torch.tensor([1])
+    found = evaluate([logits], targets, LogisticLoss(COUNTS), COUNTS, THRESHOLDS, 1.01).figures
+    assert found["accuracy"]["micro"] == 1
+    assert (found["ece"], found["ece_scaled"]) == (pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6))
 
 
 def test_predictions_are_adjusted_ones():

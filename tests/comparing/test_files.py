@@ -108,7 +108,10 @@ def test_it_is_said_why_there_is_no_checkpoint(run, make_data, here):
     with pytest.warns(UserWarning, match="Nothing is selected"):
         found = run("crt", data=make_data(val_from="none"))
     lines = list(write_all(found, Path("better"), "", BACKBONE))
-    assert lines[1].startswith("no checkpoint is handed back, for without a selection there is no winner; `--keep_runs")
+    said = (
+        "no better checkpoint was written, because no winner could be selected; `--keep_runs true` writes one of each"
+    )
+    assert lines[1].startswith(said)
     assert names(here / "better/version_0") == ["config.yaml", "predictions.npz", "results.json"]
 
 
@@ -116,7 +119,7 @@ def test_it_is_said_as_well_where_every_method_has_a_file(run, make_data, here):
     with pytest.warns(UserWarning, match="Nothing is selected"):
         found = run("crt", data=make_data(val_from="none"))
     lines = list(write_all(found, Path("better"), "", BACKBONE, with_runs=True))
-    assert lines[1] == "no checkpoint is handed back, for without a selection there is no winner"
+    assert lines[1] == "no better checkpoint was written, because no winner could be selected"
     assert lines[2].startswith("checkpoints of all methods and seeds written")
 
 
@@ -124,7 +127,7 @@ def test_it_is_said_as_well_where_every_method_has_a_file(run, make_data, here):
 def test_a_method_that_is_no_gain_is_not_handed_back_as_better(found, here, with_runs):
     none = replace(found, winner=None, why_no_winner=NO_GAIN)
     lines = list(write_all(none, Path("better"), "", BACKBONE, with_runs))
-    assert lines[1] == "no checkpoint is handed back, for no method is better than stage 1 on the validation images" + (
+    assert lines[1] == f"no better checkpoint was written, because {NO_GAIN}" + (
         "" if with_runs else "; `--keep_runs true` writes one of each method"
     )
     assert not any(Path(name).name.startswith("better") for name in names(here / "better/version_0"))
@@ -134,4 +137,4 @@ def test_a_method_that_is_no_gain_is_not_handed_back_as_better(found, here, with
 @pytest.mark.filterwarnings("ignore:Training of linear diverged")
 def test_where_everything_diverged_that_is_the_reason(run, here):
     lines = list(write_all(run("linear", {"lr": [1e39]}), Path("better"), "", BACKBONE))
-    assert lines[1].startswith("no checkpoint is handed back, for every method diverged; `--keep_runs")
+    assert lines[1].startswith("no better checkpoint was written, because every method diverged; `--keep_runs")

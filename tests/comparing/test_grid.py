@@ -24,7 +24,7 @@ def test_values():
 
 @pytest.mark.parametrize("grid", [{"lr": ""}, {"lr": []}])
 def test_no_value(grid):
-    with pytest.raises(UsageError, match=r"`grid.lr` has no value"):
+    with pytest.raises(UsageError, match=r"^`grid.lr` has no value; give some, such as 0\.1,1\.$"):
         read_grid(grid)
 
 
@@ -167,10 +167,25 @@ def test_a_key_of_loss_and_head_needs_the_part():
     assert made("ldam_cosine", {"loss.scale": "10,20"}) == {"ldam_cosine": [{"loss.scale": 10}, {"loss.scale": 20}]}
 
 
+def test_one_setting_under_two_keys():
+    with pytest.raises(UsageError, match=r"^`grid.delta` and `grid.loss.delta` are the same setting of `lort`; leave"):
+        made("linear,lort", {"delta": "0.5,0.9", "loss.delta": "0.2,0.3"})
+    both = made("ldam_cosine", {"loss.scale": "10", "head.scale": "20"})
+    assert both == {"ldam_cosine": [{"loss.scale": 10, "head.scale": 20}]}
+
+
+def test_the_same_key_may_be_another_methods():
+    """What two parts of one method have goes by the part's name there, and by its own where one part has it."""
+    found = made("ldam_cosine,cosine", {"loss.scale": "10", "scale": "20"})
+    assert found == {"ldam_cosine": [{"loss.scale": 10}], "cosine": [{"scale": 20}]}
+
+
 def test_a_key_that_no_method_has():
-    with pytest.raises(UsageError, match=r"`grid.learning_rate` is an argument of none of lort, ncm"):
+    with pytest.raises(
+        UsageError, match=r"^`grid.learning_rate` is not a setting of any of lort, ncm; did you mean lr\?$"
+    ):
         made("lort,ncm", {"learning_rate": "1"})
-    with pytest.raises(UsageError, match=r"`grid.delta` is an argument of none of linear"):
+    with pytest.raises(UsageError, match=r"`grid.delta` is not a setting of `linear`; "):
         made("linear", {"delta": "0.9"})
 
 

@@ -54,7 +54,7 @@ def test_a_terminal_of_80_characters_shows_every_name_and_figure(run):
     assert "±" in accuracies
     assert "[95 %]" in accuracies
     assert percent(found.winner.score) in rest
-    assert "★ best on the validation images" in rest
+    assert "★ winner, chosen on the validation images" in rest
     assert "…" not in accuracies + rest
 
 
@@ -62,23 +62,23 @@ def test_choices_at_the_end_of_a_grid_are_marked(run):
     found = run("linear", {"lr": [1e-8, 1e-7, 1e-2]})
     mark = {"largest": " ↑", "smallest": " ↓"}[found.row("linear").at_edge["lr"]]
     assert describe_point(found.row("linear")).endswith(mark)
-    assert "`--grid` can go further" in text(leaderboard(found))
+    assert "the largest or smallest tried; widen it with `--grid`" in text(leaderboard(found))
 
 
 def test_without_a_gain_no_method_is_marked(run):
     found = replace(run("linear,ncm", {"lr": [1e-8, 1e-7, 1e-2]}), winner=None, why_no_winner=NO_GAIN)
     shown = text(leaderboard(found))
     assert "★" not in shown
-    assert "− winner" not in shown
+    assert "vs winner" not in shown
     shown_on_a_line = " ".join(shown.split())
-    assert f"{NO_GAIN}, which chose all settings; val: the accuracy there" in shown_on_a_line
-    assert "`--grid` can go further" in shown
+    assert f"No winner: {NO_GAIN}, which chose all settings (column val: accuracy there)" in shown_on_a_line
+    assert "widen it with `--grid`" in shown
     assert percent(found.row("ncm").score) in shown
 
 
 def test_what_figures_of_chance_cover_is_said(run):
     found = run("linear,ncm,tau_norm", {"lr": [1e-3]})
-    over = "over other test images of the same classes, same networks; not corrected for the number of rows (3)"
+    over = "bootstrap over the test images, networks fixed; not corrected for 3 comparisons"
     assert f"\n[95 %], p: {over}\n" in leaderboard(found).caption
     found.winner = None
     assert f"\n[95 %]: {over}\n" in leaderboard(found).caption
@@ -92,7 +92,7 @@ def test_methods_as_good_as_the_winner_on_validation_images_are_marked(run):
     shown = text(leaderboard(found))
     assert shown.count("≈") == 2  # once in the caption
     assert f"≈ {percent(found.row('linear').score)}" in shown
-    assert "≈ not to be told from ★ by the validation images" in shown
+    assert "≈ statistically tied with ★ on those images" in shown
     found.row("linear").val_to_winner["high"] = -0.005
     assert "≈" not in text(leaderboard(found))
 
@@ -103,10 +103,27 @@ def test_unselected(run, make_data, capsys):
     show(leaderboard(found))
     shown = capsys.readouterr().out
     assert "★" not in shown
-    assert "− winner" not in shown
-    assert "unselected: each method with its own settings, for no validation images" in " ".join(shown.split())
+    assert "vs winner" not in shown
+    shown = " ".join(shown.split())
+    assert "No winner: there are no validation images, so every method ran once with its own settings" in shown
     assert describe_point(found.row("tau_norm")) == "own settings"
     assert describe_point(found.row("stage 1")) == ""
+
+
+def test_where_validation_images_may_have_been_seen_it_is_said_how_to_vouch_for_them(run, make_data):
+    with pytest.warns(UserWarning, match="Nothing is selected"):
+        found = run("tau_norm", data=make_data(val_from="train"))
+    shown = " ".join(text(leaderboard(found)).split())
+    assert "No winner: no validation images are known to be unseen by stage 1" in shown
+    assert "if yours are unseen, add `--unseen true`" in shown
+
+
+def test_the_caption_explains_what_the_table_has_and_no_more(run):
+    caption = leaderboard(run("tau_norm", {"tau": [1.0]})).caption
+    assert "not corrected" not in caption
+    assert "oracle" not in caption
+    assert "↑" not in caption
+    assert "oracle: linear classifier trained on the balanced data" in leaderboard(run("tau_norm", oracle=True)).caption
 
 
 def test_priors():

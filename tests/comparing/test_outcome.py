@@ -30,11 +30,11 @@ def test_methods_and_why_none_of_them_is_the_winner(run, make_data):
     assert [row.name for row in found.methods] == ["ncm", "tau_norm"]
     assert found.winner is not None
     assert found.why_no_winner is None
-    assert run("ncm", data=make_data(val_from="none")).why_no_winner == "without a selection there is no winner"
+    assert run("ncm", data=make_data(val_from="none")).why_no_winner == "no winner could be selected"
     found = run("linear", {"lr": [1e39]})
     assert found.methods == []
     assert found.why_no_winner == "every method diverged"
-    assert f"\n{found.why_no_winner}\n" in leaderboard(found).caption
+    assert f"\nNo winner: {found.why_no_winner}" in leaderboard(found).caption
 
 
 def test_linear_layers_predict_as_heads_do(run):

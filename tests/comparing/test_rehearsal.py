@@ -8,13 +8,15 @@ from lt_lightning.comparing import Options
 from lt_lightning.comparing.rehearsal import rehearse_methods
 from lt_lightning.comparing.setup import Setup
 from lt_lightning.errors import UsageError
-from lt_lightning.retraining import naming
+from lt_lightning.modules import rehearsal
+from lt_lightning.retraining.naming import naming
 
 PARTS = """
 import torch
 from torch.nn import functional as F
-from lt_lightning.heads import LinearHead, TauNormHead
+from lt_lightning.heads import LinearHead, NCMHead, TauNormHead
 from lt_lightning.losses import Loss
+from lt_lightning.samplers import EpochSampler
 
 DRAWN = []
 
@@ -59,6 +61,37 @@ class Forgetful(LinearHead):
         self.start = weight.clone()
     def forward(self, features):
         return super().forward(features) + (features @ self.start.T if hasattr(self, "start") else 0)
+
+class Stubborn(torch.optim.SGD):
+    def step(self):
+        super().step()
+
+class Scaled(NCMHead):
+    def __init__(self, in_features: int, class_counts: list[int], rows: int = 1) -> None:
+        super().__init__(in_features, class_counts)
+        self.scales = torch.nn.Parameter(torch.ones(rows, self.num_classes))
+    def forward(self, features):
+        return super().forward(features) * self.scales
+
+class Singular(Scaled):
+    def init_from_features(self, features, targets):
+        torch.linalg.inv(torch.zeros(2, 2))
+
+class PerImage(EpochSampler):
+    def __init__(self, targets: torch.Tensor, seed: int = 0, images: int = 40) -> None:
+        super().__init__(targets, seed)
+        if len(self.targets) != images:
+            raise RuntimeError(f"{images} weights for {len(self.targets)} images")
+    def draw(self, generator):
+        return torch.randperm(len(self), generator=generator)
+
+class TooMany(EpochSampler):
+    def draw(self, generator):
+        return torch.arange(len(self) + 1)
+
+class Growing(PerImage):
+    def __len__(self):
+        return 20 + 2 * self.epoch
 """
 
 
@@ -88,12 +121,37 @@ def test_what_fails_names_its_method_and_keeps_its_traceback(setup, capsys, name
     assert f"in method '{name}'" in said(error, capsys)
 
 
-def test_an_optimizer_that_wants_a_closure_is_found(setup, tmp_path, capsys):
-    path = tmp_path / "mine.yaml"
-    path.write_text("optimizer: {class_path: torch.optim.LBFGS, init_args: {lr: 0.1}}\n")
-    with pytest.raises(TypeError, match="closure") as error:
-        setup([str(path)])
-    assert "in method 'mine'" in said(error, capsys)
+@pytest.fixture
+def written(tmp_path):
+    def write(settings):
+        path = tmp_path / "mine.yaml"
+        path.write_text(settings)
+        return [str(path)]
+
+    return write
+
+
+@pytest.mark.parametrize("optimizer", ["torch.optim.LBFGS", "own_parts.Stubborn"])
+def test_an_optimizer_takes_a_closure_or_none(setup, written, optimizer):
+    setup(written(f"optimizer: {{class_path: {optimizer}, init_args: {{lr: 0.1}}}}"))
+
+
+def test_a_sampler_of_ones_own_is_drawn_from(setup, written):
+    setup(written("sampler: own_parts.PerImage"))  # with as many targets as there are training images
+    with pytest.raises(UsageError, match=r"^`methods` mine: `draw` of `TooMany` must give indices of shape \(40,\)"):
+        setup(written("sampler: own_parts.TooMany"))
+    with pytest.raises(UsageError, match=r"^`methods` mine: .* Growing shows 20 images in epoch 0 and 22 in epoch 1"):
+        setup(written("sampler: own_parts.Growing"))
+
+
+def test_a_head_that_is_made_from_features_takes_a_step_too(setup, written, monkeypatch):
+    setup("own_parts.Scaled")
+    setup(written("head: {class_path: own_parts.Singular, init_args: {rows: 3}}"))  # which true features may not be
+    wrong = written("head: {class_path: own_parts.Scaled, init_args: {rows: 3}}")
+    with pytest.raises(RuntimeError, match="must match the size"):
+        setup(wrong)
+    monkeypatch.setattr(rehearsal, "_MOST_NUMBERS", 40 * 8 - 1)
+    setup(wrong)
 
 
 def test_a_broken_contract_is_a_sentence_that_names_the_method(setup):

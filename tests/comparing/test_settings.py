@@ -9,6 +9,7 @@ from lt_lightning.comparing.methods import recipe
 from lt_lightning.comparing.settings import Settings, SettingsParser
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import CosineHead
+from lt_lightning.samplers import InstanceSampler
 from lt_lightning.schedules import CosineLR
 
 COUNTS = [30, 12, 5]
@@ -22,6 +23,17 @@ def test_parts_are_new_each_time():
     assert (head.scale, head.in_features, loss.class_counts) == (4.0, 6, COUNTS)
     assert settings.parts(6, COUNTS)[0] is not head
     assert PARSER.make({**recipe(), "epochs": 3}, "mine").epochs == 3
+
+
+def test_a_sampler_is_tried_on_as_many_targets_of_each_class_as_there_will_be():
+    tried = []
+
+    def sampler(targets, seed):
+        tried.append(targets.bincount().tolist())
+        return InstanceSampler(targets, seed)
+
+    Settings(sampler=sampler).parts(6, COUNTS)
+    assert tried == [COUNTS]
 
 
 def test_jsonargparse_is_asked_for_nothing_that_it_will_drop(monkeypatch):

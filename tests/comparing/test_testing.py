@@ -68,6 +68,22 @@ def test_figures_of_a_head_trained_once_more_are_those_of_its_own_test(run, make
         assert value == pytest.approx(tested[f"test/{name}"]), name
 
 
+def test_probabilities_may_be_by_a_number_that_the_loss_has_learnt(run, tmp_path, monkeypatch):
+    (tmp_path / "learnt.py").write_text(
+        "import torch\n\nfrom lt_lightning.losses import CrossEntropyLoss\n\n\nclass Sharpened(CrossEntropyLoss):\n"
+        "    def __init__(self, class_counts: list[int]):\n        super().__init__(class_counts)\n"
+        "        self.factor = torch.nn.Parameter(torch.ones(()))\n\n"
+        "    def forward(self, logits, targets, features=None):\n"
+        "        return super().forward(self.factor * logits, targets, features)\n\n"
+        "    def probabilities(self, logits):\n        return super().probabilities(self.factor * logits)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    tested = run("learnt.Sharpened", {"lr": [0.1]}).row("Sharpened").tests[0]
+    assert not tested.confidence.requires_grad
+    assert 0 <= tested.figures["ece"] <= 1
+    assert tested.figures["temperature"] is None
+
+
 def test_probabilities_of_no_known_likelihood_are_not_scaled(run, tmp_path, monkeypatch):
     (tmp_path / "of_mine.py").write_text(
         "from lt_lightning.losses import CrossEntropyLoss\n\n\nclass Halved(CrossEntropyLoss):\n"

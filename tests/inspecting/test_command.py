@@ -62,7 +62,7 @@ def test_a_file_that_appears_meanwhile_stays(here, monkeypatch, capsys):
     monkeypatch.setattr(command, "summarize", summarize_beside_others)
     with pytest.raises(SystemExit):
         cli.main(["inspect", "--data=DigitsLT", "--output=tail.json"])
-    assert "`output` 'tail.json' exists" in capsys.readouterr().err
+    assert "`output` 'tail.json' already exists" in capsys.readouterr().err
     assert (here / "tail.json").read_text() == "theirs"
 
 

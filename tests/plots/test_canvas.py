@@ -33,6 +33,15 @@ def test_dollars_in_names_are_no_formulas(made_row, tmp_path):
         assert "</svg>" in (tmp_path / "figure.svg").read_text()
 
 
+def test_long_names_leave_axes_their_room(made_row, tmp_path):
+    widths = []
+    for name in ("short", 5 * "LinearHead + LORTLoss "):
+        figure = tail_figure("title", [name], [made_row()])
+        save(figure, tmp_path / "figure.png", overwrite=True)
+        widths.append(figure.axes[0].get_window_extent().width / figure.dpi)
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
+
+
 def test_a_folder_that_takes_no_files_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     figure, _ = new_figure("title")
@@ -43,7 +52,7 @@ def test_a_folder_that_takes_no_files_is_one_sentence(tmp_path):
 def test_a_figure_that_appears_meanwhile_stays(tmp_path):
     figure, _ = new_figure("title")
     (tmp_path / "tail.png").write_text("theirs")
-    with pytest.raises(UsageError, match=r"`--output` .*tail\.png' exists"):
+    with pytest.raises(UsageError, match=r"`--output` .*tail\.png' already exists"):
         save(figure, tmp_path / "tail.png")
     assert (tmp_path / "tail.png").read_text() == "theirs"
 

@@ -1,5 +1,6 @@
 """The command as it is typed, on what runs have left."""
 
+import signal
 import warnings
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from lt_lightning import cli
 from lt_lightning.errors import UsageError
 from lt_lightning.main import main
+from lt_lightning.plots import command
+from lt_lightning.plots.canvas import save
 from lt_lightning.plots.command import _chosen as chosen
 from lt_lightning.report import labels, sections
 
@@ -35,6 +38,13 @@ def test_training_runs(folder, here, capsys):
         f"plots/{kind}.png" for kind in ("tail", "groups", "logits", "reliability", "curves")
     ]
     assert all((here / word).stat().st_size > 10_000 for word in shown if word.startswith("plots/"))
+
+
+def test_fonts_that_are_missing_are_not_named_at_every_word(folder, here, monkeypatch, caplog):
+    matplotlib = pytest.importorskip("matplotlib")
+    monkeypatch.setitem(matplotlib.rcParams, "font.family", ["No Such Font"])
+    cli.main(["plot", str(folder), "--kinds=tail", "--split=val"])
+    assert "findfont" not in caplog.text
 
 
 def test_curves_need_no_figures_of_test_images(folder, here, capsys):
@@ -71,7 +81,7 @@ def test_rows_are_chosen_by_any_of_their_names(made_row):
     assert chosen(rows, "compare: lort") == [rows[1]]
     assert chosen(rows, "LinearHead + B,LinearHead + A") == [rows[4], rows[5], rows[2], rows[3]]
     assert chosen(rows, "two: LinearHead + A,lort") == [rows[3], rows[1]]
-    with pytest.raises(UsageError, match=r"lort, one: LinearHead \+ A, LinearHead \+ A, two: "):
+    with pytest.raises(UsageError, match=r"no row is called 'LinearHead'; did you mean LinearHead \+ "):
         chosen(rows, "LinearHead")
 
 
@@ -87,9 +97,10 @@ def test_rows_are_chosen_by_the_label_that_their_figure_shows(made_row):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--kinds=tails"], "`--kinds` 'tails' must name some of tail, groups, logits"),
+        (["--kinds=tails"], "`--kinds`: no kind is called 'tails'; did you mean tail?"),
         (["--kinds=,"], "`--kinds` ',' must name some of"),
-        (["--methods=lortt"], "`--methods` 'lortt' must name some of stage 1, lort, tau_norm"),
+        (["--methods=lortt"], "`--methods`: no row is called 'lortt'; did you mean lort?"),
+        (["--methods=xyz"], "`--methods`: no row is called 'xyz'; there are stage 1, lort, tau_norm"),
         (["--kinds=curves"], "`--kinds` curves: these runs have left nothing that such a figure would show."),
     ],
 )
@@ -99,3 +110,20 @@ def test_bad_input_is_one_sentence(options, sentence, folder, here, capsys):
     assert stop.value.code == 2
     assert sentence in capsys.readouterr().err
     assert list(here.iterdir()) == []
+
+
+def test_an_interrupted_command_says_how_to_go_on(folder, here, capsys, monkeypatch):
+    def second_stops(figure, path, overwrite):
+        if path.name == "grid.svg":
+            signal.raise_signal(signal.SIGTERM)
+        save(figure, path, overwrite)
+
+    monkeypatch.setattr(command, "save", second_stops)
+    words = ["plot", f"{folder}/compared", "--format=svg", "--kinds=tail,grid"]
+    with pytest.raises(SystemExit):
+        cli.main(words)
+    sentence = "Interrupted: plots/tail.svg had been written; run the command again with `--overwrite true`.\n"
+    assert capsys.readouterr().err.endswith(sentence)
+    monkeypatch.setattr(command, "save", save)
+    cli.main([*words, "--overwrite=true"])
+    assert sorted(path.name for path in (here / "plots").iterdir()) == ["grid.svg", "tail.svg"]

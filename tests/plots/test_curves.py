@@ -40,6 +40,23 @@ def test_lines_that_are_torn_cost_no_others(history):
     assert read_history(history) == whole
 
 
+def test_a_quote_costs_no_other_line(history):
+    whole = read_history(history)
+    history.write_text(LOG + '1,24,"1.0,,,\n' + 20000 * "2,29,,,,\n")
+    assert read_history(history) == whole
+
+
+@pytest.mark.parametrize("names", ["", "step,train/loss", '"epoch,train/loss', "epoch,train/loss\n" + 200000 * '"'])
+def test_a_damaged_first_line_costs_its_run_alone(history, names):
+    history.write_text(f"{names}\n" + 20000 * "0,1.0\n")
+    assert read_history(history).keys() <= {"train/loss"}
+
+
+def test_columns_may_have_a_comma_or_an_epoch_that_comes_last(history):
+    history.write_text('"mine, top 5",train/loss,epoch\n0.5,2.0,0\n0.5,4.0\n')
+    assert read_history(history) == {"train/loss": ([1.0], [2.0])}
+
+
 def test_runs_of_a_row_share_a_colour_and_a_name(made_run, made_row, history):
     row = made_row(made_run(0, history=history), made_run(1, history=history))
     figure = curves_figure("title", ["untrained", "row"], [made_row(), row])

@@ -43,8 +43,9 @@ def test_magnitudes_are_compared_by_their_1_norm(made_row):
 
 def test_that_neighbours_are_averaged_is_said(made_row):
     rows = [made_row(class_counts=[5] * 60, per_class={"logits_magnitude": [1.0] * 60})]
-    axes, _ = logits_figure("title", ["a"], rows).axes
-    assert axes.get_xlabel() == "class, by number of training images (mean over 3 neighbours)"
+    figure = logits_figure("title", ["a"], rows)
+    assert figure.get_supxlabel() == "class, by number of training images (mean over 3 neighbours)"
+    assert not any(axes.get_xlabel() for axes in figure.axes)  # in each panel it would run into the next
 
 
 def test_without_diagnostics_there_is_none(made_row):

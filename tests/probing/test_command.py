@@ -199,14 +199,11 @@ def test_features_made_elsewhere_need_no_weights(here, monkeypatch):
         (["--checkpoint=nowhere.pth"], "nowhere.pth"),
         (["--backbone.num_features=4"], "does not fit `backbone` SmallCNN"),
         (["--output=network.pth/below"], "`output` 'network.pth/below' cannot be written"),
-        (
-            ["--checkpoint=null"],
-            "`backbone` SmallCNN has random weights, of which nothing can be learnt; give `checkpoint`.",
-        ),
+        (["--checkpoint=null"], "`backbone` SmallCNN is untrained; give its weights with `--checkpoint`."),
         (
             ["--checkpoint=null", "--backbone=TorchvisionBackbone"],
-            "`backbone` TorchvisionBackbone has random weights, of which nothing can be learnt; give `checkpoint`, or "
-            "`backbone.weights`.",
+            "`backbone` TorchvisionBackbone is untrained; give its weights with `--checkpoint` or "
+            "`--backbone.weights`.",
         ),
     ],
 )

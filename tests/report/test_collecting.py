@@ -139,6 +139,11 @@ def test_a_figure_that_is_infinite_is_none(write, run, rows_of):
 @pytest.mark.parametrize(
     "damage",
     [
+        {"class_counts": [float("inf"), 100, 4]},
+        {"class_counts": [10**30, 100, 4]},
+        {"group_thresholds": [20, 10**400]},
+        {"accuracy": {"all": 10**400}},
+        {"per_class": {"accuracy": [0.5, 0.4, 10**400]}},
         {"seed": [0]},
         {"seed": {"a": 1}},
         {"group_thresholds": "ab"},
@@ -149,7 +154,7 @@ def test_a_figure_that_is_infinite_is_none(write, run, rows_of):
         {"calibration": {"bins": None}},
         {"calibration": {"bins": {"images": [1, 2], "confidence": [0.5], "accuracy": [0.1, 0.2]}}},
     ],
-    ids=str,
+    ids=lambda damage: str(damage)[:60],
 )
 def test_a_damaged_record_is_left_out_and_costs_the_others_nothing(write, run, rows_of, damage):
     write("good", run(0.4))
@@ -157,6 +162,17 @@ def test_a_damaged_record_is_left_out_and_costs_the_others_nothing(write, run, r
     place = record if damage.keys() <= record.keys() else record["evaluation"]["test"]
     place |= damage
     write("damaged", record)
+    (row,), notes = rows_of(".")
+    assert row.mean("all") == 0.4
+    assert notes == ["damaged/results.json is no results file of this package and is left out."]
+
+
+@pytest.mark.parametrize("mean", [10**400, "high"], ids=["large", "word"])
+def test_a_damaged_grid_is_left_out_with_its_comparison(write, run, compared, rows_of, mean):
+    write("good", run(0.4))
+    seeds = [{"seed": 0, "accuracy": {"all": 0.5}}]
+    tried = [{"point": {"lr": 0.1}, "mean": mean}]
+    write("damaged", compared({"lort": {"selection": "val", "seeds": seeds, "validation": tried}}))
     (row,), notes = rows_of(".")
     assert row.mean("all") == 0.4
     assert notes == ["damaged/results.json is no results file of this package and is left out."]

@@ -1,11 +1,15 @@
 """``report`` on real runs."""
 
 import json
+import signal
 import subprocess
 import sys
 
+import pytest
+
 from lt_lightning import cli
 from lt_lightning.main import main
+from lt_lightning.report import command
 
 
 def test_a_real_run_is_reported(here, tiny, stage1, capsys):
@@ -25,6 +29,16 @@ def test_a_saved_configuration_with_another_seed_is_the_same_experiment(here, ti
     cli.main(["report", "runs", "--split", "val", "--output", "table.json"])
     (row,) = json.loads((here / "table.json").read_text())
     assert (row["runs"], row["seeds"]) == (2, [0, 1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_command_is_one_sentence(here, tiny, stage1, capsys, monkeypatch, number):
+    main(tiny("test", "RepresentationModule", f"--ckpt_path={stage1}"))
+    monkeypatch.setattr(command, "write", lambda *_: signal.raise_signal(number))
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["report", "runs", "--output=table.csv"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith("Interrupted: nothing has been written; run the same command again.\n")
 
 
 def test_it_imports_no_torch():

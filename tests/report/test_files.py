@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,22 @@ def test_files_are_written_whole_and_replaced_on_request_only(write, run, here, 
 def test_a_table_that_appears_meanwhile_stays(write, run, rows_of, here):
     write("a", run(0.4))
     (here / "table.csv").write_text("theirs")
-    with pytest.raises(UsageError, match=r"`--output` 'table.csv' exists"):
+    with pytest.raises(UsageError, match=r"`--output` 'table.csv' already exists"):
         files.write(Path("table.csv"), rows_of("a")[0], "test")
     assert (here / "table.csv").read_text() == "theirs"
+
+
+def test_a_folder_whose_name_is_not_utf8_is_named_as_it_is(write, run, rows_of, here):
+    folder = os.fsdecode(b"caf\xe9")
+    try:
+        (here / folder).mkdir()
+    except OSError:
+        pytest.skip("this file system has no such names")
+    write(folder, run(0.4))
+    rows, _ = rows_of(".")
+    for name, bytes_of_it in (("table.csv", b"caf\xe9/results.json"), ("table.json", rb"caf\udce9/results.json")):
+        files.write(Path(name), rows, "test")
+        assert bytes_of_it in (here / name).read_bytes()
 
 
 def test_options_in_which_rows_differ_have_a_column(write, run, rows_of):

@@ -1,10 +1,11 @@
 """``--overwrite`` with and without a value, wherever it stands."""
 
 from argparse import ArgumentParser
+from pathlib import Path
 
 import pytest
 
-from lt_lightning.report.overwriting import add_overwrite, with_values
+from lt_lightning.report.overwriting import add_overwrite, what_remains, with_values
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,10 @@ def test_another_value_is_refused(capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(with_values(["--overwrite=perhaps"]))
     assert "invalid choice: 'perhaps'" in capsys.readouterr().err
+
+
+def test_files_that_were_finished_are_to_be_replaced():
+    assert what_remains([]) == "nothing has been written; run the same command again."
+    assert what_remains([Path("a.svg"), Path("b.svg")]) == (
+        "a.svg, b.svg had been written; run the command again with `--overwrite true`."
+    )

@@ -3,6 +3,7 @@
 import re
 
 from lt_lightning import report
+from lt_lightning.report.runs import Protocol
 
 
 def test_stage_1_of_a_comparison_heads_the_table_of_what_was_selected(write, compared, capsys):
@@ -13,6 +14,20 @@ def test_stage_1_of_a_comparison_heads_the_table_of_what_was_selected(write, com
     shown = capsys.readouterr().out
     assert shown.count("compare") == 1
     assert shown.index("stage 1") < shown.index("lort")
+
+
+def test_a_protocol_is_said_in_words():
+    aggregation = "mean over seeds of the last epoch, each the mean over classes"
+    assert report.in_words(Protocol("val", "20", "eval", "none", aggregation)) == (
+        "settings or epoch chosen on validation images; 20 views per image; BatchNorm in evaluation mode; no test-time "
+        "averaging; last epoch, averaged over seeds"
+    )
+    assert report.in_words(Protocol("none", "1", "train", "flip", "best of 5 seeds")) == (
+        "nothing chosen; 1 view per image; BatchNorm in training mode; averaged with mirror images; best of 5 seeds"
+    )
+    assert report.in_words(Protocol("val", "all", "frozen", "none", "last epoch")) == (
+        "settings or epoch chosen on validation images; views all; bn mode frozen; no test-time averaging; last epoch"
+    )
 
 
 def test_the_hash_that_tells_rows_apart_is_shown(write, compared, capsys):
