@@ -190,7 +190,7 @@ def memory_of(head: Head, validation: Features, training: Features, device: torc
         (correct,) = count_correct([head], part, device)
         total = torch.bincount(part.targets, minlength=head.num_classes)
         found.append(float("nan") if correct is None else float((correct / total)[seen].mean()))
-    meaning = memorised(found[0], found[1], int(seen.sum()), len(validation.targets))
+    meaning = memorised(found[0], found[1], int(seen.sum()))
     if meaning is None:
         return None
     largest = int(torch.bincount(training.targets).argmax())

@@ -138,7 +138,7 @@ def choose(scores: Sequence[float]) -> int | None:
     return best
 
 
-def memorised(validation: float, training: float, num_classes: int, images: int) -> Meaning | None:
+def memorised(validation: float, training: float, num_classes: int) -> Meaning | None:
     """What it may mean that stage 1 is no worse on validation than on training images; nothing where it is worse.
 
     It may have learnt them, too, or it knows neither: chance. Of one class it means nothing: whatever predicts it alone
@@ -148,13 +148,10 @@ def memorised(validation: float, training: float, num_classes: int, images: int)
         validation: Its accuracy on validation images, mean over classes that have some.
         training: On training images, over the same classes.
         num_classes: How many these are.
-        images: Validation images; of few chance may make more than of many.
     """
     if num_classes < 2 or math.isnan(validation) or math.isnan(training) or better(training, validation):
         return None
-    chance = 1 / num_classes
-    error = math.sqrt(chance * (1 - chance) / images)
-    return "chance" if validation < chance + max(_CLEAR, _ERRORS * error) else "learnt"
+    return "chance" if validation < 1 / num_classes + _CLEAR else "learnt"
 
 
 def favoured(validation: Tensor, validated: Tensor, test: Tensor, tested: Tensor) -> str | None:
