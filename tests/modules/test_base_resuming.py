@@ -128,6 +128,20 @@ def test_each_batch_of_each_epoch_and_process_draws_for_itself(drawn_by):
     assert drawn_by() == first
 
 
+def test_each_loss_of_a_batch_draws_for_itself(trainer, digits, monkeypatch):
+    """As where a step of one's own holds two passes of one batch against each other."""
+
+    class Twice(RepresentationModule):
+        def training_step(self, batch, batch_idx):
+            return super().training_step(batch, batch_idx) + super().training_step(batch, batch_idx)
+
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+    monkeypatch.setattr(Noting, "drawn", [])
+    data = digits()
+    trainer(max_epochs=1).fit(Twice(data.class_counts, SmallCNN(8), head=Noting, optimizer=sgd), datamodule=data)
+    assert len(set(Noting.drawn)) == 10
+
+
 def test_a_run_without_a_seed_draws_what_torch_draws(drawn_by, monkeypatch):
     monkeypatch.delenv("PL_GLOBAL_SEED")
     assert not set(drawn_by()) & set(drawn_by())
