@@ -139,22 +139,29 @@ def test_an_evaluation_of_one_process_ends_too(here, tiny, stage1, command):
     assert not list(here.rglob("results.json"))
 
 
-class InTeardown(Callback):
-    """The signal comes when training has ended."""
+class AsItEnds(Callback):
+    """The signal comes when training has ended: in a Trainer's teardown, or before our own callback hears of it."""
 
-    def __init__(self, number: int):
+    def __init__(self, number: int, early: bool = False):
         self.number = number
+        self.early = early
+
+    def on_train_end(self, *_):
+        if self.early:
+            os.kill(os.getpid(), self.number)
 
     def teardown(self, trainer, *_, **__):
-        os.kill(os.getpid(), self.number)
+        if not self.early:
+            os.kill(os.getpid(), self.number)
 
 
+@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_as_a_trainer_ends_is_heeded_too(here, tiny, number):
+def test_a_signal_as_a_trainer_ends_is_heeded_too(here, tiny, number, early):
     """A Trainer would note the one, and go on, and come to an error of its own by the other."""
-    callback = (f"--trainer.callbacks+={__name__}.InTeardown", f"--trainer.callbacks.number={int(number)}")
+    words = tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", f"--trainer.callbacks+={__name__}.AsItEnds")
     with pytest.raises(UsageError, match=r"^Interrupted: `[^`]*last\.ckpt` holds the last epoch that was saved; "):
-        main([*tiny("fit", "RepresentationModule", "--trainer.max_epochs=1"), *callback])
+        main([*words, f"--trainer.callbacks.number={int(number)}", f"--trainer.callbacks.early={early}"])
 
 
 MADE_LATER = """

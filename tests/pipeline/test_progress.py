@@ -32,6 +32,17 @@ def test_a_lock_is_asked_for_where_there_are_locks(tmp_path, monkeypatch):
         progress.lock(tmp_path)
 
 
+def test_only_a_folder_without_anything_trained_is_removed(tmp_path):
+    new, trained = tmp_path / "new", tmp_path / "trained"
+    (trained / "stage1").mkdir(parents=True)
+    new.mkdir()
+    for folder in (new, trained):
+        (folder / "config.yaml").touch()
+        progress.remove_unbegun(folder)
+    assert not new.exists()
+    assert (trained / "stage1").is_dir()
+
+
 def test_notes_that_cannot_be_read_are_named(stopped):
     (stopped / "unfinished.json").write_text("{")
     with pytest.raises(UsageError, match=r"`resume`: .*unfinished\.json' cannot be read \(JSONDecodeError.*new run"):
