@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, cast
 
 import torch
@@ -16,7 +15,6 @@ from torch.optim import Optimizer
 from lt_lightning.backbones import Backbone
 from lt_lightning.backbones.base import features_of
 from lt_lightning.checkpoints import RECORD, Entry
-from lt_lightning.devices.random_state import seeded
 from lt_lightning.devices.tf32 import Setting, allow_tf32, put_back
 from lt_lightning.errors import check_word, checked_counts
 from lt_lightning.functional.precision import at_least_fp32, outside_autocast
@@ -49,15 +47,13 @@ from lt_lightning.modules.past import loaded_past, past_when_made
 from lt_lightning.modules.run_options import check_going_on, check_monitors, check_options
 from lt_lightning.modules.speed import Compilation, check_accumulation, compile_
 from lt_lightning.modules.starting import start_bias
+from lt_lightning.modules.step_draws import StepDraws
 from lt_lightning.schedules import set_restored_rates
-from lt_lightning.seeds import is_seeded, run_seed, seed_from
 
 HeadFactory = Callable[[int, list[int]], Head]
 LossFactory = Callable[[list[int]], Loss]
 Batch = tuple[Tensor, Tensor]
 EvalSplit = Literal["val", "test"]
-
-_STREAM = 0x647261  # sets draws of dropout apart from the mixing's
 
 
 class LTModule(LightningModule):
@@ -145,8 +141,7 @@ class LTModule(LightningModule):
         made = {f"{split}_metric": Evaluation(self.class_counts, self.group_thresholds) for split in ("val", "test")}
         self.metrics = nn.ModuleDict(made)
         self._loss_of_epoch = LossOfEpoch()
-        self._shown = (-1, -1, 0)
-        """Epoch and batch of the last training step, and how often it had asked for a loss before."""
+        self._draws = StepDraws()
         self._lr: Tensor | float | None = None
         self._trained = False
         self._unfrozen: list[str] = []
@@ -188,20 +183,13 @@ class LTModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch; in a run with a seed dropout draws by epoch, batch and process, also after a resume."""
-        with self._draws_of(batch_idx):
+        with self._draws.of(self, batch_idx):
             mixed = self.mix(batch, batch_idx)
             features = self.features(mixed.images)
             logits = self._outside_autocast(self.head, features)
             loss = mixed.loss(self.training_loss, logits, features)
         self._loss_of_epoch.add(loss, self, batch_idx)
         return loss
-
-    def _draws_of(self, batch_idx: int) -> AbstractContextManager[None]:
-        if not is_seeded():
-            return nullcontext()
-        batch = (self.current_epoch, batch_idx)
-        self._shown = (*batch, self._shown[2] + 1 if self._shown[:2] == batch else 0)
-        return seeded(seed_from(_STREAM, run_seed(), *self._shown, self.global_rank), self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Count one batch of validation images."""
