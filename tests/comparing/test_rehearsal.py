@@ -133,7 +133,8 @@ def written(tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["torch.optim.LBFGS", "own_parts.Stubborn"])
 def test_an_optimizer_takes_a_closure_or_none(setup, written, optimizer):
-    setup(written(f"optimizer: {{class_path: {optimizer}, init_args: {{lr: 0.1}}}}"))
+    (method,) = setup(written(f"optimizer: {{class_path: {optimizer}, init_args: {{lr: 0.1}}}}")).methods  # rehearsed
+    assert (method.name, method.plain["optimizer"]["class_path"]) == ("mine", optimizer)
 
 
 def test_a_sampler_of_ones_own_is_drawn_from(setup, written):

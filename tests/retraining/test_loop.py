@@ -347,6 +347,22 @@ def test_an_optimizer_may_ask_for_a_batchs_loss_several_times(optimizer, loss):
     assert not torch.allclose(made.head.weight, plain.head.weight)
 
 
+class Stubborn(torch.optim.SGD):
+    """Takes no closure."""
+
+    def step(self):
+        return super().step()
+
+
+def test_an_optimizer_without_a_closure_gets_gradients():
+    plain = partial(torch.optim.SGD, momentum=0.9)
+    made, reference = (
+        run(LinearHead, CrossEntropyLoss, InstanceSampler(Rows().targets), optimizer=kind)
+        for kind in (partial(Stubborn, momentum=0.9), plain)
+    )
+    assert_as_by_hand(made, reference)
+
+
 def test_an_optimizer_that_asks_for_no_loss_is_refused():
     careless = run(LinearHead, CrossEntropyLoss, InstanceSampler(Rows().targets), optimizer=Careless)
     with pytest.raises(UsageError, match="`optimizer` Careless does not call the closure"):
