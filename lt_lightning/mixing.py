@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lt_lightning.errors import UsageError, check_above_0, check_share
 from lt_lightning.losses import Loss
-from lt_lightning.seeds import seed_from
+from lt_lightning.seeds import Stream, seed_from
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,8 @@ class Draws:
     @classmethod
     def at(cls, seed: int, epoch: int, batch: int, rank: int) -> "Draws":
         """The draws of one batch of one process."""
-        place = (_STREAM, seed, epoch, batch)
+        place = (Stream.MIXING, seed, epoch, batch)
         return cls(Random(seed_from(*place)), torch.Generator().manual_seed(seed_from(*place, rank)))
-
-
-_STREAM = 0x6D6978  # sets these draws apart from the sampler's and the augmentation's
 
 
 class Mixing(ABC):

@@ -1,6 +1,18 @@
 """Seeds of single draws, so that a resumed run draws what an uninterrupted one would have drawn."""
 
 import os
+from enum import IntEnum
+
+
+class Stream(IntEnum):
+    """First part of a seed, for what is drawn at one place of a run: two things of one seed would go together.
+
+    What augmentation draws for a whole batch has none.
+    """
+
+    READING = 0x72656164
+    MIXING = 0x6D6978
+    STEP = 0x647261
 
 
 def run_seed() -> int:

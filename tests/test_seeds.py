@@ -2,11 +2,12 @@
 
 from itertools import product
 
-from lt_lightning.seeds import run_seed, seed_from
+from lt_lightning.seeds import Stream, run_seed, seed_from
 
 
 def test_neighbouring_places_have_seeds_of_their_own():
     places = list(product(range(-1, 4), range(6), range(50), range(3)))
+    places += [(stream, *place) for stream in Stream for place in product(range(3), range(6), range(50), range(3))]
     seeds = {seed_from(*place) for place in places}
     assert len(seeds) == len(places)
     assert len({seed % 2**32 for seed in seeds}) == len(places)  # all that torch's generator on the CPU looks at

@@ -16,7 +16,7 @@ from lt_lightning.data.base import Batch
 from lt_lightning.data.pixels import DAMAGED, eight_bits
 from lt_lightning.errors import UsageError
 from lt_lightning.samplers import ShardedBatchSampler
-from lt_lightning.seeds import run_seed, seed_from
+from lt_lightning.seeds import Stream, run_seed, seed_from
 
 
 class PackedPaths(Sequence[str]):
@@ -101,7 +101,9 @@ class SeededBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         first = self.batches.skip_batches
         for step, indices in enumerate(self.batches, start=first):
-            yield SeededBatch(indices, seed_from(run_seed(), self.sampler.epoch, step, self.batches.rank))
+            yield SeededBatch(
+                indices, seed_from(Stream.READING, run_seed(), self.sampler.epoch, step, self.batches.rank)
+            )
 
     def __len__(self) -> int:
         return len(self.batches)

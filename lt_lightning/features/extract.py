@@ -28,7 +28,7 @@ from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDt
 from lt_lightning.functional.precision import outside_autocast
 from lt_lightning.processes import is_first_of_group, on_first, rank_and_world_size
 from lt_lightning.progress import progress_bar
-from lt_lightning.seeds import seed_from
+from lt_lightning.seeds import Stream, seed_from
 
 Precision = Literal["fp32", "bf16"]
 
@@ -300,7 +300,7 @@ class _Blocks(Dataset[Tensor]):
         if self.seed is None:
             return self.images.__getitems__(indices)[0]
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(_block_seed(self.seed, block))
+            torch.default_generator.manual_seed(seed_from(Stream.READING, _block_seed(self.seed, block)))
             return self.images.__getitems__(indices)[0]
 
 

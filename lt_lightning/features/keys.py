@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-FORMAT = 4
+FORMAT = 5
 """Version of blocks, draws, file layout and keys; after a change files of earlier versions are not found."""
 
 

@@ -5,9 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from lightning.pytorch import LightningModule
 
 from lt_lightning.devices.random_state import seeded
-from lt_lightning.seeds import is_seeded, run_seed, seed_from
-
-_STREAM = 0x647261  # sets these draws apart from the mixing's
+from lt_lightning.seeds import Stream, is_seeded, run_seed, seed_from
 
 
 class StepDraws:
@@ -31,4 +29,4 @@ class StepDraws:
             return nullcontext()
         batch = (module.current_epoch, batch_idx)
         self._last = (*batch, self._last[2] + 1 if self._last[:2] == batch else 0)
-        return seeded(seed_from(_STREAM, run_seed(), *self._last, module.global_rank), module.device)
+        return seeded(seed_from(Stream.STEP, run_seed(), *self._last, module.global_rank), module.device)
