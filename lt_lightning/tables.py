@@ -50,10 +50,18 @@ def percent(value: float | None) -> str:
 
 def show(table: Table) -> None:
     """Print a table, as wide as it needs to be when the output is a file, or a terminal too narrow for its figures."""
-    console = Console()
+    console = Printer()
     if not console.is_terminal or (_width(table) > console.width and not _narrow(table, console.width)):
-        console = Console(width=_width(table))  # a terminal breaks its lines, but keeps every digit
+        console = Printer(width=_width(table))  # a terminal breaks its lines, but keeps every digit
     console.print(table)
+
+
+class Printer(Console):
+    """Tells of a reader that has gone; rich would end the process without a word."""
+
+    def on_broken_pipe(self) -> None:
+        """Called as the error is handled."""
+        raise
 
 
 def fits(table: Table) -> bool:

@@ -1,6 +1,8 @@
 """Tables say what an empty group is."""
 
 import io
+import os
+from contextlib import redirect_stdout, suppress
 
 import pytest
 from rich.console import Console
@@ -81,3 +83,13 @@ def test_a_table_that_can_be_narrower_is_no_wider_than_the_terminal(monkeypatch,
     assert max(map(len, shown.splitlines())) == 50
     assert "84.3 ± 0.1" in shown
     assert "12.3 ± 4.5" in shown
+
+
+def test_a_reader_that_has_gone_is_an_error_and_no_silent_end():
+    reader, writer = os.pipe()
+    os.close(reader)
+    table = accuracy_table("t", [("row", {"all": 1.0})], {"many": 1, "medium": 0, "few": 0}, (20, 100))
+    with os.fdopen(writer, "w", buffering=1) as file, suppress(BrokenPipeError):
+        with redirect_stdout(file), pytest.raises(BrokenPipeError):
+            show(table)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # for what is left in the buffer

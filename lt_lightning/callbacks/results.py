@@ -21,7 +21,7 @@ from lt_lightning.callbacks.averaging import WeightEMA
 from lt_lightning.callbacks.deferred import DeferredCallback
 from lt_lightning.callbacks.selecting import selection_of
 from lt_lightning.callbacks.warmup import LinearWarmup
-from lt_lightning.checkpoints import RECORD
+from lt_lightning.checkpoints import RECORD, known_of_images
 from lt_lightning.devices.clock import device_time
 from lt_lightning.modules import LTModule, RepresentationModule
 from lt_lightning.modules.origin import describe_data
@@ -75,6 +75,8 @@ class ResultsWriter(Callback):
         self.print_table = print_table
         self.settings = settings
         self.seconds: dict[str, float] = {}
+        self.written: Path | None = None
+        """The file, once it has its name; in other processes than the first always ``None``."""
         self.started_from: dict[str, Any] | None = None
         self._started = self._epoch_started = self._validation_started = 0.0
         self._images = 0
@@ -98,7 +100,7 @@ class ResultsWriter(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Start the clock."""
-        self._started, self._loaded, self._run = time.perf_counter(), None, {}
+        self._started, self._loaded, self._run, self.written = time.perf_counter(), None, {}, None
         if stage == "fit":
             self._epochs = []
             for part in ("first_step", "first_epoch"):
@@ -133,12 +135,14 @@ class ResultsWriter(Callback):
             checkpoint[TRAINING] = {"preset": self.preset, "seed": self.seed, "settings": self.settings}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Note what chose the weights, and which run has trained them."""
-        chosen = (checkpoint.get(RECORD) or {}).get("selection")  # where it was written without a trainer
+        """Note what chose the weights, and which run has trained them on which images."""
+        record = checkpoint.get(RECORD) or {}
+        chosen = record.get("selection")  # where it was written without a trainer
         self._loaded = chosen or selection_of(checkpoint.get("callbacks") or {}, str(trainer.ckpt_path))
+        self._run = {"trained_on": known_of_images(record.get("split"))}
         if not chosen:  # else the classifier is another one's
             run = {"run": checkpoint[RUN], "step": checkpoint.get("global_step")} if RUN in checkpoint else {}
-            self._run = {**run, **checkpoint.get(TRAINING, {})}
+            self._run |= {**run, **checkpoint.get(TRAINING, {})}
 
     def selection(self, trainer: Trainer) -> str:
         """Whether the weights are the last epoch's or were chosen on validation images, and by what."""
@@ -195,13 +199,15 @@ class ResultsWriter(Callback):
             or cast(Any, trainer).fast_dev_run
         ):
             return
-        write_json(Path(folder) / "results.json", self.record(trainer, pl_module, Path(folder)))
+        path = Path(folder) / "results.json"
+        write_json(path, self.record(trainer, pl_module, Path(folder)))
+        self.written = path
         if self.print_table and split in pl_module.evaluation:
             evaluation = pl_module.evaluation[split]
             row = [(type(pl_module.head).__name__, evaluation["accuracy"])]
             title = f"{_IN_WORDS[split]} accuracy{self._when(trainer, stage)}"
             show(accuracy_table(title, row, evaluation["group_sizes"], pl_module.group_thresholds))
-            print(f"written to {Path(folder) / 'results.json'}")
+            print(f"written to {path}")
 
     def _when(self, trainer: Trainer, stage: str) -> str:
         """Of a training, when its figures were taken: a run may have trained on after its last validation."""

@@ -9,7 +9,7 @@ from lt_lightning.checkpoints.class_order import names_of_rows
 from lt_lightning.checkpoints.classifier import Classifier, find_classifier
 from lt_lightning.checkpoints.hand_back import UnfitHeadError, hand_back_file, to_linear
 from lt_lightning.checkpoints.matching import Match, deeper_layers, load, match
-from lt_lightning.checkpoints.past import PUBLISHED, UNKNOWN, Entry, origins, training_images
+from lt_lightning.checkpoints.past import PUBLISHED, UNKNOWN, Entry, known_of_images, origins, training_images
 from lt_lightning.checkpoints.reading import RECORD, Checkpoint, read
 from lt_lightning.checkpoints.wording import report
 
@@ -25,6 +25,7 @@ __all__ = [
     "deeper_layers",
     "find_classifier",
     "hand_back_file",
+    "known_of_images",
     "load",
     "match",
     "names_of_rows",

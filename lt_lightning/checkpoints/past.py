@@ -17,6 +17,12 @@ def training_images(split: object) -> str | None:
     return (hashes.get("train") or None) if isinstance(hashes, Mapping) else None
 
 
+def known_of_images(split: object) -> dict[str, Any]:
+    """The part of a record of a split that tells its images from others; empty where it has none, or is none."""
+    recorded = split if isinstance(split, Mapping) else {}
+    return {part: recorded[part] for part in ("hashes", "hash_of", "content") if part in recorded}
+
+
 def trained_on(split: object) -> Entry:
     """The entry of a training on data with such a record of their split; its images are unknown if that is none."""
     return {"weights": "file", "train": training_images(split)}

@@ -187,7 +187,10 @@ def test_the_file_that_weights_came_from_is_known_by_its_content(tmp_path, train
     run("tested").test(stage2(), datamodule=data, ckpt_path=files[1], verbose=False)
     one, other = ({"path": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in files)
     found = [read(tmp_path / name)["started_from"] for name in ("stage1", "stage2", "validated", "tested")]
-    assert found == [None, one, one, {**other, "preset": "", "seed": None, "settings": None}]
+    images = read(tmp_path / "stage2")["data"]["hashes"]
+    trained_on = {"hashes": {name: images[name] for name in ("train", "val")}, "hash_of": "pixels"}
+    tested = {**other, "trained_on": trained_on, "preset": "", "seed": None, "settings": None}
+    assert found == [None, one, one, tested]
     files[0].unlink()
     run("later").test(stage2(), datamodule=data, ckpt_path=files[1], verbose=False)
     found = [read(tmp_path / name)["stage1"] for name in ("stage1", "stage2", "validated", "tested", "later")]

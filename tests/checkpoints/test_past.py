@@ -2,7 +2,16 @@
 
 import pytest
 
-from lt_lightning.checkpoints.past import PUBLISHED, UNKNOWN, distinct, origins, past_of, trained_on, training_images
+from lt_lightning.checkpoints.past import (
+    PUBLISHED,
+    UNKNOWN,
+    distinct,
+    known_of_images,
+    origins,
+    past_of,
+    trained_on,
+    training_images,
+)
 
 SPLIT = {"hashes": {"train": "abc", "val": "def"}}
 ABC = {"weights": "file", "train": "abc"}
@@ -35,3 +44,9 @@ def test_a_past_that_is_changed_leaves_the_record_as_it_was():
     past_of({})[0]["train"] = "other"
     assert record["past"] == [ABC]
     assert UNKNOWN["train"] is None
+
+
+def test_what_tells_images_is_taken_from_a_record_of_a_split():
+    told = SPLIT | {"hash_of": "pixels"}
+    assert known_of_images(told | {"sizes": {"train": 3}}) == told
+    assert known_of_images(None) == {}

@@ -3,7 +3,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_lightning.data.splits import check_labels, classes_without, file_hash, split_hash, split_pool, validation_counts
+from lt_lightning.data.splits import (
+    check_labels,
+    classes_without,
+    content_hash,
+    file_hash,
+    split_hash,
+    split_pool,
+    validation_counts,
+)
 from lt_lightning.errors import UsageError
 
 labels_and_counts = st.lists(st.integers(5, 12), min_size=2, max_size=5).flatmap(
@@ -141,6 +149,23 @@ def test_the_file_hash_sees_names_and_sizes_in_any_order():
     assert file_hash(files) != file_hash([("a/1.png", 10), ("b/2.png", 21)])
     assert file_hash(files) != file_hash([("a/1.png", 10), ("b/3.png", 20)])
     assert file_hash([("a", 11)]) != file_hash([("a1", 1)])
+
+
+def test_the_content_hash_sees_the_bytes_of_files_in_any_order(tmp_path):
+    for name in "abc":
+        (tmp_path / name).write_bytes(name.encode())
+    found = content_hash(tmp_path, ["a", "b", "c"])
+    assert found == content_hash(tmp_path, ["c", "a", "b"])
+    assert found != content_hash(tmp_path, ["a", "b"]) == content_hash(tmp_path, ["a", "b", "lost"])
+    (tmp_path / "c").write_bytes(b"d")
+    assert found != content_hash(tmp_path, ["a", "b", "c"])
+
+
+def test_the_content_hash_reads_evenly_spaced_files(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(type(tmp_path), "read_bytes", lambda path: seen.append(int(path.name)) or b"")
+    content_hash(tmp_path, [f"{number:03}" for number in range(100)], sample=4)
+    assert seen == [0, 25, 50, 75]
 
 
 def test_classes_without_an_image_are_listed():

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import interrupted_pipeline
 import pytest
 from lightning.pytorch import seed_everything
 from lightning.pytorch.loggers import CSVLogger
 
-from lt_lightning import cli, report
+from lt_lightning import cli, pipeline, report
 from lt_lightning.callbacks import ResultsWriter
+from lt_lightning.errors import UsageError
 from lt_lightning.main import main
 from lt_lightning.modules import RetrainModule
 
@@ -166,3 +168,44 @@ def test_the_best_of_other_seeds_is_another_run(here, compare, rows_of):
     rows, notes = rows_of("p")
     assert {row.names.method: len(row.runs) for row in rows} == {"stage 1": 1, "tau_norm": 1, "crt": 2}
     assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
+
+
+def test_a_probe_that_is_done_again_counts_once(here, stage1, rows_of):
+    for output in ("a", "b"):
+        given = (f"--checkpoint={stage1}", "--backbone=SmallCNN", "--backbone.num_features=8", "--data=DigitsLT")
+        cli.main(["probe", *given, "--features.progress=false", "--features.device=cpu", f"--output=probes/{output}"])
+    (row,), notes = rows_of("probes")
+    assert (len(row.runs), row.deviation("all")) == (1, None)
+    assert notes == ["1 runs were done again with the same configuration and seed; the last one counts."]
+
+
+def test_what_a_killed_pipeline_has_finished_counts_like_the_same_of_others(here, rows_of):
+    arguments = interrupted_pipeline.write(here, lort=[interrupted_pipeline.stops("on_train_start")])
+    with pytest.raises(UsageError, match="Interrupted"):
+        pipeline.main(arguments)
+    pipeline.main([*arguments, "--seed_everything=1"])
+    rows, (note,) = rows_of("runs")
+    assert {row.names.method: row.seeds for row in rows} == {"stage1": [0, 1], "lort": [1], "tau_norm": [1]}
+    assert note.startswith("1 pipelines have not finished, of which the finished stages count: runs/tiny/version_0; ")
+
+
+@pytest.mark.filterwarnings("ignore:.* validation image")
+def test_jobs_that_copy_images_to_folders_of_other_names_are_seeds_of_one_run(here, folder_root, rows_of):
+    for seed in range(2):
+        root = folder_root.rename(here / f"job_{seed}")
+        data = ("--data=ImageFolderLT", f"--data.root={root}", "--data.image_size=16", "--data.batch_size=4")
+        small = (*data, "--data.num_workers=0", "--data.group_thresholds=[3,5]", "--trainer.enable_progress_bar=false")
+        common = (f"--seed_everything={seed}", f"--trainer.default_root_dir=fits/{seed}", "--trainer.max_epochs=1")
+        network = ("--model=RepresentationModule", "--model.backbone=SmallCNN", "--model.backbone.in_channels=3")
+        main(["fit", *network, *small, *common])
+        (saved,) = Path("fits", str(seed)).rglob("last.ckpt")
+        main(["test", f"--ckpt_path={saved}", *small, f"--trainer.default_root_dir=tests/{seed}"])
+        given = (f"--checkpoint={saved}", *data, "--data.num_workers=0", "--data.group_thresholds=[3,5]")
+        options = ("--methods=tau_norm", "--views=1", "--draws=2", "--features.progress=false", "--output=compared")
+        cli.main(["compare", *given, *options])
+        folder_root = root
+    for folder, split in (("fits", "val"), ("tests", "test")):
+        (row,), notes = rows_of(folder, split=split)
+        assert (row.seeds, notes) == ([0, 1], [])
+    rows, _ = rows_of("compared")
+    assert {row.names.method: len(row.by_checkpoint) for row in rows} == {"stage 1": 2, "tau_norm": 2}

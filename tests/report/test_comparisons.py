@@ -1,4 +1,4 @@
-"""What one file says."""
+"""What the file of a comparison says."""
 
 import pytest
 
