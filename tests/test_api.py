@@ -362,7 +362,7 @@ def test_a_loss_of_less_than_a_point_is_not_said():
         ({"method": "nope.yaml"}, r"^`method` 'nope.yaml' is not a file; give the path"),
         ({"epochs": 0}, r"`epochs` must be at least 1, but got 0"),
         ({"epochs": None}, r"^`epochs` must be at least 1, but got None\.$"),
-        ({"delta": None}, r"^`method` lort with `delta` None: The head or the loss refuses its settings \(.*NoneType"),
+        ({"delta": None}, r"^`method` lort with `delta` None: `loss\.delta` is null, which it cannot be; give a value"),
         ({"delta": 0.5, "loss.delta": 0.7}, r"^`delta` and `loss.delta` are the same setting of `lort`; leave one"),
         ({"delta": 2.0}, r"^`method` lort with `delta` 2.0: `delta` must"),
         ({"lr": "a", "momentum": 0.5}, r"^`method` lort with `lr` 'a' and `momentum` 0.5: .*`lt-lightning fit"),

@@ -25,6 +25,8 @@ _PARTS = ("head", "loss", "optimizer", "lr_scheduler", "allow_double_balancing")
 _LEFT_OUT = ("callbacks", "callbacks+", "gradient_clip_val", "accumulate_grad_batches")
 """Options of the Trainer that change what is learnt, and that heads which train together cannot have."""
 _NEUTRAL = ("accumulate_grad_batches", 1)
+_OF_CLASS = {"class_path", "init_args", "dict_kwargs"}
+"""What a class in a configuration consists of."""
 _YAML = (".yaml", ".yml")
 _MANY_CLASSES = 100  # above, LORT's paper has another δ
 
@@ -37,12 +39,14 @@ class Method:
         name: What it is called in tables.
         plain: Its settings, those of :class:`Settings`.
         trains: Whether there is anything to train.
+        ends: Whether training has an end; a configuration for ``fit`` of what does not train has null for the epochs.
         given: What ``methods`` was told: a path, where the name is the last of it.
     """
 
     name: str
     plain: Plain
     trains: bool = True
+    ends: bool = True
     given: str = ""
 
     def with_settings(self, **changes: Any) -> "Method":
@@ -96,6 +100,11 @@ def find_methods(
         with about(method.name):
             head, _ = parser.make(method.plain, method.name).parts(length, class_counts)
         trains = any(parameter.requires_grad for parameter in head.parameters())
+        if trains and not method.ends:
+            raise UsageError(
+                f"`methods` {name} sets `trainer.max_epochs` to null, but `compare` trains heads for a number of "
+                f"epochs; give it one, or train with `lt-lightning fit`."
+            )
         found.append(replace(method, trains=trains, given=name))
     return found
 
@@ -114,7 +123,8 @@ def _find(name: str, num_classes: int) -> Method:
         return Method(name, plain)
     if Path(name).suffix in _YAML or name in presets.names():
         label = Path(name).stem if Path(name).suffix in _YAML else name
-        return Method(label, _settings_of(_load(name), name))
+        config = _load(name)
+        return Method(label, _settings_of(config, name), ends=_ends(config))
     if "." in name:
         return _from_class(name)
     hint = did_you_mean(name, built_in_methods(), cutoff=0.4) or f"choose from {', '.join(built_in_methods())}."
@@ -140,7 +150,7 @@ def _settings_of(config: Any, name: str) -> Plain:
         raise UsageError(
             f"`methods` {name} is a configuration of {kind or 'no model'}, not of stage 2's RetrainModule."
         )
-    arguments, data = _arguments(model), _arguments(config.get("data"))
+    arguments, data = (_arguments(config.get(part), part, name) for part in ("model", "data"))
     plain = UNSAID | {key: arguments[key] for key in _PARTS if key in arguments}
     plain |= {key: data[key] for key in ("sampler", "batch_size") if key in data}
     trainer = config.get("trainer") or {}
@@ -154,9 +164,31 @@ def _settings_of(config: Any, name: str) -> Plain:
     return plain if epochs is None else {**plain, "epochs": epochs}
 
 
-def _arguments(part: Any) -> Mapping[str, Any]:
-    """Of a class in a configuration; one by its name alone has none."""
-    return (part.get("init_args") if isinstance(part, Mapping) else None) or {}
+def _ends(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration sets the epochs to a number, or leaves them to us."""
+    trainer = config.get("trainer") or {}
+    return "max_epochs" not in trainer or trainer["max_epochs"] is not None
+
+
+def _arguments(part: Any, key: str, name: str) -> Mapping[str, Any]:
+    """Of a class in a configuration; one by its name alone has none, and where no name is given there is nothing else.
+
+    Args:
+        part: The class.
+        key: Of it, in an error.
+        name: Of the method.
+    """
+    if not isinstance(part, Mapping):
+        return {}
+    if _OF_CLASS.isdisjoint(part):
+        return part
+    beside = next((option for option in part if option not in _OF_CLASS), None)
+    if beside is not None:
+        raise UsageError(
+            f"`methods` {name} has `{key}.{beside}` beside `init_args`, where nothing reads it; put it below "
+            f"`init_args`."
+        )
+    return part.get("init_args") or {}
 
 
 def _from_class(path: str) -> Method:

@@ -22,6 +22,7 @@ from lt_lightning.modules.combinations import check_head_and_loss, check_sampler
 from lt_lightning.modules.contract import make_parts
 from lt_lightning.modules.optimisation import check_epochs
 from lt_lightning.modules.starting import check_start
+from lt_lightning.nulls import refuse_nulls
 from lt_lightning.parser_errors import sentences
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 from lt_lightning.samplers.base import make_sampler, targets_from_counts
@@ -153,7 +154,9 @@ class SettingsParser:
         key = as_text(plain)
         if key not in self._checked:  # parsing takes longer than anything else before training
             with about(name), sentences("fit", "method", "model"):
-                self._checked[key] = self._parser.parse_object({"method": dict(plain)})
+                checked = self._parser.parse_object({"method": dict(plain)})
+                refuse_nulls(checked.method, Settings)
+            self._checked[key] = checked
         return self._checked[key]
 
     def make(self, plain: Mapping[str, Any], name: str) -> Settings:

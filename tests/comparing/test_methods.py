@@ -124,6 +124,59 @@ def test_what_only_a_trainer_does_is_refused(tmp_path, text, key):
     assert find(str(path))[0].plain == find("linear")[0].plain
 
 
+def test_a_head_that_trains_needs_a_number_of_epochs(tmp_path):
+    """As in the configuration of a run that other options have ended; where nothing trains, it is in all of them."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("{stack: cifar100_lt/linear, trainer: {max_epochs: null, max_steps: 100}}")
+    sentence = (
+        "`methods` .*mine.yaml sets `trainer.max_epochs` to null, but `compare` trains heads for a number of epochs"
+    )
+    with pytest.raises(UsageError, match=f"^{sentence}; give it one, or train with `lt-lightning fit`"):
+        find(str(path))
+    path.write_text("{stack: cifar100_lt/tau_norm, trainer: {max_epochs: null}}")
+    assert not find(str(path))[0].trains
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "{stack: shared/methods/lort, model: {init_args: {lr_scheduler: null}}}",
+            "mine: `lr_scheduler` is null, which",
+        ),
+        (
+            "{stack: shared/methods/lort, model: {init_args: {loss: {init_args: {gap: 1, delta: null}}}}}",
+            "mine: `loss.delta` is",
+        ),
+        (
+            "{stack: cifar100_lt/crt, data: {init_args: {sampler: null}}}",
+            "mine: `sampler` is null, which it cannot be;",
+        ),
+        ("epochs: null", "mine: `epochs` is null, which it cannot be; give a value, or leave it out"),
+        ("optimizer: null", "mine: `optimizer` is null"),
+        (
+            "{stack: shared/methods/lort, model: {lr_scheduler: null}}",
+            ".*mine.yaml has `model.lr_scheduler` beside `init_args`, where nothing reads it; put it below `init_args`",
+        ),
+        (
+            "{model: RetrainModule, data: {class_path: CIFAR100LT, batch_size: 3}}",
+            ".*mine.yaml has `data.batch_size` beside `init_args`",
+        ),
+    ],
+)
+def test_what_would_silently_be_something_else_is_refused(tmp_path, text, sentence):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=f"^`methods` {sentence}"):
+        find(str(path))
+
+
+def test_data_whose_class_others_name_have_their_arguments_at_once(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("{model: RetrainModule, data: {batch_size: 3}}")
+    assert find(str(path))[0].plain["batch_size"] == 3
+
+
 def test_a_class_of_ones_own_with_an_argument_that_has_no_default(tmp_path, monkeypatch):
     (tmp_path / "my_centres.py").write_text(
         "from lt_lightning.heads import LinearHead\n"

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from full_disk import output_without_room
 
 from lt_lightning import cli
 from lt_lightning.inspecting import command
@@ -42,6 +43,8 @@ def test_without_looking_for_copies_nothing_is_said_of_them(here, capsys):
         (["--data=DigitsLT", "--output=there.json"], "`output` 'there.json' exists; give another name"),
         (["-c", "nodata.yaml"], "`--config` 'nodata.yaml' says nothing of `data`"),
         (["--data=DigitsLT", "--data.ratio=3"], "ratio"),
+        (["--data=DigitsLT", "--data.val_per_class=null"], "`data.val_per_class` is null, which it cannot be; give a"),
+        (["--data=ImageFolderLT", "--data.root=null"], "`data.root` is null"),
     ],
 )
 def test_bad_input_is_one_sentence(options, sentence, here, capsys):
@@ -70,3 +73,11 @@ def test_a_file_is_replaced_on_request(here):
     (here / "there.json").write_text("old")
     cli.main(["inspect", "--data=DigitsLT", "--output=there.json", "--overwrite=true"])
     assert json.loads((here / "there.json").read_text())["class_counts"][0] == 100
+
+
+def test_a_file_that_is_written_is_not_denied_though_nothing_can_be_printed(here, monkeypatch):
+    monkeypatch.setattr(command, "show", lambda table: None)
+    monkeypatch.setattr(command, "remarks", lambda *_: [])
+    with pytest.raises(OSError, match="No space left on device"), output_without_room():
+        command.main(["inspect", "--data=DigitsLT", "--output=tail.json"])
+    assert (here / "tail.json").is_file()

@@ -4,11 +4,13 @@ import json
 
 import pytest
 import torch
+import yaml
 
 from lt_lightning import checkpoints, cli
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.data import DigitsLT
 from lt_lightning.probing import command
+from lt_lightning.records import read_record
 from tests.two_processes import command_in_two_processes
 
 pytestmark = pytest.mark.filterwarnings(
@@ -62,6 +64,28 @@ def test_table_and_files(arguments, here, capsys):
         ("train", "val", "test"), "fp32"
     )
     assert len(record["started_from"]["sha256"]) == 64
+
+
+class Slanted(SmallCNN):
+    """Has an argument that may be null, and is not by default."""
+
+    def __init__(self, slant: float | None = 0.5, num_features: int = 8) -> None:
+        super().__init__(num_features)
+        self.slant = slant
+
+
+def test_a_null_is_kept_or_refused(arguments, here, capsys):
+    own = [f"--backbone={__name__}.Slanted", "--backbone.slant=null", "--data=DigitsLT", "--data.max_count=null"]
+    cli.main([*arguments[:2], *own, *QUIET])
+    folder = here / "runs/probe/version_0"
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["data"]["init_args"]["max_count"] is None
+    assert config["backbone"]["init_args"]["slant"] is None
+    hyper_parameters = torch.load(folder / "probe.ckpt", weights_only=True)["hyper_parameters"]
+    assert hyper_parameters["backbone"]["init_args"]["slant"] is None
+    with pytest.raises(SystemExit):
+        cli.main([*arguments, "--data.imbalance_ratio=null"])
+    assert "`data.imbalance_ratio` is null, which it cannot be; give a value" in capsys.readouterr().err
 
 
 def test_splits_of_other_classes_have_tables_of_their_own(network, folder_root, here, capsys):
@@ -187,6 +211,7 @@ def test_features_made_elsewhere_need_no_weights(here, monkeypatch):
     monkeypatch.syspath_prepend(str(here))
     cli.main(["probe", "--backbone=Identity", "--backbone.num_features=64", "--data=made.Flat", "--l2=0.1", *QUIET])
     assert results(here / "runs/probe/version_0")["backbone"] == "Identity"
+    assert read_record(here / "runs/probe/version_0/probe.ckpt").input_shape == (64,)
 
 
 @pytest.mark.parametrize(
@@ -218,8 +243,6 @@ def test_one_sentence_for_a_mistake(arguments, here, capsys, change, message):
 
 
 def test_class_counts_and_names_are_the_datas(probed):
-    from lt_lightning.records import read_record
-
     record, data = read_record(probed / "probe.ckpt"), DigitsLT()
     assert record.class_counts == data.class_counts
     assert record.class_names == list(map(str, data.class_names))
