@@ -11,13 +11,13 @@ from torch import Tensor
 from lt_lightning import home
 from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.data.in_memory import InMemoryLT
-from lt_lightning.data.locking import locked_if_possible
 from lt_lightning.data.parquet import ParquetSource
 from lt_lightning.data.profiles import Profile
 from lt_lightning.data.sources import ImageSource, SetFacts
 from lt_lightning.data.splits import Subset, ValFrom
 from lt_lightning.data.torchvision_files import TorchvisionFiles
 from lt_lightning.errors import UsageError
+from lt_lightning.locking import locked_if_possible
 from lt_lightning.samplers import EpochSampler, InstanceSampler
 
 

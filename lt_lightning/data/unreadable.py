@@ -14,9 +14,9 @@ import torch
 from lt_lightning import home
 from lt_lightning.data.base import Split
 from lt_lightning.data.file_images import FileList, read_rgb
-from lt_lightning.data.locking import locked_if_possible
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
+from lt_lightning.locking import locked_if_possible
 from lt_lightning.processes import is_first
 from lt_lightning.progress import progress_bar
 from lt_lightning.wording import first_few

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
 from lt_lightning.features.joining import merge_
 from lt_lightning.features.views import Block, Layout
+from lt_lightning.locking import NoLocksError, file_lock, wait_to_hold
 from lt_lightning.processes import on_first, rank_and_world_size, wait_for_all
 from lt_lightning.wording import human
 
@@ -106,7 +106,7 @@ class DiskStore(Store):
         self.partial = folder.with_name(f"{folder.name}.partial")
         self.record = record
         self._done: set[Block] = set()
-        self._lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+        self._lock = file_lock(folder.with_name(f"{folder.name}.lock"))
 
     def __enter__(self) -> "DiskStore":
         """Wait for whoever else extracts these, see what there is of them, and check that the rest has room."""
@@ -162,7 +162,7 @@ class DiskStore(Store):
             if self._published():  # this needs neither the lock nor the right to write
                 return set(self.layout.blocks())
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self._acquire()
+            wait_to_hold(self._lock, f"extracts {self.folder}")
             if self._published():
                 return set(self.layout.blocks())
             if self.folder.exists():
@@ -177,13 +177,6 @@ class DiskStore(Store):
         except OSError as error:
             raise self._refusal(error) from error
         return set(done)
-
-    def _acquire(self) -> None:
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            print(f"features: waiting for another process that extracts {self.folder}", flush=True)
-            self._lock.acquire()
 
     def _published(self) -> bool:
         """Whether the folder has its final name and whole files, as it does unless somebody has changed it."""
@@ -276,6 +269,11 @@ class DiskStore(Store):
             return UsageError(
                 f"`cache` {str(self.folder.parent)!r} is full; make room and start again: what is done so far is kept "
                 f"in {self.partial.name}."
+            )
+        if isinstance(error, NoLocksError):  # two processes would remove each other's notes
+            return UsageError(
+                f"`cache` {str(self.folder.parent)!r} is on a file system without locks ({error.strerror}), by which "
+                f"processes that extract the same features wait for each other; give a folder on another one."
             )
         return UsageError(
             f"`cache` {str(self.folder.parent)!r} cannot be used ({error.strerror or error}: "

@@ -4,7 +4,6 @@ From its first stage to its table a pipeline's folder holds ``unfinished.json``:
 finished, the configuration that they had, and the job of SLURM that runs it.
 """
 
-import errno
 import json
 import os
 import shlex
@@ -14,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock
 
 from lt_lightning.drafts import write_text
 from lt_lightning.errors import UsageError
+from lt_lightning.locking import NoLocksError, file_lock, try_to_hold
 from lt_lightning.processes import is_first
 from lt_lightning.results import write_json
 
@@ -27,8 +27,6 @@ NOTHING_REMAINS = "nothing has been trained yet."
 
 _UNFINISHED = "unfinished.json"
 _LOCK = ".pipeline.lock"
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What a file system says that knows no locks, as on some clusters."""
 
 Rows = dict[str, dict[str, Any]]
 """What the table says of each stage that has finished, by its name."""
@@ -167,18 +165,16 @@ def lock(folder: Path) -> BaseFileLock | None:
     """
     if not is_first():
         return None
-    found = FileLock(folder / _LOCK)
+    found = file_lock(folder / _LOCK)
     try:
-        found.acquire(timeout=0)
-    except Timeout:
+        held = try_to_hold(found)
+    except NoLocksError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{str(folder)!r} cannot be written to ({error}); a pipeline needs to.") from error
+    if not held:
         raise UsageError(
             f"{str(folder)!r} is being run by another process; wait until that has ended, or remove {_LOCK!r} from it "
             f"if there is none any more."
-        ) from None
-    except NotImplementedError:  # older versions of filelock
-        return None
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return None
-        raise UsageError(f"{str(folder)!r} cannot be written to ({error}); a pipeline needs to.") from error
+        )
     return found

@@ -119,7 +119,7 @@ def test_a_download_that_failed_is_tried_again(tmp_path, mirror):
 def test_a_set_that_is_there_needs_no_network(tmp_path, mirror, monkeypatch, takes_a_lock):
     write_mnist(tmp_path)
     if not takes_a_lock:
-        monkeypatch.setattr("lt_lightning.data.locking.FileLock.acquire", refused)
+        monkeypatch.setattr("lt_lightning.locking.FileLock.acquire", refused)
     MNISTLT(root=str(tmp_path), download=True).prepare_data()
     assert mirror[1] == []
 
@@ -152,7 +152,7 @@ def test_a_job_waits_for_another_that_downloads_into_the_same_folder(tmp_path, m
 
 def test_a_folder_that_takes_no_lock_is_downloaded_into_all_the_same(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr("lt_lightning.data.locking.FileLock.acquire", refused)
+    monkeypatch.setattr("lt_lightning.locking.FileLock.acquire", refused)
     monkeypatch.setattr(
         "lt_lightning.data.cifar.datasets.CIFAR10",
         lambda root, train, download: calls.append(train) or (tmp_path / "cifar-10-batches-py").mkdir(exist_ok=True),

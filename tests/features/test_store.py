@@ -190,3 +190,16 @@ def test_a_process_that_cannot_see_finished_features_is_told(tmp_path):
         store.folder.rename(tmp_path / "elsewhere")
         with pytest.raises(UsageError, match="made is not the same for every process; give a `cache` folder"):
             store.finish()
+
+
+def test_a_file_system_without_locks_is_called_that(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="Windows has other locks")
+    finished(tmp_path, "before")
+
+    def flock(*_):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert finished(tmp_path, "before")[0] == 0
+    with pytest.raises(UsageError, match=r"is on a file system without locks \(.+\), by which .* on another one\.$"):
+        finished(tmp_path)
