@@ -116,13 +116,21 @@ class FileImages:
         root: Folder that the paths are relative to.
         files: Paths and classes.
         transform: Makes a ``(3, H, W)`` uint8 tensor from an RGB image; its random draws come from torch's generator.
+        image_bytes: Size of that tensor, if known.
     """
 
-    def __init__(self, root: Path, files: FileList, transform: Callable[[Image.Image], Tensor]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        files: FileList,
+        transform: Callable[[Image.Image], Tensor],
+        image_bytes: int | None = None,
+    ) -> None:
         self.root = root
         self.paths = files.paths
         self.targets = files.targets
         self.transform = transform
+        self.image_bytes = image_bytes
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -17,6 +17,7 @@ class InMemoryImages:
     def __init__(self, images: Tensor, targets: Tensor) -> None:
         self.images = images
         self.targets = targets
+        self.image_bytes = images[:1].nbytes
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -1,11 +1,14 @@
 """A loader of whole batches."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any
 
+from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
+
+from lt_lightning.data.shared_memory import batches_ahead
 
 
 class LateLoader(DataLoader[tuple[Tensor, Tensor]]):
@@ -17,6 +20,24 @@ class LateLoader(DataLoader[tuple[Tensor, Tensor]]):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:  # type: ignore[override]
         yield from super().__iter__()
+
+
+def options_of_workers(images: Sized, size: int, number: int, workers: int, trainer: Trainer | None) -> dict[str, Any]:
+    """What a loader that is about to be made needs to be given for its worker processes.
+
+    Args:
+        images: What it reads.
+        size: Images of the largest batch.
+        number: Batches that there are.
+        workers: How many processes it has.
+        trainer: Whose loader it is, if anybody's.
+
+    Raises:
+        UsageError: If shared memory has no room for their batches.
+    """
+    spare_imports()
+    ahead = batches_ahead(images, size, number, workers, trainer)
+    return {"num_workers": workers, "prefetch_factor": ahead, "collate_fn": as_is}
 
 
 def spare_imports() -> None:
