@@ -1,5 +1,6 @@
 """Multinomial logistic regression: the linear classifier of least cross entropy, found without a learning rate."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
@@ -12,7 +13,10 @@ from lt_lightning.functional.precision import at_least_fp32, widest_float
 _ROWS = 8192
 """Images per product: K = 8142 logits of these are 267 MB in fp32."""
 _MEMORY = 10  # pairs of steps that L-BFGS keeps, as SciPy's does
-_GRADIENT, _CHANGE = 1e-5, 1e-8  # largest entry of the gradient, and change of the objective, at which it ends
+_GRADIENT, _LEAST_GRADIENT = 1e-5, 1e-7
+"""Largest entry of the gradient at which it ends, and the least that rounding of fp32 lets it reach."""
+_CHANGE = 1e-12  # of the objective, below which it ends
+_FAR = 1e-4  # of the gradient, from which on a warning is due: where scikit-learn's solver ends
 
 
 class LinearFit(NamedTuple):
@@ -59,8 +63,9 @@ def standardization(features: Tensor) -> Standardization:
     if not bool((mean.isfinite() & square.isfinite()).all()):
         raise UsageError("`features` must be finite, but some are not; look at the backbone that gave them.")
     deviation = (square - mean.square()).clamp_min(0).sqrt()
-    # Rounding leaves a constant feature a tiny deviation, which must not be scaled up to 1.
-    constant = deviation <= 1e-6 * (mean.abs() + deviation.max())
+    # Rounding leaves a constant feature a tiny deviation, which must not be scaled up to 1. It is held against that of
+    # most features, not against the largest: one feature of a huge scale says nothing about the others.
+    constant = deviation <= 1e-6 * (mean.abs() + deviation.median())
     kind = at_least_fp32(features[:0]).dtype
     return Standardization(mean.to(kind), deviation.masked_fill(constant, 1.0).to(kind))
 
@@ -73,7 +78,7 @@ def fit_logistic_regression(
     start: LinearFit | None = None,
     scaling: Standardization | None = None,
     device: torch.device | None = None,
-    max_iterations: int = 200,
+    max_iterations: int = 500,
     on_part: Callable[[float], None] | None = None,
 ) -> LinearFit:
     """The minimum of the mean cross entropy plus ``l2 / 2`` times the squared weights of standardised features.
@@ -89,7 +94,7 @@ def fit_logistic_regression(
         start: Where to begin, such as the fit of a larger penalty; else at the class frequencies.
         scaling: Of :func:`standardization`; computed if not given.
         device: Where to compute; by default where ``features`` are.
-        max_iterations: Steps of L-BFGS at most.
+        max_iterations: Steps of L-BFGS at most; a warning says if they end far from the minimum.
         on_part: Called after each part of a pass over the features, with its share of them, for a progress bar.
 
     Returns:
@@ -138,8 +143,10 @@ def _minimum(
     optimizer = torch.optim.LBFGS(
         fit,
         max_iter=max_iterations,
+        max_eval=2 * max_iterations,  # a step takes a little more than one
         history_size=_MEMORY,
-        tolerance_grad=_GRADIENT,
+        # The penalty alone holds weights that tell no classes apart: off their minimum by the gradient over `l2`.
+        tolerance_grad=min(_GRADIENT, max(0.01 * l2, _LEAST_GRADIENT)),
         tolerance_change=_CHANGE,
         line_search_fn="strong_wolfe",
     )
@@ -149,6 +156,14 @@ def _minimum(
         return _objective(fit, rows, len(targets), l2)
 
     cast(Any, optimizer).step(closure)  # annotated for closures that return floats
+    closure()  # the last pass may have been a trial of the line search
+    left = max(float(cast(Tensor, each.grad).abs().max()) for each in fit)
+    if left > _FAR:
+        warnings.warn(
+            f"The classifier of `l2` {l2:g} is off its minimum: L-BFGS ended at a gradient of {left:.0e} in "
+            f"{optimizer.state[fit.weight]['n_iter']} steps; a larger penalty needs fewer.",
+            stacklevel=3,
+        )
     return LinearFit(*(each.detach() for each in fit))
 
 

@@ -65,7 +65,8 @@ def average_precision(scores: Tensor, relevant: Tensor) -> Tensor:
     hits = relevant.gather(1, order)
     found = hits.cumsum(dim=1)
     # Last position of each entry's step: precision is known only there.
-    last = torch.searchsorted(-ranked, -ranked, right=True) - 1
+    rising = (-ranked).contiguous()  # transposed scores are sorted into transposed ones, of which torch warns
+    last = torch.searchsorted(rising, rising, right=True) - 1
     dtype = torch.promote_types(scores.dtype, torch.float32)
     precision = found.gather(1, last).to(dtype) / (last + 1)
     return (precision * hits).sum(dim=1) / hits.sum(dim=1)

@@ -56,11 +56,13 @@ def fit_temperature(logits: Tensor, targets: Tensor, one_vs_all: bool = False) -
     place = 0.0
     for _ in range(_STEPS):
         slope, curvature = _derivatives(logits, targets, math.exp(place), one_vs_all)
+        if abs(slope) < _FLAT:
+            break
         low, high = (place, high) if slope < 0 else (low, place)
         step = slope / curvature if curvature > 0 else math.inf
         following = place - step if low < place - step < high else (low + high) / 2
         moved, place = abs(following - place), following
-        if moved < _TOLERANCE or abs(slope) < _FLAT:
+        if moved < _TOLERANCE:
             break
     found = math.exp(-place)
     before, after = (negative_log_likelihood(logits, targets, each, one_vs_all) for each in (1.0, found))

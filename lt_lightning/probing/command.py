@@ -23,6 +23,7 @@ from lt_lightning.features.joining import joined_processes
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules import save_probed
 from lt_lightning.modules.origin import check_published
+from lt_lightning.nulls import refuse_nulls
 from lt_lightning.packages import is_ours
 from lt_lightning.parser_errors import sentences
 from lt_lightning.probing.network import load_backbone, past_of_network
@@ -46,7 +47,8 @@ def main(argv: Sequence[str]) -> None:
     parser = build_parser()
     with sentences("probe", parser=parser):
         config = parser.parse_args(list(argv[1:]))
-    text = parser.dump(config)
+    refuse_nulls(config)
+    text = parser.dump(config, skip_unset=False)
     plain = yaml.safe_load(text)["backbone"]
     penalties = _penalties(config.l2)
     fetches = config.checkpoint is None or config.allow_partial  # else the file's weights take the place of all
@@ -56,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
     _check_weights(config.checkpoint, made.backbone, plain)
     output = Path(config.output)
     check_writable(output, sum(tensor.nbytes for tensor in made.backbone.state_dict().values()))
-    with interruptible(made.features.what_remains()), joined_processes():
+    with interruptible(made.features.what_remains(), "features.batch_size"), joined_processes():
         matched = config.checkpoint and load_backbone(config.checkpoint, made.backbone, config.allow_partial)
         if is_first_of_group():
             if matched:
@@ -66,7 +68,12 @@ def main(argv: Sequence[str]) -> None:
                 check_published(made.backbone, made.data)
         found = probe(made.backbone, made.data, penalties, made.features)
         given = (config.checkpoint, config.allow_partial)
-        on_first(lambda: _show_and_write(found, made.backbone, made.data, output, text, plain, *given))
+        path = on_first(lambda: _show_and_write(found, made.backbone, made.data, output, text, plain, *given))
+        is_first = is_first_of_group()
+    if is_first:  # out of there, where nothing is kept
+        print(
+            f"{path}: a stage 1 for `lt-lightning compare --checkpoint`, `fit --model.checkpoint`, `test` and `predict`"
+        )
 
 
 def build_parser() -> LightningArgumentParser:
@@ -139,7 +146,7 @@ def _show_and_write(
     plain: str | dict[str, Any],
     checkpoint: str | None,
     allow_partial: bool,
-) -> None:
+) -> Path:
     title = f"linear classifier on {type(backbone).__name__}, l2 {found.chosen.l2:g}{EDGE[found.at_edge]}"
     # One table, unless test images are of other classes than validation images.
     for sizes, splits in groupby(found.evaluation.items(), key=lambda split: split[1]["group_sizes"]):
@@ -151,7 +158,7 @@ def _show_and_write(
         past = past_of_network(backbone, checkpoint, allow_partial)
         save_probed(path, backbone, found.head, data, input_shape(data), {"backbone": plain}, past, _selection(found))
         write_json(folder / "results.json", _record(found, backbone, data, checkpoint))
-    print(f"{path}: a stage 1 for `lt-lightning compare --checkpoint`, `fit --model.checkpoint`, `test` and `predict`")
+    return path
 
 
 def _selection(found: Probe) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lt_lightning.errors import UsageError
-from lt_lightning.functional.checks import check_targets, check_width, kind_of
+from lt_lightning.functional.checks import check_targets, check_width, images_and_targets, kind_of
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 2), (4, 3, 1), (3, 4)])
@@ -39,9 +39,41 @@ def test_a_look_at_shapes_waits_for_no_device():
     ("given", "kind"),
     [
         (torch.zeros(2, 3, dtype=torch.bfloat16), "a tensor of shape (2, 3) and type bfloat16"),
-        ((torch.zeros(2),), "a tuple"),
+        ((torch.zeros(2),), "a tuple of Tensor (2,)"),
         (None, "nothing"),
     ],
 )
 def test_what_is_given_in_a_tensors_place_is_named(given, kind):
     assert kind_of(given) == kind
+
+
+@pytest.mark.parametrize("pair", [(torch.zeros(2, 3), torch.arange(2)), [{"ids": torch.zeros(2)}, torch.arange(2)]])
+def test_a_batch_is_a_pair_of_what_a_network_takes_and_targets(pair):
+    images, targets = images_and_targets(pair, None)
+    assert images is pair[0]
+    assert targets is pair[1]
+
+
+def test_where_nothing_is_learnt_names_and_more_may_stand_behind_images():
+    images = torch.zeros(2, 3)
+    for batch in ((images, ["a.png", "b.png"]), [images, torch.arange(2), torch.arange(2)]):
+        assert images_and_targets(batch, None, learns=False) == (images, batch[1])
+    for batch in ({"pixels": images}, [(images[0], torch.tensor(0))] * 2, images):
+        with pytest.raises(UsageError, match="must give batches"):
+            images_and_targets(batch, None, learns=False)
+
+
+@pytest.mark.parametrize(
+    ("batch", "found"),
+    [
+        ({"pixels": torch.zeros(2), "label": torch.arange(2)}, "a dictionary with 'pixels', 'label'"),
+        ((torch.zeros(2, 3), torch.arange(2), torch.arange(2)), r"a tuple of Tensor \(2, 3\), Tensor \(2,\), Tensor"),
+        ([(torch.zeros(3), torch.tensor(0))] * 2, "a list of tuple, tuple"),
+        (torch.zeros(2, 3), r"a tensor of shape \(2, 3\)"),
+    ],
+)
+def test_other_batches_are_named(batch, found):
+    with pytest.raises(UsageError, match=rf"The data must give batches \(images, targets\), .* but gave {found}"):
+        images_and_targets(batch, None)
+    with pytest.raises(UsageError, match="`list` must give batches"):
+        images_and_targets(batch, [])

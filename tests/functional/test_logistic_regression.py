@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from lt_lightning.errors import UsageError
@@ -73,6 +74,23 @@ def test_it_ends_where_it_ends_wherever_it_begins():
     torch.testing.assert_close(logits(once, features), logits(again, features), rtol=0, atol=5e-3)
 
 
+def test_a_small_penalty_ends_where_it_ends_wherever_it_begins():
+    digits = load_digits()
+    features, targets = torch.from_numpy(digits.data[:400]).float(), torch.from_numpy(digits.target[:400])
+    once = fit_logistic_regression(features, targets, 10, 1e-5)
+    start = fit_logistic_regression(features, targets, 10, 1e-4)
+    again = fit_logistic_regression(features, targets, 10, 1e-5, start)
+    scaling = standardized(features)
+    one, two = (scaling.unfolded(fit).weight for fit in (once, again))
+    assert (one - two).norm() < 0.02 * one.norm()
+
+
+def test_too_few_steps_are_said():
+    features, targets = drawn()
+    with pytest.warns(UserWarning, match=r"`l2` 0.001 is off its minimum: .* gradient of \de-0\d in 5 steps"):
+        fit_logistic_regression(features, targets, 5, 1e-3, max_iterations=5)
+
+
 def test_it_goes_nowhere_from_the_minimum():
     features, targets = drawn()
     once = fit_logistic_regression(features, targets, 5, 0.1)
@@ -118,8 +136,14 @@ def test_what_rounding_leaves_of_constant_features_is_no_deviation():
     constants = torch.logspace(-3, 3, 40, dtype=torch.float32).repeat(999, 1)
     assert torch.equal(standardized(constants).deviation, torch.ones(40))
     coins = (torch.arange(1000) % 2 * 2 - 1).float()
-    found = standardized(torch.stack((coins, 1e-8 * coins), dim=1)).deviation  # a mean of 0 hides no rounding either
-    torch.testing.assert_close(found, torch.ones(2))
+    found = standardized(torch.stack((coins, coins, 1e-8 * coins), dim=1)).deviation  # nor where the mean is 0
+    torch.testing.assert_close(found, torch.ones(3))
+
+
+def test_a_feature_of_a_huge_scale_does_not_make_the_others_constant():
+    coins = (torch.arange(1000) % 2 * 2 - 1).float()
+    found = standardized(torch.stack((1e7 * coins, 0.5 * coins, 0.1 * coins), dim=1)).deviation
+    torch.testing.assert_close(found, torch.tensor([1e7, 0.5, 0.1]))
 
 
 def test_a_class_without_images_is_never_likely():

@@ -29,6 +29,18 @@ def test_scores_at_minus_infinity_come_last() -> None:
     assert average_precision(scores, torch.tensor([[False, False, True, False]])).item() == 0.5
 
 
+def test_transposed_scores_are_ranked_without_a_warning_of_torch() -> None:
+    scores = torch.rand(5, 40).t()
+    relevant = torch.zeros(40, 5, dtype=torch.bool)
+    relevant[:, 1] = True
+    torch.set_warn_always(True)  # else once per program
+    try:
+        found = average_precision(scores, relevant)
+    finally:
+        torch.set_warn_always(False)
+    assert torch.equal(found, average_precision(scores.contiguous(), relevant))
+
+
 def test_classes_read_with_two_blocks_count_once() -> None:
     # The last of 260 classes are read together with the end of the block before them.
     scores = torch.zeros(1, 260)

@@ -52,6 +52,14 @@ def test_the_likelihood_never_falls_and_no_grid_point_is_better(seed, number, cl
         assert least <= negative_log_likelihood(logits, targets, math.exp(exponent), one_vs_all) * (1 + 1e-6) + 1e-9
 
 
+def test_a_place_without_a_slope_is_the_best_one():
+    """Of few logits the slope may be 0 to the last digit, where halving the bracket would leave the optimum."""
+    logits = torch.tensor([[0.0394, 0.0], [-0.0559, 0.0]], dtype=torch.float64)
+    for scale in torch.linspace(0.5, 2, 40).tolist():
+        found = fit_temperature(scale * logits, torch.tensor([1, 1]))
+        assert found == pytest.approx(0.1403 * scale, rel=1e-3)
+
+
 def test_the_derivative_vanishes_at_the_optimum():
     logits = drawn(3, 500, 5).float()
     targets = torch.multinomial(logits.softmax(1), 1, generator=torch.Generator().manual_seed(0)).squeeze(1)

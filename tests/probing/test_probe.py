@@ -83,7 +83,7 @@ def test_a_file_is_told_of_a_fit_before_it_ends(backbone, monkeypatch, capsys):
     monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
     probe(backbone, DigitsLT(), (1.0, 0.1), replace(OPTIONS, progress=True))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fitting")]
-    assert lines[0] == "fitting 2 penalties: 0 of 2, about 39.7 minutes left"  # passes of 20 s
+    assert lines[0] == "fitting 2 penalties: 0 of 2, about 66.3 minutes left"  # passes of 20 s
     assert lines[-1].startswith("fitting 2 penalties: 1 of 2, about ")
 
 
