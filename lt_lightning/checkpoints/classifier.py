@@ -14,7 +14,7 @@ from lt_lightning.checkpoints.matching import Match
 from lt_lightning.checkpoints.other_forms import other_form
 from lt_lightning.checkpoints.reading import memory_of
 from lt_lightning.errors import UsageError
-from lt_lightning.wording import some
+from lt_lightning.wording import first_few, some
 
 _NAMES = {"fc", "linear", "classifier", "head", "heads", "last_linear", "output", "logits"}
 # Factors of a class's logit: classifier-balancing's and ours, MiSLAS's.
@@ -93,10 +93,11 @@ def _their_layer(found: Match, num_features: int, num_classes: int, path: Path) 
     if not fitting:
         turned = _transposed(found, num_features, num_classes)
         if turned is not None:
-            return turned
+            return _note_unknown_head(turned, found)
         form = other_form(found.rest, num_features, num_classes)
         if form:
             raise UsageError(f"`checkpoint` {str(path)!r} has a classifier {form}.")
+        _refuse_own_head(found, num_features, num_classes, path)
     if not fitting and linear:
         key, tensor = next(iter(linear.items()))
         if (len(tensor), num_classes) == (1, 2):
@@ -123,6 +124,8 @@ def _their_layer(found: Match, num_features: int, num_classes: int, path: Path) 
         )
     chosen, *others = (*likeliest, *_alike_beside(likeliest[0], _nearest(fitting, found.prefix), found.rest))
     if others:
+        if all(key.startswith("head.") for key in (chosen, *others)):
+            _refuse_own_head(found, num_features, num_classes, path)
         first, second = (key.removesuffix(".weight") for key in (chosen, others[0]))
         raise UsageError(
             f"`checkpoint` {str(path)!r} has a second classifier {second!r} beside {first!r}, and networks that "
@@ -223,17 +226,33 @@ def _our_head(found: Match, num_features: int, num_classes: int) -> Classifier |
     return Classifier("head", layer.weight.detach(), bias, keys, note)
 
 
+def _own_head(found: Match) -> str:
+    """Name of the head of somebody's own that a file of ours has; empty if it has one of ours, or does not say."""
+    package, _, name = str((found.source.head or {}).get("class_path", "")).rpartition(".")
+    return "" if package.partition(".")[0] == "lt_lightning" else name
+
+
+def _refuse_own_head(found: Match, num_features: int, num_classes: int, path: Path) -> None:
+    """Refuse a head of somebody's own that holds no one linear layer, though it is for as many classes."""
+    name, counts = _own_head(found), found.source.class_counts or []
+    weights = {key: tensor for key, tensor in found.rest.items() if key.startswith("head.") and tensor.ndim > 1}
+    if name and weights and len(counts) == num_classes:
+        held = first_few([f"{key!r} {tuple(tensor.shape)}" for key, tensor in weights.items()], most=4)
+        raise UsageError(
+            f"`checkpoint` {str(path)!r} has a head of somebody's own, {name}, that holds {held}, where stage 2 needs "
+            f"exactly one `weight` of {num_classes} rows of {num_features} features; have `lt-lightning probe "
+            f"--checkpoint` train a linear classifier on its backbone, and start from the file that this writes."
+        )
+
+
 def _note_unknown_head(plain: Classifier, found: Match) -> Classifier:
     """Note where a file of ours has a head of somebody's own: a linear layer is assumed."""
-    head = found.source.head
-    if head is None:
-        return plain
-    package, _, name = str(head.get("class_path", "")).rpartition(".")
-    if package.partition(".")[0] == "lt_lightning":
+    name = _own_head(found)
+    if not name:
         return plain
     # A head of somebody's own may divide features by their norms, or logits by a temperature.
     note = f"read as a linear layer, though its head, {name}, may make something else of its weights"
-    return replace(plain, note=plain.note or note, is_linear=None)
+    return replace(plain, note=", ".join(filter(None, (plain.note, note))), is_linear=None)
 
 
 def _note_company(plain: Classifier, rest: dict[str, Tensor]) -> Classifier:
@@ -293,7 +312,8 @@ def _transposed(found: Match, num_features: int, num_classes: int) -> Classifier
     if len(keys) != 1:
         return None
     name, weight = keys[0].removesuffix("weight").rstrip("."), found.rest[keys[0]].T
-    note = f"a cosine classifier's (features × classes), {_EQUAL_LENGTHS}"
+    whose = "taken for a cosine classifier's" if _own_head(found) else "a cosine classifier's"
+    note = f"{whose} (features × classes), {_EQUAL_LENGTHS}"
     return Classifier(name, _of_equal_lengths(weight), None, (keys[0],), note, False)
 
 

@@ -78,7 +78,19 @@ def read(path: str | Path) -> Checkpoint:
             dict.
     """
     path = Path(path)
-    contents = open_safely(path)
+    return in_contents(open_safely(path), path)
+
+
+def in_contents(contents: Mapping[Any, Any], path: Path) -> Checkpoint:
+    """The checkpoint that a file holds, or will hold once it is written.
+
+    Args:
+        contents: Of the file.
+        path: Of the file, for the record and for errors.
+
+    Raises:
+        UsageError: If there is no state dict in it.
+    """
     envelope, found = _weights(contents)
     tensors: dict[str, Tensor] = {}
     places: dict[str, Place] = {}

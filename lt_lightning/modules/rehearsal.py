@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from lt_lightning.checkpoints import RECORD
+from lt_lightning.checkpoints.head_record import head_record
+from lt_lightning.checkpoints.reading import in_contents
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
+from lt_lightning.modules.base import LTModule
 from lt_lightning.modules.retrain import RetrainModule
 from lt_lightning.modules.starting import check_kept, start_head
 from lt_lightning.packages import is_ours
@@ -120,3 +125,26 @@ def rehearse_module(module: RetrainModule, rows: object, device: torch.device) -
         raise
     except (AssertionError, ValueError):
         return
+
+
+def rehearse_start(module: RetrainModule, stage1: LTModule) -> None:
+    """Look for what a stage 2 starts from in what stage 1 will save: training changes no names and no shapes.
+
+    Args:
+        module: Left as it is.
+        stage1: As made. Of one of one's own only its run tells what it saves, and it is passed over.
+
+    Raises:
+        UsageError: As :meth:`RetrainModule.find_in` does of the file.
+    """
+    if not (is_ours(type(module)) and is_ours(type(stage1))):
+        return
+    # A first batch may fill what is not a number yet.
+    state = stage1.state_dict().items()
+    weights = {key: value.nan_to_num(0, 0, 0) if _is_unfilled(value) else value for key, value in state}
+    record = {"class_counts": stage1.class_counts, "head": head_record(stage1.head)}
+    module.find_in(in_contents({"state_dict": weights, RECORD: record}, Path(module.checkpoint)))
+
+
+def _is_unfilled(value: object) -> bool:
+    return isinstance(value, Tensor) and not bool(torch.isfinite(value).all())

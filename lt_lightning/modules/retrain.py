@@ -237,8 +237,34 @@ class RetrainModule(LTModule):
             group: What stands before the options' names where they are typed.
 
         Raises:
+            UsageError: As :meth:`find_in` does.
+        """
+        found, classifier, extra = self.find_in(source, group)
+        checkpoints.load(found, self.backbone)  # unless a part is enough, only counts of batches can be missing
+        self.past = [*source.origins, *past_left(self.backbone, self.allow_partial)]
+        with check_kept(self.head):
+            start_head(self.head, self.loss, classifier.weight, classifier.bias)
+        if is_first():  # which alone writes it down
+            self.stage1 = file_and_hash(self.checkpoint)
+        _say(checkpoints.report(found, classifier, extra, type(self.head).__name__))
+
+    def find_in(
+        self, source: checkpoints.Checkpoint, group: str = "model."
+    ) -> tuple[checkpoints.Match, checkpoints.Classifier, list[str]]:
+        """Find in a checkpoint what this module is to start from, and leave the module as it is.
+
+        Args:
+            source: The checkpoint, read.
+            group: What stands before the options' names where they are typed.
+
+        Returns:
+            The backbone held against it; its classifier, rows in the data's class order; its tensors that neither has
+            a use for.
+
+        Raises:
             UsageError: If anything but the whole backbone matches, with the backbones that would, unless
-                ``allow_partial``; or if the checkpoint's classes are not the data's.
+                ``allow_partial``; or if the checkpoint's classes are not the data's, or it has no one linear
+                classifier.
         """
         found = checkpoints.match(source, self.backbone)
         if (found.missing or found.misshapen) and not (self.allow_partial and found.tensors):
@@ -251,14 +277,7 @@ class RetrainModule(LTModule):
         extra = unexpected(found, classifier)
         if extra and not self.allow_partial:
             raise mismatch_error(source, found, extra, self.backbone, len(self.class_counts), group)
-        classifier = classifier.in_order(order)
-        checkpoints.load(found, self.backbone)  # unless a part is enough, only counts of batches can be missing
-        self.past = [*source.origins, *past_left(self.backbone, self.allow_partial)]
-        with check_kept(self.head):
-            start_head(self.head, self.loss, classifier.weight, classifier.bias)
-        if is_first():  # which alone writes it down
-            self.stage1 = file_and_hash(self.checkpoint)
-        _say(checkpoints.report(found, classifier, extra, type(self.head).__name__))
+        return found, classifier.in_order(order), extra
 
     def start_from_features(self) -> None:
         """Hand the head the features of all training images, as evaluation sees them, and say so.

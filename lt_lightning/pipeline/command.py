@@ -10,6 +10,7 @@ import yaml
 from lt_lightning import presets
 from lt_lightning.errors import UsageError
 from lt_lightning.interruption import interruptible
+from lt_lightning.nulls import refuse_nulls
 from lt_lightning.parser_errors import sentences
 from lt_lightning.pipeline import progress
 from lt_lightning.pipeline.parser import (
@@ -53,10 +54,11 @@ def main(argv: Sequence[str]) -> None:
         raise nothing_to_do(arguments)
     with sentences("pipeline", parser=parser):
         config = parser.parse_args(list(without_left_out(arguments, methods)))
+    refuse_nulls(config)
     if "resume" in config:
         raise UsageError(f"`resume` is {config.resume!r} in a file, but is only known on the command line; type it.")
     remains = progress.NOTHING_REMAINS if begun is None else progress.what_remains(Path(begun))
-    with interruptible(remains), trainer_sentences():
+    with interruptible(remains, "data.batch_size", "data.eval_batch_size"), trainer_sentences():
         pipeline = Pipeline(parser, config, methods, presets.name_among(map(str, config.config or []), "pipeline"))
         if begun is None:
             folders = progress.folders_of_this_job(Path(config.output).resolve())  # a job may run several, of all seeds

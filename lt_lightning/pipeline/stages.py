@@ -13,7 +13,6 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
-from rich.console import Console
 
 from lt_lightning.callbacks.averaging import WeightEMA
 from lt_lightning.callbacks.deferred import DeferredCallback
@@ -28,14 +27,14 @@ from lt_lightning.interruption import interruptible
 from lt_lightning.main import LTCLI
 from lt_lightning.modules import LTModule, RetrainModule
 from lt_lightning.modules.divergence import DivergedError
-from lt_lightning.modules.rehearsal import rehearse_module
+from lt_lightning.modules.rehearsal import rehearse_module, rehearse_start
 from lt_lightning.pipeline import interrupted, progress
 from lt_lightning.pipeline.parser import NO_AUGMENTATION, OF_STAGES, STAGE1
 from lt_lightning.pipeline.progress import Progress
 from lt_lightning.results import claim_folder, config_and_hash, provenance
 from lt_lightning.retraining.naming import naming
 from lt_lightning.signals import sigterm_interrupts
-from lt_lightning.tables import accuracy_table, show
+from lt_lightning.tables import Printer, accuracy_table, show
 from lt_lightning.trainer_options import TrainerOptions
 
 
@@ -56,7 +55,8 @@ class Pipeline:
     ) -> None:
         options = config.data.get("init_args")
         self.data_arguments = set() if options is None else set(vars(options))
-        self.text = parser.dump(config, skip_validation=True)  # it comes from the parser; validating takes seconds
+        # Validating what comes from the parser takes seconds; for a null left out a stage would take the default.
+        self.text = parser.dump(config, skip_validation=True, skip_unset=False)
         self.plan: dict[str, Any] = yaml.safe_load(self.text)
         for key, value in lost_values(self.plan):
             raise UsageError(
@@ -80,7 +80,8 @@ class Pipeline:
         lock = None
         try:
             lock = progress.lock(folder)
-            with interruptible(partial(progress.what_remains, folder)), sigterm_interrupts():
+            remains = partial(progress.what_remains, folder)
+            with interruptible(remains, "data.batch_size", "data.eval_batch_size"), sigterm_interrupts():
                 done = Progress.begin(folder, self.preset, self.text) if begun is None else Progress.of(folder)
                 if begun is not None and lock is not None:  # else another process may be writing there
                     for name in (".", STAGE1, *self.methods):
@@ -124,7 +125,8 @@ class Pipeline:
             The data of all stages.
 
         Raises:
-            UsageError: If parts of a stage do not go together, or a backbone differs from stage 1's.
+            UsageError: If parts of a stage do not go together, a backbone differs from stage 1's, or stage 1's head
+                holds no classifier that stage 2 could start from.
         """
         first = self._stage(STAGE1, None, None)
         self.device = first.trainer.strategy.root_device
@@ -141,6 +143,8 @@ class Pipeline:
                     f"`stage2.{method}.model.backbone` {type(stage.model.backbone).__name__} differs from "
                     f"`stage1.model.backbone` {type(first.model.backbone).__name__}; give both the same."
                 )
+            with _of_stage(method), _advising_before_stage1():
+                rehearse_start(cast(RetrainModule, stage.model), cast(LTModule, first.model))
         return cast(LTDataModule, first.datamodule)
 
     def _stage(self, name: str, folder: Path | None, checkpoint: str | None) -> LTCLI:
@@ -205,7 +209,7 @@ class Pipeline:
         model, trainer, folder = cast(LTModule, stage.model), cast(Any, stage.trainer), done.folder / name
         if trainer.is_global_zero:
             number = [STAGE1, *self.methods].index(name) + 1
-            Console().rule(f"{name} ({number} of {len(self.methods) + 1})", align="left")
+            Printer().rule(f"{name} ({number} of {len(self.methods) + 1})", align="left")
         started, trains = time.perf_counter(), _trains(model)
         begun, record, weights = None, None, None
         if resumes:
@@ -296,6 +300,21 @@ def _of_stage(name: str) -> Iterator[None]:
         if f"`{_where(name)}." in str(error):  # which says so itself
             raise
         raise UsageError(f"`{_where(name)}`: {error}") from error
+
+
+@contextmanager
+def _advising_before_stage1() -> Iterator[None]:
+    """Have an error about stage 1's classifier advise what can be done while there is no file to change or to read."""
+    try:
+        yield
+    except UsageError as error:
+        if "allow_partial`" in str(error):  # which can be set in a pipeline too
+            raise
+        fault = str(error).partition("; ")[0].removesuffix(".")
+        raise UsageError(
+            f"{fault}; give stage 1 another head, or train it by `lt-lightning fit`, a linear classifier on its "
+            f"backbone by `probe`, and stage 2 by `fit --model.checkpoint` with the file that this writes."
+        ) from error
 
 
 def _rehearse(method: str, stage: LTCLI) -> None:

@@ -93,7 +93,7 @@ def test_factors_are_multiplied_in_without_a_record_as_well(ours, backbone, reco
     classifier = find(source, backbone)
     features = torch.randn(4, 8)
     torch.testing.assert_close(features @ classifier.weight.T + classifier.bias, head(features))
-    assert classifier.note == "factors 'head.scales' multiplied in"
+    assert classifier.note.startswith("factors 'head.scales' multiplied in")
     assert classifier.keys == ("head.weight", "head.bias", "head.scales")
 
 
@@ -124,6 +124,57 @@ def test_a_head_of_ones_own_is_read_as_a_linear_layer_that_it_need_not_be(ours, 
         classifier.note == "read as a linear layer, though its head, NormHead, may make something else of its weights"
     )
     assert classifier.is_linear is None
+
+
+@pytest.fixture
+def own(backbone, in_memory):
+    """A checkpoint of ours with a head of somebody's own."""
+
+    def make(**tensors):
+        held = {f"backbone.{key}": value for key, value in backbone.state_dict().items()} | tensors
+        return in_memory(held, class_counts=COUNTS, head={"class_path": "mine.Own", "init_args": {}})
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("held", "shown"),
+    [
+        ({"etf": (10, 8), "project.weight": (8, 8), "project.bias": (8,)}, "'head.etf' .10, 8., 'head.project.weight'"),
+        ({"neck.weight": (4, 8), "fc.weight": (10, 4)}, "'head.neck.weight' .4, 8., 'head.fc.weight' .10, 4."),
+        ({"etf": (10, 8)}, "'head.etf' .10, 8."),
+        ({"experts.0.weight": (10, 8), "experts.1.weight": (10, 8)}, "'head.experts.0.weight' .10, 8., .*1.weight'"),
+    ],
+)
+def test_a_head_of_ones_own_without_one_linear_layer_is_refused_by_its_name(own, backbone, held, shown):
+    source = own(**{f"head.{key}": torch.randn(shape) for key, shape in held.items()})
+    sentence = (
+        rf"'some.pth' has a head of somebody's own, Own, that holds {shown}.*, where stage 2 needs exactly one "
+        r"`weight` of 10 rows of 8 features; have `lt-lightning probe --checkpoint` train"
+    )
+    with pytest.raises(UsageError, match=sentence):
+        find(source, backbone)
+
+
+def test_it_is_not_blamed_for_other_classes_nor_for_a_second_classifier_beside_it(own, backbone):
+    source = own(**{"head.weight": torch.randn(7, 8)})
+    object.__setattr__(source, "class_counts", COUNTS[:7])
+    with pytest.raises(UsageError, match=r"has a classifier 'head\.weight' of 7 classes, but the data have 10; give"):
+        find(source, backbone)
+    source = own(**{"head.weight": torch.randn(10, 8), "other.weight": torch.randn(10, 8)})
+    with pytest.raises(UsageError, match="has a second classifier 'other' beside 'head'"):
+        find(source, backbone)
+
+
+def test_what_was_done_to_its_weights_hides_no_doubt_about_it(own, backbone):
+    """Whether it is a cosine classifier only its code says: it may keep a plain weight as (features, classes)."""
+    doubt = "read as a linear layer, though its head, Own, may make something else of its weights"
+    turned = find(own(**{"head.weight": torch.randn(8, 10)}), backbone)
+    assert turned.note.startswith("taken for a cosine classifier's (features × classes), whose rows at equal lengths")
+    assert turned.note.endswith(f", {doubt}")
+    assert turned.is_linear is None
+    scaled = find(own(**{"head.weight": torch.randn(10, 8), "head.scales": torch.ones(10)}), backbone)
+    assert scaled.note == f"factors 'head.scales' multiplied in, {doubt}"
 
 
 def test_a_head_without_weights_leaves_no_classifier(ours, backbone):

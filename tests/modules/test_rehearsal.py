@@ -2,13 +2,15 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from lt_lightning.backbones import SmallCNN
-from lt_lightning.heads import LinearHead, NCMHead
+from lt_lightning.errors import UsageError
+from lt_lightning.heads import CosineHead, Head, LinearHead, NCMHead
 from lt_lightning.losses import CrossEntropyLoss, Loss
-from lt_lightning.modules import RetrainModule
-from lt_lightning.modules.rehearsal import rehearse, rehearse_module
+from lt_lightning.modules import RepresentationModule, RetrainModule
+from lt_lightning.modules.rehearsal import rehearse, rehearse_module, rehearse_start
 
 CPU = torch.device("cpu")
 
@@ -67,6 +69,17 @@ class Refusing(NCMHead):
 class Mistyped(NCMHead):
     def init_from_features(self, features, targets):
         super().init_from_features(features.no_such_thing, targets)
+
+
+class TwoExperts(Head):
+    """Predicts the mean of two linear classifiers."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.experts = torch.nn.ModuleList(torch.nn.Linear(in_features, self.num_classes) for _ in range(2))
+
+    def forward(self, features):
+        return sum(expert(features) for expert in self.experts) / 2
 
 
 def module(kind=RetrainModule, **parts):
@@ -136,3 +149,66 @@ def test_modules_of_ones_own_and_known_parts_are_passed_over(monkeypatch):
     rehearse_module(known, 32, CPU)
     rehearse_module(own, 32, CPU)
     assert called == []
+
+
+def test_a_stage_1_without_a_classifier_to_start_from_is_refused_before_it_is_saved():
+    mine = module()
+    before = {key: value.clone() for key, value in mine.state_dict().items()}
+    sentence = "^`checkpoint` 'stage 1' has a head of somebody's own, TwoExperts, that holds 'head.experts.0.weight'"
+    with pytest.raises(UsageError, match=sentence):
+        rehearse_start(mine, RepresentationModule([5, 3, 2], SmallCNN(8), head=TwoExperts))
+    for head in (LinearHead, CosineHead, Unbiased):
+        rehearse_start(mine, RepresentationModule([5, 3, 2], SmallCNN(8), head=head))
+    assert all(torch.equal(value, before[key]) for key, value in mine.state_dict().items())
+
+
+class WithMore(LinearHead):
+    """Saves a dictionary beside its layer."""
+
+    def get_extra_state(self):
+        return {"seen": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+
+class FilledLater(Head):
+    """Its first batch fills it."""
+
+    def __init__(self, in_features, class_counts):
+        super().__init__(in_features, class_counts)
+        self.fc = nn.Linear(in_features, len(class_counts))
+        nn.init.constant_(self.fc.weight, float("nan"))
+
+    def forward(self, features):
+        return self.fc(features)
+
+
+@pytest.mark.parametrize("head", [WithMore, FilledLater])
+def test_heads_that_save_more_or_are_filled_in_training_are_let_through(head):
+    first = RepresentationModule([5, 3, 2], SmallCNN(8), head=head)
+    rehearse_start(module(), first)
+    assert head is not FilledLater or bool(first.head.fc.weight.isnan().all())
+
+
+def test_names_are_read_as_those_of_a_file():
+    """Such as those of a network that compiles a part of itself."""
+
+    class Compiling(SmallCNN):
+        def __init__(self):
+            super().__init__(8)
+            self.more = torch.compile(nn.Conv2d(3, 3, 1))
+
+    with pytest.raises(UsageError, match="does not fit"):
+        rehearse_start(RetrainModule([5, 3, 2], "stage 1", Compiling()), RepresentationModule([5, 3, 2], Compiling()))
+
+
+def test_what_a_module_of_ones_own_will_save_is_not_guessed():
+    class First(RepresentationModule):
+        pass
+
+    class Second(RetrainModule):
+        pass
+
+    rehearse_start(module(), First([5, 3, 2], SmallCNN(8), head=TwoExperts))
+    rehearse_start(module(Second), RepresentationModule([5, 3, 2], SmallCNN(8), head=TwoExperts))

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -26,6 +27,13 @@ class Doubling(Callback):
 
     def __init__(self, double: Callable[[int], int] = lambda value: 2 * value):
         self.double = double
+
+
+class Full(Callback):
+    """A GPU without room for a batch of validation."""
+
+    def on_validation_batch_start(self, *_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
 def test_stages_table_and_files(here, capsys):
@@ -67,6 +75,21 @@ def test_stages_table_and_files(here, capsys):
     assert {name: row["test"] for name, row in replayed["stages"].items()} == {
         name: row["test"] for name, row in record["stages"].items()
     }
+
+
+def test_a_null_reaches_every_stage_or_is_refused(here, capsys):
+    arguments = write(here, tau_norm=retrain(head="TauNormHead"))
+    pipeline.main([*arguments, "--data.max_count=null", "--data.imbalance_ratio=1"])
+    folder = here / "runs/tiny/version_0"
+    for name in (".", "stage1", "tau_norm"):
+        assert json.loads((folder / name / "results.json").read_text())["class_counts"][0] > 100  # which is the default
+        assert yaml.safe_load((folder / name / "config.yaml").read_text())["data"]["init_args"]["max_count"] is None
+    capsys.readouterr()
+    pipeline.main(["pipeline", f"--resume={folder}"])
+    assert f"written to {folder}" in capsys.readouterr().out
+    for key in ("data.batch_size", "stage2.tau_norm.model.lr_scheduler", "stage2.tau_norm.model.optimizer"):
+        with pytest.raises(UsageError, match=f"^`{key}` is null, which it cannot be; give a value, or leave it out"):
+            pipeline.main([*arguments, f"--{key}=null"])
 
 
 def test_a_method_that_diverges_costs_the_others_nothing(here, capsys):
@@ -287,6 +310,12 @@ def test_mistakes_in_stage2_stop_before_stage1(here, stage2, sentence):
     assert not (here / "runs").exists()
 
 
+def test_memory_that_is_short_names_both_sizes(here):
+    sentence = r"^The GPU's memory is short; take a smaller `data\.batch_size` or `data\.eval_batch_size`, or ask for "
+    with pytest.raises(UsageError, match=sentence):
+        pipeline.main(write(here, full=with_callbacks({"class_path": f"{__name__}.Full"})))
+
+
 def test_a_value_that_no_configuration_can_hold_stops_before_stage1(here):
     arguments = write(here, bad=with_callbacks({"class_path": f"{__name__}.Doubling"}))
     sentence = r"^`stage2.bad.trainer.callbacks.0.double` is <function Doubling.<lambda> at .*, which cannot be written"
@@ -346,3 +375,57 @@ def test_a_loss_of_ones_own_that_does_not_fit_the_features_costs_no_stage1(here,
     loss["init_args"]["num_features"] = width
     pipeline.main(write(here, mine=retrain(loss=loss)))
     assert (here / "runs/tiny/version_0/mine/results.json").is_file()
+
+
+OWN_HEAD = """
+from torch import nn
+from torch.nn import functional as F
+from lt_lightning.heads import Head
+
+class Deep(Head):
+    def __init__(self, in_features: int, class_counts: list[int], hidden: int = 4) -> None:
+        super().__init__(in_features, class_counts)
+        self.neck = nn.Linear(in_features, hidden)
+        self.fc = nn.Linear(hidden, self.num_classes)
+    def forward(self, features):
+        return self.fc(F.relu(self.neck(features)))
+
+class Normed(Head):
+    def __init__(self, in_features: int, class_counts: list[int]) -> None:
+        super().__init__(in_features, class_counts)
+        self.fc = nn.utils.parametrizations.weight_norm(nn.Linear(in_features, self.num_classes))
+    def forward(self, features):
+        return self.fc(features)
+
+class Shifted(Head):
+    def __init__(self, in_features: int, class_counts: list[int]) -> None:
+        super().__init__(in_features, class_counts)
+        self.norm = nn.BatchNorm1d(in_features)
+        self.fc = nn.Linear(in_features, self.num_classes)
+    def forward(self, features):
+        return self.fc(self.norm(features))
+"""
+
+OTHER_WAY = (
+    "give stage 1 another head, or train it by `lt-lightning fit`, a linear classifier on its backbone by `probe`, and "
+    r"stage 2 by `fit --model\.checkpoint` with the file that this writes\.$"
+)
+
+
+@pytest.mark.parametrize(
+    ("head", "sentence"),
+    [
+        ("Deep", f"has a head of somebody's own, Deep, that holds 'head.neck.weight' [^;]*; {OTHER_WAY}"),
+        ("Normed", f"has a classifier 'head.fc' whose weight is computed from [^;]*; {OTHER_WAY}"),
+        ("Shifted", "does not fit .*; .* set `model.allow_partial` to true to leave them aside"),
+    ],
+)
+def test_a_head_of_ones_own_that_stage2_cannot_start_from_costs_no_stage1(here, monkeypatch, head, sentence):
+    (here / "pipeline_head.py").write_text(OWN_HEAD)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "pipeline_head", raising=False)
+    plan = deepcopy(TINY["stage1"])
+    plan["model"]["init_args"]["head"] = f"pipeline_head.{head}"
+    with pytest.raises(UsageError, match=rf"^`stage2.lort`: `checkpoint` \"stage 1's last epoch\" {sentence}"):
+        pipeline.main(write(here, plan, lort=retrain()))
+    assert not (here / "runs").exists()
