@@ -8,6 +8,11 @@ from secrets import token_hex
 
 from lt_lightning.errors import UsageError
 
+_ADDED = 23
+"""Bytes that a draft's name has besides the file's."""
+_LONG = 100
+"""Bytes of a name above which its draft has no longer one; most file systems allow 255."""
+
 
 class UnwritableError(UsageError):
     """A file that cannot be written where it was asked for, whatever it would have held."""
@@ -25,7 +30,7 @@ def draft_of(path: Path) -> Iterator[Path]:
     Raises:
         OSError: If the folder cannot be made.
     """
-    draft = path.with_name(f".{path.name}.{token_hex(8)}.part")
+    draft = path.with_name(f".{_end(path.name)}.{token_hex(8)}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield draft
@@ -38,11 +43,17 @@ def remove_abandoned_drafts(path: Path) -> None:
     """Remove what processes have left that were killed as they wrote; for who knows that nobody writes there now.
 
     Args:
-        path: The file that there was to be; its name may have wildcards.
+        path: The file that there was to be; its name may begin with a wildcard.
     """
-    for draft in path.parent.glob(f".{path.name}.*.part"):
+    for draft in path.parent.glob(f".{_end(path.name)}.*.part"):
         with suppress(OSError):
             draft.unlink()
+
+
+def _end(name: str) -> str:
+    """A name, or the end of a long one: its draft may not be too long where the file itself is not."""
+    written = os.fsencode(name)
+    return written[_ADDED:].decode(errors="ignore") if len(written) > _LONG else name
 
 
 @contextmanager

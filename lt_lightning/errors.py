@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
+from traceback import walk_tb
 from typing import Any, get_args
 
 from lt_lightning.wording import filling, numbers
@@ -17,6 +18,8 @@ class UsageError(ValueError):
     """
 
 
+_NETWORK = "look after the network's file system"
+
 _REMEDIES = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there, or ask for more",
@@ -26,11 +29,17 @@ _REMEDIES = {
     errno.EPERM: "choose another place, or change its rights",
     errno.EMFILE: "allow more open files, as by `ulimit -n`, or take fewer `data.num_workers`",
     errno.ENFILE: "close what else runs on this machine",
+    errno.EAGAIN: "allow more processes, as by `ulimit -u`, or take fewer `data.num_workers`",
+    errno.ENOMEM: "ask for more memory, or take fewer `data.num_workers`",
+    errno.ENAMETOOLONG: "choose a shorter name",
     errno.EIO: "look after the disk",
-    errno.ESTALE: "look after the network's file system",
+    errno.ESTALE: _NETWORK,
     errno.EPIPE: "what read the output has ended, and the command with it",
 }
 """What to do about errors that are the machine's and not a program's, by their numbers."""
+
+_REMEDIES_OF_FILES = dict.fromkeys((errno.ESHUTDOWN, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN), _NETWORK)
+"""The same of errors that name a file; without one they are those of a connection."""
 
 _CLASS = re.compile(r"Problem with given class_path '(?:\w+\.)*(\w+)'")
 """How jsonargparse begins on what a class raised."""
@@ -42,10 +51,24 @@ def refusal(error: OSError) -> str | None:
     Returns:
         The sentence; ``None`` if the error may be a mistake in code, which a traceback shows better.
     """
-    if error.errno not in _REMEDIES:
+    named = error.filename is not None
+    remedies = _REMEDIES | _REMEDIES_OF_FILES if named else _REMEDIES
+    if error.errno not in remedies or (error.errno == errno.EAGAIN and not _started_something(error)):
         return None
-    where = "" if error.filename is None else f": {str(error.filename)!r}"
-    return f"{error.strerror}{where}; {_REMEDIES[error.errno]}"
+    where = f": {str(error.filename)!r}" if named else ""
+    return f"{error.strerror}{where}; {remedies[error.errno]}"
+
+
+def _started_something(error: OSError) -> bool:
+    """Whether an error came as a process or thread was to be started.
+
+    A lock that is taken, or an output that would have to wait, has the same number.
+    """
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__name__", "").partition(".")[0] in _STARTERS
+
+
+_STARTERS = ("multiprocessing", "subprocess", "threading")
 
 
 @contextmanager

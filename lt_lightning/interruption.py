@@ -5,12 +5,13 @@ Whatever it was doing has cleaned up behind itself by then.
 
 import errno
 import os
+import re
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from subprocess import Popen, TimeoutExpired
@@ -21,8 +22,8 @@ from lt_lightning.errors import UsageError, refusal
 
 
 @contextmanager
-def interruptible(remains: str | Callable[[], str]) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM, as schedulers send it, and a full disk and the like, into one sentence.
+def interruptible(remains: str | Callable[[], str], *batch_sizes: str) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM, as schedulers send it, and a full disk, memory and the like, into one sentence.
 
     SIGTERM alone would end the process at once, with drafts of files left behind; here it unwinds as Ctrl-C does, but
     within a Trainer's run, which has a way of its own. A worker process that SIGTERM has ended counts as well:
@@ -31,6 +32,7 @@ def interruptible(remains: str | Callable[[], str]) -> Iterator[None]:
 
     Args:
         remains: What the interruption leaves and what to do, the second half of the sentence; or what tells it by then.
+        batch_sizes: The options by which most of the memory goes, where there are such.
 
     Raises:
         UsageError: If the process is interrupted within, another one of the run ends, or the system refuses something.
@@ -46,7 +48,7 @@ def interruptible(remains: str | Callable[[], str]) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt):
             # Loaders in the frames' variables let go of their workers: none is to end later, when that is heard again.
             traceback.clear_frames(error.__traceback__)
-        sentence = _sentence(error, remains)
+        sentence = _sentence(error, remains, batch_sizes)
         if sentence is None:
             raise
         raise UsageError(sentence) from error
@@ -57,7 +59,7 @@ def interruptible(remains: str | Callable[[], str]) -> Iterator[None]:
             _hear_of_children()
 
 
-def _sentence(error: BaseException, remains: str | Callable[[], str]) -> str | None:
+def _sentence(error: BaseException, remains: str | Callable[[], str], batch_sizes: Sequence[str]) -> str | None:
     """What is said of an error; ``None`` if it says so itself, or may be a mistake in code."""
     if isinstance(error, UsageError):
         return None
@@ -68,7 +70,7 @@ def _sentence(error: BaseException, remains: str | Callable[[], str]) -> str | N
             f"Another process of this run has ended, by an error that it tells of itself or, as where memory is "
             f"short, by a signal: {_text(remains)}"
         )
-    refused = _refusal(error)
+    refused = _refusal(error, batch_sizes)
     if refused is None:
         return None
     said = _text(remains)
@@ -124,11 +126,42 @@ def _tells_of_lost_process(said: str) -> bool:
     return (closed and "gloo/transport" in said) or ("NCCL error" in said and "remote process exited" in said)
 
 
-def _refusal(error: BaseException) -> str | None:
-    """What the system has refused, also where torch tells of it in an error of another kind."""
-    if isinstance(error, RuntimeError) and str(error).startswith("Too many open files"):
-        return refusal(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+def _refusal(error: BaseException, batch_sizes: Sequence[str]) -> str | None:
+    """What the system has refused, also where torch or Python tells of it in an error of another kind."""
+    where = _short_memory(error)
+    if where is not None:
+        named = " or ".join(f"`{option}`" for option in batch_sizes)
+        return f"{where} is short; {f'take a smaller {named}, or ' if named else ''}ask for more"
+    if isinstance(error, RuntimeError):
+        for said, number in _SAID_OTHERWISE.items():
+            if re.search(said, str(error)):
+                return refusal(OSError(number, os.strerror(number)).with_traceback(error.__traceback__))
     return refusal(error) if isinstance(error, OSError) else None
+
+
+_SAID_OTHERWISE = {
+    "^Too many open files": errno.EMFILE,
+    "^can't start new thread": errno.EAGAIN,
+    r": Cannot allocate memory \(12\)": errno.ENOMEM,
+}
+"""What a RuntimeError says that tells of what the system has refused, by torch and by Python, with its number."""
+
+
+def _short_memory(error: BaseException) -> str | None:
+    """Which memory is short; ``None`` if this is another error."""
+    torch = sys.modules.get("torch")  # not imported for this: `report` does without
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return "The GPU's memory"
+    if isinstance(error, RuntimeError) and str(error).startswith(_OF_GPU_MEMORY):
+        return "The GPU's memory"
+    on_cpu = isinstance(error, RuntimeError) and any(said in str(error) for said in _OF_CPU_MEMORY)
+    return "Memory" if on_cpu or isinstance(error, MemoryError) else None
+
+
+_OF_GPU_MEMORY = "CUDA error: out of memory"
+"""What torch says in a RuntimeError of what it has not asked for itself."""
+_OF_CPU_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+"""What torch says in a RuntimeError; the latter on Windows."""
 
 
 def _text(remains: str | Callable[[], str]) -> str:

@@ -19,6 +19,8 @@ from lt_lightning.resuming import CONFIGURED, is_given, value_of, with_model
 from lt_lightning.signals import jobs_put_back
 from lt_lightning.trainer_errors import trainer_sentences
 
+_NOTHING_REMAINS = "no predictions are written; run the same command again."
+
 
 @jobs_put_back()
 def main(argv: Sequence[str]) -> None:
@@ -27,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
     Args:
         argv: Command and options, as on the command line.
     """
-    with interruptible("no predictions are written; run the same command again."), trainer_sentences():
+    with interruptible(_NOTHING_REMAINS), trainer_sentences():
         PredictCLI(args=complete(list(argv)))
 
 
@@ -99,9 +101,17 @@ class PredictCLI(LTCLI):
         top_k, kind, output, temperature = (
             self._get(self.config, key) for key in ("top_k", "format", "output", "temperature")
         )
-        return [TemperatureScaling(temperature), PredictionsWriter(top_k, kind, output)]
+        self._predictions = PredictionsWriter(top_k, kind, output)
+        return [TemperatureScaling(temperature), self._predictions]
 
     def predict(self, **kwargs: Any) -> None:
         """Predict the test images."""
         self.require_weights(kwargs.get("ckpt_path"))
-        self.trainer.predict(**kwargs, return_predictions=False)
+        self.spare_earlier_run(kwargs.get("ckpt_path"))
+        with interruptible(self.what_is_written, "data.eval_batch_size"):
+            self.trainer.predict(**kwargs, return_predictions=False)
+
+    def what_is_written(self) -> str:
+        """What an interruption leaves and what to do, the second half of a sentence."""
+        path = self._predictions.written
+        return _NOTHING_REMAINS if path is None else f"the predictions are in `{path}`."

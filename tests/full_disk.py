@@ -1,7 +1,8 @@
 """A disk without room."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +17,18 @@ def files_of_at_most(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def output_without_room() -> Iterator[None]:
+    """As a log on a full disk: whoever prints a line is refused it."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no such device")
+    file = full.open("w", buffering=1, encoding="utf-8")
+    try:
+        with redirect_stdout(file):
+            yield
+    finally:
+        with suppress(OSError):  # it would write the line again
+            file.close()

@@ -44,6 +44,17 @@ def test_what_a_killed_process_has_left_is_removed_and_no_more(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ckpt", "a.ckpt.01ab.part"]
 
 
+@pytest.mark.parametrize("name", [f"{'a' * 250}.ckpt", f"{'ä' * 120}.ckpt", f"{'a' * 96}.ckpt", f"{'a' * 95}.ckpt"])
+def test_a_draft_is_not_too_long_where_its_file_is_not(tmp_path, name):
+    path = tmp_path / name
+    for pattern in (path, tmp_path / "*.ckpt"):
+        with draft_of(path) as draft:
+            draft.touch()
+            assert len(os.fsencode(draft.name)) <= max(len(os.fsencode(name)), 123)
+            remove_abandoned_drafts(pattern)
+            assert not draft.exists()
+
+
 def folder_removed_within(path):
     with draft_of(path):
         path.parent.rmdir()

@@ -1,6 +1,7 @@
 """Checks of what a user gives, and what the system refuses."""
 
 import errno
+import os
 from abc import ABC, abstractmethod
 from functools import partial
 from math import inf, nan
@@ -171,5 +172,42 @@ def test_what_the_system_refuses_comes_with_a_remedy():
     )
     named = refusal(PermissionError(errno.EACCES, "Permission denied", Path("a.csv")))
     assert named == "Permission denied: 'a.csv'; choose another place, or change its rights"
+    assert refusal(OSError(errno.ENOMEM, "Cannot allocate memory")) == (
+        "Cannot allocate memory; ask for more memory, or take fewer `data.num_workers`"
+    )
+    long = refusal(OSError(errno.ENAMETOOLONG, "File name too long", "a"))
+    assert long == "File name too long: 'a'; choose a shorter name"
     assert refusal(IsADirectoryError(errno.EISDIR, "Is a directory", "a")) is None
     assert refusal(OSError("no number")) is None
+
+
+@pytest.mark.parametrize("module", ["multiprocessing.popen_fork", "subprocess", "threading"])
+def test_a_process_that_cannot_be_started_is_told_by_where_the_error_comes_from(module):
+    with pytest.raises(BlockingIOError) as found:
+        exec(f"raise BlockingIOError({errno.EAGAIN}, 'Not now')", {"__name__": module})
+    assert refusal(found.value) == (
+        "Not now; allow more processes, as by `ulimit -u`, or take fewer `data.num_workers`"
+    )
+
+
+def test_a_lock_that_is_taken_and_an_output_that_would_wait_are_no_processes(tmp_path):
+    fcntl = pytest.importorskip("fcntl", reason="Windows has other locks")
+    with (tmp_path / "lock").open("w") as first, (tmp_path / "lock").open("w") as second:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError) as found:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert refusal(found.value) is None
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    assert os.write(writes, bytes(2**24)) < 2**24  # which fills it
+    with pytest.raises(BlockingIOError) as found:
+        os.write(writes, bytes(2**24))
+    os.close(reads)
+    os.close(writes)
+    assert refusal(found.value) is None
+
+
+@pytest.mark.parametrize("number", [errno.ESHUTDOWN, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN])
+def test_a_file_system_that_has_gone_is_told_from_a_connection(number):
+    assert refusal(OSError(number, "Gone", "a.csv")) == "Gone: 'a.csv'; look after the network's file system"
+    assert refusal(OSError(number, "Gone")) is None

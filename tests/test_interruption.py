@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
+import torch
 from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
 from lt_lightning import interruption
@@ -170,6 +172,56 @@ def test_too_many_open_files_are_the_systems_also_where_torch_tells_of_them():
     sentence = r"^Too many open files; allow more open files, as by `ulimit -n`, or take fewer .* Nothing is kept\.$"
     with pytest.raises(UsageError, match=sentence), interruptible("nothing is kept."):
         raise RuntimeError("Too many open files. Communication with the workers is no longer possible. Please increase")
+
+
+def test_a_thread_that_cannot_be_started_is_the_systems_too():
+    sentence = r"; allow more processes, as by `ulimit -u`, or take fewer `data.num_workers`\. Nothing is kept\.$"
+    before = threading.stack_size(2**50)  # more than there are addresses
+    try:
+        with pytest.raises(UsageError, match=sentence), interruptible("nothing is kept."):
+            threading.Thread(target=print).start()
+    finally:
+        threading.stack_size(before)
+
+
+def test_memory_that_a_file_cannot_be_mapped_to_is_the_systems_too():
+    sentence = r"^Cannot allocate memory; ask for more memory, or take fewer `data.num_workers`\. Nothing is kept\.$"
+    with pytest.raises(UsageError, match=sentence), interruptible("nothing is kept.", "data.batch_size"):
+        raise RuntimeError("unable to mmap 1024 bytes from file </torch_7_1>: Cannot allocate memory (12)")
+
+
+def test_a_lock_of_ones_own_that_is_taken_keeps_its_traceback():
+    with pytest.raises(BlockingIOError), interruptible("nothing is kept."):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def raises(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("takes", "where"),
+    [
+        (lambda: torch.empty(2**60, dtype=torch.uint8), "Memory"),
+        (lambda: np.empty(2**60, dtype=np.uint8), "Memory"),
+        (lambda: raises(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")), "The GPU's memory"),
+        (lambda: raises(RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be")), "The GPU's memory"),
+    ],
+)
+def test_memory_that_is_short_is_a_sentence_that_says_what_takes_it(takes, where):
+    one = ["data.batch_size"]
+    for options, named in ((one, "`data.batch_size`"), ([*one, "data.size"], "`data.batch_size` or `data.size`")):
+        sentence = rf"^{where} is short; take a smaller {named}, or ask for more\. The last epoch is kept\.$"
+        with pytest.raises(UsageError, match=sentence), interruptible("the last epoch is kept.", *options):
+            takes()
+    sentence = rf"^{where} is short; ask for more\. Nothing is kept\.$"
+    with pytest.raises(UsageError, match=sentence), interruptible("nothing is kept."):
+        takes()
+
+
+def test_another_error_of_ones_own_part_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match=r"^my memory"), interruptible("nothing is kept.", "data.batch_size"):
+        raise RuntimeError("my memory of earlier batches is empty")
 
 
 def test_a_connection_of_another_kind_is_none_of_the_runs_processes():

@@ -6,6 +6,8 @@ import re
 
 import pytest
 import torch
+from full_disk import output_without_room
+from lightning.pytorch import Callback
 from PIL import Image
 
 from lt_lightning import cli
@@ -165,3 +167,25 @@ def test_an_output_of_no_use_is_refused_as_such_even_if_it_exists(here, stage1, 
     monkeypatch.setattr(DigitsLT, "load", lambda *_: pytest.fail("images were listed"))
     with pytest.raises(UsageError, match=re.escape(sentence)):
         main(["predict", f"--ckpt_path={stage1}", "--data=DigitsLT", *options, *ON_CPU])
+
+
+def test_predictions_that_are_written_are_named_though_nothing_can_be_printed(here, stage1):
+    sentence = r"^No space left on device; make room there\. The predictions are in `mine\.csv`\.$"
+    with pytest.raises(UsageError, match=sentence), output_without_room():
+        main(["predict", f"--ckpt_path={stage1}", "--data=DigitsLT", "--output=mine.csv", *ON_CPU])
+    assert len(rows_of(here / "mine.csv")) == 500
+
+
+class Full(Callback):
+    """A GPU without room."""
+
+    def on_predict_batch_start(self, *_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def test_memory_that_is_short_is_one_sentence(here, stage1):
+    sentence = r"^The GPU's memory is short; take a smaller `data\.eval_batch_size`, or ask for more\. No "
+    words = ["predict", f"--ckpt_path={stage1}", "--data=DigitsLT", "--output=mine.csv", *ON_CPU]
+    with pytest.raises(UsageError, match=sentence):
+        main([*words, f"--trainer.callbacks+={__name__}.Full"])
+    assert not list(here.rglob("*.csv"))

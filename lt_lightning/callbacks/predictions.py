@@ -65,11 +65,13 @@ class PredictionsWriter(BasePredictionWriter):
         self.top_k = top_k
         self.format: Format = format
         self.output = output
+        self.written: Path | None = None
+        """The file, once it has its name; in other processes than the first always ``None``."""
         self._shares: list[Share] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Find out now what would keep the file from being written."""
-        self._shares = []
+        self._shares, self.written = [], None
         if self.format == "parquet":
             _pyarrow()
         if trainer.is_global_zero and self.output is not None:
@@ -117,8 +119,8 @@ class PredictionsWriter(BasePredictionWriter):
         if skipped and not bool(read.any()):
             raise UsageError(f"None of the {len(skipped)} images can be read; give a folder of images.")
         rows = _rows(Share(*(values[read] for values in found)), paths, getattr(data, "class_names", None))
-        place = self._write(rows, Path(folder or "."))
-        print(f"{int(read.sum())} predictions written to {place}")
+        self.written = self._write(rows, Path(folder or "."))
+        print(f"{int(read.sum())} predictions written to {self.written}")
         if skipped:
             names = first_few([str(paths[position] if paths else position) for position in skipped])
             print(f"{len(skipped)} of {len(read)} images could not be read and were left out: {names}")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
@@ -37,8 +38,19 @@ def main(argv: Sequence[str]) -> None:
         options = parser.parse_args(words)
     options.pop("config")
     quiet()
-    with interruptible("files that were finished before are whole, and no others are left; run the command again."):
-        export(**options.as_dict())
+    written: list[Path] = []
+    wanted = 1 if isinstance(options.output, str) else len(options.output)
+    with interruptible(partial(_what_remains, written, wanted)):
+        _export(written, **options.as_dict())
+
+
+def _what_remains(written: Sequence[Path], wanted: int) -> str:
+    """What an interruption leaves and what to do, the second half of a sentence."""
+    if not written:
+        return "nothing has been written; run the same command again."
+    named = ", ".join(f"`{path}`" for path in written)
+    rest = "" if len(written) == wanted else "; run the command again with the others alone as `output`"
+    return f"{named} had been written{rest}."
 
 
 def export(
@@ -73,6 +85,24 @@ def export(
         UsageError: If an option or the checkpoint does not serve, a file exists, a package is missing, or a program's
             outputs are not the module's. Nothing half-written is left.
     """
+    written: list[Path] = []
+    _export(written, checkpoint, output, include_normalization, logits, temperature, image_size, mean, std, overwrite)
+    return written
+
+
+def _export(
+    written: list[Path],
+    checkpoint: str,
+    output: str | list[str],
+    include_normalization: bool,
+    logits: bool,
+    temperature: float,
+    image_size: int | None,
+    mean: list[float] | None,
+    std: list[float] | None,
+    overwrite: bool,
+) -> None:
+    """Do it; each program is added to ``written`` when it is there, before it is told of."""
     paths = [Path(home.expanded(path)) for path in ([output] if isinstance(output, str) else output)]
     check_paths(paths, overwrite)
     if not 0 < temperature < float("inf"):
@@ -86,5 +116,5 @@ def export(
     description = describe(record, image, program)
     for path in paths:
         found = write(program, path, description, overwrite)
+        written.append(path)
         print(f"{path} written: its outputs differ from the checkpoint's by {found} at most")
-    return paths

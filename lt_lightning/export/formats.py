@@ -2,7 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -67,12 +69,26 @@ def _write_program(program: torch.export.ExportedProgram, path: Path, descriptio
 
 def _write_onnx(program: torch.export.ExportedProgram, path: Path, description: dict[str, Any]) -> Any:
     output = description["output"]["name"]
-    made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=[INPUT], output_names=[output])
+    with _silent_exporter():
+        made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=[INPUT], output_names=[output])
     assert made is not None
     for key, value in description.items():
         made.model.metadata_props[key] = value if isinstance(value, str) else json.dumps(value)
     made.save(str(path))
     return _session(str(path), output)
+
+
+@contextmanager
+def _silent_exporter() -> Iterator[None]:
+    """Keep back what torch 2.9 logs of torchvision's operators, and onnxscript 0.6 prints of its rules."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _session(model: str, output: str) -> Callable[[Tensor], Tensor]:

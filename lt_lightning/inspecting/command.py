@@ -16,6 +16,7 @@ from lt_lightning.inspecting.duplicates import find_duplicates
 from lt_lightning.inspecting.rendering import class_table, duplicate_sentence, group_table, record, split_table
 from lt_lightning.inspecting.summary import remarks, summarize
 from lt_lightning.interruption import interruptible
+from lt_lightning.nulls import refuse_nulls
 from lt_lightning.parser_errors import sentences
 from lt_lightning.quiet import quiet
 from lt_lightning.results import provenance, write_json
@@ -32,6 +33,7 @@ def main(argv: Sequence[str]) -> None:
     parser = build_parser()
     with sentences("inspect", parser=parser):
         config = parser.parse_args(list(argv[1:]))
+    refuse_nulls(config)
     if config.output is not None:
         check_new_file(Path(config.output), "output", [".json"], config.overwrite)
     with refusing_unbegun_modules("data"):
@@ -52,7 +54,8 @@ def main(argv: Sequence[str]) -> None:
             made = {**provenance(), "data": data.describe_split()}
             with new_file(Path(config.output), "output", config.overwrite) as draft:
                 write_json(draft, made | record(summary, notes, duplicates))
-            print(f"written to {config.output}")
+    if config.output is not None:  # out of there, where nothing has been written
+        print(f"written to {config.output}")
 
 
 def build_parser() -> LightningArgumentParser:

@@ -3,15 +3,20 @@
 import hashlib
 import json
 import re
+import signal
 
 import pytest
 import torch
+from full_disk import output_without_room
 
 from lt_lightning import cli, export
+from lt_lightning.backbones import Identity
 from lt_lightning.data import DigitsLT
 from lt_lightning.errors import UsageError
+from lt_lightning.export import command
 from lt_lightning.losses import ClassBalancedLoss
 from lt_lightning.main import main
+from lt_lightning.modules import RepresentationModule
 from lt_lightning.records import read_record
 
 
@@ -145,6 +150,23 @@ def test_wrong_options_are_named(here, stage1, options, sentence):
     assert list(here.iterdir()) == []
 
 
+class Flat(DigitsLT):
+    """Each image as one row."""
+
+    def to_input(self, images, training, generator):
+        return super().to_input(images, training, generator).flatten(1)
+
+
+def test_a_network_of_vectors_is_refused(here, trainer):
+    data = Flat()
+    run = trainer()
+    run.fit(RepresentationModule(data.class_counts, Identity(64)), datamodule=data)
+    run.save_checkpoint("vectors.ckpt")
+    with pytest.raises(UsageError, match=r"`checkpoint` 'vectors.ckpt' was trained on vectors of 64, but `export` and"):
+        export.export("vectors.ckpt", "a.pt2", image_size=64, mean=[0.0], std=[1.0])
+    assert not (here / "a.pt2").exists()
+
+
 def test_the_checkpoint_may_be_called_as_predict_calls_it(here, stage1):
     cli.main(["export", "--ckpt_path", str(stage1), "--output=one.pt2"])
     cli.main(["export", f"--ckpt_path={stage1}", "--output=two.pt2"])
@@ -157,3 +179,23 @@ def test_a_tilde_is_the_home_folder(here, stage1, monkeypatch):
     cli.main(["export", "--checkpoint", str(stage1), "--output=~/model.pt2"])
     assert [path.name for path in here.iterdir()] == ["home"]
     assert (here / "home" / "model.pt2").is_file()
+
+
+def test_files_that_are_written_are_named_though_nothing_can_be_printed(here, stage1):
+    full = r"^No space left on device; make room there\. "
+    with pytest.raises(UsageError, match=rf"{full}`a\.pt2` had been written\.$"), output_without_room():
+        export.main(["export", f"--checkpoint={stage1}", "--output=a.pt2"])
+    rest = r"`b\.pt2` had been written; run the command again with the others alone as `output`\.$"
+    with pytest.raises(UsageError, match=full + rest), output_without_room():
+        export.main(["export", f"--checkpoint={stage1}", "--output=[b.pt2,c.pt2]"])
+    assert sorted(path.name for path in here.iterdir()) == ["a.pt2", "a.pt2.json", "b.pt2", "b.pt2.json"]
+
+
+def test_what_was_interrupted_before_has_written_nothing(here, stage1, monkeypatch):
+    def stop(*_):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(command, "write", stop)
+    with pytest.raises(UsageError, match=r"^Interrupted: nothing has been written; run the same command again\.$"):
+        export.main(["export", f"--checkpoint={stage1}", "--output=a.pt2"])
+    assert list(here.iterdir()) == []

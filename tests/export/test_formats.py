@@ -1,6 +1,9 @@
 """Tracing, and what a format needs."""
 
+import logging
+
 import pytest
+import torch
 
 from lt_lightning import export
 from lt_lightning.backbones import Backbone
@@ -42,3 +45,23 @@ def test_a_network_that_cannot_be_traced_is_named(here, stage1):
     with pytest.raises(UsageError, match=r"has a network of Fickle and LinearHead that torch.export cannot trace"):
         export.write(program, here / "model.pt2", description)
     assert list(here.iterdir()) == []
+
+
+def test_the_exporter_says_nothing_of_its_own(here, stage1, monkeypatch, capsys, caplog):
+    for package in formats.FORMATS[".onnx"].packages:
+        pytest.importorskip(package)
+    real, logger = torch.onnx.export, logging.getLogger("torch.onnx._internal.exporter._schemas")
+
+    def talks(*given, **options):
+        logger.warning("Missing annotation for parameter 'input'")  # as torch 2.9
+        print("Applied 9 of general pattern rewrite rules.")  # as onnxscript 0.6
+        return real(*given, **options)
+
+    monkeypatch.setattr(torch.onnx, "export", talks)
+    export.export(str(stage1), "model.onnx")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("model.onnx written")
+    assert "Missing annotation" not in caplog.text
+    with caplog.at_level(logging.WARNING):
+        logger.warning("said of others")
+    assert "said of others" in caplog.text
