@@ -9,7 +9,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -23,13 +23,14 @@ from lt_lightning.errors import UsageError, check_begun, refusing_abstract_class
 from lt_lightning.interruption import interruptible
 from lt_lightning.long_lists import allow_long_lists
 from lt_lightning.modules import LTModule, RepresentationModule, RetrainModule
+from lt_lightning.nulls import refuse_nulls
 from lt_lightning.parser_errors import instantiation_sentences, sentences
 from lt_lightning.quiet import quiet
-from lt_lightning.results import claim_folder, give_back_folder
-from lt_lightning.resuming import weights_of, with_checkpoint, with_model
+from lt_lightning.results import check_unused, claim_folder, give_back_folder
+from lt_lightning.resuming import is_of_run_in, weights_of, with_checkpoint, with_model
 from lt_lightning.same_run import PLACES, digest_of, without
 from lt_lightning.signals import Signals, jobs_put_back, sigterm_interrupts
-from lt_lightning.slurm import folder_of_job, require_own, saved_by_this_job
+from lt_lightning.slurm import folder_of_job, has_begun_before, require_own, saved_by_this_job
 from lt_lightning.trainer_errors import trainer_sentences
 from lt_lightning.trainer_options import TrainerOptions
 from lt_lightning.whole_checkpoints import WholeCheckpoints
@@ -140,6 +141,7 @@ class LTCLI(LightningCLI):
                 typed = parser.parse_args(args, defaults=False)
                 self.config = with_checkpoint(parser, self.config, typed, running, str(self._ckpt_path))
                 self.config[running].ckpt_path = None  # else Lightning would lay the checkpoint over what was typed
+        refuse_nulls(self.config[running] if running else self.config)
 
     def before_instantiate_classes(self) -> None:
         """Give the checkpoint back, which is to be loaded."""
@@ -160,7 +162,8 @@ class LTCLI(LightningCLI):
             kwargs["ckpt_path"] = "hpc"
         if kwargs.get("ckpt_path") in (None, "hpc"):
             require_own(self.trainer, digest_of(self.subcommand, self.config_dump))
-        with interruptible(self._what_remains), sigterm_interrupts():
+        self.spare_earlier_run(kwargs.get("ckpt_path"))
+        with interruptible(self._what_remains, "data.batch_size", "data.eval_batch_size"), sigterm_interrupts():
             self.trainer.fit(**kwargs)
 
     def _what_remains(self) -> str:
@@ -175,12 +178,21 @@ class LTCLI(LightningCLI):
     def validate(self, **kwargs: Any) -> None:
         """Evaluate on the validation images."""
         self.require_weights(kwargs.get("ckpt_path"))
-        self.trainer.validate(**kwargs, verbose=False)
+        self.spare_earlier_run(kwargs.get("ckpt_path"))
+        with interruptible(self.what_is_written, "data.eval_batch_size"), sigterm_interrupts():
+            self.trainer.validate(**kwargs, verbose=False)
 
     def test(self, **kwargs: Any) -> None:
         """Evaluate on the test images."""
         self.require_weights(kwargs.get("ckpt_path"))
-        self.trainer.test(**kwargs, verbose=False)
+        self.spare_earlier_run(kwargs.get("ckpt_path"))
+        with interruptible(self.what_is_written, "data.eval_batch_size"), sigterm_interrupts():
+            self.trainer.test(**kwargs, verbose=False)
+
+    def what_is_written(self) -> str:
+        """What an evaluation that was interrupted leaves and what to do, the second half of a sentence."""
+        path = self._results.written
+        return NOTHING_REMAINS if path is None else f"the results are in `{path}`."
 
     def require_weights(self, path: str | None) -> None:
         """Refuse to evaluate a network that nothing has trained, or that training has left unfinished.
@@ -200,6 +212,23 @@ class LTCLI(LightningCLI):
             )
         if path is None:  # for which a Trainer takes what a job's training has saved in this folder
             require_own(self.trainer, digest_of(self.subcommand, self.config_dump))
+
+    def spare_earlier_run(self, path: str | None) -> None:
+        """Refuse the folder of a logger of the user's where an earlier run lies, unless training goes on with that.
+
+        Args:
+            path: Value of ``--ckpt_path``.
+
+        Raises:
+            UsageError: If files of another run would be replaced.
+        """
+        logger, trains = self.trainer.logger, self.subcommand == "fit"
+        if self.folder is not None or not isinstance(logger, CSVLogger | TensorBoardLogger):
+            return
+        folder = Path(logger.log_dir)
+        goes_on = has_begun_before(self.trainer) or (path is not None and is_of_run_in(folder, str(path)))
+        if not (trains and goes_on):
+            check_unused(folder, trains)
 
     # -- what is made from it ----------------------------------------------------------------------------------------
 
@@ -255,7 +284,8 @@ class LTCLI(LightningCLI):
     def _callbacks(self, options: TrainerOptions, root: Path, preset: str, seed: int | bool | None) -> list[Callback]:
         """Ours: results, predictions, progress, and the last epoch's checkpoint."""
         settings, shows = without(self.config_dump, PLACES), self.subcommand is not None
-        made: list[Callback] = [callbacks.ResultsWriter(preset, seed, print_table=shows, settings=settings)]
+        self._results = callbacks.ResultsWriter(preset, seed, print_table=shows, settings=settings)
+        made: list[Callback] = [self._results]
         if self.subcommand == "predict":
             made += self.writing_callbacks()
         if options.wants_progress:

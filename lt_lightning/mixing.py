@@ -107,6 +107,16 @@ class Mixing(ABC):
                 f"NoMixing, or another loss."
             )
 
+    def check_images(self, images: Tensor) -> None:  # noqa: B027
+        """Refuse images that cannot be mixed in this way, whatever is drawn; unless overridden, none are.
+
+        Args:
+            images: As :meth:`mix` gets them.
+
+        Raises:
+            UsageError: If they cannot.
+        """
+
 
 class NoMixing(Mixing):
     """Images as they are."""
@@ -137,8 +147,21 @@ class Mixup(Mixing):
         check_above_0(alpha=alpha)
         self.alpha = alpha
 
+    def check_images(self, images: Tensor) -> None:
+        """Refuse whole numbers, such as the indices of words, of which no average can be taken.
+
+        Raises:
+            UsageError: If they are.
+        """
+        if not images.is_floating_point():
+            raise UsageError(
+                f"`model.mixing` {type(self).__name__} averages images, but got them in {images.dtype}; have "
+                f"`to_input` of the data give floats, or use NoMixing."
+            )
+
     def mix(self, images: Tensor, targets: Tensor, draws: Draws) -> Mixed:
         """Average pairs of images."""
+        self.check_images(images)
         share = draws.shared.betavariate(self.alpha, self.alpha)
         order = _partners(images, draws)
         return Mixed(torch.lerp(images[order], images, share), targets, targets[order], share)
@@ -169,8 +192,21 @@ class CutMix(Mixing):
         self.alpha = alpha
         self.probability = probability
 
+    def check_images(self, images: Tensor) -> None:
+        """Refuse what has no rectangles: vectors, sequences.
+
+        Raises:
+            UsageError: If there are fewer than four dimensions.
+        """
+        if images.ndim < 4:
+            raise UsageError(
+                f"`model.mixing` {type(self).__name__} pastes rectangles and needs images (N, C, H, W), but got "
+                f"{tuple(images.shape)}; use Mixup."
+            )
+
     def mix(self, images: Tensor, targets: Tensor, draws: Draws) -> Mixed:
         """Paste a rectangle of each image's partner into it."""
+        self.check_images(images)
         if draws.shared.random() >= self.probability:
             return Mixed(images, targets)
         height, width = images.shape[-2:]
@@ -216,8 +252,18 @@ class RandomMixing(Mixing):
         for mixing in self.mixings:
             mixing.check(loss)
 
+    def check_images(self, images: Tensor) -> None:
+        """Refuse images that one of ``mixings`` refuses, which might be drawn only late in a run.
+
+        Raises:
+            UsageError: If one does.
+        """
+        for mixing in self.mixings:
+            mixing.check_images(images)
+
     def mix(self, images: Tensor, targets: Tensor, draws: Draws) -> Mixed:
         """Mix in a way that is drawn at random."""
+        self.check_images(images)
         (chosen,) = draws.shared.choices(self.mixings, self.weights)
         return chosen.mix(images, targets, draws)
 

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser
 
 from lt_lightning import augmentations, backbones, callbacks, data, heads, losses, mixing, modules, samplers
 from lt_lightning.errors import UsageError
-from lt_lightning.packages import is_ours
+from lt_lightning.packages import imported, is_ours
 from lt_lightning.wording import did_you_mean, one_line
 
 _NOISE = (
@@ -46,8 +46,10 @@ _NO_CLASS = re.compile(r"Expected a dot import path string: (\S*[^\s.])")
 _NO_ATTRIBUTE = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'")
 """What Python says of a name with dots where nothing is."""
 
-_ABSTRACT = re.compile(r"Parser key \"([^\"]+)\": Expected an instantiatable class, but [\w.]+ is abstract")
-"""What jsonargparse says of options of a part whose class was not typed."""
+_ABSTRACT = re.compile(
+    r"Parser key \"([^\"]+)\": Expected an instantiatable class, but [\w.]+ is abstract(?: or Expected an? \w+)*"
+)
+"""What jsonargparse says of options of a part whose class was not typed, and what could have stood for it."""
 
 _REQUIRED = re.compile(r"^(?:`(?P<where>[^`]+)`: )?the following arguments are required: (?P<names>.+)$")
 
@@ -219,7 +221,7 @@ def _place(named: Callable[[str], str], about: Mapping[tuple[str, ...], str], fo
     path = parts[-1][2] or (about[max(about, key=len)] if about else "")  # a factory's class comes after the message
     if not path:
         return f"`{whole}` is not accepted"
-    name, kind = path.rpartition(".")[2], _imported(path)
+    name, kind = path.rpartition(".")[2], imported(path)
     hint = _not_handed_on(option, kind) or did_you_mean(option, _options_of(kind))
     return f"`{whole}` is no option of {name}{f' ({hint})' if hint else ''}"
 
@@ -240,15 +242,6 @@ def _options_of(kind: Any) -> list[str]:
         return []
 
 
-def _imported(class_path: str) -> Any:
-    """What a path leads to; ``None`` where that is nothing."""
-    module, _, name = class_path.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        return None
-
-
 def _classes(message: str, named: Callable[[str], str]) -> dict[tuple[str, ...], str]:
     """Import paths of the classes that a message is about, by the keys that lead there.
 
@@ -260,7 +253,7 @@ def _classes(message: str, named: Callable[[str], str]) -> dict[tuple[str, ...],
     for part in _PART.finditer(message):
         if part[1]:
             keys.append(named(part[1]))
-        elif not part[2].endswith("Callback") and _imported(part[2]) is not None:
+        elif not part[2].endswith("Callback") and imported(part[2]) is not None:
             # A factory's class comes after the message about it, with the keys that lead there: its own and, before it,
             # that of the class whose argument it is, if it is one's.
             own = 2 if tuple(keys[:1]) in classes else 1

@@ -44,8 +44,8 @@ class Record:
     """In the order of the logits; numbers where the data have no names."""
     transform: dict[str, Any]
     """What its data module said of turning images into input, without augmentation."""
-    input_shape: tuple[int, int, int] | None
-    """Channels, height and width that the network was last given."""
+    input_shape: tuple[int, ...] | None
+    """Channels, height and width that the network was last given; the shape of one input where it is no image."""
     epochs: int
     """That the weights were trained for."""
     model: dict[str, Any] | None
@@ -69,8 +69,17 @@ class Record:
             options: What stands before the arguments' names where they are typed, for messages.
 
         Raises:
-            UsageError: If neither caller nor file know a value, or values do not go together.
+            UsageError: If the network takes no images, neither caller nor file know a value, or values do not go
+                together.
         """
+        if self.input_shape and len(self.input_shape) != 3:
+            vectors = len(self.input_shape) == 1
+            what = f"vectors of {self.input_shape[0]}" if vectors else f"inputs of shape {self.input_shape}"
+            raise UsageError(
+                f"`checkpoint` {str(self.path)!r} was trained on {what}, but `export` and `PredictFolder` are for "
+                f"networks of images (C, H, W); predict with data of the class that trained it, and make a program "
+                f"with torch.export."
+            )
         recorded = self.transform.get("image_size")
         if self.input_shape:  # a custom data module may show others than squares, of which no side is the size
             recorded = self.input_shape[2] if self.input_shape[1] == self.input_shape[2] else None
@@ -124,7 +133,7 @@ def read_record(path: str | Path, argument: str = "checkpoint") -> Record:
         class_counts=counts,
         class_names=[str(name) for name in record.get("class_names") or range(len(counts))],
         transform=dict(record.get("transform") or {}),
-        input_shape=(shape[0], shape[1], shape[2]) if shape else None,
+        input_shape=tuple(shape) if shape else None,
         epochs=int(record.get("epochs", 0)),
         model=model_of(contents),
         tensors=contents["state_dict"],

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -56,6 +57,25 @@ def claim_folder(parent: Path, option: str = "output") -> Path:
                     f"`{option}`."
                 ) from error
     return folder
+
+
+def check_unused(folder: Path, trains: bool) -> None:
+    """Refuse a folder that a logger of a fixed `version` names, if an earlier run has left weights or results there.
+
+    Args:
+        folder: Of the logger.
+        trains: Whether this is a training, which could go on with the earlier one.
+
+    Raises:
+        UsageError: If it has.
+    """
+    going_on = ", or go on with that run by `--ckpt_path`" if trains else ""
+    for name in ("checkpoints/last.ckpt", "results.json"):
+        if (folder / name).exists():
+            raise UsageError(
+                f"The folder {str(folder)!r} of `trainer.logger` holds the {name!r} of an earlier run, whose files "
+                f"would be replaced; leave the logger's `version` out{going_on}."
+            )
 
 
 def check_writable(output: Path, need: int = 0) -> None:
@@ -167,12 +187,13 @@ def job() -> dict[str, str]:
 
 
 def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What has made a file: ``environment``, ``command`` and ``job``, for records.
+    """What has made a file: ``written``, which is now, ``environment``, ``command`` and ``job``, for records.
 
     Args:
         device: Where it was computed.
     """
-    return {"environment": environment(device), "command": shlex.join(sys.argv), "job": job()}
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")  # in the file, as copies lose its time
+    return {"written": now, "environment": environment(device), "command": shlex.join(sys.argv), "job": job()}
 
 
 def config_and_hash(path: Path) -> dict[str, str | None]:

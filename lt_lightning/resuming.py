@@ -209,6 +209,11 @@ def weights_of(path: str | None) -> Iterator[None]:
         yield
 
 
+def is_of_run_in(folder: Path, path: str) -> bool:
+    """Whether a ``--ckpt_path`` for ``fit`` lets the run of a folder go on: a file there, or a word of Lightning's."""
+    return path in _FOUND_BY_LIGHTNING or Path(path).resolve().is_relative_to(folder.resolve())
+
+
 def _data_as_recorded(
     data: Namespace, given: Namespace, contents: Mapping[str, Any], earlier: Mapping[str, Any]
 ) -> dict[str, Any] | None:

@@ -51,6 +51,12 @@ def saved_by_this_job(trainer: Trainer, given: str) -> bool:
     return SLURMEnvironment.detect() and own and newer
 
 
+def has_begun_before(trainer: Trainer) -> bool:
+    """Whether a job that SLURM has put back is to train here, so that what it finds in its folder may be its own."""
+    put_back = int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
+    return SLURMEnvironment.detect() and (put_back or bool(saved_in(Path(str(trainer.default_root_dir)))))
+
+
 def require_own(trainer: Trainer, run: str) -> None:
     """Refuse to go on with what another run has saved, where Lightning goes on with whatever it finds.
 

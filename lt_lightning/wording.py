@@ -3,7 +3,7 @@
 import inspect
 import math
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 
@@ -78,6 +78,22 @@ def plain_settings(part: object) -> dict[str, bool | int | float | str]:
 def settings_of(part: object) -> str:
     """The same as text: ``tau=1.0, seed=0``."""
     return ", ".join(f"{name}={value!r}" for name, value in plain_settings(part).items())
+
+
+def kind(given: object) -> str:
+    """What was given where something else is wanted: ``a dictionary with 'image', 'label'``, ``a list of int, int``."""
+    if given is None:
+        return "nothing"
+    if isinstance(given, Mapping):
+        return f"a dictionary with {some(list(map(str, given)), most=5) or 'nothing in it'}"
+    if isinstance(given, tuple | list):
+        return f"a {type(given).__name__} of {first_few(list(map(_type_and_shape, given)), most=3) or 'nothing'}"
+    return f"a {type(given).__name__}"
+
+
+def _type_and_shape(part: object) -> str:
+    shape = getattr(part, "shape", None)
+    return type(part).__name__ if shape is None else f"{type(part).__name__} {tuple(shape)}"
 
 
 def human(nbytes: float) -> str:

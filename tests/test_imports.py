@@ -13,7 +13,18 @@ import pytest
 import lt_lightning
 
 PACKAGE = Path(lt_lightning.__file__).parent
-ANYONE = {"errors", "drafts", "home", "long_lists", "packages", "processes", "progress", "same_run", "wording"}
+ANYONE = {
+    "errors",
+    "drafts",
+    "home",
+    "locking",
+    "long_lists",
+    "packages",
+    "processes",
+    "progress",
+    "same_run",
+    "wording",
+}
 MAY_IMPORT = {
     "errors": set(),
     "drafts": set(),
@@ -21,6 +32,7 @@ MAY_IMPORT = {
     "metrics_file": set(),
     "devices": set(),
     "home": set(),
+    "locking": set(),
     "long_lists": set(),
     "packages": set(),
     "processes": set(),
@@ -28,6 +40,7 @@ MAY_IMPORT = {
     "same_run": set(),
     "wording": set(),
     "config_files": {"presets"},
+    "nulls": {"modules", "records"},
     "cli": {"quiet", "version"},
     "presets": set(),
     "__main__": {"cli"},
@@ -102,6 +115,7 @@ MAY_IMPORT = {
         "devices",
         "interruption",
         "modules",
+        "nulls",
         "parser_errors",
         "presets",
         "quiet",
@@ -126,6 +140,7 @@ MAY_IMPORT = {
         "losses",
         "main",
         "modules",
+        "nulls",
         "parser_errors",
         "presets",
         "quiet",
@@ -147,6 +162,7 @@ MAY_IMPORT = {
         "interruption",
         "main",
         "modules",
+        "nulls",
         "parser_errors",
         "presets",
         "results",
@@ -165,6 +181,7 @@ MAY_IMPORT = {
         "features",
         "functional",
         "interruption",
+        "nulls",
         "parser_errors",
         "presets",
         "quiet",
@@ -185,6 +202,7 @@ MAY_IMPORT = {
         "losses",
         "main",
         "modules",
+        "nulls",
         "parser_errors",
         "quiet",
         "results",

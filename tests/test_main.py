@@ -4,13 +4,16 @@ import csv
 import hashlib
 import json
 import math
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from full_disk import output_without_room
 
+from lt_lightning import predict
 from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI, main
 
@@ -63,6 +66,49 @@ def test_without_a_logger_each_run_keeps_its_checkpoint(here, tiny):
     assert sorted(path for path in here.rglob("*") if path.is_file()) == [
         runs / f"version_{number}" / "checkpoints" / "last.ckpt" for number in range(2)
     ]
+
+
+@pytest.mark.filterwarnings("ignore:.* directory .* exists and is not empty")  # where it goes on
+@pytest.mark.parametrize("kind", ["CSVLogger", "TensorBoardLogger"])
+def test_a_logger_of_a_fixed_version_replaces_no_earlier_run(here, tiny, kind):
+    if kind == "TensorBoardLogger":
+        pytest.importorskip("tensorboard")
+    logger = (f"--trainer.logger={kind}", "--trainer.logger.save_dir=mine", "--trainer.logger.name=a")
+    fixed = tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *logger, "--trainer.logger.version=0")
+    main(fixed)
+    folder = here / "mine" / "a" / "version_0"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {"last.ckpt", "results.json"} <= {path.name for path in before}
+    with pytest.raises(UsageError, match=r"'mine.a.version_0' of `trainer.logger` holds the 'checkpoints/last.ckpt'"):
+        main([*fixed, "--seed_everything=1"])
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    main([*fixed, "--trainer.max_epochs=2", f"--ckpt_path={folder}/checkpoints/last.ckpt"])
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
+    for _ in range(2):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *logger))
+    assert {path.name for path in folder.parent.iterdir()} == {"version_0", "version_1", "version_2"}
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("fit", r"leave the logger's `version` out, or go on with that run by `--ckpt_path`\.$"),
+        *((command, r"leave the logger's `version` out\.$") for command in ("validate", "test", "predict")),
+    ],
+)
+def test_no_command_writes_over_another_run_in_a_logger_of_a_fixed_version(here, tiny, stage1, command, advice):
+    folder = here / "mine" / "a" / "version_0"
+    (folder / "checkpoints").mkdir(parents=True)
+    kept = shutil.copy(stage1, folder / "checkpoints")
+    # Training goes on only from a checkpoint of that folder; whatever is evaluated, what is written there is new.
+    path = stage1 if command == "fit" else kept
+    logger = ("--trainer.logger=CSVLogger", "--trainer.logger.save_dir=mine", "--trainer.logger.name=a")
+    options = (*logger, "--trainer.logger.version=0", f"--ckpt_path={path}")
+    length = ("--trainer.max_epochs=3",) if command == "fit" else ()
+    run = predict.main if command == "predict" else main
+    with pytest.raises(UsageError, match=rf"'checkpoints/last.ckpt' of an earlier run, .*; {advice}"):
+        run(tiny(command, "RepresentationModule", *length, *options))
+    assert [entry for entry in here.rglob("*") if entry.is_file()] == [Path(kept)]
 
 
 def test_a_logger_without_a_folder_of_the_run_stands_beside_ours(here, tiny, monkeypatch):
@@ -340,3 +386,30 @@ def test_an_interrupted_run_that_has_saved_nothing_says_so(here, tiny, monkeypat
     callback = ("--trainer.callbacks=interrupts_at_once.Interrupts", f"--trainer.callbacks.signal={int(signal.SIGINT)}")
     with pytest.raises(UsageError, match=r"^Interrupted: no epoch has been saved; run the same command again\.$"):
         main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", *callback))
+
+
+FULL = """
+import torch
+from lightning.pytorch import Callback
+
+class Full(Callback):
+    def on_validation_batch_start(self, *_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+"""
+
+
+def test_memory_that_is_short_as_a_training_validates_names_both_sizes(here, tiny, monkeypatch):
+    (here / "full.py").write_text(FULL)
+    monkeypatch.syspath_prepend(here)
+    sentence = r"^The GPU's memory is short; take a smaller `data\.batch_size` or `data\.eval_batch_size`, or ask "
+    with pytest.raises(UsageError, match=sentence):
+        main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", "--trainer.callbacks=full.Full"))
+
+
+@pytest.mark.parametrize("command", ["test", "validate"])
+def test_results_that_are_written_are_named_though_nothing_can_be_printed(here, tiny, stage1, command):
+    sentence = r"^No space left on device; make room there\. The results are in `[^`]*results\.json`\.$"
+    with pytest.raises(UsageError, match=sentence) as refused, output_without_room():
+        main(tiny(command, "RepresentationModule", f"--ckpt_path={stage1}"))
+    (path,) = here.rglob("results.json")
+    assert Path(str(refused.value).split("`")[1]).resolve() == path

@@ -94,6 +94,13 @@ def test_a_part_that_has_left_its_base_out_is_named(here, arguments, sentence):
         (("--trainer.max_epochs=many",), "max_epochs"),
         (("--data.imbalance_ratio=big",), "imbalance_ratio"),
         (("--no_such_option=1",), "no_such_option"),
+        (("--model.lr_scheduler=null",), r"^`model.lr_scheduler` is null, .*; for a constant rate give torch\.optim\."),
+        (("--model.head=null",), "^`model.head` is null, which it cannot be; give a value, or leave it out\\.$"),
+        (
+            ("--data.batch_size=null",),
+            "^`data.batch_size` is null, which it cannot be; give a value, or leave it out\\.$",
+        ),
+        (("--data.imbalance_ratio=null",), "^`data.imbalance_ratio` is null"),
     ],
 )
 def test_unknown_keys_and_wrong_types_are_named_before_training(here, tiny, capsys, arguments, sentence):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -261,6 +262,34 @@ def test_a_loss_with_parameters_is_no_account(digits, stage1_module):
             self.temperature = torch.nn.Parameter(torch.ones(()))
 
     assert isinstance(stage1_module(digits(), loss=Tempered, mixing=CutMix).mixing, CutMix)
+
+
+@pytest.mark.parametrize("way", [CutMix(probability=0.0), RandomMixing([Mixup(), CutMix()], [1, 0])])
+def test_rectangles_are_cut_from_images_alone_whatever_is_drawn(way):
+    images, targets = batch()
+    way.mix(images, targets, Draws.at(0, 0, 0, 0))
+    for shape in ((6, 192), (6, 3, 64)):
+        sentence = f"CutMix pastes rectangles and needs images (N, C, H, W), but got {shape}; use Mixup"
+        with pytest.raises(UsageError, match=re.escape(sentence)):
+            way.mix(images.reshape(shape), targets, Draws.at(0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("way", [Mixup(), RandomMixing([NoMixing(), RandomMixing([Mixup()])], [1, 0])])
+def test_whole_numbers_are_not_averaged(way):
+    images, targets = batch()
+    way.mix(images.flatten(1), targets, Draws.at(0, 0, 0, 0))
+    with pytest.raises(UsageError, match=r"`model.mixing` Mixup averages images, but got them in torch.int64; have"):
+        way.mix(images.flatten(1).long(), targets, Draws.at(0, 0, 0, 0))
+
+
+def test_one_of_ones_own_mixes_whatever_it_gets():
+    class Turned(Mixing):
+        def mix(self, images, targets, draws):
+            return Mixed(images.flip(0), targets.flip(0))
+
+    images, targets = batch()
+    mixed = RandomMixing([Turned()]).mix(images.flatten(1).long(), targets, Draws.at(0, 0, 0, 0))
+    assert torch.equal(mixed.targets, targets.flip(0))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What docs/own_loop.md says beside its first example, which tests/test_readme.py runs."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,18 @@ def test_the_step_with_crops_and_mixtures_trains() -> None:
     for epoch in range(2):
         scope["step"](backbone, head, LogisticLoss(COUNTS), images, classes, epoch, batch=0).backward()
     assert bool(head.weight.grad.isfinite().all())
+
+
+def test_images_of_the_first_example_are_typed(tmp_path: Path) -> None:
+    """Of all that the example imports its data alone are read: torch takes a minute."""
+    script = tmp_path / "my_loop.py"
+    script.write_text(next(re.finditer(r"^```python\n(.*?)^```$", PAGE, re.M | re.S))[1])
+    read = [f"lt_lightning/data/{name}.py" for name in ("__init__", "base", "digits", "in_memory", "in_memory_images")]
+    options = ["--strict", "--follow-imports=skip", f"--cache-dir={tmp_path}"]
+    words = [sys.executable, "-m", "mypy", *options, *read, str(script)]
+    found = subprocess.run(words, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert "6 source files" in found.stdout, found.stdout + found.stderr
+    assert [line for line in found.stdout.splitlines() if "my_loop.py" in line] == []
 
 
 def test_a_run_that_resumes_has_its_class_weights_again() -> None:

@@ -79,6 +79,10 @@ def test_arguments_without_a_type_are_named(here, tiny, monkeypatch):
             "`data` has options but no class; give it one by `--data`, in front of",
         ),
         (
+            "fit --trainer.logger.init_args.name=a",
+            "`trainer.logger` has options but no class; give it one by `--trainer.logger`, in front of them; `lt-l",
+        ),
+        (
             "compare --backbone=ResNet18",
             "no class has the name 'ResNet18' (did you mean TorchvisionBackbone with",
         ),

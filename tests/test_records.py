@@ -44,6 +44,8 @@ def test_the_callers_knowledge_goes_before_the_files():
         ({"transform": {}}, {}, r"'last.ckpt' does not record the `mean` of its images; give `data.mean`"),
         ({"transform": {}, "input_shape": None}, {}, "does not record the `image_size`"),
         ({"input_shape": (3, 30, 20)}, {}, "does not record the `image_size`"),
+        ({"input_shape": (20,)}, {"image_size": 20}, "'last.ckpt' was trained on vectors of 20, but `export` and"),
+        ({"input_shape": (2, 50)}, {}, r"was trained on inputs of shape \(2, 50\), but `export` and `PredictFolder`"),
         ({}, {"mean": [0.5]}, r"must hold 3 numbers, one per channel, .* but got \[0.5\] and \[0.2, 0.2, 0.2\]"),
         ({}, {"std": [1, 1, 0]}, r"those of `std` above 0, but got .* and \[1.0, 1.0, 0.0\]"),
         ({}, {"image_size": 0}, "`data.image_size` must be at least 1, but got 0"),

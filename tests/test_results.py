@@ -3,6 +3,8 @@
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lt_lightning.errors import UsageError
 from lt_lightning.results import (
+    check_unused,
     check_writable,
     claim_folder,
     config_and_hash,
@@ -29,6 +32,19 @@ def test_folders_of_earlier_runs_are_kept(tmp_path):
     second = claim_folder(tmp_path / "runs")
     assert (first.name, second.name) == ("version_0", "version_1")
     assert (first / "results.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("left", "refused"), [("checkpoints/last.ckpt", True), ("results.json", True), ("config.yaml", False)]
+)
+@pytest.mark.parametrize(("trains", "advice"), [(True, "out, or go on with that run by `--ckpt_path`"), (False, "out")])
+def test_a_folder_with_weights_or_results_is_in_use(tmp_path, left, refused, trains, advice):
+    check_unused(tmp_path / "new", trains)
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).touch()
+    sentence = f"holds the '{left}' of an earlier run, .*; leave the logger's `version` {advice}\\.$"
+    with pytest.raises(UsageError, match=sentence) if refused else nullcontext():
+        check_unused(tmp_path, trains)
 
 
 def test_jobs_that_start_together_get_different_folders(tmp_path):
@@ -156,7 +172,11 @@ def test_a_job_says_where_it_ran(monkeypatch):
 
 def test_a_record_says_what_made_it(monkeypatch):
     monkeypatch.setattr("sys.argv", ["lt-lightning", "fit", "--model.loss=a b"])
+    before = datetime.now(timezone.utc)
     found = provenance()
+    written = datetime.fromisoformat(found.pop("written"))
+    assert timedelta(milliseconds=-1) <= written - before < timedelta(minutes=1)
+    assert written.utcoffset() == timedelta(0)
     assert found == {"environment": environment(), "command": "lt-lightning fit '--model.loss=a b'", "job": job()}
 
 

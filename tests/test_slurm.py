@@ -120,6 +120,31 @@ def test_a_job_that_was_put_back_goes_on(job, tiny, interrupted):
     assert Path(json.loads(path.read_text())["started_from"]["path"]) == saved.relative_to(job)
 
 
+FIXED = ("--trainer.logger=CSVLogger", "--trainer.logger.save_dir=mine", "--trainer.logger.version=0")
+
+
+@pytest.mark.filterwarnings("ignore:.* directory .* exists and is not empty")
+def test_a_job_that_was_put_back_goes_on_in_a_folder_of_a_fixed_version(job, tiny, interrupted):
+    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=3", TIME_IS_OVER, *FIXED)
+    interrupted(options)
+    kept = job / "mine" / "lightning_logs" / "version_0" / "checkpoints"
+    kept.mkdir(parents=True)
+    (kept / "last.ckpt").touch()
+    main(options)
+    assert epochs(job) == (3, 15)
+
+
+@pytest.mark.filterwarnings("ignore:.* directory .* exists and is not empty")
+def test_only_a_job_that_was_put_back_trains_again_in_a_folder_of_a_fixed_version(job, tiny, monkeypatch):
+    """As after a node has failed: nothing was saved as the job's time was over."""
+    options = tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *FIXED)
+    main(options)
+    with pytest.raises(UsageError, match="of an earlier run"):
+        main(options)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    main(options)
+
+
 def test_the_tenth_file_of_a_job_comes_after_its_ninth(tmp_path):
     for number in (10, 9, 1):
         (tmp_path / f"hpc_ckpt_{number}.ckpt").touch()

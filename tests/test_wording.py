@@ -6,6 +6,7 @@ from lt_lightning.wording import (
     filling,
     first_few,
     human,
+    kind,
     numbers,
     one_line,
     plain_settings,
@@ -73,3 +74,13 @@ def test_settings_are_what_a_class_takes_and_keeps():
     assert plain_settings(Part([3, 2])) == {"tau": 1.0}
     assert settings_of(Part([3, 2])) == "tau=1.0"
     assert settings_of(Part([3, 2], tau=2, gap=0.5)) == "tau=2, gap=0.5"
+
+
+def test_what_was_given_in_place_of_something_else():
+    assert kind({"image": 1, 2: 3}) == "a dictionary with 'image', '2'"
+    assert kind({}) == "a dictionary with nothing in it"
+    assert kind([1, "a"]) == "a list of int, str"
+    assert kind([()] * 100) == "a list of tuple, tuple, tuple and 97 more"
+    assert kind(()) == "a tuple of nothing"
+    assert kind(1.5) == "a float"
+    assert kind(None) == "nothing"

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from lt_lightning.errors import UsageError
-from lt_lightning.wording import one_line
+from lt_lightning.wording import kind, one_line
 
 _PUBLISHED: ContextVar[bool] = ContextVar("published", default=True)
 # What networks and PyTorch name where images are too small, or of another size than the network is made for.
 _OF_SIZES = re.compile(r"size|shape|height|width")
+_OF_TYPES = re.compile(r"type|not implemented for|floating point")
+_INDICES = (torch.int32, torch.int64)  # of which `nn.Embedding` takes no others
+_OF_ONE_VALUE = "Expected more than 1 value per channel when training"
 
 
 class Backbone(nn.Module, ABC):
@@ -64,23 +67,65 @@ def loads_published_weights() -> bool:
     return _PUBLISHED.get()
 
 
+def type_of_weights(network: nn.Module) -> torch.dtype:
+    """The type that a network's weights have; fp32 if it has none."""
+    return next((weight.dtype for weight in network.parameters() if weight.is_floating_point()), torch.float32)
+
+
+def in_type_of_weights(inputs: object, dtype: torch.dtype) -> Tensor:
+    """Inputs in the type that a network computes in; int32 and int64 as they are, since they may be indices.
+
+    Args:
+        inputs: What the data have made of a batch.
+        dtype: Of the network's weights.
+
+    Raises:
+        UsageError: If the inputs are no tensor.
+    """
+    if not isinstance(inputs, Tensor):
+        raise UsageError(
+            f"`to_input` of the data must give one tensor, but gave {kind(inputs)}; put all that the network needs "
+            f"into one, and have the backbone take it apart."
+        )
+    return inputs if inputs.dtype in _INDICES else inputs.to(dtype)
+
+
 def features_of(backbone: nn.Module, images: Tensor) -> Tensor:
     """Pass images through a backbone.
 
     Raises:
-        UsageError: If its first convolution takes another number of channels than they have, or a timm or torchvision
-            network does not take images of their size.
+        UsageError: If it does not take whole numbers of their type, its first convolution takes another number of
+            channels than they have, a timm or torchvision network does not take images of their size, or it normalises
+            over a batch of which this process has one image.
     """
     try:
         features: Tensor = backbone(images)
-    except (AssertionError, RuntimeError) as error:  # looked at after an error alone, so that it costs no time
-        if images.ndim != 4:
+    except ValueError as error:
+        if len(images) > 1 or _OF_ONE_VALUE not in str(error):
             raise
-        refused = _other_channels(backbone, images) or _other_size(backbone, images, error)
+        raise UsageError(
+            f"`backbone` {type(backbone).__name__} normalises features or maps of one pixel over a batch, but this "
+            f"process has one image in it; give another `data.batch_size`, so that also the last batch of an epoch "
+            f"leaves it more, or, in stage 2, `model.bn_mode` eval."
+        ) from error
+    except (AssertionError, RuntimeError) as error:  # looked at after an error alone, so that it costs no time
+        refused = _other_type(images, error)
+        if not refused and images.ndim == 4:
+            refused = _other_channels(backbone, images) or _other_size(backbone, images, error)
         if not refused:
             raise
         raise UsageError(f"`backbone` {type(backbone).__name__} {refused}.") from error
     return features
+
+
+def _other_type(images: Tensor, error: Exception) -> str:
+    """What is wrong with the type of whole numbers; of others it may be a mistake in somebody's code."""
+    if images.is_floating_point() or not _OF_TYPES.search(str(error)):
+        return ""
+    return (
+        f"does not take inputs in {images.dtype} ({one_line(error, most=200).rstrip('.!')}); have `to_input` of the "
+        f"data give numbers as `images.float()`, and indices as `images.long()`"
+    )
 
 
 def _other_channels(backbone: nn.Module, images: Tensor) -> str:

@@ -17,6 +17,7 @@ from lt_lightning.comparing.files import write_all
 from lt_lightning.comparing.leaderboard import leaderboards, ordered, priors_table
 from lt_lightning.comparing.outcome import Comparison, Options
 from lt_lightning.comparing.record import under_priors
+from lt_lightning.comparing.saving import check_name
 from lt_lightning.config_files import command_parser
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError, refusing_unbegun_modules
@@ -24,6 +25,7 @@ from lt_lightning.features import ExtractionOptions
 from lt_lightning.features.joining import joined_processes
 from lt_lightning.interruption import interruptible
 from lt_lightning.modules.mismatch import fitting_names
+from lt_lightning.nulls import refuse_nulls
 from lt_lightning.parser_errors import sentences
 from lt_lightning.processes import is_first_of_group, wait_for_all
 from lt_lightning.quiet import quiet
@@ -48,8 +50,10 @@ def main(argv: Sequence[str]) -> None:
         if config.backbone is None:
             raise _no_backbone(config.checkpoint)
         config = with_images(parser, config, parser.parse_args(words, defaults=False), config.checkpoint)
+    refuse_nulls(config)
     output = Path(config.output)
     checkpoint = Path(config.checkpoint)
+    check_name(checkpoint)
     check_writable(output, checkpoint.stat().st_size if checkpoint.is_file() else 0)
     # Those of the checkpoint take the place of all that the backbone could fetch, unless a part is enough.
     fetching = nullcontext() if config.allow_partial else without_published_weights()
@@ -70,10 +74,12 @@ def main(argv: Sequence[str]) -> None:
             return f"the results are {written[0]}; checkpoints may be missing, and the same command makes a new folder."
         return str(made.features.what_remains())
 
-    with interruptible(what_remains), joined_processes():
+    # Papers' protocol trains on images.
+    batch_size = "batch_size" if config.protocol == "paper" else "features.batch_size"
+    with interruptible(what_remains, batch_size), joined_processes():
         found = compare(config.checkpoint, made.backbone, made.data, config.methods, config.grid, options)
         if is_first_of_group():
-            text = parser.dump(config)
+            text = parser.dump(config, skip_unset=False)
             try:
                 _print(found, config.test_priors)  # before anything is written: a full disk costs no figures
             finally:  # and a reader that has gone, as of `| head`, no files

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
+from lt_lightning.backbones.base import in_type_of_weights, type_of_weights
 from lt_lightning.comparing.evaluation import ROWS, Predictions, accuracies, evaluate
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.outcome import Options, Run
@@ -23,6 +24,7 @@ from lt_lightning.comparing.training import Stage1, Trained
 from lt_lightning.data import LTDataModule
 from lt_lightning.errors import UsageError
 from lt_lightning.functional import top_class
+from lt_lightning.functional.flip_averaging import flip_averaged
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
 from lt_lightning.modules import RetrainModule
@@ -132,7 +134,7 @@ def evaluate_untrained(head: Head, loss: Loss, source: Source, data: LTDataModul
     head = head.to(device)
 
     def forward(images: Tensor) -> Tensor:
-        return head.predict(backbone(images))
+        return head.predict(backbone(in_type_of_weights(images, type_of_weights(backbone))))
 
     return _evaluate(_flip_averaged(forward, data, device), data, loss.cpu(), 0)
 
@@ -210,7 +212,7 @@ def _flip_averaged(forward: Images, data: LTDataModule, device: torch.device) ->
     """Mean logits of each test image and its mirror image, ``(N, K)``, on the CPU."""
     with torch.no_grad():
         batches = data.undistorted_batches("test", device)
-        return torch.cat([((forward(images) + forward(images.flip(-1))) / 2).cpu() for images, _ in batches])
+        return torch.cat([flip_averaged(forward, images).cpu() for images, _ in batches])
 
 
 def _evaluate(logits: Tensor, data: LTDataModule, loss: Loss, epoch: int) -> Predictions:

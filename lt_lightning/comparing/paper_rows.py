@@ -6,6 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
+from lt_lightning.backbones.base import in_type_of_weights, type_of_weights
 from lt_lightning.comparing import paper
 from lt_lightning.comparing.grid import Point
 from lt_lightning.comparing.methods import STAGE1
@@ -15,6 +16,7 @@ from lt_lightning.comparing.setup import Setup
 from lt_lightning.comparing.training import Trained, make_head, whole_features
 from lt_lightning.devices.random_state import RandomState
 from lt_lightning.features import extract
+from lt_lightning.functional.checks import images_and_targets
 from lt_lightning.progress import Advance, progress_bar
 from lt_lightning.retraining.naming import naming
 from lt_lightning.tables import percent
@@ -51,9 +53,10 @@ def paper_rows(setup: Setup) -> list[Row]:
 def estimate(setup: Setup) -> float:
     """Seconds that all training and testing will take, by the time that a few images take; reading is left out."""
     train, test = setup.data.required("train", undistorted=True), setup.data.required("test")
-    pixels, _ = train.__getitems__(list(range(min(_TIMED, len(train)))))
-    images = setup.data.to_input(pixels.to(setup.device), training=False, generator=None)
+    pixels, _ = images_and_targets(train.__getitems__(list(range(min(_TIMED, len(train))))), train)
     network = deepcopy(setup.source.backbone).to(setup.device)
+    inputs = setup.data.to_input(pixels.to(setup.device), training=False, generator=None)
+    images = in_type_of_weights(inputs, type_of_weights(network))
     if setup.options.features.channels_last:
         network = network.to(memory_format=torch.channels_last)
     per_image = {}

@@ -1,5 +1,6 @@
 """Checkpoints of what a comparison has trained."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,25 @@ from lt_lightning.data.network_input import input_shape
 from lt_lightning.drafts import UnwritableError
 from lt_lightning.errors import UsageError
 from lt_lightning.modules import save_retrained
+
+_BETTER = "better_"
+"""Stands before the name of the file that is handed back."""
+_LONGEST = 255
+"""Bytes that file systems allow a name to have."""
+
+
+def check_name(checkpoint: Path) -> None:
+    """Refuse a checkpoint beside whose name there is no room for that of the better one.
+
+    Raises:
+        UsageError: If that would be too long for a file.
+    """
+    length, most = len(os.fsencode(checkpoint.name)), _LONGEST - len(_BETTER)
+    if length > most:
+        raise UsageError(
+            f"`checkpoint` {str(checkpoint)!r} has a name of {length} bytes, to which `{_BETTER}` is added for the "
+            f"winner; give it one of at most {most}."
+        )
 
 
 def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Iterator[str]:
@@ -40,7 +60,7 @@ def keep_winner(found: Comparison, folder: Path, backbone: str | Plain) -> Itera
             found.source.path,
             found.source.backbone,
             found.winner.heads[0].head.cpu(),
-            folder / f"better_{Path(found.source.path).name}",
+            folder / f"{_BETTER}{Path(found.source.path).name}",
             found.data.class_names,
             found.options.checkpoint_class_names,
             found.trained_on.describe_split(),

@@ -4,6 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sized
 from copy import copy
+from math import ceil
 from typing import Any, Literal, Protocol, cast
 
 import torch
@@ -13,10 +14,11 @@ from torch.utils.data import DataLoader, Sampler
 
 from lt_lightning.augmentations import Augmentation
 from lt_lightning.data.announced import check_announced
-from lt_lightning.data.loading import LateLoader, as_is, spare_imports
+from lt_lightning.data.loading import LateLoader, options_of_workers
 from lt_lightning.data.same_images import check_same_images
 from lt_lightning.data.splits import check_images
 from lt_lightning.errors import UsageError, check_begun, check_makes, check_thresholds, check_word
+from lt_lightning.functional.checks import images_and_targets
 from lt_lightning.samplers import EpochSampler, EvalBatchSampler, InstanceSampler, ShardedBatchSampler
 from lt_lightning.samplers.base import make_sampler, targets_from_counts
 from lt_lightning.samplers.sharding import check_shared
@@ -138,7 +140,8 @@ class LTDataModule(LightningDataModule, ABC):
         """
         images = self.required(name, undistorted=True)
         batches = EvalBatchSampler(len(images), self.eval_batch_size, *self._process())
-        for pixels, targets in self._loader(images, batches):
+        for batch in self._loader(images, batches, self.eval_batch_size):
+            pixels, targets = images_and_targets(batch, self)
             yield self.to_input(pixels.to(device), training=False, generator=None), targets.to(device)
 
     def fingerprint(self, name: Split) -> str:
@@ -150,7 +153,8 @@ class LTDataModule(LightningDataModule, ABC):
         digest = hashlib.sha256()
         count = 0 if images is None else len(images)
         for start in range(0, count, 1024):
-            pixels, _ = cast(LabelledImages, images).__getitems__(list(range(start, min(start + 1024, count))))
+            batch = cast(LabelledImages, images).__getitems__(list(range(start, min(start + 1024, count))))
+            pixels, _ = images_and_targets(batch, images)
             digest.update(f"{tuple(pixels.shape)} {pixels.dtype}\n".encode())
             digest.update(pixels.contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
@@ -279,7 +283,7 @@ class LTDataModule(LightningDataModule, ABC):
         same = self.trainer is not None and cast(Any, self.trainer).overfit_batches > 0
         batches = ShardedBatchSampler(self.train_sampler, self.batch_size, *self._process(), self._skip_batches, same)
         self._skip_batches = 0
-        return self._loader(train, batches)
+        return self._loader(train, batches, self.batch_size // batches.world_size)
 
     def check_processes(self, number: int) -> None:
         """Refuse processes that cannot share a batch of training, before any of them is started.
@@ -306,20 +310,19 @@ class LTDataModule(LightningDataModule, ABC):
         test = self.required("test", "predict")
         rank, world_size = self._process()
         share = range(rank, len(test), world_size) or range(1)  # a process without a batch would not finish
-        spare_imports()
+        size = self.eval_batch_size
         return DataLoader(
             test,  # type: ignore[arg-type]
-            batch_size=self.eval_batch_size,
+            batch_size=size,
             sampler=list(share),
-            collate_fn=as_is,
-            num_workers=self.num_workers,
+            **options_of_workers(test, size, ceil(len(share) / size), self.num_workers, self.trainer),
         )
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Augment and normalise a whole batch on the device it will be used on."""
-        images, targets = batch
+        images, targets = images_and_targets(batch, self)
         training = self.trainer is not None and self.trainer.training
-        generator = self._augmentation_generator(images.device) if training else None
+        generator = self._augmentation_generator(targets.device) if training else None
         return self.to_input(images, training, generator), targets
 
     def state_dict(self) -> dict[str, Any]:
@@ -363,20 +366,18 @@ class LTDataModule(LightningDataModule, ABC):
         images = self.split(name)
         if images is None:
             return None
-        rank, world_size = self._process()
-        return self._loader(images, EvalBatchSampler(len(images), self.eval_batch_size, rank, world_size))
+        batches = EvalBatchSampler(len(images), self.eval_batch_size, *self._process())
+        return self._loader(images, batches, self.eval_batch_size)
 
-    def _loader(self, images: LabelledImages, batches: Sampler[list[int]]) -> DataLoader[Batch]:
+    def _loader(self, images: LabelledImages, batches: Sampler[list[int]], size: int) -> DataLoader[Batch]:
         device = None if self.trainer is None else self.trainer.strategy.root_device.type
-        spare_imports()
         return LateLoader(
             images,  # type: ignore[arg-type]  # read through __getitems__ alone
             batch_sampler=batches,
-            collate_fn=as_is,
-            num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             # Pinning begins to use a GPU, wanted or not.
             pin_memory=torch.cuda.is_available() and device in (None, "cuda"),
+            **options_of_workers(images, size, len(cast(Sized, batches)), self.num_workers, self.trainer),
         )
 
     def _augmentation_generator(self, device: torch.device) -> torch.Generator:

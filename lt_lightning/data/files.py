@@ -16,7 +16,7 @@ from lt_lightning.augmentations import Augmentation, NoAugmentation
 from lt_lightning.augmentations.base import augment
 from lt_lightning.data.base import Batch, LabelledImages, LTDataModule, Split
 from lt_lightning.data.file_images import FileImages, FileList, SeededBatches, worker_processes
-from lt_lightning.data.splits import classes_without, file_hash, split_pool
+from lt_lightning.data.splits import classes_without, content_hash, file_hash, split_pool
 from lt_lightning.data.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -132,8 +132,9 @@ class ImageFilesLT(LTDataModule, ABC):
         if files is None:
             return None
         self._hashes[split] = file_hash(zip(files.paths, self._sizes(files), strict=True))
+        self._content[split] = content_hash(Path(self.root), files.paths)
         transform = self._train_transform() if split == "train" else self._eval_transform()
-        return FileImages(Path(self.root), files, transform)
+        return FileImages(Path(self.root), files, transform, 3 * self.image_size**2)
 
     def to_input(self, images: Tensor, training: bool, generator: torch.Generator | None) -> Tensor:
         """Mirror and augment (while training), then normalise; workers have cropped already: ``(B, 3, H, W)``, fp32."""
@@ -146,7 +147,8 @@ class ImageFilesLT(LTDataModule, ABC):
         images = cast(FileImages | None, self.split(name))
         if images is None:
             return None
-        return FileImages(images.root, FileList(images.paths, images.targets), self._eval_transform())
+        files = FileList(images.paths, images.targets)
+        return FileImages(images.root, files, self._eval_transform(), 3 * self.image_size**2)
 
     def fingerprint(self, name: Split) -> str:
         """SHA-256 over the files' paths, sizes and times of change, in order."""
@@ -172,7 +174,7 @@ class ImageFilesLT(LTDataModule, ABC):
         return described | drawn | {"augmentation": self.augmentation.describe()}
 
     def describe_split(self) -> dict[str, Any]:
-        """Sizes and, of the splits loaded so far, hashes over the files' paths and sizes."""
+        """Sizes and, of the splits loaded so far, hashes over the files' paths and sizes and some files' content."""
         counts = self.class_counts
         val = self._splits.get("val")
         return {
@@ -187,6 +189,7 @@ class ImageFilesLT(LTDataModule, ABC):
             "sizes": super().describe_split(),
             "hashes": dict(self._hashes),
             "hash_of": "paths and sizes of files",
+            "content": dict(self._content),
             "left_out": {
                 name: {"images": len(paths), "first": paths[:NAMED]} for name, paths in self._left_out.items()
             },
@@ -202,9 +205,11 @@ class ImageFilesLT(LTDataModule, ABC):
         self._train: FileList | None = None
         self._held_out: FileList | None = None
         self._hashes: dict[Split, str] = {}
+        self._content: dict[Split, str] = {}
 
-    def _loader(self, images: LabelledImages, batches: Sampler[list[int]]) -> DataLoader[Batch]:
-        return super()._loader(images, SeededBatches(batches) if isinstance(batches, ShardedBatchSampler) else batches)
+    def _loader(self, images: LabelledImages, batches: Sampler[list[int]], size: int) -> DataLoader[Batch]:
+        seeded = SeededBatches(batches) if isinstance(batches, ShardedBatchSampler) else batches
+        return super()._loader(images, seeded, size)
 
     def train_files(self) -> FileList:
         """Training files, those without the ones that ``val_from="train"`` takes; listed once."""

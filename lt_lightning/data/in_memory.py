@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 import torch
 from torch import Tensor
@@ -140,6 +140,14 @@ class InMemoryLT(LTDataModule, ABC):
             return counts
         return [n - held for n, held in zip(counts, validation_counts(counts, self.val_fraction), strict=True)]
 
+    @overload
+    def split(self, name: Literal["train", "test"]) -> InMemoryImages: ...
+    @overload
+    def split(self, name: Split) -> InMemoryImages | None: ...
+    def split(self, name: Split) -> InMemoryImages | None:
+        """One split's images, loaded on first use; only for validation there may be none."""
+        return cast(InMemoryImages | None, super().split(name))
+
     def load(self, split: Split) -> InMemoryImages | None:
         """Load a split; training and validation images are decoded in one pass."""
         if split == "test":
@@ -178,7 +186,7 @@ class InMemoryLT(LTDataModule, ABC):
         device = self._table_device()
         if device is None:
             return loader
-        images = cast(InMemoryImages, self.split("train"))
+        images = self.split("train")
         self._table = CropTable(images.images, self.crop_padding, self.flip, device)
         return RowLoader(images, cast(ShardedBatchSampler, loader.batch_sampler), device)
 
@@ -196,12 +204,11 @@ class InMemoryLT(LTDataModule, ABC):
 
     def _table_device(self) -> torch.device | None:
         """Device of the table that training crops are gathered from; ``None`` if there is to be no table."""
-        train = self.split("train")
         # A subclass that makes its input in another way has to see the images.
-        if self.trainer is None or self.num_workers or type(self).to_input is not InMemoryLT.to_input or train is None:
+        if self.trainer is None or self.num_workers or type(self).to_input is not InMemoryLT.to_input:
             return None
         device = self.trainer.strategy.root_device
-        images = cast(InMemoryImages, train).images
+        images = self.split("train").images
         return device if CropTable.fits(images, self.crop_padding, self.flip, device) else None
 
     def describe_transform(self, training: bool) -> dict[str, Any]:

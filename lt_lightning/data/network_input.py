@@ -3,13 +3,12 @@
 from lt_lightning.data.base import LTDataModule
 
 
-def input_shape(data: LTDataModule) -> tuple[int, int, int] | None:
-    """Channels, height and width of what a network is given; ``None`` where it is given no images."""
+def input_shape(data: LTDataModule) -> tuple[int, ...] | None:
+    """Shape of one input of a network: channels, height and width of an image; ``None`` where there is none."""
     images = data.undistorted("train")
     if images is None:
         return None
-    shape = data.to_input(images.__getitems__([0])[0], False, None).shape
-    return (shape[1], shape[2], shape[3]) if len(shape) == 4 else None
+    return tuple(data.to_input(images.__getitems__([0])[0], False, None).shape[1:])
 
 
 def say_how_images_are_prepared(data: LTDataModule) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property, partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class UnlabelledImages:
         self.skip_unreadable = skip_unreadable
         self._mode = image.order
         self._shape = (len(image.mean), image.image_size, image.image_size)
+        self.image_bytes = prod(self._shape)
         self._transform = eval_transform(image.image_size, image.resize)
 
     def __len__(self) -> int:

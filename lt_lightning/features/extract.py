@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.backbones.base import features_of
+from lt_lightning.backbones.base import features_of, in_type_of_weights, type_of_weights
 from lt_lightning.data import LTDataModule
 from lt_lightning.data.base import LabelledImages, Split
-from lt_lightning.data.loading import as_is, spare_imports
+from lt_lightning.data.loading import options_of_workers
 from lt_lightning.devices.choice import check_device, device_of
 from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError, check_word
@@ -25,6 +25,7 @@ from lt_lightning.features.keys import cache_key, weights_hash
 from lt_lightning.features.memory import check_memory
 from lt_lightning.features.store import DiskStore, MemoryStore, Store
 from lt_lightning.features.views import BLOCK, Block, Features, Layout, StoredDtype, Views, check_views, draws
+from lt_lightning.functional.checks import images_and_targets
 from lt_lightning.functional.precision import outside_autocast
 from lt_lightning.processes import is_first_of_group, on_first, rank_and_world_size
 from lt_lightning.progress import progress_bar
@@ -212,15 +213,14 @@ def _fill(
     network = deepcopy(backbone).to(device).eval()
     if options.channels_last:
         network = network.to(memory_format=torch.channels_last)
+    dtype = type_of_weights(network)
     drawn = draws(views)
-    spare_imports()
     loader = DataLoader(
         _Blocks(images, share, seed if drawn else None),
         batch_size=None,
-        num_workers=data.num_workers,
-        collate_fn=as_is,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # seeds the workers; the caller's own stays as it is
+        **options_of_workers(images, BLOCK, len(share), data.num_workers, data.trainer),
     )
     total = sum(block.stop - block.start for block in share)
     foresight = Foresight(title, total, len({block.view for block in share}), options.progress and rank == 0)
@@ -233,7 +233,7 @@ def _fill(
             else:
                 generator = torch.Generator().manual_seed(_block_seed(seed, block)) if drawn else None
                 inputs = _to_input(data, pixels, generator)
-            rows = _pass(network, inputs, options)
+            rows = _pass(network, in_type_of_weights(inputs, dtype), options)
             store.put(block, _checked(rows, store.layout, options))
             advance(len(rows))
             foresight.advance(len(rows))
@@ -298,10 +298,14 @@ class _Blocks(Dataset[Tensor]):
         block = self.blocks[number]
         indices = list(range(block.start, block.stop))
         if self.seed is None:
-            return self.images.__getitems__(indices)[0]
+            return self._read(indices)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed_from(Stream.READING, _block_seed(self.seed, block)))
-            return self.images.__getitems__(indices)[0]
+            return self._read(indices)
+
+    def _read(self, indices: list[int]) -> Tensor:
+        images: Tensor = images_and_targets(self.images.__getitems__(indices), self.images)[0]
+        return images
 
 
 def _block_seed(seed: int, block: Block) -> int:

@@ -1,6 +1,6 @@
 """What goes into a linear layer of a module over the batches of a loader."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from lt_lightning.devices.placement import device_of_modules
 from lt_lightning.errors import UsageError
-from lt_lightning.foreign.running import logits_of, rounding, run_eagerly, some_of
+from lt_lightning.foreign.running import logits_of, rounding, run_eagerly
+from lt_lightning.wording import kind
 
 
 @torch.no_grad()
@@ -86,15 +87,9 @@ def images_and_classes(batch: Any, argument: str) -> tuple[Tensor, Tensor]:
         or batch[1].is_floating_point()
         or len(batch[0]) != len(batch[1])
     ):
-        if isinstance(batch, Mapping):
-            what = f"a dictionary with {some_of(list(map(str, batch)))}"
-        elif isinstance(batch, (tuple, list)):
-            parts = (f"{type(part).__name__} {tuple(getattr(part, 'shape', ()))}" for part in batch)
-            what = f"{type(batch).__name__} of {', '.join(parts) or 'nothing'}"
-        else:
-            what = type(batch).__name__
         raise UsageError(
             f"`{argument}` must give batches (images, targets): a tensor of images and a tensor with the number of "
-            f"each one's class, but gave {what}; give a list of such pairs, or an object whose `__iter__` yields them."
+            f"each one's class, but gave {kind(batch)}; give a list of such pairs, or an object whose "
+            f"`__iter__` yields them."
         )
     return batch[0], batch[1]

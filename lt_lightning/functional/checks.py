@@ -1,9 +1,12 @@
 """Checks of what tensors look like, by shapes and types alone, so that nothing waits for a device."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from lt_lightning.errors import UsageError
+from lt_lightning.wording import kind
 
 
 def check_width(values: Tensor, width: int, name: str = "logits") -> None:
@@ -41,4 +44,23 @@ def kind_of(given: object) -> str:
     """What was given where a tensor is wanted, for a message: its shape and type, or what it is instead."""
     if isinstance(given, Tensor):
         return f"a tensor of shape {tuple(given.shape)} and type {type_of(given)}"
-    return f"a {type(given).__name__}" if given is not None else "nothing"
+    return kind(given)
+
+
+def images_and_targets(batch: Any, data: object, learns: bool = True) -> tuple[Any, Any]:
+    """The two parts of a batch; only a network can tell whether the first is what it takes.
+
+    Args:
+        batch: As data give it.
+        data: The data module, for the message; ``None`` where there is none.
+        learns: Whether the targets are looked at; else names may stand there, and more behind.
+
+    Raises:
+        UsageError: If the batch is no pair, or its second part no tensor.
+    """
+    if not learns and isinstance(batch, tuple | list) and len(batch) > 1 and isinstance(batch[0], Tensor):
+        return batch[0], batch[1]
+    if isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[1], Tensor):
+        return batch[0], batch[1]
+    source = "The data" if data is None else f"`{type(data).__name__}`"
+    raise UsageError(f"{source} must give batches (images, targets), two tensors, but gave {kind_of(batch)}.")

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lt_lightning.backbones import Backbone
-from lt_lightning.backbones.base import features_of
+from lt_lightning.backbones.base import features_of, in_type_of_weights
 from lt_lightning.checkpoints import RECORD, Entry
 from lt_lightning.devices.tf32 import Setting, allow_tf32, put_back
 from lt_lightning.errors import check_word, checked_counts
+from lt_lightning.functional.checks import images_and_targets
+from lt_lightning.functional.flip_averaging import flip_averaged
 from lt_lightning.functional.precision import at_least_fp32, outside_autocast
 from lt_lightning.heads import Head
 from lt_lightning.losses import Loss
@@ -33,6 +35,7 @@ from lt_lightning.modules.evaluation import Evaluation
 from lt_lightning.modules.finetuning import TRAINS, check_finetuning, train_again, what_trains
 from lt_lightning.modules.loop_state import (
     batches_per_step,
+    begin_epoch,
     check_rest_of_epoch,
     epochs_so_far,
     mark_unfinished_epoch,
@@ -45,7 +48,7 @@ from lt_lightning.modules.optimisation import check_length, for_trainer, make_op
 from lt_lightning.modules.origin import check_origin, check_transform, describe_split, is_plain, record_of
 from lt_lightning.modules.past import loaded_past, past_when_made
 from lt_lightning.modules.run_options import check_going_on, check_monitors, check_options
-from lt_lightning.modules.speed import Compilation, check_accumulation, compile_
+from lt_lightning.modules.speed import Compilation, check_accumulation, compile_, in_memory_format
 from lt_lightning.modules.starting import start_bias
 from lt_lightning.modules.step_draws import StepDraws
 from lt_lightning.schedules import set_restored_rates
@@ -97,7 +100,7 @@ class LTModule(LightningModule):
     """Divides the logits before ``predict`` takes probabilities; a callback sets it."""
 
     input_shape: tuple[int, ...] | None = None
-    """Channels, height and width of the images last seen."""
+    """Channels, height and width of the images last seen; the shape of one input where it is no image."""
 
     def __init__(
         self,
@@ -165,12 +168,9 @@ class LTModule(LightningModule):
 
     def features(self, images: Tensor) -> Tensor:
         """Features of images, ``(N, C, H, W)`` to ``(N, D)``."""
-        images = images.to(cast(torch.dtype, self.dtype))  # a trainer of precision "bf16-true" or "64-true" sets it
-        if images.ndim == 4:  # data of one's own may hold vectors
-            self.input_shape = tuple(images.shape[1:])
-            # No copy where the data come so; where they come otherwise, a network would take on their format.
-            layout = torch.channels_last if self.channels_last else torch.contiguous_format
-            images = images.contiguous(memory_format=layout)
+        # A trainer of precision "bf16-true" or "64-true" sets the type.
+        images = in_memory_format(in_type_of_weights(images, cast(torch.dtype, self.dtype)), self.channels_last)
+        self.input_shape = tuple(images.shape[1:])
         return check_features(features_of(self.backbone, images), self.backbone)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ class LTModule(LightningModule):
 
     def mix(self, batch: Batch, batch_idx: int) -> Mixed:  # noqa: ARG002
         """Training images as the backbone is to see them, and the classes they show: as they are, unless overridden."""
-        return Mixed(*batch)
+        return Mixed(*images_and_targets(batch, self._data()))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch; in a run with a seed dropout draws by epoch, batch and process, also after a resume."""
@@ -201,17 +201,18 @@ class LTModule(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Logits as ``test`` has them, probabilities at :attr:`temperature`, both ``(N, K)``, and targets ``(N,)``."""
-        logits = self.averaged(batch[0])
+        images, targets = images_and_targets(batch, self._data(), learns=False)
+        logits = self.averaged(images)
         probabilities = self.loss.probabilities(logits / self.temperature)
-        return {"logits": logits, "probabilities": probabilities, "targets": batch[1]}
+        return {"logits": logits, "probabilities": probabilities, "targets": targets}
 
     def averaged(self, images: Tensor) -> Tensor:
         """Logits that ``test`` and ``predict`` go by: with ``flip_average`` the mean over image and mirror image."""
-        logits: Tensor = self(images)
-        return (logits + self(images.flip(-1))) / 2 if self.flip_average else logits
+        logits: Tensor = flip_averaged(self, images) if self.flip_average else self(images)
+        return logits
 
     def _count(self, split: EvalSplit, batch: Batch) -> None:
-        images, targets = batch
+        images, targets = images_and_targets(batch, self._data())
         logits = self.averaged(images) if split == "test" else self(images)
         self._metrics(split).update(logits, self.loss.probabilities(logits), targets)
 
@@ -305,6 +306,7 @@ class LTModule(LightningModule):
             if config.interval == "epoch":  # else a module of one's own steps it, and knows how often
                 check_length(config.scheduler, self.trainer, self._max_epochs)
             set_restored_rates(config.scheduler)
+        begin_epoch(self.trainer, self)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Project also where a run ends within an epoch, before it is validated or saved."""

@@ -3,8 +3,8 @@
 from math import ceil, inf
 from typing import Any, cast
 
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler, Timer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging, Timer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lt_lightning.errors import UsageError
@@ -99,6 +99,38 @@ def check_rest_of_epoch(trainer: Trainer) -> None:
             f"`ckpt_path` {path!r} was written inside a step, so that the gradients of {lost} of its "
             f"{trainer.accumulate_grad_batches} batches are lost; a checkpoint of an epoch's end has lost none."
         )
+
+
+def begin_epoch(trainer: Trainer, module: LightningModule) -> None:
+    """Have an epoch begin that a resumed run goes on with, where Lightning leaves that out and something waits for it.
+
+    Where a checkpoint was written after an epoch's last batch, Lightning takes the next epoch for one that has begun:
+    callbacks would not hear of it, and later checkpoints would count one epoch less. In an epoch that has begun, its
+    weight averaging would have no schedule, which it makes as one begins.
+
+    Args:
+        trainer: That trains, its place in the epoch restored.
+        module: That is trained.
+
+    Raises:
+        UsageError: If the epoch is the pass that weight averaging adds for statistics, which counts its batches anew.
+    """
+    loop = trainer.fit_loop
+    epochs = cast(Any, loop.epoch_progress.current)
+    if not loop.restarted_mid_epoch:
+        return
+    averaging = [one for one in cast(Any, trainer).callbacks if isinstance(one, StochasticWeightAveraging)]
+    if any(trainer.current_epoch > callback.swa_end for callback in averaging):
+        raise UsageError(
+            f"`ckpt_path` {str(trainer.ckpt_path)!r} was written in the pass that `StochasticWeightAveraging` adds for "
+            f"statistics, or just before it, where it cannot go on; give a checkpoint of an epoch's end, such as "
+            f"last.ckpt, or use `WeightEMA`."
+        )
+    if epochs.completed == epochs.started:  # the one before has had its last batch
+        loop.reset_restart_stage()
+        return
+    for callback in averaging:
+        callback.on_train_epoch_start(trainer, module)  # it takes no epoch's weights into the average twice
 
 
 def run_ends(trainer: Trainer) -> bool:

@@ -11,6 +11,7 @@ from torch import nn
 
 from lt_lightning.backbones import Backbone
 from lt_lightning.errors import UsageError, check_makes, refusing_abstract_classes
+from lt_lightning.functional.checks import images_and_targets
 from lt_lightning.heads import LinearHead
 from lt_lightning.losses import CrossEntropyLoss
 from lt_lightning.mixing import Draws, Mixed, Mixing, NoMixing
@@ -107,7 +108,9 @@ class RepresentationModule(LTModule):
 
     def mix(self, batch: Batch, batch_idx: int) -> Mixed:
         """Mix pairs of images; what is drawn follows from run, epoch and batch, so a resumed run draws the same."""
-        return self.mixing.mix(*batch, Draws.at(run_seed(), self.current_epoch, batch_idx, self.global_rank))
+        images, targets = images_and_targets(batch, self._data())
+        draws = Draws.at(run_seed(), self.current_epoch, batch_idx, self.global_rank)
+        return self.mixing.mix(images, targets, draws)
 
 
 def _check_average_is_kept(module: LTModule) -> None:

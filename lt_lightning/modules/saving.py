@@ -38,7 +38,7 @@ def save_retrained(
     loss: Loss,
     data: object,
     epochs: int = 0,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: tuple[int, ...] | None = None,
     arguments: Mapping[str, Any] | None = None,
     past: Sequence[Entry] | None = None,
     selection: str | None = None,
@@ -55,7 +55,8 @@ def save_retrained(
         loss: What it was trained with; it makes probabilities.
         data: Data module that the head was trained on.
         epochs: That the head was trained for.
-        input_shape: Channels, height and width of the images; ``None`` where nobody knows.
+        input_shape: Channels, height and width of the images, or the shape of other inputs; ``None`` where nobody
+            knows.
         arguments: Plain arguments of :class:`RetrainModule` that make such a backbone, head and loss, as a YAML file
             has them. With them ``predict`` and ``export`` need no ``--model``.
         past: What the weights of that file have been trained on, where it has been read already: its ``origins``.
@@ -90,7 +91,7 @@ def save_probed(
     backbone: Backbone,
     head: Head,
     data: object,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: tuple[int, ...] | None = None,
     arguments: Mapping[str, Any] | None = None,
     past: Sequence[Entry] = (UNKNOWN,),
     selection: str | None = None,
@@ -102,7 +103,8 @@ def save_probed(
         backbone: As it is.
         head: As it is to predict, fitted by cross entropy.
         data: Data module that the head was fitted to.
-        input_shape: Channels, height and width of the images; ``None`` where nobody knows.
+        input_shape: Channels, height and width of the images, or the shape of other inputs; ``None`` where nobody
+            knows.
         arguments: Plain arguments of :class:`RepresentationModule` that make such a backbone and head.
         past: What the backbone's weights have been trained on; by default nobody knows.
         selection: As of :func:`save_retrained`.
@@ -124,7 +126,7 @@ def _save(
     head: Head,
     data: object,
     epochs: int,
-    input_shape: tuple[int, int, int] | None,
+    input_shape: tuple[int, ...] | None,
     arguments: Mapping[str, Any] | None,
     selection: str | None,
 ) -> None:
@@ -185,7 +187,7 @@ def _complete(module: LTModule, arguments: Mapping[str, Any]) -> dict[str, Any]:
         checked = parser.parse_object({"model": given})
     except Exception as error:  # jsonargparse raises several kinds
         raise UsageError(f"`arguments` do not make a {kind.__name__} ({one_line(error)}).") from error
-    complete = cast(dict[str, Any], yaml.safe_load(parser.dump(checked))["model"])
+    complete = cast(dict[str, Any], yaml.safe_load(parser.dump(checked, skip_unset=False))["model"])
     for part in ("backbone", "head", "loss"):
         named, made = complete[part], getattr(module, part)
         named = named["class_path"] if isinstance(named, dict) else named

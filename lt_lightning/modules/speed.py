@@ -1,11 +1,11 @@
-"""What makes the same training faster on a device: compilation, optimisers in one kernel."""
+"""What makes the same training faster on a device: compilation, memory formats, optimisers in one kernel."""
 
 from typing import Any, Literal, cast
 
 import torch
 import torch._dynamo
 from lightning.pytorch import Trainer
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from lt_lightning.errors import UsageError
@@ -55,6 +55,16 @@ def compile_(backbone: nn.Module, mode: Compilation) -> None:
     config = cast(Any, torch._dynamo.config)
     config.recompile_limit = max(config.recompile_limit, GRAPHS)
     backbone.compile(mode=mode, dynamic=False)
+
+
+def in_memory_format(images: Tensor, channels_last: bool) -> Tensor:
+    """Images in the memory format that convolutions run in; what are no images, ``(N, C, H, W)``, stays as it is.
+
+    There is no copy where the data come so; where they come otherwise, a network would take on their format.
+    """
+    if images.ndim != 4:
+        return images
+    return images.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 def prefer_fused(optimizer: Optimizer) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lt_lightning.backbones import CNN2C, CNN5C, Backbone, ResNet20, SmallCNN, TorchvisionBackbone, WideResNet
-from lt_lightning.backbones.base import features_of
+from lt_lightning.backbones.base import features_of, in_type_of_weights, type_of_weights
 from lt_lightning.errors import UsageError
 from lt_lightning.main import main
 
@@ -64,6 +64,24 @@ def test_images_of_other_sizes_are_refused_in_a_sentence(name, found):
         features_of(backbone, images)
 
 
+def test_one_image_whose_maps_have_one_pixel_cannot_be_normalised_over_a_batch():
+    with torch.device("meta"):
+        backbone, images = TorchvisionBackbone("resnet18"), torch.empty(2, 3, 32, 32)
+    with pytest.raises(UsageError, match=r"Backbone normalises features or maps .* another `data.batch_size`"):
+        features_of(backbone, images[:1])
+    assert features_of(backbone, images).shape == (2, 512)
+    assert features_of(backbone.eval(), images[:1]).shape == (1, 512)
+
+    class Mine(Backbone):
+        num_features = 1
+
+        def forward(self, images):
+            raise ValueError("one image")
+
+    with pytest.raises(ValueError, match=r"^one image$"):
+        features_of(Mine(), images[:1])
+
+
 def test_errors_that_are_not_about_sizes_or_in_code_of_ones_own_stay_as_they_are():
     with torch.device("meta"):
         elsewhere = TorchvisionBackbone("resnet18")
@@ -78,3 +96,49 @@ def test_errors_that_are_not_about_sizes_or_in_code_of_ones_own_stay_as_they_are
 
     with pytest.raises(AssertionError, match="another height"):
         features_of(Mine(), torch.zeros(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_inputs_come_in_the_type_of_the_weights_and_indices_as_they_are(dtype):
+    backbone = SmallCNN(8).to(dtype)
+    assert type_of_weights(backbone) == dtype
+    assert type_of_weights(torch.nn.EmbeddingBag(3, 2).to(dtype)) == dtype
+    for exact in (torch.arange(256, dtype=torch.uint8), torch.tensor([True, False]), torch.arange(9).short()):
+        found = in_type_of_weights(exact, dtype)
+        assert found.dtype == dtype
+        assert torch.equal(found.to(exact.dtype), exact)
+    assert in_type_of_weights(torch.randn(3, dtype=torch.float64), dtype).dtype == dtype
+    for indices in (torch.int32, torch.int64):
+        given = torch.tensor([1, 101]).to(indices)
+        assert in_type_of_weights(given, dtype) is given
+
+
+def test_a_network_without_weights_takes_fp32():
+    assert type_of_weights(torch.nn.Flatten()) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("inputs", "found"),
+    [({"ids": 1, "mask": 2}, "a dictionary with 'ids', 'mask'"), ((torch.zeros(2),), r"a tuple of Tensor \(2,\)")],
+)
+def test_inputs_that_are_no_tensor_are_named(inputs, found):
+    with pytest.raises(UsageError, match=rf"`to_input` of the data must give one tensor, but gave {found}; put all"):
+        in_type_of_weights(inputs, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("network", "inputs"),
+    [
+        (torch.nn.Linear(3, 2), torch.ones(4, 3, dtype=torch.int64)),
+        (torch.nn.Conv2d(3, 2, 1), torch.ones(4, 3, 2, 2, dtype=torch.int32)),
+        (torch.nn.EmbeddingBag(3, 2), torch.ones(4, 3, dtype=torch.int16)),
+        (torch.nn.LayerNorm(3), torch.ones(4, 3, dtype=torch.int64)),
+        (torch.nn.BatchNorm1d(3), torch.ones(4, 3, dtype=torch.int64)),
+    ],
+)
+def test_whole_numbers_of_a_type_that_is_not_taken_are_named(network, inputs):
+    name, dtype = type(network).__name__, inputs.dtype
+    with pytest.raises(UsageError, match=rf"`backbone` {name} does not take inputs in {dtype} \(.*`images.float\(\)`"):
+        features_of(network, inputs)
+    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes"):  # another mistake is its own
+        features_of(torch.nn.Linear(3, 2), torch.ones(4, 5))

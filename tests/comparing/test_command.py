@@ -1,7 +1,9 @@
 """``lt-lightning compare`` from end to end."""
 
 import json
+import shutil
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from torch import nn
 from lt_lightning import cli
 from lt_lightning.backbones import ResNet20
 from lt_lightning.comparing import Options, command
+from lt_lightning.data import CIFAR10LT
 from lt_lightning.errors import UsageError
 from tests.two_processes import command_in_two_processes
 
@@ -52,6 +55,35 @@ def test_a_task_of_a_job_that_nobody_joins_to_others_writes_what_it_finds(argume
     cli.main([*arguments, "--methods=tau_norm", "--oracle=false"])
     assert "written to better/version_0/results.json" in capsys.readouterr().out
     assert results(here / "better/version_0")["environment"]["processes"] == 1
+
+
+class Shaded(CIFAR10LT):
+    """Has an argument that may be null, and is not by default."""
+
+    def __init__(self, shade: int | None = 3, **options: Any) -> None:
+        super().__init__(**options)
+        self.shade = shade
+
+
+def test_a_null_is_kept_or_refused(arguments, here):
+    own = [argument.replace("=CIFAR10LT", f"={__name__}.Shaded") for argument in arguments]
+    command.main([*own, "--data.shade=null", "--methods=tau_norm", "--oracle=false"])
+    config = here / "better/version_0/config.yaml"
+    assert yaml.safe_load(config.read_text())["data"]["init_args"]["shade"] is None
+    command.main(["compare", "-c", str(config)])
+    assert results(here / "better/version_1")["data"] == results(here / "better/version_0")["data"]
+    with pytest.raises(UsageError, match=r"^`data\.batch_size` is null, which it cannot be; give a value"):
+        command.main([*arguments, "--data.batch_size=null"])
+
+
+def test_a_name_that_leaves_no_room_for_that_of_the_better_file_is_refused_first(arguments, here, foreign):
+    for length in (244, 245):
+        shutil.copy(foreign, here / f"{'n' * length}.pth")
+    given = [argument for argument in arguments if not argument.startswith("--checkpoint")]
+    with pytest.raises(UsageError, match=r"^`checkpoint` 'n*\.pth' has a name of 249 bytes, .* of at most 248\.$"):
+        command.main([*given, f"--checkpoint={'n' * 245}.pth", "--methods=tau_norm"])
+    command.main([*given, f"--checkpoint={'n' * 244}.pth", "--methods=linear", "--grid.lr=1e-3,0.1,1"])
+    assert (here / "better/version_0" / f"better_{'n' * 244}.pth").exists()
 
 
 def test_without_a_backbone_those_that_fit_the_file_are_named(here, capsys):
@@ -177,7 +209,7 @@ def test_two_processes_give_what_one_gives(arguments, here):
 def _without_times(record):
     """A record without what no two runs have in common."""
     if isinstance(record, dict):
-        aside = ("seconds", "environment", "command")
+        aside = ("seconds", "written", "environment", "command")
         return {key: _without_times(value) for key, value in record.items() if key not in aside}
     return [_without_times(value) for value in record] if isinstance(record, list) else record
 

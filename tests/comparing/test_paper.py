@@ -11,10 +11,14 @@ import torch
 from lt_lightning import cli
 from lt_lightning.backbones import SmallCNN
 from lt_lightning.comparing import Options, paper
+from lt_lightning.comparing.paper_rows import estimate
 from lt_lightning.comparing.settings import Settings
 from lt_lightning.comparing.setup import Setup
+from lt_lightning.data import CIFAR10LT
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions
+from lt_lightning.heads import LinearHead
+from lt_lightning.losses import CrossEntropyLoss
 
 SHORT = "epochs: 3\nbatch_size: 8\nloss: LORTLoss\nallow_double_balancing: true\n"
 
@@ -204,6 +208,18 @@ def test_what_trains_nothing_is_tested_on_images_and_their_mirror_images(run):
         expected, classes = ((plain + mirrored) / 2).softmax(dim=1).max(dim=1)
         torch.testing.assert_close(row.tests[0].confidence, expected)
         assert torch.equal(row.tests[0].classes, classes)
+
+
+def test_inputs_come_in_the_type_of_the_weights(setup, monkeypatch):
+    confidences = []
+    for dtype in (torch.uint8, torch.float32):
+        monkeypatch.setattr(CIFAR10LT, "to_input", lambda data, images, *_, dtype=dtype, **__: images.to(dtype))
+        assert estimate(setup) > 0
+        head, loss = LinearHead(8, setup.counts), CrossEntropyLoss(setup.counts)
+        head.init_from(setup.source.classifier.weight, setup.source.classifier.bias)
+        found = paper.evaluate_untrained(head, loss, setup.source, setup.data, torch.device("cpu"))
+        confidences.append(found.confidence)
+    assert torch.equal(*confidences)
 
 
 def test_nothing_is_held_out_of_the_training_images(foreign, make_data):

@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from lt_lightning.augmentations import Cutout, NoAugmentation
+from lt_lightning.backbones import Identity
 from lt_lightning.data import CIFAR10LT, CIFAR100LT, MNISTLT, DigitsLT, ImageFolderLT, ImageListLT, LTDataModule
 from lt_lightning.errors import UsageError
+from lt_lightning.modules import RepresentationModule
 from lt_lightning.samplers import (
     ClassBalancedSampler,
     EpochSampler,
@@ -417,6 +419,27 @@ def test_a_dataset_of_single_images_is_refused(monkeypatch, made, images, lacks)
     monkeypatch.setattr(made, "load", lambda split: images)
     with pytest.raises(UsageError, match=r"`Made.load\('train'\)` must give images with `targets` and .* its " + lacks):
         made.setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda images, targets: (images, targets, targets), r"a tuple of Tensor \(2, 1, 2, 2\), Tensor \(2,\), Te"),
+        (lambda images, targets: list(zip(images, targets, strict=True)), "a list of tuple, tuple"),
+        (lambda images, targets: {"pixels": images, "label": targets}, "a dictionary with 'pixels', 'label'"),
+    ],
+)
+def test_batches_that_are_no_pairs_are_refused(monkeypatch, made, trainer, change, found):
+    read = Images.__getitems__
+    monkeypatch.setattr(Images, "__getitems__", lambda images, indices: change(*read(images, indices)))
+    message = rf"must give batches \(images, targets\), two tensors, but gave {found}"
+    module = RepresentationModule(made.class_counts, Identity(4))
+    with pytest.raises(UsageError, match=f"^`Made` {message}"):
+        trainer().fit(module, datamodule=made)
+    with pytest.raises(UsageError, match=f"^`Made` {message}"):
+        next(made.undistorted_batches("train", torch.device("cpu")))
+    with pytest.raises(UsageError, match=r"^`Images` must give batches"):
+        made.fingerprint("train")
 
 
 def test_augmentation_draws_anew_for_each_seed_epoch_batch_and_process(monkeypatch, made):

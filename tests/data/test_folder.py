@@ -51,6 +51,14 @@ def test_the_record_names_files(data, folder_root):
     same = ImageFolderLT(root=str(moved))
     same.setup("fit")
     assert same.describe_split()["hashes"] == record["hashes"]
+    assert same.describe_split()["content"] == record["content"]
+    assert set(record["content"]) == {"train", "val"}
+    image = moved / "train" / "ant" / "0.png"
+    image.write_bytes(image.read_bytes()[::-1])
+    noisy = ImageFolderLT(root=str(moved))
+    noisy.setup("fit")
+    assert noisy.describe_split()["hashes"] == record["hashes"]
+    assert [noisy.describe_split()["content"][name] == record["content"][name] for name in ("train", "val")] == [0, 1]
     (moved / "train" / "cat" / "0.png").unlink()
     other = ImageFolderLT(root=str(moved))
     other.setup("fit")

@@ -7,7 +7,7 @@ import torch
 
 from lt_lightning.augmentations import Augmentation, AutoAugment, Cutout, NoAugmentation
 from lt_lightning.backbones import Backbone, ResNet20, SmallCNN
-from lt_lightning.data import DigitsLT, ImageFolderLT
+from lt_lightning.data import DigitsLT, ImageFolderLT, shared_memory
 from lt_lightning.devices.tf32 import tf32
 from lt_lightning.errors import UsageError
 from lt_lightning.features import ExtractionOptions, extract
@@ -116,6 +116,38 @@ def test_what_cannot_be_extracted_is_said(arguments, sentence, counting, digits_
 def test_files_have_no_list_of_views(folder_root, options):
     with pytest.raises(UsageError, match=r'`views` "all" needs .* `ImageFolderLT` has none; give'):
         extract(SmallCNN(8, in_channels=3), ImageFolderLT(str(folder_root)), views="all", options=options())
+
+
+class Typed(DigitsLT):
+    """Digits whose input is whatever the pixels become."""
+
+    def __init__(self, become):
+        super().__init__()
+        self.become = become
+
+    def to_input(self, images, training, generator):
+        return self.become(images)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float64])
+def test_inputs_come_in_the_type_of_the_weights(dtype, counting, options):
+    found = extract(counting, Typed(lambda images: images.to(dtype)), "val", options=options())
+    expected = extract(counting, Typed(lambda images: images.float()), "val", options=options())
+    assert torch.equal(found.values, expected.values)
+
+
+def test_inputs_that_are_not_taken_are_named(counting, options):
+    with pytest.raises(UsageError, match=r"`backbone` Counting does not take inputs in torch.int64 \(.*images.float"):
+        extract(counting, Typed(lambda images: images.long()), "val", options=options())
+    with pytest.raises(UsageError, match="must give one tensor, but gave a dictionary with 'pixels'"):
+        extract(counting, Typed(lambda images: {"pixels": images}), "val", options=options())
+
+
+def test_batches_that_are_no_pairs_are_refused(monkeypatch, counting, digits_data, options):
+    images = type(digits_data.split("val"))
+    monkeypatch.setattr(images, "__getitems__", lambda self, indices: {"pixels": self.images[indices]})
+    with pytest.raises(UsageError, match=r"`InMemoryImages` must give batches .* but gave a dictionary with 'pixels'"):
+        extract(counting, digits_data, "val", options=options())
 
 
 def test_broken_backbones_are_found(monkeypatch, counting, digits_data, options):
@@ -318,3 +350,10 @@ def test_features_in_fp32_are_no_products_of_tf32_numbers(monkeypatch, digits_da
     for precision in ("fp32", "bf16"):
         extract(Asking(8), digits_data, "val", options=options(precision=precision))
     assert found[:1] + found[-1:] == [False, True]
+
+
+def test_blocks_that_shared_memory_has_no_room_for_are_refused(folder_root, counting, options, monkeypatch):
+    data = ImageFolderLT(str(folder_root), image_size=16, num_workers=1)
+    monkeypatch.setattr(shared_memory, "free_room", lambda place: 768)
+    with pytest.raises(UsageError, match=r"^`data\.num_workers` 1 need at least .* of /dev/shm"):
+        extract(counting, data, options=options())

@@ -57,11 +57,11 @@ def test_layers_that_get_no_vector_per_image_are_refused():
     ("batch", "what"),
     [
         ({"image": IMAGES, "label": torch.arange(4)}, "a dictionary with 'image', 'label'"),
-        ((IMAGES, torch.rand(4, 5)), r"tuple of Tensor \(4, 1, 8, 8\), Tensor \(4, 5\)"),
-        ((IMAGES, torch.rand(4)), r"tuple of Tensor \(4, 1, 8, 8\), Tensor \(4,\)"),
-        ([IMAGES, torch.arange(3)], r"list of Tensor \(4, 1, 8, 8\), Tensor \(3,\)"),
-        ([IMAGES], r"list of Tensor \(4, 1, 8, 8\)"),
-        (IMAGES, "Tensor"),
+        ((IMAGES, torch.rand(4, 5)), r"a tuple of Tensor \(4, 1, 8, 8\), Tensor \(4, 5\)"),
+        ((IMAGES, torch.rand(4)), r"a tuple of Tensor \(4, 1, 8, 8\), Tensor \(4,\)"),
+        ([IMAGES, torch.arange(3)], r"a list of Tensor \(4, 1, 8, 8\), Tensor \(3,\)"),
+        ([IMAGES], r"a list of Tensor \(4, 1, 8, 8\)"),
+        (IMAGES, "a Tensor"),
     ],
 )
 def test_other_batches_are_refused(batch, what):

@@ -4,10 +4,14 @@ import pytest
 import torch
 from short_runs import inputs, sgd
 from torch import nn
+from torch.utils.data import DataLoader
 
+from lt_lightning.backbones import Backbone
+from lt_lightning.data import DigitsLT
 from lt_lightning.errors import UsageError
 from lt_lightning.heads import CosineHead, Head, LinearHead, LogitAdjustmentHead
 from lt_lightning.losses import BalancedSoftmaxLoss, CrossEntropyLoss, LDAMLoss
+from lt_lightning.modules import LTModule
 from lt_lightning.samplers import ClassBalancedSampler
 
 # -- evaluation --------------------------------------------------------------------------------------------------------
@@ -136,6 +140,70 @@ def test_a_module_may_be_wholly_in_another_precision(trainer, digits, stage1_mod
     assert {parameter.dtype for parameter in module.parameters()} == {dtype}
     assert run.logged_metrics["train/loss"].dtype == torch.float32  # a mean over steps needs its digits
     assert sum(module.evaluation["val"]["per_class"]["total"]) == 200
+
+
+class Indices(DigitsLT):
+    """Grey values as the indices of 257 words, more than a type of 8 bits tells apart."""
+
+    def to_input(self, images, training, generator):
+        return images.flatten(1).long() + 1
+
+
+class Bag(Backbone):
+    """A vector for each word, and their mean."""
+
+    num_features = 8
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.EmbeddingBag(257, 8)
+
+    def forward(self, words):
+        assert words.max() == 256
+        return self.words(words)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+def test_indices_reach_the_backbone_as_they_are(trainer, stage1_module, precision):
+    data = Indices()
+    module = stage1_module(data, backbone=Bag())
+    run = trainer(precision=precision)
+    run.fit(module, datamodule=data)
+    run.test(module, datamodule=data, verbose=False)
+    assert module.input_shape == (64,)
+
+
+def test_input_that_is_no_tensor_is_refused(trainer, stage1_module):
+    class Masked(Indices):
+        def to_input(self, images, training, generator):
+            words = super().to_input(images, training, generator)
+            return {"ids": words, "mask": words > 1}
+
+    data = Masked()
+    with pytest.raises(UsageError, match="must give one tensor, but gave a dictionary with 'ids', 'mask'; put all"):
+        trainer().fit(stage1_module(data, backbone=Bag()), datamodule=data)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda images, targets: (images, targets, targets), r"a (tuple|list) of Tensor"),
+        (lambda images, targets: {"pixels": images, "label": targets}, "a dictionary with 'pixels', 'label'"),
+        (lambda images, _: images, "a tensor of shape"),
+    ],
+)
+@pytest.mark.parametrize("command", ["fit", "validate", "predict"])
+def test_batches_of_other_loaders_are_pairs(trainer, digits, stage1_module, command, change, found):
+    data = digits()
+    module = stage1_module(data)
+    pair = inputs(data, "val")
+    good = DataLoader([pair], batch_size=None)
+    more = {"val_dataloaders": good} if command == "fit" else {}
+    getattr(trainer(), command)(module, good, **more)
+    with pytest.raises(UsageError, match=rf"^The data must give batches \(images, targets\), .* but gave {found}"):
+        getattr(trainer(), command)(module, DataLoader([change(*pair)], batch_size=None), **more)
+    with pytest.raises(UsageError, match="The data must give batches"):
+        LTModule.mix(module, change(*pair), 0)  # of stage 2
 
 
 def test_channels_last_changes_layout_and_nothing_else(trainer, digits, stage1_module):

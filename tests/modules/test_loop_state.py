@@ -5,7 +5,12 @@ from collections import Counter
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import GradientAccumulationScheduler, LambdaCallback, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    GradientAccumulationScheduler,
+    LambdaCallback,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+)
 from short_runs import sgd
 
 from lt_lightning.errors import UsageError
@@ -233,6 +238,50 @@ def test_a_resumed_epoch_gathers_the_gradients_of_as_many_batches(tmp_path, fit,
     _, whole = fit(tmp_path, callbacks=gathering())
     run, resumed = fit(tmp_path / "again", tmp_path / f"step={step}.ckpt", callbacks=gathering())
     assert run.global_step == 5 + 3 + 2
+    assert all(torch.equal(resumed.state_dict()[key], tensor) for key, tensor in whole.state_dict().items())
+
+
+def averaging():
+    return StochasticWeightAveraging(0.01, swa_epoch_start=1, annealing_epochs=2)
+
+
+@pytest.mark.parametrize("step", [3, 5, 8])  # inside epoch 0, after its last batch, inside epoch 1
+def test_weights_are_averaged_by_the_same_schedule_in_a_resumed_epoch(tmp_path, fit, step):
+    def rates(folder, **options):
+        found = {}
+
+        def note(run, *_):
+            found[run.global_step] = run.optimizers[0].param_groups[0]["lr"]
+
+        _, module = fit(folder, callbacks=[averaging(), LambdaCallback(on_train_batch_start=note)], **options)
+        return found, module.state_dict()
+
+    expected, whole = rates(tmp_path)
+    found, resumed = rates(tmp_path / "again", ckpt_path=tmp_path / f"step={step}.ckpt")
+    assert found == {at: rate for at, rate in expected.items() if at >= step}
+    assert all(torch.equal(resumed[key], tensor) for key, tensor in whole.items())
+
+
+def test_the_pass_that_collects_statistics_is_not_gone_on_with(tmp_path, fit):
+    def save(run, module, outputs, batch, index):
+        if (run.current_epoch, index) == (3, 1):
+            run.save_checkpoint(tmp_path / "within.ckpt")
+
+    fit(tmp_path, callbacks=[averaging(), LambdaCallback(on_train_batch_end=save)])
+    for name in ("step=15.ckpt", "within.ckpt", "step=16.ckpt"):  # before the pass, in it, and after its last batch
+        with pytest.raises(UsageError, match=rf"{name}' was written in the pass .* an epoch's end, such as last\.ckpt"):
+            fit(tmp_path / "again", tmp_path / name, [averaging()])
+
+
+@pytest.mark.parametrize("step", [8, 10, 13])
+def test_a_run_that_went_on_after_an_epochs_last_batch_is_gone_on_with_again(tmp_path, fit, step):
+    begun = []
+    note = LambdaCallback(on_train_epoch_start=lambda run, *_: begun.append(run.current_epoch))
+    _, whole = fit(tmp_path)
+    fit(tmp_path / "once", tmp_path / "step=5.ckpt", [note])
+    assert begun == [1, 2]
+    run, resumed = fit(tmp_path / "twice", tmp_path / "once" / f"step={step}.ckpt")
+    assert run.global_step == 15
     assert all(torch.equal(resumed.state_dict()[key], tensor) for key, tensor in whole.state_dict().items())
 
 

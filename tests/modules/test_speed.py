@@ -8,7 +8,7 @@ from lightning.pytorch.accelerators import CUDAAccelerator
 from torch import nn
 
 from lt_lightning.errors import UsageError
-from lt_lightning.modules.speed import check_accumulation, compile_, prefer_fused
+from lt_lightning.modules.speed import check_accumulation, compile_, in_memory_format, prefer_fused
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -174,3 +174,15 @@ def test_a_fused_run_ends_near_the_other(trainer, digits, stage1_module):
         assert run.optimizers[0].param_groups[0]["fused"] is (fused is None)
         weights.append(module.head.weight.detach())
     torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_images_come_in_one_memory_format_and_other_inputs_as_they_are(channels_last):
+    wanted, other = (torch.channels_last, torch.contiguous_format)[:: 1 if channels_last else -1]
+    images = torch.rand(2, 3, 4, 5)
+    for given in (images.contiguous(memory_format=wanted), images.contiguous(memory_format=other)):
+        found = in_memory_format(given, channels_last)
+        assert found.is_contiguous(memory_format=wanted)
+        assert torch.equal(found, images)
+    for as_it_is in (images.contiguous(memory_format=wanted), torch.rand(5, 2).T, torch.rand(2, 3, 4, 5, 6)):
+        assert in_memory_format(as_it_is, channels_last) is as_it_is
