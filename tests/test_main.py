@@ -71,8 +71,6 @@ def test_without_a_logger_each_run_keeps_its_checkpoint(here, tiny):
 @pytest.mark.filterwarnings("ignore:.* directory .* exists and is not empty")  # where it goes on
 @pytest.mark.parametrize("kind", ["CSVLogger", "TensorBoardLogger"])
 def test_a_logger_of_a_fixed_version_replaces_no_earlier_run(here, tiny, kind):
-    if kind == "TensorBoardLogger":
-        pytest.importorskip("tensorboard")
     logger = (f"--trainer.logger={kind}", "--trainer.logger.save_dir=mine", "--trainer.logger.name=a")
     fixed = tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *logger, "--trainer.logger.version=0")
     main(fixed)
