@@ -136,12 +136,12 @@ class LTCLI(LightningCLI):
         with sentences(self._typed or "fit", parser=ours, typed=args if isinstance(args, list) else ()):
             self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
             running = self.config.get("subcommand")
+            refuse_nulls(self.config[running] if running else self.config)  # of what is typed, not of old files
             self._ckpt_path = self.config[running].get("ckpt_path") if running else None
             if self._ckpt_path is not None:
                 typed = parser.parse_args(args, defaults=False)
                 self.config = with_checkpoint(parser, self.config, typed, running, str(self._ckpt_path))
                 self.config[running].ckpt_path = None  # else Lightning would lay the checkpoint over what was typed
-        refuse_nulls(self.config[running] if running else self.config)
 
     def before_instantiate_classes(self) -> None:
         """Give the checkpoint back, which is to be loaded."""
@@ -225,10 +225,13 @@ class LTCLI(LightningCLI):
         logger, trains = self.trainer.logger, self.subcommand == "fit"
         if self.folder is not None or not isinstance(logger, CSVLogger | TensorBoardLogger):
             return
-        folder = Path(logger.log_dir)
+        results = folder = Path(logger.log_dir)
+        if isinstance(logger, TensorBoardLogger) and logger.sub_dir is not None:
+            folder = results.parent  # of checkpoints
         goes_on = has_begun_before(self.trainer) or (path is not None and is_of_run_in(folder, str(path)))
         if not (trains and goes_on):
             check_unused(folder, trains)
+            check_unused(results, trains)
 
     # -- what is made from it ----------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from lt_lightning.checkpoints.opening import open_safely
 from lt_lightning.errors import UsageError
 from lt_lightning.records import FROM_DATA, model_of, read_record, require_file, require_state
 from lt_lightning.same_run import PLACES
+from lt_lightning.slurm import run_in
 
 CONFIGURED = ("-c", "--config", "-h", "--help")
 """With one of these options nothing is filled in."""
@@ -210,8 +211,14 @@ def weights_of(path: str | None) -> Iterator[None]:
 
 
 def is_of_run_in(folder: Path, path: str) -> bool:
-    """Whether a ``--ckpt_path`` for ``fit`` lets the run of a folder go on: a file there, or a word of Lightning's."""
-    return path in _FOUND_BY_LIGHTNING or Path(path).resolve().is_relative_to(folder.resolve())
+    """Whether a ``--ckpt_path`` for ``fit`` lets the run of a folder go on: a word of Lightning's, or a file of it.
+
+    A file lies there, or holds the digest of the run that its last checkpoint does.
+    """
+    if path in _FOUND_BY_LIGHTNING or Path(path).resolve().is_relative_to(folder.resolve()):
+        return True
+    own = run_in(Path(path))
+    return own is not None and own == run_in(folder / "checkpoints" / "last.ckpt")
 
 
 def _data_as_recorded(

@@ -94,7 +94,7 @@ MAY_IMPORT = {
         "modules",
         "samplers",
     },
-    "resuming": {"backbones", "checkpoints", "records"},
+    "resuming": {"backbones", "checkpoints", "records", "slurm"},
     "predict": {"callbacks", "interruption", "main", "records", "resuming", "signals", "trainer_errors"},
     "export": {
         "backbones",

@@ -1,10 +1,10 @@
 import errno
 import os
-import threading
 
 import pytest
 from filelock import FileLock, Timeout
 
+from lt_lightning import locking
 from lt_lightning.locking import NoLocksError, file_lock, locked_if_possible, try_to_hold, wait_to_hold
 
 
@@ -51,11 +51,16 @@ def test_a_file_system_without_locks_is_known_by_what_it_says(tmp_path, monkeypa
         assert path.exists()
 
 
-def test_whoever_waits_says_for_what_and_what_to_do(tmp_path, capsys):
+def test_whoever_waits_says_for_what_and_what_to_do(tmp_path, capsys, monkeypatch):
     path = tmp_path / "one.lock"
-    other = FileLock(path, thread_local=False)
+    other = FileLock(path)
     other.acquire()
-    threading.Timer(1.5, other.release).start()
+
+    def released() -> bool:
+        other.release()
+        return True
+
+    monkeypatch.setattr(locking, "is_first", released)  # asked once it has to wait
     with locked_if_possible(path):
         waited = capsys.readouterr().out
     assert waited == (

@@ -16,6 +16,7 @@ from full_disk import output_without_room
 from lt_lightning import predict
 from lt_lightning.errors import UsageError
 from lt_lightning.main import LTCLI, main
+from lt_lightning.same_run import RUN
 
 
 def results(folder):
@@ -69,9 +70,10 @@ def test_without_a_logger_each_run_keeps_its_checkpoint(here, tiny):
 
 
 @pytest.mark.filterwarnings("ignore:.* directory .* exists and is not empty")  # where it goes on
-@pytest.mark.parametrize("kind", ["CSVLogger", "TensorBoardLogger"])
+@pytest.mark.parametrize("kind", [("CSVLogger",), ("TensorBoardLogger",), ("TensorBoardLogger", ".sub_dir=tb")])
 def test_a_logger_of_a_fixed_version_replaces_no_earlier_run(here, tiny, kind):
-    logger = (f"--trainer.logger={kind}", "--trainer.logger.save_dir=mine", "--trainer.logger.name=a")
+    options = ("=" + kind[0], ".save_dir=mine", ".name=a", *kind[1:])
+    logger = [f"--trainer.logger{option}" for option in options]
     fixed = tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *logger, "--trainer.logger.version=0")
     main(fixed)
     folder = here / "mine" / "a" / "version_0"
@@ -80,7 +82,8 @@ def test_a_logger_of_a_fixed_version_replaces_no_earlier_run(here, tiny, kind):
     with pytest.raises(UsageError, match=r"'mine.a.version_0' of `trainer.logger` holds the 'checkpoints/last.ckpt'"):
         main([*fixed, "--seed_everything=1"])
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    main([*fixed, "--trainer.max_epochs=2", f"--ckpt_path={folder}/checkpoints/last.ckpt"])
+    shutil.copy(folder / "checkpoints" / "last.ckpt", here / "copy.ckpt")
+    main([*fixed, "--trainer.max_epochs=2", "--ckpt_path=copy.ckpt"])
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
     for _ in range(2):
         main(tiny("fit", "RepresentationModule", "--trainer.max_epochs=1", *logger))
@@ -97,7 +100,8 @@ def test_a_logger_of_a_fixed_version_replaces_no_earlier_run(here, tiny, kind):
 def test_no_command_writes_over_another_run_in_a_logger_of_a_fixed_version(here, tiny, stage1, command, advice):
     folder = here / "mine" / "a" / "version_0"
     (folder / "checkpoints").mkdir(parents=True)
-    kept = shutil.copy(stage1, folder / "checkpoints")
+    kept = folder / "checkpoints" / stage1.name
+    torch.save(torch.load(stage1, weights_only=True) | {RUN: "another"}, kept)
     # Training goes on only from a checkpoint of that folder; whatever is evaluated, what is written there is new.
     path = stage1 if command == "fit" else kept
     logger = ("--trainer.logger=CSVLogger", "--trainer.logger.save_dir=mine", "--trainer.logger.name=a")
@@ -106,7 +110,7 @@ def test_no_command_writes_over_another_run_in_a_logger_of_a_fixed_version(here,
     run = predict.main if command == "predict" else main
     with pytest.raises(UsageError, match=rf"'checkpoints/last.ckpt' of an earlier run, .*; {advice}"):
         run(tiny(command, "RepresentationModule", *length, *options))
-    assert [entry for entry in here.rglob("*") if entry.is_file()] == [Path(kept)]
+    assert [entry for entry in here.rglob("*") if entry.is_file()] == [kept]
 
 
 def test_a_logger_without_a_folder_of_the_run_stands_beside_ours(here, tiny, monkeypatch):

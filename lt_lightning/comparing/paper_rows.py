@@ -53,7 +53,7 @@ def paper_rows(setup: Setup) -> list[Row]:
 def estimate(setup: Setup) -> float:
     """Seconds that all training and testing will take, by the time that a few images take; reading is left out."""
     train, test = setup.data.required("train", undistorted=True), setup.data.required("test")
-    pixels, _ = images_and_targets(train.__getitems__(list(range(min(_TIMED, len(train))))), train)
+    pixels, _ = images_and_targets(train.__getitems__(list(range(min(_TIMED, len(train))))), train, learns=False)
     network = deepcopy(setup.source.backbone).to(setup.device)
     inputs = setup.data.to_input(pixels.to(setup.device), training=False, generator=None)
     images = in_type_of_weights(inputs, type_of_weights(network))

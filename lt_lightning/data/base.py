@@ -154,7 +154,7 @@ class LTDataModule(LightningDataModule, ABC):
         count = 0 if images is None else len(images)
         for start in range(0, count, 1024):
             batch = cast(LabelledImages, images).__getitems__(list(range(start, min(start + 1024, count))))
-            pixels, _ = images_and_targets(batch, images)
+            pixels, _ = images_and_targets(batch, images, learns=False)
             digest.update(f"{tuple(pixels.shape)} {pixels.dtype}\n".encode())
             digest.update(pixels.contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
@@ -320,7 +320,8 @@ class LTDataModule(LightningDataModule, ABC):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Augment and normalise a whole batch on the device it will be used on."""
-        images, targets = images_and_targets(batch, self)
+        predicting = self.trainer is not None and self.trainer.predicting
+        images, targets = images_and_targets(batch, self, learns=not predicting)
         training = self.trainer is not None and self.trainer.training
         generator = self._augmentation_generator(targets.device) if training else None
         return self.to_input(images, training, generator), targets

@@ -41,7 +41,7 @@ def batches_ahead(images: Sized, size: int, number: int, workers: int, trainer: 
     if not workers or not number or image is None or free is None:
         return None
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if trainer is None else trainer.num_devices
-    batch = processes * min(size, len(images)) * image
+    batch = min(processes * size, len(images)) * image
     least = min(workers, number) * batch
     if least > free:
         raise UsageError(

@@ -304,7 +304,7 @@ class _Blocks(Dataset[Tensor]):
             return self._read(indices)
 
     def _read(self, indices: list[int]) -> Tensor:
-        images: Tensor = images_and_targets(self.images.__getitems__(indices), self.images)[0]
+        images: Tensor = images_and_targets(self.images.__getitems__(indices), self.images, learns=False)[0]
         return images
 
 

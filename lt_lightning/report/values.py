@@ -73,13 +73,19 @@ def data_of(record: Mapping[str, Any]) -> str:
 
 def hash_of(data: Mapping[str, Any], split: str) -> str:
     """Of the images of a split, as a record of data has it; of files together with that of their content, if known."""
-    return " ".join(data[part][split] for part in ("hashes", "content") if (data.get(part) or {}).get(split))
+    return " ".join(filter(None, (_recorded(data, part, split) for part in ("hashes", "content"))))
 
 
 def tells_images(data: Mapping[str, Any], split: str) -> bool:
     """Whether that hash tells the images of a split from all others: names and sizes of files alone do not."""
-    recorded = data.get("hashes" if data.get("hash_of") == "pixels" else "content") or {}
-    return bool(recorded.get(split))
+    return bool(_recorded(data, "hashes" if data.get("hash_of") == "pixels" else "content", split))
+
+
+def _recorded(data: Mapping[str, Any], part: str, split: str) -> str:
+    """What a part of a record says of a split; data of one's own may have anything there."""
+    found = data.get(part)
+    value = found.get(split) if isinstance(found, Mapping) else None
+    return "" if value is None else str(value)
 
 
 def images_of(record: Mapping[str, Any], split: str) -> str:

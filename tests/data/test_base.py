@@ -9,7 +9,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from lt_lightning.augmentations import Cutout, NoAugmentation
 from lt_lightning.backbones import Identity
@@ -438,8 +438,16 @@ def test_batches_that_are_no_pairs_are_refused(monkeypatch, made, trainer, chang
         trainer().fit(module, datamodule=made)
     with pytest.raises(UsageError, match=f"^`Made` {message}"):
         next(made.undistorted_batches("train", torch.device("cpu")))
-    with pytest.raises(UsageError, match=r"^`Images` must give batches"):
-        made.fingerprint("train")
+    if "Tensor" not in found:  # where only images are looked at, anything may stand behind them
+        with pytest.raises(UsageError, match=r"^`Images` must give batches"):
+            made.fingerprint("train")
+
+
+def test_names_may_stand_behind_images_that_are_predicted(monkeypatch, made, trainer):
+    named = DataLoader([(torch.zeros(2, 4), ["a.png", "b.png"])], batch_size=None)
+    monkeypatch.setattr(made, "predict_dataloader", lambda: named)
+    (found,) = trainer().predict(RepresentationModule(made.class_counts, Identity(4)), datamodule=made)
+    assert (len(found["logits"]), found["targets"]) == (2, ["a.png", "b.png"])
 
 
 def test_augmentation_draws_anew_for_each_seed_epoch_batch_and_process(monkeypatch, made):

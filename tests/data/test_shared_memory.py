@@ -59,6 +59,8 @@ def test_processes_of_a_machine_share_it(room, monkeypatch):
     assert batches_ahead(Images(), 10, 100, 4, SimpleNamespace(num_devices=2, state=SimpleNamespace(fn="test"))) == 1
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert batches_ahead(Images(), 10, 100, 4, None) == 1
+    room(9 * 1_000_000)  # all images are 1 MB, of which each process reads a part
+    assert batches_ahead(Images(), 800, 100, 4, None) == 2
 
 
 def test_a_system_says_how_much_is_free_where_there_is_something(tmp_path):

@@ -30,3 +30,10 @@ def test_a_probe_of_another_network_or_other_images_repeats_none(write, probe, r
     write("b", probe(0.4, **other), "l2: auto\n")
     rows, notes = rows_of(".")
     assert (sum(len(row.runs) for row in rows), notes) == (2, [])
+
+
+@pytest.mark.parametrize("said", [{"content": "scans of 2019"}, {"hashes": {"train": 1, "test": 3}}, {"hashes": "abc"}])
+def test_data_of_ones_own_may_record_anything(write, run, rows_of, said):
+    write("a", run(0.4, data={"dataset": "made", **said}), "seed_everything: 0\n")
+    (row,), notes = rows_of(".")
+    assert (row.mean("all"), notes) == (0.4, [])
