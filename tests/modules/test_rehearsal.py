@@ -203,7 +203,10 @@ def test_names_are_read_as_those_of_a_file():
         rehearse_start(RetrainModule([5, 3, 2], "stage 1", Compiling()), RepresentationModule([5, 3, 2], Compiling()))
 
 
-def test_what_a_module_of_ones_own_will_save_is_not_guessed():
+def test_what_a_module_of_ones_own_will_save_is_not_guessed(monkeypatch):
+    asked = []
+    monkeypatch.setattr(RetrainModule, "find_in", lambda *_: asked.append("asked"))
+
     class First(RepresentationModule):
         pass
 
@@ -212,3 +215,6 @@ def test_what_a_module_of_ones_own_will_save_is_not_guessed():
 
     rehearse_start(module(), First([5, 3, 2], SmallCNN(8), head=TwoExperts))
     rehearse_start(module(Second), RepresentationModule([5, 3, 2], SmallCNN(8), head=TwoExperts))
+    assert asked == []
+    rehearse_start(module(), RepresentationModule([5, 3, 2], SmallCNN(8), head=TwoExperts))
+    assert asked == ["asked"]
