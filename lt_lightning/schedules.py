@@ -66,6 +66,21 @@ class CosineLR(LRScheduler):
         return [lr * (self.end_factor + (1 - self.end_factor) * share) for lr in base_lrs] + later
 
 
+def leave_functions_out(checkpoint: dict[str, Any]) -> None:
+    """Take the function out of the states of torch's :class:`SWALR`: a file that holds one is not opened safely.
+
+    torch 2.9 has it there, 2.15 no longer. It is made anew with the schedule.
+
+    Args:
+        checkpoint: With the states of schedules and of callbacks; Lightning's average has its schedule's in its own.
+    """
+    callbacks = checkpoint.get("callbacks", {}).values()
+    averages = (state.get("scheduler_state") for state in callbacks if isinstance(state, dict))
+    for state in (*checkpoint.get("lr_schedulers", ()), *averages):
+        if isinstance(state, dict):
+            state.pop("anneal_func", None)
+
+
 def set_restored_rates(scheduler: LRScheduler | ReduceLROnPlateau) -> None:
     """Give a restored optimiser the rate that a :class:`CosineLR` has now.
 

@@ -8,7 +8,7 @@ import torch
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, SequentialLR
 
 from lt_lightning.errors import UsageError
-from lt_lightning.schedules import CosineLR, check_inner_lengths, set_restored_rates
+from lt_lightning.schedules import CosineLR, check_inner_lengths, leave_functions_out, set_restored_rates
 
 
 def rates(length, **options):
@@ -168,3 +168,15 @@ def test_a_restored_rate_is_that_of_the_part_whose_turn_it_is():
 def test_a_length_or_an_end_that_makes_no_sense_is_refused(options, sentence):
     with pytest.raises(UsageError, match=sentence):
         rates(2, **options)
+
+
+def test_an_averages_schedule_is_saved_without_its_function():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    first, again = (torch.optim.swa_utils.SWALR(optimizer, swa_lr=0.01, anneal_epochs=4) for _ in range(2))
+    state, own = first.state_dict(), first.state_dict()
+    leave_functions_out({"lr_schedulers": [state], "callbacks": {"SWA": {"scheduler_state": own}, "other": 3}})
+    assert not any(callable(value) for each in (state, own) for value in each.values())
+    again.load_state_dict(state)
+    optimizer.step()
+    again.step()
+    assert optimizer.param_groups[0]["lr"] < 0.1

@@ -51,7 +51,7 @@ from lt_lightning.modules.run_options import check_going_on, check_monitors, che
 from lt_lightning.modules.speed import Compilation, check_accumulation, compile_, in_memory_format
 from lt_lightning.modules.starting import start_bias
 from lt_lightning.modules.step_draws import StepDraws
-from lt_lightning.schedules import set_restored_rates
+from lt_lightning.schedules import leave_functions_out, set_restored_rates
 
 HeadFactory = Callable[[int, list[int]], Head]
 LossFactory = Callable[[list[int]], Loss]
@@ -208,8 +208,7 @@ class LTModule(LightningModule):
 
     def averaged(self, images: Tensor) -> Tensor:
         """Logits that ``test`` and ``predict`` go by: with ``flip_average`` the mean over image and mirror image."""
-        logits: Tensor = flip_averaged(self, images) if self.flip_average else self(images)
-        return logits
+        return flip_averaged(self, images) if self.flip_average else cast(Tensor, self(images))
 
     def _count(self, split: EvalSplit, batch: Batch) -> None:
         images, targets = images_and_targets(batch, self._data())
@@ -363,6 +362,7 @@ class LTModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record what was trained, and on what."""
         mark_unfinished_epoch(checkpoint)
+        leave_functions_out(checkpoint)
         self._loss_of_epoch.save(checkpoint)
         checkpoint[RECORD] = record_of(self, self._data())
         if trains := what_trains(self, self._trainer):
